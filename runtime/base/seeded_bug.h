@@ -1,0 +1,35 @@
+// Bugs that tests switch on to prove that the simulator would find them. Each is one line at its
+// place: `if (PAKV_BUG(kAcknowledgeBeforeFlush)) ...`. Outside the simulator's build the macro is
+// the constant false and the compiler removes the line.
+#pragma once
+
+#include <cstdint>
+
+namespace pakv {
+
+enum class SeededBug : uint32_t {
+  kNone,
+  kAcknowledgeBeforeFlush,      // replies leave before their block is durable
+  kPublishBeforeFlush,          // readers see a value that a crash can take back
+  kNoDirectorySync,             // a new file's name is not made durable
+  kGoOnAfterFailedFlush,        // a failed commit is followed by further ones
+  kChecksumMissesLength,        // a record's checksum does not cover its lengths
+  kReopenTornSegment,           // recovery appends to a torn segment, its reader skips chain and run
+  kServeVolatileCache,          // recovery serves what only the drive's cache holds
+  kLsnFallsBehindAfterRestart,  // the LSN clock does not start above all that was recovered
+  kLostWakeUp,                  // a sleeping core is not woken for a message
+  kReplyOutOfOrder,             // a session sends a later reply first
+  kGetMissesOwnSet,             // a session's read does not wait for its own pending write
+  kCount,
+};
+
+#ifdef PAKV_SIMULATOR
+// The bug that is on, kNone as a rule. One at a time, set between simulations only.
+SeededBug ActiveSeededBug();
+void SetActiveSeededBug(SeededBug bug);
+#define PAKV_BUG(name) (::pakv::ActiveSeededBug() == ::pakv::SeededBug::name)
+#else
+#define PAKV_BUG(name) false
+#endif
+
+}  // namespace pakv
