@@ -9,9 +9,9 @@ namespace pakv {
 
 // What a failed check prints beside its text. Diagnostics alone: no code may decide by it.
 struct CheckContext {
-  int32_t core = -1;      // core whose pass runs on this thread, -1 outside of passes
-  uint64_t seed = 0;      // seed of the simulation, 0 outside of it
-  uint64_t now_ns = 0;    // the clock at the start of the pass, virtual in a simulation
+  int32_t core = -1;    // core whose pass runs on this thread, -1 outside of passes
+  uint64_t seed = 0;    // seed of the simulation, 0 outside of it
+  uint64_t now_ns = 0;  // the clock at the start of the pass, virtual in a simulation
 };
 CheckContext& CurrentCheckContext();
 
@@ -20,9 +20,9 @@ CheckContext& CurrentCheckContext();
 
 }  // namespace pakv
 
-#define PAKV_CHECK_2(condition, message) \
+#define PAKV_CHECK_2(condition, message)             \
   (__builtin_expect(static_cast<bool>(condition), 1) \
-       ? static_cast<void>(0) \
+       ? static_cast<void>(0)                        \
        : ::pakv::CheckFailed(__FILE__, __LINE__, #condition, message))
 #define PAKV_CHECK_1(condition) PAKV_CHECK_2(condition, "")
 #define PAKV_CHECK_PICK(_1, _2, NAME, ...) NAME

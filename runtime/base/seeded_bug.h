@@ -9,13 +9,13 @@ namespace pakv {
 
 enum class SeededBug : uint32_t {
   kNone,
-  kAcknowledgeBeforeFlush,      // replies leave before their block is durable
-  kPublishBeforeFlush,          // readers see a value that a crash can take back
-  kNoDirectorySync,             // a new file's name is not made durable
-  kGoOnAfterFailedFlush,        // a failed commit is followed by further ones
-  kChecksumMissesLength,        // a record's checksum does not cover its lengths
-  kReopenTornSegment,           // recovery appends to a torn segment, its reader skips chain and run
-  kServeVolatileCache,          // recovery serves what only the drive's cache holds
+  kAcknowledgeBeforeFlush,  // replies leave before their block is durable
+  kPublishBeforeFlush,      // readers see a value that a crash can take back
+  kNoDirectorySync,         // a new file's name is not made durable
+  kGoOnAfterFailedFlush,    // a failed commit is followed by further ones
+  kChecksumMissesLength,    // a record's checksum does not cover its lengths
+  kReopenTornSegment,       // recovery appends to a torn segment, its reader skips chain and run
+  kServeVolatileCache,      // recovery serves what only the drive's cache holds
   kLsnFallsBehindAfterRestart,  // the LSN clock does not start above all that was recovered
   kLostWakeUp,                  // a sleeping core is not woken for a message
   kReplyOutOfOrder,             // a session sends a later reply first

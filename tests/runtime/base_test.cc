@@ -1,7 +1,7 @@
 // runtime/base: what everything else stands on.
-#include <string>
-
 #include <gtest/gtest.h>
+
+#include <string>
 
 #include "runtime/base/crc32c.h"
 #include "runtime/base/intrusive_list.h"
