@@ -1,0 +1,65 @@
+// RESP replies: encoders for both versions that append to an OutputBuffer.
+//
+// One call writes one element; an aggregate's header is followed by calls for its elements. What
+// RESP2 does not have is written as Redis writes it there: a map is an array of twice the length,
+// a set or a push an array, a double or a big number a bulk, a boolean 1 or 0, the null `$-1`.
+// The writer holds no state beside the version, so it is made where it is needed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "net/session/output_buffer.h"
+
+namespace pakv {
+
+enum class RespVersion : uint8_t { kResp2 = 2, kResp3 = 3 };
+
+class RespWriter {
+ public:
+  RespWriter(OutputBuffer& output, RespVersion version) : output_(output), version_(version) {}
+
+  RespVersion version() const { return version_; }
+  OutputBuffer& output() const { return output_; }
+
+  // `+OK`
+  void Ok() { output_.Append("+OK\r\n"); }
+  // A simple string; line ends within are written as blanks.
+  void Simple(std::string_view text) { Line('+', text); }
+  // An error; `text` begins with its prefix ("ERR …"), without `-`. Line ends become blanks.
+  void Error(std::string_view text) { Line('-', text); }
+  void Integer(int64_t value);
+  void Bulk(std::string_view bytes);
+  // A bulk that holds a number's decimal digits.
+  void BulkInteger(int64_t value);
+  // The null of a missing value.
+  void Null() { output_.Append(version_ == RespVersion::kResp3 ? "_\r\n" : "$-1\r\n"); }
+  // The null in place of an array (an EXEC that a WATCH stopped).
+  void NullArray() { output_.Append(version_ == RespVersion::kResp3 ? "_\r\n" : "*-1\r\n"); }
+  void Double(double value);
+  void Boolean(bool value);
+  // `digits`: an optional minus and decimal digits.
+  void BigNumber(std::string_view digits);
+  // `format`: three bytes, such as "txt"; RESP2: a bulk without it.
+  void Verbatim(std::string_view format, std::string_view bytes);
+
+  void Array(size_t elements) { Header('*', elements); }
+  // `pairs` keys and values follow.
+  void Map(size_t pairs) { is3() ? Header('%', pairs) : Header('*', pairs * 2); }
+  void Set(size_t elements) { Header(is3() ? '~' : '*', elements); }
+  void Push(size_t elements) { Header(is3() ? '>' : '*', elements); }
+  // Attributes that go before the reply which they belong to. False: RESP2 has none, and the
+  // caller writes no pairs.
+  [[nodiscard]] bool Attribute(size_t pairs);
+
+ private:
+  bool is3() const { return version_ == RespVersion::kResp3; }
+  void Header(char type, size_t count);
+  void Line(char type, std::string_view text);
+
+  OutputBuffer& output_;
+  RespVersion version_;
+};
+
+}  // namespace pakv
