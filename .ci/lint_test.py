@@ -1,0 +1,131 @@
+"""Each rule of lint.py finds what it is there for, and leaves alone what is fine."""
+import os
+import tempfile
+import unittest
+
+import lint
+
+
+def findings(files, rule):
+    """(path, line) of each finding of a rule in a tree of these files."""
+    with tempfile.TemporaryDirectory() as root:
+        for path, text in files.items():
+            os.makedirs(os.path.dirname(os.path.join(root, path)) or root, exist_ok=True)
+            with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                file.write(text)
+        return [(path, line) for path, line, _ in rule(lint.Tree(root))]
+
+
+class LayersTest(unittest.TestCase):
+    def check(self, source, target, expected):
+        files = {source: f'#include "{target}"\n', target: ""}
+        self.assertEqual(findings(files, lint.check_includes), [(source, 1)] * expected,
+                         f"{source} includes {target}")
+
+    def test_include_of_a_layer_above_is_found(self):
+        self.check("kv/log/a.cc", "net/resp/b.h", 1)
+        self.check("net/resp/a.cc", "kv/log/b.h", 0)
+
+    def test_include_of_a_later_room_is_found(self):
+        self.check("runtime/base/a.h", "runtime/task/b.h", 1)
+        self.check("runtime/task/a.h", "runtime/base/b.h", 0)
+        self.check("runtime/task/a.h", "runtime/task/b.h", 0)
+
+    def test_include_of_tests_or_perf_is_found(self):
+        self.check("cmd/pakvd/a.cc", "tests/sim/b.h", 1)
+        self.check("net/resp/a.cc", "perf/micro/b.h", 1)
+        self.check("tests/net/a.cc", "tests/sim/b.h", 0)
+        self.check("perf/micro/a.cc", "kv/log/b.h", 0)
+
+    def test_include_that_is_not_root_relative_is_found(self):
+        files = {"kv/log/a.cc": '#include "b.h"\n', "kv/log/b.h": ""}
+        self.assertEqual(findings(files, lint.check_includes), [("kv/log/a.cc", 1)])
+
+    def test_include_of_liburing_outside_of_its_ring_is_found(self):
+        text = "#include <liburing.h>\n"
+        files = {"runtime/io/file.cc": text, "runtime/io/uring_ring.cc": text, "perf/a.cc": text}
+        self.assertEqual(findings(files, lint.check_includes), [("runtime/io/file.cc", 1)])
+
+    def test_file_outside_of_every_room_is_found(self):
+        files = {"kv/a.cc": "", "kv/attic/a.cc": "", "kv/log/a.cc": "", "tests/kv/a.cc": ""}
+        self.assertEqual(sorted(findings(files, lint.check_places)),
+                         [("kv/a.cc", 1), ("kv/attic/a.cc", 1)])
+
+
+class LengthsTest(unittest.TestCase):
+    def test_long_line_is_found(self):
+        files = {"kv/log/a.cc": "x" * 100 + "\n" + "x" * 101 + "\n"}
+        self.assertEqual(findings(files, lint.check_lengths), [("kv/log/a.cc", 2)])
+
+    def test_columns_are_counted_not_bytes(self):
+        self.assertEqual(findings({"kv/log/a.cc": "ü" * 100}, lint.check_lengths), [])
+
+    def test_long_file_needs_its_reason(self):
+        self.assertEqual(findings({"kv/log/a.cc": "\n" * 500}, lint.check_lengths), [])
+        self.assertEqual(len(findings({"kv/log/a.cc": "\n" * 501}, lint.check_lengths)), 1)
+        reason = "// Long because: one table.\n"
+        self.assertEqual(findings({"kv/log/a.cc": reason + "\n" * 500}, lint.check_lengths), [])
+
+    def test_no_reason_allows_more_than_the_limit(self):
+        text = "// Long because: one table.\n" + "\n" * 800
+        self.assertEqual(len(findings({"kv/log/a.cc": text}, lint.check_lengths)), 1)
+
+
+class BannedTest(unittest.TestCase):
+    def check(self, path, line, expected):
+        self.assertEqual(findings({path: line + "\n"}, lint.check_banned), [(path, 1)] * expected,
+                         line)
+
+    def test_every_banned_call_is_found(self):
+        for line in ["int i = rand();", "std::random_device d;", "system_clock::now();",
+                     "auto t = time(nullptr);", "clock_gettime(c, &t);", "usleep(5);",
+                     "sleep(1);", "nanosleep(&t, 0);", "std::this_thread::sleep_for(d);",
+                     "std::mutex m;", "std::condition_variable c;", "std::thread t(f);",
+                     "task.Detach();", "thread.detach();", 'getenv("X");']:
+            self.check("kv/log/a.cc", line, 1)
+
+    def test_names_that_only_look_like_them_are_left_alone(self):
+        for line in ["SeededRand(1);", "clock.time(0);", "int sleeping = 0;", "Operand(1);",
+                     "// rand() is banned", 'Log("usleep(5)");', "x = R\"(rand())\";",
+                     "int64_t n = 1'000'000; char c = '\"';"]:
+            self.check("kv/log/a.cc", line, 0)
+
+    def test_files_that_may_are_left_alone(self):
+        self.check("runtime/base/clock.cc", "clock_gettime(c, &t);", 0)
+        self.check("runtime/core/cores.cc", "std::mutex m; ", 0)
+        self.check("runtime/core/blocking_pool.h", "std::thread t;", 0)
+        self.check("runtime/core/mailbox.h", "std::mutex m;", 1)
+        self.check("cmd/pakvd/config.cc", 'getenv("X");', 0)
+        self.check("tests/runtime/a_test.cc", "std::thread t(f);", 0)
+        self.check("tests/runtime/a_test.cc", "usleep(5);", 1)
+
+    def test_unfinished_work_is_found(self):
+        self.check("kv/log/a.cc", "// TO" "DO: later", 1)
+        self.check("tests/kv/a_test.cc", "TEST(A, DIS" "ABLED_B) {", 1)
+
+
+class SeededBugsTest(unittest.TestCase):
+    ENUM = "enum class SeededBug : int {\n  kNone,\n  kLost,  // why\n  kCount,\n};\n"
+
+    def check(self, code, simulation, expected):
+        files = {lint.BUG_HEADER: self.ENUM, "kv/log/a.cc": code, "tests/sim/a.cc": simulation}
+        self.assertEqual(len(findings(files, lint.check_seeded_bugs)), expected)
+
+    def test_bug_with_a_place_and_a_simulation_is_fine(self):
+        self.check("if (PAKV_BUG(kLost)) {", "SeededBug::kLost", 0)
+
+    def test_bug_without_a_place_is_found(self):
+        self.check("// PAKV_BUG(kLost)", "SeededBug::kLost", 1)
+
+    def test_bug_without_a_simulation_is_found(self):
+        self.check("if (PAKV_BUG(kLost)) {", "", 1)
+
+    def test_unknown_bug_is_found(self):
+        self.check("if (PAKV_BUG(kLost) || PAKV_BUG(kOther)) {", "SeededBug::kLost", 1)
+
+    def test_bug_asked_for_behind_the_macro_is_found(self):
+        self.check("PAKV_BUG(kLost); ActiveSeededBug();", "SeededBug::kLost", 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
