@@ -1,0 +1,144 @@
+#include "runtime/core/core.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "runtime/base/check.h"
+#include "runtime/base/seeded_bug.h"
+
+namespace pakv {
+namespace {
+
+// Rounds of what is ready that one pass runs before it looks at the ring again.
+constexpr int kReadyRoundsMax = 8;
+// A chain whose mailbox is full is offered again after this long, if nothing happens sooner.
+constexpr uint64_t kFullMailboxRetryNs = 50 * kNsPerUs;
+
+}  // namespace
+
+Core::Core(uint32_t id, uint32_t count, Clock& clock, std::unique_ptr<Ring> ring,
+           const CoreOptions& options)
+    : id_(id),
+      count_(count),
+      clock_(clock),
+      seed_(options.seed),
+      ring_(std::move(ring)),
+      buffers_(*ring_, options.buffer_count, options.buffer_bytes),
+      io_{*ring_, timers_, ready_, buffers_},
+      mailboxes_(std::make_unique<Mailbox[]>(count)),
+      outgoing_(count),
+      nursery_(ready_) {
+  PAKV_CHECK(id < count && count <= kCoresMax);
+  ReadClock();
+}
+
+Core::~Core() = default;
+
+void Core::ReadClock() {
+  now_ns_ = clock_.MonotonicNs();
+  wall_us_ = clock_.WallUs();
+}
+
+void Core::Post(Message& message) {
+  foreign_.Push(message);
+  ring_->Wake();
+}
+
+bool Core::MailWaits() const {
+  for (const auto& word : mail_from_) {
+    if (word.load(std::memory_order_seq_cst) != 0) return true;
+  }
+  return !foreign_.empty();
+}
+
+void Core::RunChain(Message* chain) {
+  MessageChain messages;
+  messages.Assign(chain);
+  while (Message* message = messages.PopFront()) message->Run(*this);
+}
+
+void Core::TakeMail() {
+  // What this core sent to itself in the last pass.
+  if (Message* chain = outgoing_[id_].Release()) RunChain(chain);
+  for (size_t word = 0; word * 64 < count_; ++word) {
+    if (mail_from_[word].load(std::memory_order_relaxed) == 0) continue;
+    uint64_t sources = mail_from_[word].exchange(0, std::memory_order_seq_cst);
+    while (sources != 0) {
+      const size_t source = word * 64 + static_cast<size_t>(std::countr_zero(sources));
+      sources &= sources - 1;
+      Message* chain = nullptr;
+      uint64_t stamp = 0;
+      while (mailboxes_[source].TryPop(chain, stamp)) {
+        if (stamp > causal_clock) causal_clock = stamp;
+        RunChain(chain);
+      }
+    }
+  }
+  if (!foreign_.empty()) RunChain(foreign_.TakeAll());
+}
+
+void Core::HandOverChains() {
+  chain_waits_ = false;
+  for (uint32_t target = 0; target < count_; ++target) {
+    if (target == id_ || outgoing_[target].empty()) continue;
+    Core& peer = *peers_[target];
+    MessageChain& chain = outgoing_[target];
+    Message* head = chain.Release();
+    if (!peer.mailboxes_[id_].TryPush(head, causal_clock)) {
+      chain.Reassign(head);
+      chain_waits_ = true;
+      continue;
+    }
+    ++counters_.chains_sent;
+    peer.mail_from_[id_ / 64].fetch_or(uint64_t{1} << (id_ % 64), std::memory_order_seq_cst);
+    if (PAKV_BUG(kLostWakeUp)) continue;
+    if (peer.sleep_.TakeWakeDuty()) {
+      ++counters_.wakes_sent;
+      peer.ring_->Wake();
+    }
+  }
+}
+
+void Core::PrepareToSleep() {
+  asleep_ = false;
+  if (!ready_.empty() || !outgoing_[id_].empty()) return;
+  sleep_.AnnounceSleep();
+  if (MailWaits()) {
+    sleep_.AnnounceAwake();
+    return;
+  }
+  asleep_ = true;
+}
+
+void Core::RunPass() {
+  uint64_t deadline_ns = 0;
+  if (asleep_) {
+    deadline_ns = timers_.next_deadline_ns();
+    if (chain_waits_) deadline_ns = std::min(deadline_ns, now_ns_ + kFullMailboxRetryNs);
+  }
+  ring_->Enter(deadline_ns, completed_);
+  if (asleep_) sleep_.AnnounceAwake();
+  ReadClock();
+  const uint64_t begin_ns = now_ns_;
+  CurrentCheckContext() = {static_cast<int32_t>(id_), seed_, now_ns_};
+  ++counters_.passes;
+
+  while (!completed_.empty()) {
+    ++counters_.completions;
+    completed_.PopFront().Complete();
+  }
+  TakeMail();
+  timers_.Fire(now_ns_);
+  for (int round = 0; round < kReadyRoundsMax && !ready_.empty(); ++round) ready_.RunReady();
+  while (!pass_end_.empty()) pass_end_.PopFront().Run();
+  HandOverChains();
+  stalls_.PassEnded(id_, begin_ns, clock_.MonotonicNs());
+  PrepareToSleep();
+}
+
+void Core::Run() {
+  ring_->Start();
+  while (!leaving_) RunPass();
+}
+
+}  // namespace pakv

@@ -1,0 +1,54 @@
+#include "runtime/core/cores.h"
+
+#include <string>
+#include <utility>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+
+struct Cores::LeaveMessage : Message {
+  LeaveMessage() : Message([](Message&, Core& here) { here.Leave(); }) {}
+  bool posted = false;
+};
+
+Cores::Cores(Clock& clock, std::vector<std::unique_ptr<Ring>> rings, const CoreOptions& options) {
+  const auto count = static_cast<uint32_t>(rings.size());
+  for (uint32_t id = 0; id < count; ++id) {
+    cores_.push_back(std::make_unique<Core>(id, count, clock, std::move(rings[id]), options));
+    leave_messages_.push_back(std::make_unique<LeaveMessage>());
+  }
+  for (auto& core : cores_) {
+    for (auto& peer : cores_) core->peers_.push_back(peer.get());
+  }
+}
+
+Cores::~Cores() { PAKV_CHECK(threads_.empty(), "Join was not called"); }
+
+bool Cores::Start() {
+  for (auto& core : cores_) {
+    auto thread =
+        Thread::Start("pakv-" + std::to_string(core->id()), [&core = *core] { core.Run(); });
+    if (thread == nullptr) {
+      RequestLeave();
+      Join();
+      return false;
+    }
+    threads_.push_back(std::move(thread));
+  }
+  return true;
+}
+
+void Cores::Join() {
+  for (auto& thread : threads_) thread->Join();
+  threads_.clear();
+}
+
+void Cores::RequestLeave() {
+  for (uint32_t id = 0; id < count(); ++id) {
+    if (std::exchange(leave_messages_[id]->posted, true)) continue;
+    cores_[id]->Post(*leave_messages_[id]);
+  }
+}
+
+}  // namespace pakv

@@ -1,0 +1,31 @@
+// StallDetector: a core's pass that takes long delays everything else on that core; it is counted
+// and, at most once a second, reported.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/base/clock.h"
+
+namespace pakv {
+
+class StallDetector {
+ public:
+  static constexpr uint64_t kStallNs = 5 * kNsPerMs;
+
+  // A pass of core `core` ran from `begin_ns` to `end_ns`.
+  void PassEnded(uint32_t core, uint64_t begin_ns, uint64_t end_ns) {
+    if (end_ns - begin_ns >= kStallNs) Record(core, begin_ns, end_ns);
+  }
+  // Passes that took kStallNs or longer, and the longest of all.
+  uint64_t count() const { return count_; }
+  uint64_t duration_ns_max() const { return duration_ns_max_; }
+
+ private:
+  void Record(uint32_t core, uint64_t begin_ns, uint64_t end_ns);
+  uint64_t count_ = 0;
+  uint64_t duration_ns_max_ = 0;
+  uint64_t reported_ns_ = 0;
+  uint64_t unreported_ = 0;
+};
+
+}  // namespace pakv
