@@ -1,0 +1,68 @@
+// Torn or corrupt: decides where a log ends, from the bytes of its segments alone. The rules (a)
+// to (d) and the witnesses are those of docs/format.md; each has a named test. Pure: recovery and
+// the fuzzer bring the bytes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "kv/log/format.h"
+
+namespace pakv {
+
+// One segment as MANIFEST lists it, with its bytes.
+struct JudgedSegment {
+  uint32_t segment = 0;
+  uint64_t first_sequence = 1;
+  uint32_t first_chain = 0;
+  std::optional<uint64_t> sealed_end;  // at most bytes.size()
+  Bytes bytes;                         // the file; of a sealed one at least up to its end
+};
+
+// The segments of one (run, log) that are judged together, in the order in which they were made.
+// A later segment of the same log that is left out is a witness that is not heard: so an unsealed
+// segment is judged with all that follow it, a sealed one may be judged alone.
+struct JudgedLog {
+  uint64_t run = 0;
+  uint32_t log = 0;
+  std::span<const JudgedSegment> segments;
+};
+
+// Called for each valid block in order, before it is known how the log ends.
+class BlockVisitor {
+ public:
+  virtual ~BlockVisitor() = default;
+  // `block` holds the whole block, its body checked.
+  virtual void OnBlock(const JudgedSegment& segment, const BlockHeader& header, Bytes block) = 0;
+};
+
+struct Judgement {
+  enum class Outcome { kEnd, kTorn, kCorrupt };
+  Outcome outcome = Outcome::kEnd;
+  // Where the log ends, is torn, or is corrupt.
+  uint32_t segment = 0;
+  uint64_t offset = 0;
+  // One sentence for people, "" for kEnd. A constant.
+  std::string_view reason;
+  // The sequence that was expected there, and the header checksum of the block before.
+  uint64_t sequence = 1;
+  uint32_t chain = 0;
+  // Per segment of the log: where its blocks end, and the end of the last sector behind them that
+  // is not zero (equal to `end` if all are zero). Not filled in for a corrupt log.
+  struct End {
+    uint64_t end = 0;
+    uint64_t cut_end = 0;
+  };
+  std::vector<End> ends;
+};
+
+// `visitor` may be nullptr.
+Judgement JudgeLog(const JudgedLog& log, BlockVisitor* visitor);
+
+// True if `bytes`, the first sector of a file named as `segment`, is a block header of `run`.
+bool StartsWithBlockOf(Bytes bytes, uint64_t run, uint32_t segment);
+
+}  // namespace pakv
