@@ -20,7 +20,7 @@ ROOMS = {
     "runtime": ["base", "task", "io", "core"],
     "kv": ["log", "index", "shard", "store", "tools"],
     "net": ["session", "resp", "pakv", "admin", "access", "client"],
-    "cmd": ["pakvd", "pakvctl"],
+    "cmd": ["common", "pakvd", "pakvctl"],
 }
 LAYERS = list(ROOMS)
 # May include everything; nothing includes them.

@@ -1,0 +1,43 @@
+// Command lines for CLI11. The library gives meaning to some values: `{}`, `[a,b]`, an empty
+// string, a value named like a subcommand, whatever follows `--` inside of a subcommand. Keys and
+// values may be any bytes, so it is shown none of them: each argument that is no option by its
+// looks is replaced by a token, and taken back out of the results.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pakv {
+
+class Arguments {
+ public:
+  // `arguments` without the program's name. The first one that is among `commands` and no option's
+  // value by its place cannot be told from others here, so each such word stays as it is.
+  Arguments(const std::vector<std::string>& arguments, const std::vector<std::string>& commands);
+
+  // Lets `app` parse. False: `error()` says why in the user's own words.
+  bool Parse(CLI::App& app);
+
+  // --help was given: `help()` is what to print. Parse returned true.
+  bool help_wanted() const { return help_wanted_; }
+  const std::string& help() const { return help_; }
+  const std::string& error() const { return error_; }
+
+  // What an option or positional was given, in order, byte for byte.
+  std::vector<std::string> Values(const CLI::Option& option) const;
+
+ private:
+  std::string TokenFor(size_t index) const;
+  // `text` with every token in it put back to what the user wrote.
+  std::string Restore(const std::string& text) const;
+
+  std::vector<std::string> originals_;
+  std::vector<std::string> replaced_;
+  bool help_wanted_ = false;
+  std::string help_;
+  std::string error_;
+};
+
+}  // namespace pakv

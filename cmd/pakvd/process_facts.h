@@ -1,0 +1,24 @@
+// What this process may use, asked of the system once at the start: the defaults stand on it.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+
+namespace pakv {
+
+struct ProcessFacts {
+  uint32_t cpu_count = 1;     // in the affinity mask that the process inherited
+  uint64_t memory_bytes = 0;  // the least of: machine, control group, resource limits
+};
+
+ProcessFacts AskProcessFacts();
+
+// Descriptors that this process may open, after raising its soft limit to the hard one.
+uint64_t RaiseFileLimit();
+
+// What a server may accept when it may open `file_limit` descriptors and needs `reserved` of them
+// for itself: at most `wanted`, at least 1 (a server that serves nobody is none).
+uint32_t ConnectionsWithin(uint32_t wanted, uint64_t file_limit, uint64_t reserved);
+
+}  // namespace pakv
