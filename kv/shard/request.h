@@ -1,0 +1,129 @@
+// Request: one operation on one key, from the session that starts it to the owner core that runs it
+// and back. It is the message between the cores, the entry in the log's list of those who wait for
+// a flush, and the pending write, all in one: nothing is allocated or copied on the way.
+//
+// A Request belongs to its session's core until it is started; then to the store, until `done` is
+// called on that core (or Start returned true). Its owner keeps it alive in between.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "kv/log/durable_entry.h"
+#include "kv/log/format.h"
+#include "runtime/core/mailbox.h"
+
+namespace pakv {
+
+class Request;
+
+// What a function has to know of the key's state before it. Only kValue may read the device.
+enum class OldState : uint8_t { kNothing, kExistence, kValue };
+
+// A key's state as a function sees it.
+struct OldValue {
+  bool exists = false;  // false for kNothing, too
+  Lsn lsn = kNoLsn;     // of the value; needs kExistence
+  uint64_t expiry_ms = kNoExpiry;
+  uint32_t value_length = 0;  // needs kExistence
+  std::string_view value;     // needs kValue; valid during the call
+};
+
+// What a function wants done. A value is a view of the request's arguments, of its `scratch`, or
+// of the old value.
+struct Change {
+  enum class Action : uint8_t { kKeep, kWrite, kDelete };
+  Action action = Action::kKeep;
+  uint64_t expiry_ms = kNoExpiry;
+  std::string_view value;
+};
+
+// A command on one key: a plain function that looks at the old state, fills in the request's
+// reply, and says what to write. Runs on the owner core; does not suspend. A function of a read
+// returns kKeep, always. It may run again if the first run's outcome could not be admitted.
+using KeyFunction = Change (*)(const OldValue& old, Request& request);
+
+// How it ended, before the command's own reply counts.
+enum class Outcome : uint8_t {
+  kDone,
+  kUnknown,      // the log failed after admission: the write may appear after a restart
+  kReadOnly,     // refused, never happened: the log has failed before
+  kDiskFull,     // refused, never happened
+  kOutOfMemory,  // refused, never happened: a new key beyond the memory limit
+  kDamaged,      // the value on disk is not what was written; `reply.bytes` says where
+  kStopping,     // refused, never happened: the store is being closed
+};
+
+// A command's answer, for the session's protocol to encode.
+struct Reply {
+  enum class Kind : uint8_t { kOk, kNull, kInteger, kBytes, kError };
+  Kind kind = Kind::kOk;
+  int64_t integer = 0;
+  // kBytes, kError (the text, prefix included). In `done`, and after Start returned true: valid
+  // until the session calls the store again.
+  std::string_view bytes;
+};
+
+class Request : public Message, public DurableEntry {
+ public:
+  Request() = default;
+
+  // ---- Set by whoever starts it ----
+  uint64_t hash = 0;  // Store::Hash(namespace_id, key)
+  uint32_t namespace_id = 0;
+  bool is_read = false;  // judged on what is published; otherwise on the newest pending state
+  OldState needs = OldState::kNothing;
+  // The session has writes that are not answered yet, so a read has to look for them.
+  bool session_has_writes = false;
+  uint64_t session = 0;
+  KeyFunction function = nullptr;
+  // Called on the core that started it, unless Start returned true.
+  void (*done)(Request&) = nullptr;
+  // The function's arguments. The bytes of key and value stay valid during Start only: what has to
+  // wait or travel is copied into `storage` (see KeepArguments).
+  std::string_view key;
+  std::string_view value;
+  int64_t number = 0;
+  uint64_t expiry_ms = kNoExpiry;
+  Lsn if_lsn = kNoLsn;
+  uint32_t options = 0;  // bits of the command's own
+
+  // ---- Filled in on the way ----
+  Outcome outcome = Outcome::kDone;
+  Reply reply;
+  Lsn lsn = kNoLsn;  // of the write, or of the value that was read
+  // A function's own memory for a value that it makes.
+  std::string scratch;
+
+  // Copies key and value into this request's own memory, if they are not there yet.
+  void KeepArguments();
+  // Copies the reply's bytes likewise.
+  void KeepReply();
+  // Bytes held in this request's own memory.
+  size_t memory_bytes() const {
+    return arguments_.capacity() + reply_bytes_.capacity() + scratch.capacity();
+  }
+  // Ready for another use; keeps small memory, gives large memory back.
+  void Reset();
+
+ private:
+  friend class Shard;
+  friend class PendingTable;
+  friend class Store;
+
+  std::string arguments_;
+  std::string reply_bytes_;
+  uint32_t source_core_ = 0;
+
+  // As a pending write: the record in the block, and its neighbours of the same key.
+  std::string_view pending_key_;
+  std::string_view pending_value_;
+  uint64_t pending_expiry_ms_ = kNoExpiry;
+  bool pending_delete_ = false;
+  Request* older_ = nullptr;
+  Request* newer_ = nullptr;
+};
+
+}  // namespace pakv

@@ -1,0 +1,22 @@
+// What a store is opened with. Units are in the names; defaults are contract.md's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace pakv {
+
+struct StoreOptions {
+  std::string directory = "pakv-data";
+  // Bytes of values that all cores together keep in memory; 0: only what is in flight.
+  uint64_t cache_bytes = 0;
+  // Bytes of a log segment; 0: by the size of the disk.
+  uint64_t segment_bytes = 0;
+  // Inclusive.
+  uint32_t key_bytes_max = 64 << 10;
+  uint32_t value_bytes_max = 1 << 20;
+  // Opens data that is from far in this clock's future.
+  bool accept_clock = false;
+};
+
+}  // namespace pakv

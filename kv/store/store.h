@@ -1,0 +1,118 @@
+// Store: the public face of kv. Keys with values over all cores of a server, durable when answered.
+//
+// Each key has an owner core, found by its hash; only that one touches its index entry, its cached
+// value and its pending writes. Whoever has a request calls Start on his own core; the store
+// brings it to the owner and its reply back.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "kv/shard/request.h"
+#include "kv/shard/shard.h"
+#include "kv/store/options.h"
+#include "runtime/core/cores.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+inline constexpr uint32_t kDefaultNamespace = 0;
+
+// What Open found and did, for the start line and the log.
+struct OpenReport {
+  bool created = false;
+  uint64_t keys = 0;
+  uint64_t records_read = 0;
+  uint64_t segments = 0;
+  bool direct_io = true;           // false: this file system refuses it, writes are buffered
+  std::vector<std::string> notes;  // what was cut off and where the bytes are kept, and the like
+};
+
+// One step of a scan.
+struct ScanStep {
+  uint64_t cursor = 0;  // 0: done
+  std::vector<std::string> keys;
+};
+
+// Counters over all cores, gathered by messages.
+struct StoreStats {
+  uint64_t keys = 0;
+  uint64_t cached_bytes = 0;
+  uint64_t index_bytes = 0;
+  uint64_t reads = 0;
+  uint64_t read_hits = 0;    // found, in memory
+  uint64_t read_device = 0;  // found, from the device
+  uint64_t read_misses = 0;  // not found
+  uint64_t writes = 0;       // acknowledged
+  uint64_t blocks = 0;       // commits: each is one flush
+  uint64_t block_bytes = 0;  // with headers and padding
+  uint64_t record_bytes = 0;
+  uint64_t zeroed_bytes = 0;  // written ahead
+  bool read_only = false;     // the log has failed
+  bool disk_full = false;     // writes are refused for now
+};
+
+class Store {
+ public:
+  // Opens the directory, creating it if missing, and recovers what is in it. Runs on core 0, which
+  // calls the others; all cores run. Errors: FailedPrecondition (locked, foreign, wrong engine,
+  // newer format, clock), DataLoss (corrupt: names file and offset), others as the system says.
+  static Task<absl::StatusOr<std::unique_ptr<Store>>> Open(Cores& cores, StoreOptions options,
+                                                           OpenReport& report);
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+  // Stop was awaited, or the cores are gone (a simulated crash).
+  ~Store();
+
+  // Makes everything that was accepted durable, writes the marks of a clean stop, and closes all
+  // files. On core 0, once; no request is started after it.
+  Task<absl::Status> Stop();
+
+  const StoreOptions& options() const { return options_; }
+  uint64_t Hash(uint32_t namespace_id, std::string_view key) const;
+  uint32_t OwnerOf(uint64_t hash) const;
+
+  // Any core, its own requests. True: the request is complete, its reply is in it. False: it will
+  // be, and `done` is then called on this core, from its loop. Keys and values within the options'
+  // limits. Requests on one key from one core run in the order of their start.
+  [[nodiscard]] bool Start(Core& here, Request& request);
+
+  // Writes `count` requests as one: one block, one LSN, so all or none after a crash, and readers
+  // of one core see all or none. All have needs kNothing and the same owner, no key twice. `done`
+  // is called for each.
+  void StartGroup(Core& here, Request* const* requests, size_t count);
+
+  // Visits keys of the namespace from `cursor` (0 starts) in hash order until at least `count`
+  // entries were looked at. Keys that `accept` declines are left out; it runs on other cores, and
+  // is copied there. A key that is there all the while is returned at least once, also across
+  // growth, restarts and other numbers of cores.
+  using KeyFilter = std::function<bool(std::string_view key)>;
+  Task<ScanStep> Scan(Core& here, uint32_t namespace_id, uint64_t cursor, size_t count,
+                      KeyFilter accept);
+  Task<uint64_t> CountKeys(Core& here, uint32_t namespace_id);
+  // Some key, evenly over the hash range rather than over keys; nothing if there is none.
+  Task<std::optional<std::string>> RandomKey(Core& here, uint32_t namespace_id);
+  // Removes all keys of the namespace, durably, with one record.
+  Task<Outcome> Flush(Core& here, uint32_t namespace_id);
+  Task<StoreStats> Stats(Core& here);
+  // Any core: a failed log has made the store read-only until restart. Cheap.
+  bool read_only() const;
+
+ private:
+  struct Shared;
+  explicit Store(StoreOptions options);
+
+  StoreOptions options_;
+  std::unique_ptr<Shared> shared_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+}  // namespace pakv
