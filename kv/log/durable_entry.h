@@ -1,33 +1,31 @@
 // DurableEntry: somebody who waits for a block of the log to be on stable storage: a record's
 // writer, or an answer that depends on one. It is embedded in what waits (kv/shard/request.h), so
-// waiting allocates nothing; the log calls all entries of a block in order, once, when the block is
-// durable or the log has failed.
+// waiting allocates nothing.
 #pragma once
-
-#include <cstdint>
 
 #include "kv/log/format.h"
 #include "runtime/base/intrusive_list.h"
 
 namespace pakv {
 
+// Hung on a block by the LogWriter, in the order in which entries are to be settled. Its owner
+// keeps it alive until then; one that is destroyed leaves the queue (its record, if any, is written
+// all the same).
 class DurableEntry : public ListHook {
  public:
-  // `durable` false: the log has failed, the outcome is unknown. May append further entries.
-  using Function = void (*)(DurableEntry& entry, bool durable);
+  // Called once, from the core's loop, never from within Append. `durable` false: the log has
+  // failed and the outcome is unknown. The entry is unlinked by then and may be destroyed or used
+  // again. May append, if the log admits it.
+  using Settled = void (*)(DurableEntry&, bool durable);
+  explicit DurableEntry(Settled settled) : settled_(settled) {}
 
-  DurableEntry() = default;
-  explicit DurableEntry(Function settled) : settled_(settled) {}
-  void set_settled(Function settled) { settled_ = settled; }
-  void Settle(bool durable) { settled_(*this, durable); }
-
-  // Of an entry with a record: set by the log; valid when it settles as durable.
-  Location location;
-  // The log's own: which block it waits for.
-  uint64_t block_sequence = 0;
+  // Where its record lies; final when it is settled. Segment 0 for an entry without a record.
+  const Location& location() const { return location_; }
 
  private:
-  Function settled_ = nullptr;
+  friend class LogWriter;
+  Settled settled_;
+  Location location_;
 };
 
 }  // namespace pakv
