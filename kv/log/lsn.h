@@ -18,14 +18,14 @@ inline constexpr uint64_t kLsnTickMax = (uint64_t{1} << 55) - 1;
 inline constexpr Lsn kLsnMax = kLsnTickMax << kLsnCoreBits | 0xff;
 inline constexpr uint64_t kLsnTicksPerUs = 32;
 inline constexpr uint64_t kLsnEpochUs = 1'704'067'200'000'000;  // 2024-01-01T00:00:00Z
-inline constexpr uint32_t kCoresMax = uint32_t{1} << kLsnCoreBits;
+inline constexpr uint32_t kLsnCoresMax = uint32_t{1} << kLsnCoreBits;
 // Data further ahead of the wall clock than this needs --accept-clock.
 inline constexpr uint64_t kLsnAheadUsMax = uint64_t{24} * 3600 * 1'000'000;
 static_assert(kLsnMax == UINT64_MAX >> 1);
 
 constexpr Lsn MakeLsn(uint64_t tick, uint32_t core) { return tick << kLsnCoreBits | core; }
 constexpr uint64_t LsnTick(Lsn lsn) { return lsn >> kLsnCoreBits; }
-constexpr uint32_t LsnCore(Lsn lsn) { return static_cast<uint32_t>(lsn & (kCoresMax - 1)); }
+constexpr uint32_t LsnCore(Lsn lsn) { return static_cast<uint32_t>(lsn & (kLsnCoresMax - 1)); }
 
 // The tick of a wall clock in µs since 1970; 0 before 2024, the largest tick beyond its range.
 constexpr uint64_t LsnTickOfWallUs(uint64_t wall_us) {
@@ -42,7 +42,7 @@ class LsnClock {
  public:
   // `recovered`: the largest LSN in the directory, kNoLsn in a new store.
   LsnClock(uint32_t core, Lsn recovered) : core_(core) {
-    PAKV_CHECK(core < kCoresMax);
+    PAKV_CHECK(core < kLsnCoresMax);
     if (PAKV_BUG(kLsnFallsBehindAfterRestart)) return;
     Observe(recovered);
   }

@@ -29,7 +29,7 @@ struct IoContext {
 // operation succeeds while its cancellation is on the way, its success is the result.
 class [[nodiscard]] IoAwaiter : private Operation {
  public:
-  IoAwaiter(IoContext& io, const Request& what)
+  IoAwaiter(IoContext& io, const IoRequest& what)
       : Operation([](Completion& self) { static_cast<IoAwaiter&>(self).Finish(); }, what),
         io_(io) {}
   IoAwaiter(const IoAwaiter&) = delete;

@@ -71,7 +71,7 @@ class Completion : public ListHook {
 };
 
 // What is asked for: plain data, every field that the opcode does not name left alone.
-struct Request {
+struct IoRequest {
   Opcode opcode = Opcode::kNop;
   bool sync = false;          // kWrite: a flush is part of the write (RWF_DSYNC)
   int16_t buffer_index = -1;  // of the registered buffer that `buffer` lies in, -1: none
@@ -92,10 +92,10 @@ struct Request {
 
 struct Operation : Completion {
   explicit Operation(Function complete) : Completion(complete) {}
-  Operation(Function complete, const Request& what) : Completion(complete), request(what) {}
+  Operation(Function complete, const IoRequest& what) : Completion(complete), request(what) {}
   ~Operation() { PAKV_CHECK(!in_flight, "an operation died before its completion"); }
 
-  Request request;
+  IoRequest request;
   IoResult result;
   bool in_flight = false;  // the ring's: from Submit until Enter hands it back
   bool cancelled = false;  // the ring's: RequestCancel was called

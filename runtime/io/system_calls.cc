@@ -48,7 +48,7 @@ IoResult ListNames(const char* path, std::vector<std::string>& names) {
   return IoResult(static_cast<int32_t>(names.size()));
 }
 
-int StatFile(const Request& request) {
+int StatFile(const IoRequest& request) {
   struct statx attributes{};
   const bool by_path = request.path != nullptr;
   const int result = ResultOf(syscall(SYS_statx, by_path ? AT_FDCWD : DescriptorOf(request.handle),
@@ -65,7 +65,7 @@ int StatFile(const Request& request) {
   return 0;
 }
 
-int Space(const Request& request) {
+int Space(const IoRequest& request) {
   struct statvfs space{};
   const int result = ResultOf(statvfs(request.path, &space));
   if (result < 0) return result;
@@ -82,7 +82,7 @@ std::string BoundAddress(int socket) {
   return result == 0 ? AddressText(address) : "unknown";
 }
 
-int Listen(const Request& request) {
+int Listen(const IoRequest& request) {
   const std::optional<SocketAddress> address = ResolveAddress(request.path);
   if (!address) return -EADDRNOTAVAIL;
   const int family = address->storage.ss_family;
@@ -131,7 +131,7 @@ void PrepareAcceptedSocket(int socket, std::string& peer) {
   SetSocketOptions(socket, address.storage.ss_family);
 }
 
-int32_t RunSystemCall(const Request& request) {
+int32_t RunSystemCall(const IoRequest& request) {
   switch (request.opcode) {
     case Opcode::kTruncate:
       return ResultOf(ftruncate(DescriptorOf(request.handle), static_cast<off_t>(request.offset)));

@@ -235,7 +235,7 @@ void UringRing::Submit(Operation& operation) {
 }
 
 void UringRing::SubmitNow(Operation& operation) {
-  const Request& request = operation.request;
+  const IoRequest& request = operation.request;
   const int descriptor = static_cast<int>(request.handle);
   io_uring_sqe* sqe = NextSqe();
   switch (request.opcode) {
@@ -338,7 +338,7 @@ void UringRing::ReturnBuffer(ReceivedBuffer& buffer) {
 }
 
 void UringRing::OperationCompleted(Operation& operation, int32_t result) {
-  const Request& request = operation.request;
+  const IoRequest& request = operation.request;
   switch (request.opcode) {
     case Opcode::kSyncDirectory:
       if ((operation.ring_data & 1) == kOpening && result >= 0) {
