@@ -1,0 +1,59 @@
+// What the log's files have in common: whole transfers out of partial ones, files that appear
+// whole or not at all, and errors that name operation, file and offset.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kv/log/format.h"
+#include "runtime/core/core.h"
+#include "runtime/io/file.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+// "cannot write DIR/00000001.seg at 4096: No space left on device". kResourceExhausted for a full
+// disk, kPermissionDenied, kNotFound, otherwise kInternal.
+absl::Status IoError(std::string_view operation, std::string_view path, IoResult result);
+absl::Status IoErrorAt(std::string_view operation, std::string_view path, uint64_t offset,
+                       IoResult result);
+// "PATH: damaged at OFFSET: REASON", kDataLoss.
+absl::Status Damaged(std::string_view path, uint64_t offset, std::string_view reason);
+
+// The text without the code; Abseil's own string_view is none of std's.
+inline std::string MessageOf(const absl::Status& status) {
+  return std::string(status.message());
+}
+
+inline bool NoSpace(IoResult result) {
+  return result.error() == ENOSPC || result.error() == EDQUOT;
+}
+
+// Opens `path`; the result is closed by the caller.
+Task<absl::StatusOr<File>> OpenFile(Core& core, const std::string& path, int flags);
+
+// Writes all of `bytes` at `offset`, durable if `sync`. `path` is for the error.
+Task<absl::Status> WriteAll(File& file, Bytes bytes, uint64_t offset, bool sync,
+                            const std::string& path);
+// Reads `length` bytes at `offset`, or up to the end of the file; how many were read. With direct
+// I/O all three are multiples of `alignment`, 1 otherwise.
+Task<absl::StatusOr<uint64_t>> ReadAll(File& file, uint8_t* buffer, uint64_t length,
+                                       uint64_t offset, uint32_t alignment,
+                                       const std::string& path);
+
+// The whole file, through the page cache; kNotFound if there is none.
+Task<absl::StatusOr<std::vector<uint8_t>>> ReadWholeFile(Core& core, const std::string& path,
+                                                         uint64_t bytes_max);
+// Writes `directory`/`name` whole or not at all: tmp, sync, rename, directory sync.
+Task<absl::Status> WriteWholeFile(Core& core, const std::string& directory, const std::string& name,
+                                  Bytes bytes);
+// Makes the names in `path` durable. Each place where that is needed goes through here.
+Task<absl::Status> SyncNames(Core& core, const std::string& path);
+
+}  // namespace pakv

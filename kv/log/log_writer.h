@@ -1,0 +1,211 @@
+// LogWriter: one log's group commit. Records are encoded straight into the open block; when the
+// block before it is durable, and at the end of a pass, it is sealed and written with one
+// operation whose completion means stable storage. While it is under way the next one fills. So a
+// lone writer never waits for company, and a flush serves all who came during the one before.
+//
+//   Append ─► open block ─(pass end, nothing in flight)─► in flight ─(durable)─► settled, in order
+//
+// One core's; nothing here suspends its caller except Stop. No coroutine per write: an entry is a
+// link and a function.
+//
+// A write that fails settles everything that is pending with `ok` false, in order, and the log
+// refuses all further records. Nothing is retried as success.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "kv/log/block_builder.h"
+#include "kv/log/format.h"
+#include "kv/log/segment.h"
+#include "runtime/base/intrusive_list.h"
+#include "runtime/core/core.h"
+#include "runtime/io/operation.h"
+#include "runtime/io/timer.h"
+#include "runtime/task/nursery.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+// Something that waits for a block to be durable: hung on it by Append, WaitNewest or
+// InsertBehind, in the order in which it is to be settled. Its owner keeps it alive until then;
+// one that is destroyed leaves the queue (its record, if any, is written all the same).
+class DurableEntry : public ListHook {
+ public:
+  // Called once, from the core's loop, not re-entrantly from Append: ok, the block is on stable
+  // storage; not ok, the outcome is unknown. The entry is unlinked by then and may be destroyed or
+  // used again. May call Append, if Admit says so.
+  using Settled = void (*)(DurableEntry&, bool ok);
+  explicit DurableEntry(Settled settled) : settled_(settled) {}
+
+  // Where its record lies; final when it is settled. Segment 0 for an entry without a record.
+  const Location& location() const { return location_; }
+
+ private:
+  friend class LogWriter;
+  Settled settled_;
+  Location location_;
+};
+
+// A record in a block that is not settled yet: `data` stays valid until its entry's settled
+// function has returned. DecodeRecord, or EncodedRecordSize and the key's length, find its parts.
+struct Appended {
+  const uint8_t* data = nullptr;
+  uint32_t length = 0;
+  std::string_view key() const;
+  std::string_view value() const;
+};
+
+// May something be appended? Refusals are for the reply; nothing was begun.
+enum class Admission : uint8_t {
+  kOk,
+  kReadOnly,  // a write has failed: until restart
+  kDiskFull,  // resumes by itself when there is space
+};
+
+struct LogWriterOptions {
+  uint32_t log = 0;               // the log's number in this run: the core's
+  uint64_t expiry_clock_ms = 0;   // recovered: the largest that any block has held
+  // Called once, before anything is settled, when a write has failed: the store goes read-only.
+  void (*failed)(void* owner, const absl::Status& why) = nullptr;
+  void* owner = nullptr;
+};
+
+// One core's counters.
+struct LogWriterCounters {
+  uint64_t blocks = 0;         // durable, marks included
+  uint64_t marks = 0;
+  uint64_t records = 0;
+  uint64_t record_bytes = 0;   // encoded
+  uint64_t block_bytes = 0;    // with headers and padding
+  uint64_t segments = 0;       // begun
+  uint64_t short_writes = 0;
+};
+
+class LogWriter {
+ public:
+  // After the last commit, a log that falls idle says by a mark block that it was durable.
+  static constexpr uint64_t kMarkDelayNs = 1 * kNsPerMs;
+
+  // `context` outlives the writer.
+  LogWriter(Core& core, const LogContext& context, const LogWriterOptions& options);
+  LogWriter(const LogWriter&) = delete;
+  LogWriter& operator=(const LogWriter&) = delete;
+  // Stop() was awaited, or the whole core is torn down.
+  ~LogWriter();
+
+  // Begins to make segments in the background. Records may be appended at once; they are written
+  // when the first segment is ready.
+  void Start();
+  // Waits until all that was appended is settled, writes a last mark block, closes everything.
+  // Nothing is appended meanwhile. Suspends.
+  Task<void> Stop();
+
+  // Whether a record of `bytes` (EncodedRecordSize), or several together, may be appended now.
+  // `frees_space`: a delete, an expiry or a drop, which a full disk does not refuse as long as the
+  // reserve lasts.
+  Admission Admit(size_t bytes, bool frees_space);
+
+  // Encodes `fields` into the open block and hangs `entry` on it. Admit said kOk in this pass.
+  Appended Append(const RecordFields& fields, DurableEntry& entry);
+  // Several records that are atomic together: they lie in one block. records[i] belongs to
+  // entries[i]; `appended`, if not empty, receives as many results.
+  void AppendGroup(std::span<const RecordFields> records, std::span<DurableEntry* const> entries,
+                   std::span<Appended> appended);
+
+  // Hangs `entry`, which has no record, behind everything that is pending now. False, and nothing
+  // done, if nothing is pending.
+  [[nodiscard]] bool WaitNewest(DurableEntry& entry);
+  // Hangs `entry`, which has no record, directly behind `pending`, which is not settled yet.
+  static void InsertBehind(DurableEntry& pending, DurableEntry& entry);
+
+  // A write has failed here, or Refuse was called.
+  bool read_only() const { return read_only_; }
+  // Another log of the store has failed: refuses further records; what is pending goes on.
+  void Refuse() { read_only_ = true; }
+  // Nothing is pending.
+  bool idle() const { return queue_.empty() && in_flight_ == nullptr; }
+  // Bytes of records that are pending: what back-pressure goes by.
+  size_t pending_bytes() const { return pending_bytes_; }
+
+  // The clock that expiry is judged by: never goes back, and every block persists it.
+  uint64_t ExpiryClockMs();
+
+  const LogWriterCounters& counters() const { return counters_; }
+
+ private:
+  struct Block;
+  struct WriteOperation : Operation {
+    explicit WriteOperation(LogWriter& writer_in);
+    LogWriter& writer;
+  };
+  struct Kick : Runnable {
+    explicit Kick(LogWriter& writer_in);
+    LogWriter& writer;
+  };
+  struct MarkTimer : Timer {
+    explicit MarkTimer(LogWriter& writer_in);
+    LogWriter& writer;
+  };
+
+  Block& OpenBlock(size_t bytes);
+  std::unique_ptr<Block> TakeBlock(size_t capacity);
+  void Recycle(std::unique_ptr<Block> block);
+  void WriteNext();
+  void SubmitRest();
+  void Written();
+  void Durable();
+  void Settle(Block& block, bool ok);
+  void Fail(absl::Status why);
+  Task<void> Roll(uint64_t bytes);
+  void MarkDue();
+  void CallKick() { core_.AtPassEnd(kick_); }
+
+  Core& core_;
+  const LogContext& context_;
+  const LogWriterOptions options_;
+  const uint32_t alignment_;
+  const size_t block_bytes_max_;  // of ordinary blocks; a larger record has one of its own
+
+  // The segment that is written now, without one `segment_` is 0.
+  File file_;
+  uint32_t segment_ = 0;
+  uint64_t segment_size_ = 0;
+  uint64_t segment_offset_ = 0;
+
+  // The next block's, and the newest that is durable.
+  uint64_t sequence_ = 1;
+  uint32_t chain_ = 0;
+  uint64_t durable_sequence_ = 0;
+  uint64_t expiry_clock_ms_ = 0;
+
+  std::deque<std::unique_ptr<Block>> queue_;  // the last one is open, those before it are full
+  std::unique_ptr<Block> in_flight_;
+  std::vector<std::unique_ptr<Block>> free_blocks_;
+  size_t pending_bytes_ = 0;
+  uint64_t queued_padded_bytes_ = 0;
+
+  WriteOperation write_;
+  uint32_t written_bytes_ = 0;  // of the block in flight
+  Kick kick_;
+  MarkTimer mark_timer_;
+  uint64_t settled_ns_ = 0;     // when the last commit was durable
+  bool newest_is_mark_ = true;  // nothing to say yet
+  bool rolling_ = false;
+  bool read_only_ = false;
+  bool failed_ = false;
+  bool stopping_ = false;
+  bool stopped_ = true;
+  Event idle_;
+  LogWriterCounters counters_;
+  SegmentSupply supply_;
+  Nursery nursery_;
+};
+
+}  // namespace pakv

@@ -1,0 +1,266 @@
+#include "kv/log/manifest.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "kv/log/file_io.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+
+namespace pakv {
+namespace {
+
+constexpr std::string_view kManifestName = "MANIFEST";
+// Zero-written ahead, in units of one append: so an append changes no metadata, and a full disk
+// does not stop the log from saying that it drops something.
+constexpr uint64_t kAheadUnits = 64;
+// A larger file is no MANIFEST: at a sector per segment this is more than 10^6 of them.
+constexpr uint64_t kManifestBytesMax = uint64_t{4} << 30;
+
+ManifestEntry CreatedEntry(const SegmentInfo& info) {
+  return {.type = ManifestEntry::Type::kCreated,
+          .segment = info.segment,
+          .log = info.log,
+          .run = info.run,
+          .kind = info.kind,
+          .size = info.size,
+          .first_sequence = info.first_sequence,
+          .first_chain = info.first_chain};
+}
+
+// Applies one entry; why it contradicts what is there, "" if it does not.
+std::string_view Apply(ManifestState& state, const ManifestEntry& entry) {
+  switch (entry.type) {
+    case ManifestEntry::Type::kStart:
+      return "a second start";
+    case ManifestEntry::Type::kCreated: {
+      SegmentInfo info{.segment = entry.segment,
+                       .log = entry.log,
+                       .run = entry.run,
+                       .kind = entry.kind,
+                       .size = entry.size,
+                       .first_sequence = entry.first_sequence,
+                       .first_chain = entry.first_chain};
+      if (state.dropped.contains(entry.segment)) return "a segment created after it was dropped";
+      if (!state.segments.emplace(entry.segment, info).second) return "a segment created twice";
+      state.next_segment = std::max(state.next_segment, entry.segment + 1);
+      return "";
+    }
+    case ManifestEntry::Type::kSealed: {
+      const auto found = state.segments.find(entry.segment);
+      if (found == state.segments.end()) return "a sealed segment that does not exist";
+      if (found->second.sealed_end) return "a segment sealed twice";
+      if (entry.end_offset > found->second.size) return "a segment sealed beyond its size";
+      found->second.sealed_end = entry.end_offset;
+      return "";
+    }
+    case ManifestEntry::Type::kDropped:
+      if (state.segments.erase(entry.segment) == 0) return "a dropped segment that does not exist";
+      state.dropped.insert(entry.segment);
+      return "";
+  }
+  return "an entry of no known type";
+}
+
+}  // namespace
+
+absl::StatusOr<ManifestState> ParseManifest(Bytes file) {
+  ManifestState state;
+  uint32_t sectors = 0;
+  uint32_t fresh_sectors = 1;
+  uint32_t chain = 0;
+  uint64_t offset = 0;
+  for (; offset + kSectorSize <= file.size(); offset += kSectorSize) {
+    const Bytes bytes = file.subspan(offset, kSectorSize);
+    if (AllZero(bytes)) continue;
+    const auto sector = DecodeManifestSector(bytes);
+    if (!sector) return Damaged(kManifestName, offset, "not a sector of a MANIFEST, and not zero");
+    if (sector->index != sectors || sector->chain != chain) {
+      return Damaged(kManifestName, offset, "a sector that does not continue the one before");
+    }
+    const bool first = sectors == 0;
+    if (!first && sector->run != state.run) {
+      return Damaged(kManifestName, offset, "a sector of another run");
+    }
+    uint32_t next = 0;
+    if (first) {
+      const ManifestEntry& start = sector->entries[0];
+      if (start.type != ManifestEntry::Type::kStart) {
+        return Damaged(kManifestName, offset, "the first entry is no start");
+      }
+      state.run = sector->run;
+      state.run_counter = start.run_counter;
+      state.next_segment = start.next_segment;
+      state.lsn_max = start.lsn_max;
+      state.expiry_clock_ms = start.expiry_clock_ms;
+      fresh_sectors = start.fresh_sectors;
+      next = 1;
+    }
+    for (; next < sector->entry_count; ++next) {
+      const std::string_view contradiction = Apply(state, sector->entries[next]);
+      if (!contradiction.empty()) return Damaged(kManifestName, offset, contradiction);
+    }
+    chain = sector->checksum;
+    ++sectors;
+  }
+  if (sectors < fresh_sectors) {
+    return Damaged(kManifestName, offset, "sectors are missing at its end");
+  }
+  state.ignored_tail_bytes = file.size() - offset;
+  return state;
+}
+
+std::vector<uint8_t> EncodeManifest(const ManifestState& state) {
+  std::vector<ManifestSector> sectors(1);
+  const auto add = [&sectors](const ManifestEntry& entry) {
+    if (sectors.back().Add(entry)) return;
+    sectors.emplace_back();
+    PAKV_CHECK(sectors.back().Add(entry));
+  };
+  ManifestEntry start{.type = ManifestEntry::Type::kStart,
+                      .run_counter = state.run_counter,
+                      .next_segment = state.next_segment,
+                      .fresh_sectors = 1,
+                      .lsn_max = state.lsn_max,
+                      .expiry_clock_ms = state.expiry_clock_ms};
+  const auto fill = [&] {
+    add(start);
+    for (const auto& [segment, info] : state.segments) {
+      add(CreatedEntry(info));
+      if (info.sealed_end) {
+        add({.type = ManifestEntry::Type::kSealed,
+             .segment = segment,
+             .end_offset = *info.sealed_end});
+      }
+    }
+  };
+  // Twice: how many sectors there are is known only when they are filled.
+  fill();
+  start.fresh_sectors = static_cast<uint32_t>(sectors.size());
+  sectors.assign(1, ManifestSector());
+  fill();
+
+  std::vector<uint8_t> bytes(sectors.size() * kSectorSize);
+  uint32_t chain = 0;
+  for (uint32_t i = 0; i < sectors.size(); ++i) {
+    chain = sectors[i].Encode(bytes.data() + i * kSectorSize, state.run, i, chain);
+  }
+  return bytes;
+}
+
+Manifest::Manifest(Core& owner, const StoreDirectory& directory, const ManifestState& state)
+    : owner_(owner),
+      directory_(directory),
+      run_(state.run),
+      run_counter_(state.run_counter),
+      next_segment_(state.next_segment),
+      one_at_a_time_(owner.ready(), 1),
+      unit_(directory.alignment()) {}
+
+Task<absl::StatusOr<ManifestState>> Manifest::Read(Core& core, const StoreDirectory& directory) {
+  const std::string path = directory.PathOf(kManifestName);
+  const absl::StatusOr<std::vector<uint8_t>> bytes =
+      co_await ReadWholeFile(core, path, kManifestBytesMax);
+  if (absl::IsNotFound(bytes.status())) co_return ManifestState{};
+  if (!bytes.ok()) co_return bytes.status();
+  absl::StatusOr<ManifestState> state = ParseManifest(*bytes);
+  if (!state.ok()) {
+    co_return absl::Status(state.status().code(),
+                           directory.PathOf("") + MessageOf(state.status()));
+  }
+  if (state->ignored_tail_bytes != 0) {
+    LogInfo("{}: ignored {} bytes of an append that never finished", path,
+            state->ignored_tail_bytes);
+  }
+  co_return std::move(state);
+}
+
+Task<absl::StatusOr<std::unique_ptr<Manifest>>> Manifest::WriteFresh(
+    Core& core, const StoreDirectory& directory, ManifestState state) {
+  std::unique_ptr<Manifest> manifest(new Manifest(core, directory, state));
+  std::vector<uint8_t> bytes = EncodeManifest(state);
+  manifest->index_ = static_cast<uint32_t>(bytes.size() / kSectorSize);
+  const auto last = DecodeManifestSector(Bytes(bytes).last(kSectorSize));
+  PAKV_CHECK(last.has_value() && last->index + 1 == manifest->index_);
+  manifest->chain_ = last->checksum;
+  manifest->offset_bytes_ = RoundUp(bytes.size(), directory.alignment());
+  manifest->size_bytes_ = manifest->offset_bytes_ + kAheadUnits * directory.alignment();
+  bytes.resize(manifest->size_bytes_);
+
+  const std::string name(kManifestName);
+  const absl::Status written = co_await WriteWholeFile(core, directory.path(), name, bytes);
+  if (!written.ok()) co_return written;
+  const std::string path = directory.PathOf(kManifestName);
+  absl::StatusOr<File> file = co_await OpenFile(core, path, O_RDWR | directory.direct_flag());
+  if (!file.ok()) co_return file.status();
+  manifest->file_ = std::move(*file);
+  co_return std::move(manifest);
+}
+
+Task<absl::Status> Manifest::Append(Core& here, std::vector<ManifestEntry> entries) {
+  if (&here == &owner_) co_return co_await AppendHere(std::move(entries));
+  auto call = [this, moved = std::move(entries)](Core&) mutable {
+    return AppendHere(std::move(moved));
+  };
+  co_return co_await here.CallTaskOn(owner_.id(), std::move(call));
+}
+
+Task<absl::Status> Manifest::AppendHere(std::vector<ManifestEntry> entries) {
+  ManifestSector sector;
+  for (const ManifestEntry& entry : entries) {
+    PAKV_CHECK(sector.Add(entry), "the entries of one append fit one sector");
+  }
+  const bool acquired = co_await one_at_a_time_.Acquire();
+  PAKV_CHECK(acquired);
+  absl::Status status;
+  if (failed_) {
+    status = absl::InternalError(directory_.PathOf(kManifestName) + ": an earlier write failed");
+  }
+  if (status.ok() && offset_bytes_ == size_bytes_) status = co_await Extend();
+  if (status.ok()) {
+    std::memset(unit_.data(), 0, directory_.alignment());
+    const uint32_t checksum = sector.Encode(unit_.data(), run_, index_, chain_);
+    const Bytes unit(unit_.data(), directory_.alignment());
+    const std::string path = directory_.PathOf(kManifestName);
+    status = co_await WriteAll(file_, unit, offset_bytes_, /*sync=*/true, path);
+    if (status.ok()) {
+      chain_ = checksum;
+      ++index_;
+      offset_bytes_ += unit.size();
+    } else {
+      failed_ = true;
+    }
+  }
+  one_at_a_time_.Release();
+  co_return status;
+}
+
+// A full disk here has begun nothing: the append may be tried again.
+Task<absl::Status> Manifest::Extend() {
+  AlignedBuffer zeros(kAheadUnits * directory_.alignment());
+  std::memset(zeros.data(), 0, zeros.size());
+  const Bytes bytes(zeros.data(), kAheadUnits * directory_.alignment());
+  const std::string path = directory_.PathOf(kManifestName);
+  const absl::Status written = co_await WriteAll(file_, bytes, size_bytes_, /*sync=*/true, path);
+  if (!written.ok()) {
+    failed_ = !absl::IsResourceExhausted(written);
+    co_return written;
+  }
+  size_bytes_ += bytes.size();
+  co_return absl::OkStatus();
+}
+
+Task<void> Manifest::Close() {
+  const bool acquired = co_await one_at_a_time_.Acquire();
+  PAKV_CHECK(acquired);
+  if (file_.valid()) {
+    const IoResult closed = co_await file_.Close();
+    if (!closed.ok()) {
+      LogWarning("{}", MessageOf(IoError("close", directory_.PathOf(kManifestName), closed)));
+    }
+  }
+  one_at_a_time_.Release();
+}
+
+}  // namespace pakv

@@ -1,0 +1,98 @@
+// MANIFEST: which segments exist. One core owns it; the others' appends reach it by message. Each
+// append is one sector, on stable storage when Append returns. docs/format.md, "MANIFEST".
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kv/log/directory.h"
+#include "kv/log/format.h"
+#include "runtime/core/core.h"
+#include "runtime/task/sync.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+// A segment that exists, as MANIFEST says.
+struct SegmentInfo {
+  uint32_t segment = 0;
+  uint32_t log = 0;
+  uint64_t run = 0;
+  SegmentKind kind = SegmentKind::kCommit;
+  uint64_t size = 0;
+  uint64_t first_sequence = 1;
+  uint32_t first_chain = 0;
+  std::optional<uint64_t> sealed_end;
+};
+
+// What a MANIFEST says.
+struct ManifestState {
+  uint64_t run = 0;          // 0: there was none
+  uint64_t run_counter = 0;  // counts starts
+  uint32_t next_segment = 1;
+  Lsn lsn_max = kNoLsn;
+  uint64_t expiry_clock_ms = 0;
+  std::map<uint32_t, SegmentInfo> segments;
+  std::set<uint32_t> dropped;
+  uint64_t ignored_tail_bytes = 0;  // an append that never finished
+};
+
+// Reads a whole MANIFEST file. kDataLoss with the offset if it is damaged. Pure.
+absl::StatusOr<ManifestState> ParseManifest(Bytes file);
+// The sectors of a fresh MANIFEST for `state`. Pure.
+std::vector<uint8_t> EncodeManifest(const ManifestState& state);
+
+class Manifest {
+ public:
+  // Reads the directory's MANIFEST; state.run is 0 if there is none. Suspends.
+  static Task<absl::StatusOr<ManifestState>> Read(Core& core, const StoreDirectory& directory);
+  // Writes a fresh MANIFEST in the place of the old one, by tmp, sync, rename and directory sync,
+  // and opens it for appends. `core` owns the result. Suspends.
+  static Task<absl::StatusOr<std::unique_ptr<Manifest>>> WriteFresh(
+      Core& core, const StoreDirectory& directory, ManifestState state);
+  Manifest(const Manifest&) = delete;
+  Manifest& operator=(const Manifest&) = delete;
+
+  // Any core: appends `entries`, which fit one sector; they are on stable storage when it returns
+  // ok. Appends happen one after another in the order of arrival. After a failure every further
+  // one fails too. Suspends.
+  Task<absl::Status> Append(Core& here, std::vector<ManifestEntry> entries);
+  // Any core: a number that no segment has had.
+  uint32_t NextSegment() { return next_segment_.fetch_add(1, std::memory_order_relaxed); }
+
+  uint64_t run() const { return run_; }
+  uint64_t run_counter() const { return run_counter_; }
+
+  // The owner, with no append under way: closes the file. Suspends.
+  Task<void> Close();
+
+ private:
+  Manifest(Core& owner, const StoreDirectory& directory, const ManifestState& state);
+  Task<absl::Status> AppendHere(std::vector<ManifestEntry> entries);
+  Task<absl::Status> Extend();
+
+  Core& owner_;
+  const StoreDirectory& directory_;
+  const uint64_t run_;
+  const uint64_t run_counter_;
+  std::atomic<uint32_t> next_segment_;
+  File file_;
+  Semaphore one_at_a_time_;
+  AlignedBuffer unit_;         // what an append writes: one unit of direct I/O
+  uint64_t offset_bytes_ = 0;  // where the next append goes
+  uint64_t size_bytes_ = 0;    // zero-written up to here
+  uint32_t index_ = 0;
+  uint32_t chain_ = 0;
+  bool failed_ = false;
+};
+
+}  // namespace pakv

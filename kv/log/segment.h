@@ -1,0 +1,88 @@
+// New segments: files that are zero, on stable storage with their names, before anything is
+// written into them, so that a commit changes no metadata. A background task of each core keeps
+// one spare ready, and a small reserve that only what frees space may use when the disk is full.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "kv/log/directory.h"
+#include "kv/log/manifest.h"
+#include "runtime/core/core.h"
+#include "runtime/io/file.h"
+#include "runtime/task/nursery.h"
+#include "runtime/task/sync.h"
+
+namespace pakv {
+
+// What every log of one start shares. Constant; outlives the logs.
+struct LogContext {
+  const StoreDirectory* directory = nullptr;
+  Manifest* manifest = nullptr;
+  uint64_t run = 0;
+  uint64_t segment_bytes = uint64_t{64} << 20;
+  // Zeroing ahead, while the writer does not need it faster.
+  uint64_t zero_bytes_per_second = uint64_t{256} << 20;
+};
+
+// A segment that nothing was written into yet.
+struct NewSegment {
+  uint32_t segment = 0;
+  uint64_t size = 0;
+  File file;
+};
+
+class SegmentSupply {
+ public:
+  // The reserve's size, if segments are not smaller.
+  static constexpr uint64_t kReserveBytesMax = uint64_t{4} << 20;
+  // A full disk is asked again after this long.
+  static constexpr uint64_t kRetryNs = 1 * kNsPerSecond;
+
+  SegmentSupply(Core& core, const LogContext& context);
+  SegmentSupply(const SegmentSupply&) = delete;
+  SegmentSupply& operator=(const SegmentSupply&) = delete;
+  ~SegmentSupply();
+
+  // Starts the background task.
+  void Start();
+  // Ends it and removes what was not used. Suspends.
+  Task<void> Stop();
+
+  // A segment of at least `bytes` (a multiple of the alignment): the spare if that is enough, the
+  // reserve if the disk is full, else one that is made now. Waits as long as the disk is full.
+  // An error other than a full disk is returned, and by every further call. Suspends.
+  Task<absl::StatusOr<NewSegment>> Take(uint64_t bytes);
+
+  // The last attempt to make a segment found no space.
+  bool disk_full() const { return disk_full_; }
+  // Bytes of segments that are ready for ordinary records, and for those that free space.
+  uint64_t spare_bytes() const { return spare_ ? spare_->size : 0; }
+  uint64_t reserve_bytes() const { return reserve_ ? reserve_->size : 0; }
+  // The writer will soon need the next one: zeroing no longer pauses.
+  void Hurry() { hurry_ = true; }
+
+ private:
+  Task<void> Work();
+  Task<absl::StatusOr<NewSegment>> Make(uint64_t bytes, bool paced);
+  Task<absl::Status> Fill(NewSegment& segment, bool paced);
+  Task<void> Discard(std::optional<NewSegment> segment);
+
+  Core& core_;
+  const LogContext& context_;
+  std::optional<NewSegment> spare_;
+  std::optional<NewSegment> reserve_;
+  absl::Status failure_;
+  bool disk_full_ = false;
+  bool hurry_ = false;
+  uint64_t wanted_bytes_ = 0;  // by a Take that waits: more than a segment's usual size
+  bool stopped_ = true;
+  Event changed_;  // something was made or has failed
+  Event needed_;   // something is to be made
+  Nursery nursery_;
+};
+
+}  // namespace pakv
