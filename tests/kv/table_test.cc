@@ -1,0 +1,532 @@
+// The index. Method: random operations against an absl::btree_map, in which operations, hashes
+// (spread, crowded, equal) and key lengths are picked anew for each seed; then claims about size.
+#include "kv/index/table.h"
+
+#include <absl/container/btree_map.h>
+#include <gtest/gtest.h>
+#include <xxhash.h>
+
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace pakv {
+namespace {
+
+using Outcome = Table::Outcome;
+
+uint64_t HashOf(std::string_view key, uint32_t namespace_id = 0) {
+  return XXH3_64bits_withSeed(key.data(), key.size(), namespace_id);
+}
+TableKey KeyOf(std::string_view key) { return {HashOf(key), 0, key}; }
+Version VersionOf(Lsn lsn) {
+  return {.lsn = lsn, .location = {1, static_cast<uint32_t>(lsn), 100}};
+}
+// 16 bytes.
+std::string NumberedKey(uint64_t number) {
+  std::string key = "key:000000000000";
+  for (size_t i = key.size(); number > 0; number /= 10) key[--i] = '0' + number % 10;
+  return key;
+}
+
+TEST(HashRangeTest, RangesOfCoresTileTheSpaceAndAgreeWithTheOwner) {
+  for (uint32_t cores = 1; cores <= 256; ++cores) {
+    uint64_t first = 0;
+    for (uint32_t core = 0; core < cores; ++core) {
+      const HashRange range = RangeOf(core, cores);
+      ASSERT_EQ(range.first, first);
+      ASSERT_EQ(OwnerOf(range.first, cores), core);
+      ASSERT_EQ(OwnerOf(range.last, cores), core);
+      first = range.last + 1;
+    }
+    ASSERT_EQ(first, 0u);
+  }
+}
+
+// What the table should hold, and the operations on both.
+class Model {
+ public:
+  explicit Model(uint64_t seed) : prng_(seed), range_(PickRange()), table_(range_) {
+    hash_mode_ = static_cast<int>(prng_.Below(4));
+    keys_ = prng_.Chance(1, 2) ? 200 : 20'000;
+    long_keys_ = prng_.Chance(1, 4);
+    for (uint32_t& weight : weights_) weight = static_cast<uint32_t>(prng_.Below(8));
+    weights_[kUpsert] += 2;
+  }
+
+  void Run(uint32_t operations) {
+    for (uint32_t i = 0; i < operations; ++i) {
+      // Growth and decline take turns, so that merges are met as well.
+      if (i % 5000 == 0) std::swap(weights_[kUpsert], weights_[kErase]);
+      Step();
+      if (HasFatalFailure()) return;
+      if (i % 4096 == 0) Compare();
+    }
+    Compare();
+    while (!table_.DropStep(1)) {
+    }
+  }
+
+ private:
+  enum Operation { kUpsert, kErase, kFind, kMove, kCache, kSweep, kVisit, kRandom, kOperations };
+  using Id = std::tuple<uint64_t, uint32_t, std::string>;  // hash, namespace, key
+  struct Expected {
+    Version version;
+    uint32_t cache = 0;
+    bool referenced = false;
+  };
+
+  static bool HasFatalFailure() { return testing::Test::HasFatalFailure(); }
+
+  HashRange PickRange() {
+    const uint32_t cores = static_cast<uint32_t>(prng_.Chance(1, 2) ? 1 : prng_.Between(2, 256));
+    return RangeOf(static_cast<uint32_t>(prng_.Below(cores)), cores);
+  }
+
+  Id PickId() {
+    const uint64_t number = prng_.Below(keys_);
+    Prng of_key(number);
+    size_t length = of_key.Below(40);
+    if (long_keys_ && of_key.Chance(1, 50)) length = of_key.Below(30'000);
+    std::string key(length, static_cast<char>('a' + number % 26));
+    for (size_t i = 0; i < length && i < 8; ++i) key[i] = static_cast<char>(number >> (8 * i));
+    const uint32_t namespace_id = of_key.Chance(1, 4) ? 1 + number % 3 : 0;
+    const uint64_t spread = HashOf(key, namespace_id);
+    uint64_t hash = spread;
+    switch (hash_mode_) {
+      case 1:  // many keys on one hash
+        hash = (spread % 16) << 60;
+        break;
+      case 2:  // deep: all but the last bits are shared
+        hash = 0x5555'5555'5555'0000u | spread % 4096;
+        break;
+      case 3:  // crowded at both ends
+        hash = (spread & 1) ? spread >> 40 : ~(spread >> 40);
+        break;
+      default:
+        break;
+    }
+    // Into the range, order kept; the modes' shapes stay at its edges.
+    const uint64_t size_less_one = range_.last - range_.first;
+    if (size_less_one != ~uint64_t{0}) hash = range_.first + hash % (size_less_one + 1);
+    return {hash, namespace_id, key};
+  }
+  static TableKey KeyOfId(const Id& id) {
+    return {std::get<0>(id), std::get<1>(id), std::get<2>(id)};
+  }
+  static Id IdOf(Entry entry) {
+    return {entry.hash(), entry.namespace_id(), std::string(entry.key())};
+  }
+  Lsn PickLsn() { return prng_.Chance(1, 8) ? prng_.Between(1, next_lsn_) : ++next_lsn_; }
+
+  void Step() {
+    uint32_t total = 0;
+    for (const uint32_t weight : weights_) total += weight;
+    uint64_t pick = prng_.Below(total);
+    int operation = 0;
+    while (pick >= weights_[operation]) pick -= weights_[operation++];
+    const Id id = PickId();
+    const TableKey key = KeyOfId(id);
+    const auto known = model_.find(id);
+    switch (operation) {
+      case kUpsert:
+        return StepUpsert(id);
+      case kErase: {
+        const Lsn lsn = PickLsn();
+        const Table::Change change = table_.Erase(key, lsn);
+        if (known == model_.end()) {
+          ASSERT_EQ(change.outcome, Outcome::kMissing);
+        } else if (known->second.version.lsn >= lsn) {
+          ASSERT_EQ(change.outcome, Outcome::kStale);
+          ASSERT_EQ(change.previous, known->second.version);
+          ASSERT_EQ(change.entry.lsn(), known->second.version.lsn);
+        } else {
+          ASSERT_EQ(change.outcome, Outcome::kErased);
+          ASSERT_EQ(change.previous, known->second.version);
+          ASSERT_EQ(change.cache, known->second.cache);
+          model_.erase(known);
+        }
+        return;
+      }
+      case kFind: {
+        table_.Prefetch(key.hash);
+        const Entry entry = table_.Find(key);
+        ASSERT_EQ(static_cast<bool>(entry), known != model_.end());
+        if (entry) Same(entry, known->second);
+        return;
+      }
+      case kMove: {
+        if (known == model_.end()) return;
+        Version& version = known->second.version;
+        const Location to{prng_.Chance(1, 2) ? 7u : 8u, 9, 10};
+        ASSERT_FALSE(table_.MoveLocation(key, version.lsn + 1, version.location, to));
+        ASSERT_FALSE(table_.MoveLocation(key, version.lsn, {6, 6, 6}, to));
+        ASSERT_TRUE(table_.MoveLocation(key, version.lsn, version.location, to));
+        version.location = to;
+        return;
+      }
+      case kCache:
+        return StepCache(id);
+      case kSweep:
+        return StepSweep();
+      case kVisit:
+        return StepVisit();
+      case kRandom: {
+        const Entry entry = table_.RandomEntry(prng_);
+        ASSERT_EQ(static_cast<bool>(entry), !model_.empty());
+        if (!entry) return;
+        const auto found = model_.find(IdOf(entry));
+        ASSERT_NE(found, model_.end());
+        Same(entry, found->second);
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  void StepUpsert(const Id& id) {
+    Version version;
+    version.lsn = PickLsn();
+    version.location = {static_cast<uint32_t>(prng_.Below(4)), 2, 3};
+    if (prng_.Chance(1, 4)) version.expiry_ms = prng_.Between(1, ~uint64_t{0});
+    version.tombstone = prng_.Chance(1, 8);
+    const Table::Change change = table_.Upsert(KeyOfId(id), version);
+    const auto known = model_.find(id);
+    if (known == model_.end()) {
+      ASSERT_EQ(change.outcome, Outcome::kInserted);
+      model_[id] = {version};
+      Same(change.entry, model_[id]);
+      return;
+    }
+    ASSERT_EQ(change.previous, known->second.version);
+    if (known->second.version.lsn >= version.lsn) {
+      ASSERT_EQ(change.outcome, Outcome::kStale);
+    } else {
+      ASSERT_EQ(change.outcome, Outcome::kReplaced);
+      ASSERT_EQ(change.cache, known->second.cache);
+      known->second.version = version;
+      known->second.cache = 0;
+    }
+    ASSERT_EQ(IdOf(change.entry), id);
+    Same(change.entry, known->second);
+  }
+
+  void StepCache(const Id& id) {
+    const auto known = model_.find(id);
+    const Entry entry = table_.Find(KeyOfId(id));
+    if (known == model_.end()) return;
+    if (known->second.cache == 0) {
+      known->second.cache = ++next_cache_;
+      entry.set_cache(next_cache_);
+    } else {
+      ASSERT_FALSE(table_.ForgetCached(entry.hash(), next_cache_ + 1));
+      ASSERT_TRUE(table_.ForgetCached(entry.hash(), known->second.cache));
+      known->second.cache = 0;
+    }
+    known->second.referenced = prng_.Chance(1, 2);
+    entry.set_referenced(known->second.referenced);
+  }
+
+  // Erases the tombstones, or a third of all, in steps.
+  void StepSweep() {
+    if (!prng_.Chance(1, 200)) return;
+    const bool tombstones = prng_.Chance(2, 3);
+    const uint64_t salt = prng_.Next();
+    const auto unwanted = [&](const Id& id, bool tombstone) {
+      return tombstones ? tombstone : (std::get<0>(id) ^ std::get<2>(id).size() ^ salt) % 3 == 0;
+    };
+    const uint32_t step = static_cast<uint32_t>(prng_.Between(1, 100));
+    std::optional<uint64_t> from = 0;
+    while (from) {
+      uint32_t looked_at = 0;
+      from = table_.SweepFrom(*from, step, [&](Entry entry) {
+        ++looked_at;
+        return unwanted(IdOf(entry), entry.tombstone());
+      });
+      if (hash_mode_ == 0) {
+        ASSERT_LE(looked_at, step);
+      }
+    }
+    for (auto it = model_.begin(); it != model_.end();) {
+      it = unwanted(it->first, it->second.version.tombstone) ? model_.erase(it) : std::next(it);
+    }
+  }
+
+  // One reply of a scan: exactly the model's entries from a hash on, no group cut.
+  void StepVisit() {
+    if (!prng_.Chance(1, 20)) return;
+    const uint64_t begin =
+        prng_.Chance(1, 4) ? 0 : std::get<0>(PickId()) - prng_.Below(2) * prng_.Below(5000);
+    const uint32_t entries_max = static_cast<uint32_t>(prng_.Below(100));
+    std::set<Id> visited;
+    uint64_t group = 0;
+    const auto next = table_.VisitFrom(begin, entries_max, [&](Entry entry) {
+      EXPECT_GE(entry.hash() >> 12, group);
+      group = entry.hash() >> 12;
+      EXPECT_TRUE(visited.insert(IdOf(entry)).second) << "visited twice";
+    });
+    if (next) {
+      ASSERT_EQ(*next & 0xfff, 0u);
+      ASSERT_GE(visited.size(), std::max(1u, entries_max));
+      ASSERT_LT(group, *next >> 12);
+    }
+    auto expected = model_.lower_bound(Id{begin, 0, ""});
+    for (; expected != model_.end(); ++expected) {
+      if (next && std::get<0>(expected->first) >= *next) break;
+      ASSERT_EQ(visited.erase(expected->first), 1u);
+    }
+    ASSERT_TRUE(visited.empty());
+    if (next) {
+      ASSERT_NE(expected, model_.end());
+      ASSERT_EQ(std::get<0>(expected->first) >> 12, *next >> 12) << "no skipping, no empty reply";
+    }
+  }
+
+  static void Same(Entry entry, const Expected& expected) {
+    ASSERT_EQ(entry.version(), expected.version);
+    ASSERT_EQ(entry.cache(), expected.cache);
+    ASSERT_EQ(entry.referenced(), expected.referenced);
+  }
+
+  void Compare() {
+    table_.CheckInvariants();
+    uint64_t tombstones = 0;
+    absl::btree_map<uint32_t, uint64_t> counts;
+    for (const auto& [id, expected] : model_) {
+      const Entry entry = table_.Find(KeyOfId(id));
+      ASSERT_TRUE(entry);
+      Same(entry, expected);
+      ++(expected.version.tombstone ? tombstones : counts[std::get<1>(id)]);
+    }
+    ASSERT_EQ(table_.tombstones(), tombstones);
+    ASSERT_EQ(table_.count(), model_.size() - tombstones);
+    for (uint32_t namespace_id = 0; namespace_id < 5; ++namespace_id) {
+      ASSERT_EQ(table_.count(namespace_id), counts[namespace_id]);
+    }
+  }
+
+  Prng prng_;
+  const HashRange range_;
+  Table table_;
+  absl::btree_map<Id, Expected> model_;
+  uint32_t weights_[kOperations];
+  int hash_mode_;
+  uint64_t keys_;
+  bool long_keys_;
+  Lsn next_lsn_ = 0;
+  uint32_t next_cache_ = 0;
+};
+
+TEST(TableTest, DoesWhatABtreeMapDoes) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Model model(seed);
+    model.Run(20'000);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(TableTest, EmptyKeyIsAKeyAndNamespacesAreApart) {
+  Table table((HashRange()));
+  table.Upsert({5, 0, ""}, VersionOf(1));
+  table.Upsert({5, 1, ""}, VersionOf(2));
+  table.Upsert({5, 2, std::string_view("\0", 1)}, VersionOf(3));
+  EXPECT_EQ(table.Find({5, 0, ""}).lsn(), 1u);
+  EXPECT_EQ(table.Find({5, 1, ""}).lsn(), 2u);
+  EXPECT_FALSE(table.Find({5, 2, ""}));
+  EXPECT_EQ(table.Find({5, 2, std::string_view("\0", 1)}).lsn(), 3u);
+  EXPECT_EQ(table.count(1), 1u);
+}
+
+TEST(TableTest, AnEqualLsnIsNotNewer) {
+  Table table((HashRange()));
+  const TableKey key = KeyOf("k");
+  EXPECT_EQ(table.Upsert(key, VersionOf(7)).outcome, Outcome::kInserted);
+  EXPECT_EQ(table.Upsert(key, VersionOf(7)).outcome, Outcome::kStale);
+  EXPECT_EQ(table.Erase(key, 7).outcome, Outcome::kStale);
+  EXPECT_EQ(table.Erase(key, 8).outcome, Outcome::kErased);
+}
+
+TEST(TableTest, AKeyOfSixteenMegabytesFits) {
+  Table table((HashRange()));
+  const std::string key(Item::kKeyBytesMax, 'x');
+  const size_t before = table.bytes_used();
+  table.Upsert({1, 0, key}, VersionOf(1));
+  table.Upsert({1, 0, "twin"}, VersionOf(2));
+  EXPECT_EQ(table.Find({1, 0, key}).key(), key);
+  EXPECT_GE(table.bytes_used(), before + key.size());
+  table.Erase({1, 0, key}, 2);
+  EXPECT_EQ(table.Find({1, 0, "twin"}).lsn(), 2u);
+  EXPECT_LT(table.bytes_used(), before + 300'000);
+}
+
+// The growth test's figures are the promises of the header: the work of one operation is bounded
+// whatever the size, and a key costs at most 48 bytes beside its own 16.
+TEST(TableTest, GrowsToTwoMillionKeysWithBoundedWorkAndMemory) {
+  constexpr uint64_t kKeys = 2'000'000;
+  // Slots of a split and of the buckets that move for it, and a directory node that doubles.
+  constexpr uint64_t kWorkMax = (1 << Directory::kNodeDepthMax) + 16 * kBucketSlotsMax;
+  Table table(RangeOf(1, 3));
+  Prng prng(1);
+  size_t overhead_max = 0;
+  std::vector<uint64_t> hashes;
+  hashes.reserve(kKeys);
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    const uint64_t hash = RangeOf(1, 3).first + prng.Below(~uint64_t{0} / 3);
+    hashes.push_back(hash);
+    ASSERT_EQ(table.Upsert({hash, 0, NumberedKey(i)}, VersionOf(i + 1)).outcome,
+              Outcome::kInserted);
+    // All sizes, as filling buckets, splitting buckets and growing nodes take turns.
+    if (i > 200'000 && i % 8192 == 0) {
+      overhead_max = std::max(overhead_max, table.bytes_used() / (i + 1) - 16);
+    }
+  }
+  EXPECT_LE(table.work_max(), kWorkMax);
+  EXPECT_LE(overhead_max, 48u);
+  table.CheckInvariants();
+  const size_t bytes_full = table.bytes_used();
+
+  // Deletes give the memory back, in the same proportion, whatever their order.
+  table.ResetWorkMax();
+  uint64_t left = kKeys;
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    if (i % 10 == 0) continue;
+    ASSERT_EQ(table.Erase({hashes[i], 0, NumberedKey(i)}, kKeys + 1).outcome, Outcome::kErased);
+    --left;
+  }
+  EXPECT_EQ(table.count(), left);
+  EXPECT_LE(table.bytes_used(), bytes_full / 10 * 5 / 4);
+  table.CheckInvariants();
+  for (uint64_t i = 0; i < kKeys; i += 10) {
+    ASSERT_EQ(table.Find({hashes[i], 0, NumberedKey(i)}).lsn(), i + 1);
+    table.Erase({hashes[i], 0, NumberedKey(i)}, kKeys + 1);
+  }
+  EXPECT_LE(table.work_max(), kWorkMax);
+  EXPECT_EQ(table.count(), 0u);
+  EXPECT_LE(table.bytes_used(), Table((HashRange())).bytes_used() + 600'000);
+  table.CheckInvariants();
+}
+
+// Hashes that an attacker who knew the seed could make: each bit but the last few shared.
+TEST(TableTest, WorkIsBoundedForHashesThatShareTheirLeadingBits) {
+  Table table((HashRange()));
+  for (uint64_t i = 0; i < 100'000; ++i) {
+    const uint64_t hash = (i % 64) << (i / 64 % 58);
+    table.Upsert({hash, 0, NumberedKey(i)}, VersionOf(i + 1));
+  }
+  // Six levels of nodes, each grown to its full depth at once.
+  EXPECT_LE(table.work_max(), Directory::kLevelsMax * (2u << Directory::kNodeDepthMax));
+  table.CheckInvariants();
+}
+
+// The promise of SCAN: between its calls keys come and go, the table grows tenfold and shrinks
+// again; each key that was there throughout is returned.
+TEST(TableTest, ScanReturnsEveryKeyThatStaysWhileOthersComeAndGo) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Prng prng(seed);
+    Table table(RangeOf(0, 1));
+    constexpr uint64_t kStaying = 2'000;
+    for (uint64_t i = 0; i < kStaying; ++i) {
+      table.Upsert(KeyOf(NumberedKey(i)), VersionOf(i + 1));
+    }
+    uint64_t added = kStaying;
+    uint64_t erased = kStaying;
+    std::set<std::string> seen;
+    std::optional<uint64_t> cursor = 0;
+    while (cursor) {
+      cursor = table.VisitFrom(*cursor, 10, [&](Entry entry) { seen.emplace(entry.key()); });
+      const bool grows = seen.size() < kStaying / 2;
+      for (int i = 0; i < 100; ++i) {
+        if (grows == prng.Chance(4, 5)) {
+          table.Upsert(KeyOf(NumberedKey(added)), VersionOf(added + 1));
+          ++added;
+        } else if (erased < added) {
+          ASSERT_EQ(table.Erase(KeyOf(NumberedKey(erased)), kLsnMax).outcome, Outcome::kErased);
+          ++erased;
+        }
+      }
+    }
+    for (uint64_t i = 0; i < kStaying; ++i) EXPECT_EQ(seen.count(NumberedKey(i)), 1u);
+  }
+}
+
+TEST(TableTest, ScanNeverSeparatesHashesThatShareFiftyTwoBits) {
+  const HashRange range = RangeOf(1, 3);  // its groups do not lie on the directory's bits
+  Table table(range);
+  for (uint64_t i = 0; i < 3'000; ++i) {
+    const uint64_t hash = range.first + 4096 * (i / 300) + i;
+    table.Upsert({hash, 0, NumberedKey(i)}, VersionOf(i + 1));
+  }
+  std::set<uint64_t> groups;
+  uint64_t keys = 0;
+  std::optional<uint64_t> cursor = 0;
+  while (cursor) {
+    std::set<uint64_t> groups_now;
+    cursor = table.VisitFrom(*cursor, 1, [&](Entry entry) {
+      groups_now.insert(entry.hash() >> 12);
+      ++keys;
+    });
+    EXPECT_EQ(groups_now.size(), 1u);
+    for (const uint64_t group : groups_now) EXPECT_TRUE(groups.insert(group).second);
+  }
+  EXPECT_EQ(keys, 3'000u);
+}
+
+TEST(TableTest, RandomEntryIsEven) {
+  Table table((HashRange()));
+  constexpr uint64_t kKeys = 400;
+  absl::btree_map<std::string, uint64_t> drawn;
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    std::string key = NumberedKey(i);
+    key.resize(16 + i % 5 * 100 + (i % 50 == 0 ? 10'000 : 0), 'x');
+    drawn[key] = 0;
+    table.Upsert(KeyOf(key), VersionOf(i + 1));
+  }
+  Prng prng(1);
+  for (uint64_t i = 0; i < kKeys * 1'000; ++i) {
+    ++drawn[std::string(table.RandomEntry(prng).key())];
+  }
+  double chi_squared = 0;
+  for (const auto& [key, count] : drawn) {
+    const double off = static_cast<double>(count) - 1'000;
+    chi_squared += off * off / 1'000;
+  }
+  EXPECT_EQ(drawn.size(), kKeys);
+  EXPECT_LT(chi_squared, 399 + 5 * 28.3) << "399 degrees of freedom, deviation 28.3";
+}
+
+TEST(TableTest, RandomEntryIsEvenWhenAPoolHasManyChunks) {
+  Table table((HashRange()));
+  constexpr uint64_t kKeys = 150'000;
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    table.Upsert(KeyOf(NumberedKey(i)), VersionOf(i + 1));
+  }
+  Prng prng(1);
+  uint64_t low = 0;
+  for (int i = 0; i < 100'000; ++i) low += table.RandomEntry(prng).lsn() <= kKeys / 2 ? 1 : 0;
+  EXPECT_NEAR(static_cast<double>(low), 50'000, 5 * 158);
+}
+
+TEST(TableTest, DropStepFreesATableBitByBit) {
+  Table table((HashRange()));
+  for (uint64_t i = 0; i < 100'000; ++i) {
+    std::string key = NumberedKey(i);
+    if (i % 1000 == 0) key.resize(9'000);
+    table.Upsert(KeyOf(key), VersionOf(i + 1));
+  }
+  size_t bytes = table.bytes_used();
+  size_t freed_max = 0;
+  bool done = false;
+  while (!done) {
+    done = table.DropStep(1);
+    freed_max = std::max(freed_max, bytes - table.bytes_used());
+    bytes = table.bytes_used();
+  }
+  EXPECT_LE(freed_max, 3 * ChunkArena::kChunkBytes);
+  EXPECT_LT(bytes, 10 * ChunkArena::kChunkBytes);
+}
+
+}  // namespace
+}  // namespace pakv
