@@ -1,0 +1,444 @@
+#include "net/pakv/codec.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/base/crc32c.h"
+
+namespace pakv {
+namespace {
+
+constexpr size_t kLengthOffset = 4;
+constexpr size_t kIdOffset = 8;
+constexpr size_t kBodyCrcOffset = 16;
+constexpr size_t kHeaderCrcOffset = 20;
+static_assert(kHeaderCrcOffset + sizeof(uint32_t) == kPakvHeaderBytes);
+
+constexpr size_t kNumberFieldBytes = 1 + sizeof(uint64_t);
+constexpr size_t kBytesFieldHeaderBytes = 1 + sizeof(uint32_t);
+
+template <typename Number>
+Number Load(const char* at) {
+  Number value;
+  std::memcpy(&value, at, sizeof(value));
+  return value;
+}
+
+template <typename Number>
+char* Store(char* at, Number value) {
+  std::memcpy(at, &value, sizeof(value));
+  return at + sizeof(value);
+}
+
+constexpr std::array<bool, 256> KnownTags() {
+  std::array<bool, 256> known{};
+  for (const PakvField field : kPakvFields) known[static_cast<uint8_t>(field)] = true;
+  return known;
+}
+constexpr std::array<bool, 256> kKnownTags = KnownTags();
+
+template <typename... Fields>
+constexpr uint64_t Mask(Fields... fields) {
+  return (uint64_t{0} | ... | PakvFields::Bit(fields));
+}
+template <typename... Options>
+constexpr uint64_t OptionMask(Options... options) {
+  return (uint64_t{0} | ... | static_cast<uint8_t>(options));
+}
+
+// What a request of a type holds, and what its reply promises.
+struct Rule {
+  uint64_t required;
+  uint64_t optional;
+  uint64_t options;         // bits of kOptions
+  uint64_t reply_required;  // with kOk
+};
+
+using enum PakvField;
+using enum PakvOption;
+constexpr Rule kHelloRule{Mask(kVersionMin, kVersionMax), Mask(kSoftware), 0,
+                          Mask(kVersionMin, kVersionMax, kFrameBytesMax, kKeyBytesMax,
+                               kValueBytesMax, kInFlightMax, kSession)};
+constexpr Rule kPingRule{0, Mask(kValue), 0, 0};
+constexpr Rule kGetRule{Mask(kKey), Mask(kNamespace, kOptions), OptionMask(kWithoutValue),
+                        Mask(kLsn)};
+constexpr Rule kSetRule{
+    Mask(kKey, kValue),
+    Mask(kNamespace, kCondition, kIfVersion, kTtlMs, kExpiresAtMs, kDurability, kOptions),
+    OptionMask(kReturnOld, kKeepTtl), Mask(kLsn)};
+constexpr Rule kDeleteRule{Mask(kKey), Mask(kNamespace, kIfVersion, kDurability, kOptions),
+                           OptionMask(kReturnOld), Mask(kLsn)};
+constexpr Rule kIncrRule{Mask(kKey), Mask(kNamespace, kNumber, kDurability), 0,
+                         Mask(kLsn, kNumber)};
+constexpr Rule kScanRule{0, Mask(kNamespace, kOptions, kLimit, kPrefix, kCursor),
+                         OptionMask(kWithValues), 0};
+constexpr Rule kStatsRule{0, 0, 0, 0};
+constexpr Rule kFlushRule{0, Mask(kNamespace, kDurability, kOptions), OptionMask(kAllNamespaces),
+                          Mask(kLsn)};
+
+const Rule* RuleOf(PakvType type) {
+  switch (type) {
+    case PakvType::kHello:
+      return &kHelloRule;
+    case PakvType::kPing:
+      return &kPingRule;
+    case PakvType::kGet:
+      return &kGetRule;
+    case PakvType::kSet:
+      return &kSetRule;
+    case PakvType::kDelete:
+      return &kDeleteRule;
+    case PakvType::kIncr:
+      return &kIncrRule;
+    case PakvType::kScan:
+      return &kScanRule;
+    case PakvType::kStats:
+      return &kStatsRule;
+    case PakvType::kFlush:
+      return &kFlushRule;
+    case PakvType::kNone:
+      break;
+  }
+  return nullptr;
+}
+
+// The first field of a set, for an error's text.
+PakvField FirstOf(uint64_t set) {
+  for (const PakvField field : kPakvFields) {
+    if ((set & PakvFields::Bit(field)) != 0) return field;
+  }
+  PAKV_CHECK(false, "a set of known fields that is not empty");
+}
+
+PakvStatus CheckValues(const Rule& rule, PakvFields& fields) {
+  const auto has = [&](PakvField field) { return fields.Has(field); };
+  const auto bad = [&](PakvField field) { return fields.Fault(field, PakvStatus::kBadValue); };
+  if (has(kOptions) && (fields.Number(kOptions) & ~rule.options) != 0) return bad(kOptions);
+  constexpr uint64_t kChecked = Mask(kCondition, kIfVersion, kTtlMs, kExpiresAtMs, kDurability,
+                                     kLimit, kLsn, kVersionMin, kVersionMax, kCursor);
+  if ((fields.present() & kChecked) == 0) [[likely]]
+    return PakvStatus::kOk;
+  const auto in = [&](PakvField field, uint64_t first, uint64_t last) {
+    return !has(field) || (fields.Number(field) >= first && fields.Number(field) <= last);
+  };
+  if (!in(kCondition, 1, 2)) return bad(kCondition);
+  if (!in(kDurability, 1, 2)) return bad(kDurability);
+  for (const PakvField field : {kIfVersion, kTtlMs, kExpiresAtMs, kLimit}) {
+    if (!in(field, 1, INT64_MAX)) return bad(field);
+  }
+  if (!in(kLsn, 0, INT64_MAX)) return bad(kLsn);
+  if (has(kCondition) && has(kIfVersion)) return bad(kIfVersion);
+  if (has(kTtlMs) + has(kExpiresAtMs) + fields.HasOption(PakvOption::kKeepTtl) > 1) {
+    return bad(has(kTtlMs) ? kTtlMs : kExpiresAtMs);
+  }
+  if (!in(kVersionMin, 1, UINT8_MAX)) return bad(kVersionMin);
+  if (!in(kVersionMax, fields.Number(kVersionMin), UINT8_MAX)) return bad(kVersionMax);
+  if (fields.Bytes(kCursor).size() > kPakvCursorBytesMax) return bad(kCursor);
+  return PakvStatus::kOk;
+}
+
+}  // namespace
+
+constexpr bool PakvFields::IndexesFit() {
+  uint64_t seen = 0;
+  for (const PakvField field : kPakvFields) {
+    if (Index(field) >= (IsNumber(field) ? kNumbers : kBytes) || (seen & Bit(field)) != 0) {
+      return false;
+    }
+    seen |= Bit(field);
+  }
+  return true;
+}
+
+PakvFrameReader::PakvFrameReader(PakvReads reads, size_t frame_bytes_max)
+    : reads_(reads), frame_bytes_max_(frame_bytes_max) {
+  PAKV_CHECK(frame_bytes_max >= kPakvHeaderBytes);
+  PAKV_CHECK(frame_bytes_max <= INT32_MAX, "what Crc32c takes at once");
+}
+
+PakvFrameReader::Status PakvFrameReader::Next(std::string_view& input, PakvFrame& frame) {
+  if (skip_bytes_ > 0) [[unlikely]] {
+    const size_t skipped = std::min(skip_bytes_, input.size());
+    input.remove_prefix(skipped);
+    skip_bytes_ -= skipped;
+    frame_bytes_min_ = 1;
+    if (skip_bytes_ > 0) return Status::kPartial;
+  }
+  if (failed_) [[unlikely]]
+    return Status::kError;
+  if (!header_read_) {
+    if (!input.empty() && static_cast<uint8_t>(input[0]) != kPakvMagic) [[unlikely]] {
+      return Fail(PakvStatus::kMalformed, "not a pakv frame: it begins with another byte");
+    }
+    if (input.size() < kPakvHeaderBytes) {
+      frame_bytes_min_ = input.empty() ? 1 : kPakvHeaderBytes;
+      return Status::kPartial;
+    }
+    if (ReadHeader(input.data()) == Status::kError) return Status::kError;
+    const size_t bytes = kPakvHeaderBytes + header_.body_bytes;
+    if (version_ != kPakvVersion) [[unlikely]] {
+      return Refuse(input, frame, PakvStatus::kVersionUnsupported, bytes);
+    }
+    if (header_.flags != 0) [[unlikely]] {
+      return Refuse(input, frame, PakvStatus::kUnsupported, bytes);
+    }
+    if (bytes > frame_bytes_max_) [[unlikely]] {
+      return Refuse(input, frame, PakvStatus::kFrameTooLarge, bytes);
+    }
+    header_read_ = true;
+  }
+  const size_t bytes = kPakvHeaderBytes + header_.body_bytes;
+  if (input.size() < bytes) [[unlikely]] {
+    frame_bytes_min_ = bytes;
+    return Status::kPartial;
+  }
+  const std::string_view body = input.substr(kPakvHeaderBytes, header_.body_bytes);
+  if (Crc32c(0, body.data(), body.size()) != body_crc_) [[unlikely]] {
+    return Refuse(input, frame, PakvStatus::kBadChecksum, bytes);
+  }
+  header_read_ = false;
+  frame = header_;
+  frame.body = body;
+  input.remove_prefix(bytes);
+  return Status::kFrame;
+}
+
+// kFrame: believed. `at` has a whole header that begins with the magic byte.
+PakvFrameReader::Status PakvFrameReader::ReadHeader(const char* at) {
+  if (Crc32c(0, at, kHeaderCrcOffset) != Load<uint32_t>(at + kHeaderCrcOffset)) [[unlikely]] {
+    return Fail(PakvStatus::kBadChecksum, "a frame's header does not match its checksum");
+  }
+  version_ = Load<uint8_t>(at + 1);
+  const uint8_t type = Load<uint8_t>(at + 2);
+  const uint8_t flags = Load<uint8_t>(at + 3);
+  header_.type = static_cast<PakvType>(type & ~kPakvReplyBit);
+  header_.body_bytes = Load<uint32_t>(at + kLengthOffset);
+  header_.id = Load<uint64_t>(at + kIdOffset);
+  body_crc_ = Load<uint32_t>(at + kBodyCrcOffset);
+  if (reads_ == PakvReads::kReplies) {
+    header_.status = static_cast<PakvStatus>(flags);
+    if ((type & kPakvReplyBit) != 0) return Status::kFrame;
+    return Fail(PakvStatus::kMalformed, "a request where replies are due");
+  }
+  header_.flags = flags;
+  if ((type & kPakvReplyBit) != 0) {
+    return Fail(PakvStatus::kMalformed, "a reply where requests are due");
+  }
+  if (header_.id == 0) return Fail(PakvStatus::kMalformed, "a request's id must not be 0");
+  return Status::kFrame;
+}
+
+PakvFrameReader::Status PakvFrameReader::Refuse(std::string_view& input, PakvFrame& frame,
+                                                PakvStatus refusal, size_t bytes) {
+  frame = header_;
+  refusal_ = refusal;
+  header_read_ = false;
+  const size_t present = std::min(bytes, input.size());
+  input.remove_prefix(present);
+  skip_bytes_ = bytes - present;
+  return Status::kRefused;
+}
+
+PakvFrameReader::Status PakvFrameReader::Fail(PakvStatus refusal, std::string_view text) {
+  failed_ = true;
+  refusal_ = refusal;
+  error_ = text;
+  return Status::kError;
+}
+
+PakvStatus PakvFields::Decode(std::string_view body) {
+  static_assert(IndexesFit(), "each field has a place of its own");
+  present_ = 0;
+  fault_tag_ = 0;
+  const char* at = body.data();
+  const char* const end = at + body.size();
+  uint8_t last = 0;
+  while (at != end) {
+    const uint8_t tag = static_cast<uint8_t>(*at);
+    const PakvField field = static_cast<PakvField>(tag);
+    const size_t left = static_cast<size_t>(end - at);
+    const bool known = kKnownTags[tag];
+    fault_tag_ = tag;
+    if (tag < last || (tag == last && known && field != PakvField::kEntry)) [[unlikely]] {
+      return PakvStatus::kMalformed;
+    }
+    last = tag;
+    const char* const begin = at;
+    if ((tag & kPakvBytesBit) == 0) {
+      if (left < kNumberFieldBytes) [[unlikely]]
+        return PakvStatus::kMalformed;
+      if (known) numbers_[Index(field)] = Load<uint64_t>(at + 1);
+      at += kNumberFieldBytes;
+    } else {
+      if (left < kBytesFieldHeaderBytes) [[unlikely]]
+        return PakvStatus::kMalformed;
+      const uint32_t length = Load<uint32_t>(at + 1);
+      if (length > left - kBytesFieldHeaderBytes) [[unlikely]]
+        return PakvStatus::kMalformed;
+      at += kBytesFieldHeaderBytes;
+      if (known) bytes_[Index(field)] = std::string_view(at, length);
+      at += length;
+    }
+    if (!known) [[unlikely]] {
+      if ((tag & kPakvIgnorableBit) == 0) return PakvStatus::kUnknownField;
+      continue;
+    }
+    if (field == PakvField::kEntry) {
+      // All entries together, tags included: they stand side by side.
+      const char* const first = Has(field) ? entries_begin_ : begin;
+      entries_begin_ = first;
+      bytes_[Index(field)] = std::string_view(first, static_cast<size_t>(at - first));
+    }
+    present_ |= Bit(field);
+  }
+  fault_tag_ = 0;
+  return PakvStatus::kOk;
+}
+
+bool PakvEntryReader::Next(PakvFields& entry) {
+  if (rest_.empty()) return false;
+  // PakvFields::Decode has checked the lengths of these fields.
+  PAKV_CHECK(rest_.size() >= kBytesFieldHeaderBytes);
+  const uint32_t length = Load<uint32_t>(rest_.data() + 1);
+  PAKV_CHECK(length <= rest_.size() - kBytesFieldHeaderBytes);
+  const std::string_view body = rest_.substr(kBytesFieldHeaderBytes, length);
+  rest_.remove_prefix(kBytesFieldHeaderBytes + length);
+  ok_ = entry.Decode(body) == PakvStatus::kOk;
+  if (!ok_) rest_ = {};
+  return ok_;
+}
+
+PakvStatus DecodePakvRequest(const PakvFrame& frame, PakvFields& fields) {
+  const Rule* const rule = RuleOf(frame.type);
+  if (rule == nullptr) return fields.Fault(PakvField{}, PakvStatus::kUnknownType);
+  if (const PakvStatus status = fields.Decode(frame.body); status != PakvStatus::kOk) {
+    return status;
+  }
+  const uint64_t present = fields.present();
+  if (const uint64_t extra = present & ~(rule->required | rule->optional); extra != 0) {
+    return fields.Fault(FirstOf(extra), PakvStatus::kFieldNotAllowed);
+  }
+  if (const uint64_t missing = rule->required & ~present; missing != 0) {
+    return fields.Fault(FirstOf(missing), PakvStatus::kFieldMissing);
+  }
+  return CheckValues(*rule, fields);
+}
+
+PakvStatus DecodePakvReply(const PakvFrame& frame, PakvFields& fields) {
+  const Rule* const rule = RuleOf(frame.type);
+  if (rule == nullptr && frame.status == PakvStatus::kOk) {
+    return fields.Fault(PakvField{}, PakvStatus::kUnknownType);
+  }
+  if (const PakvStatus status = fields.Decode(frame.body); status != PakvStatus::kOk) {
+    return status;
+  }
+  if (frame.status != PakvStatus::kOk) return PakvStatus::kOk;
+  if (const uint64_t missing = rule->reply_required & ~fields.present(); missing != 0) {
+    return fields.Fault(FirstOf(missing), PakvStatus::kFieldMissing);
+  }
+  return PakvStatus::kOk;
+}
+
+std::string PakvFaultText(PakvStatus status, uint8_t fault_tag) {
+  std::string text(PakvName(status));
+  std::replace(text.begin(), text.end(), '-', ' ');
+  if (fault_tag == 0) return text;
+  constexpr char kHex[] = "0123456789abcdef";
+  text += ": field 0x";
+  text += kHex[fault_tag >> 4];
+  text += kHex[fault_tag & 15];
+  if (const std::string_view name = PakvName(static_cast<PakvField>(fault_tag)); !name.empty()) {
+    text.append(" (").append(name).append(")");
+  }
+  return text;
+}
+
+PakvWriter::PakvWriter(OutputBuffer& output, PakvType type, uint64_t id)
+    : output_(output), begin_(output.size()) {
+  PAKV_CHECK(id != 0, "0 names no request");
+  Begin(static_cast<uint8_t>(type), 0, id);
+}
+
+PakvWriter::PakvWriter(OutputBuffer& output, PakvType type, uint64_t id, PakvStatus status)
+    : output_(output), begin_(output.size()) {
+  Begin(static_cast<uint8_t>(type) | kPakvReplyBit, static_cast<uint8_t>(status), id);
+}
+
+void PakvWriter::Begin(uint8_t type, uint8_t flags, uint64_t id) {
+  char* at = output_.Reserve(kPakvHeaderBytes);
+  at = Store(at, kPakvMagic);
+  at = Store(at, kPakvVersion);
+  at = Store(at, type);
+  at = Store(at, flags);
+  at = Store(at, uint32_t{0});
+  at = Store(at, id);
+  at = Store(at, uint64_t{0});
+  output_.Commit(at);
+}
+
+void PakvWriter::Ascend(PakvField field) {
+  const uint8_t tag = static_cast<uint8_t>(field);
+  PAKV_CHECK(tag > tag_ || field == PakvField::kEntry, "fields are written in ascending order");
+  tag_ = tag;
+}
+
+void PakvWriter::Number(PakvField field, uint64_t value) {
+  PAKV_DCHECK(PakvFields::IsNumber(field));
+  Ascend(field);
+  char* at = output_.Reserve(kNumberFieldBytes);
+  at = Store(at, static_cast<uint8_t>(field));
+  output_.Commit(Store(at, value));
+}
+
+void PakvWriter::Bytes(PakvField field, std::string_view value) {
+  PAKV_DCHECK(!PakvFields::IsNumber(field) && field != PakvField::kEntry);
+  PAKV_CHECK(value.size() <= INT32_MAX);
+  Ascend(field);
+  char* at = output_.Reserve(kBytesFieldHeaderBytes + value.size());
+  at = Store(at, static_cast<uint8_t>(field));
+  at = Store(at, static_cast<uint32_t>(value.size()));
+  if (!value.empty()) std::memcpy(at, value.data(), value.size());
+  output_.Commit(at + value.size());
+}
+
+void PakvWriter::BeginEntry() {
+  PAKV_CHECK(entry_begin_ == 0, "entries do not nest");
+  Ascend(PakvField::kEntry);
+  char* at = output_.Reserve(kBytesFieldHeaderBytes);
+  at = Store(at, static_cast<uint8_t>(PakvField::kEntry));
+  output_.Commit(Store(at, uint32_t{0}));
+  entry_begin_ = output_.size();
+  tag_ = 0;
+}
+
+void PakvWriter::EndEntry() {
+  PAKV_CHECK(entry_begin_ != 0, "an entry is open");
+  const size_t bytes = output_.size() - entry_begin_;
+  PAKV_CHECK(bytes <= INT32_MAX);
+  char length[sizeof(uint32_t)];
+  Store(length, static_cast<uint32_t>(bytes));
+  output_.Overwrite(entry_begin_ - sizeof(length), {length, sizeof(length)});
+  entry_begin_ = 0;
+  tag_ = static_cast<uint8_t>(PakvField::kEntry);
+}
+
+void PakvWriter::Finish() {
+  PAKV_CHECK(entry_begin_ == 0, "every entry is ended");
+  const size_t body_bytes = frame_bytes() - kPakvHeaderBytes;
+  PAKV_CHECK(body_bytes <= INT32_MAX, "a caller bounds what it writes");
+  char header[kPakvHeaderBytes];
+  std::memcpy(header, output_.data() + begin_, sizeof(header));
+  Store(header + kLengthOffset, static_cast<uint32_t>(body_bytes));
+  Store(header + kBodyCrcOffset, Crc32c(0, output_.data() + begin_ + kPakvHeaderBytes, body_bytes));
+  Store(header + kHeaderCrcOffset, Crc32c(0, header, kHeaderCrcOffset));
+  output_.Overwrite(begin_, {header, sizeof(header)});
+}
+
+void WritePakvError(OutputBuffer& output, PakvType type, uint64_t id, PakvStatus status,
+                    std::string_view text) {
+  PakvWriter writer(output, type, id, status);
+  writer.Bytes(PakvField::kText, text);
+  writer.Finish();
+}
+
+}  // namespace pakv
