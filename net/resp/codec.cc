@@ -169,8 +169,8 @@ RespRequestParser::Status RespRequestParser::Resume(std::string_view& input) {
     case Phase::kBulkLength:
     case Phase::kBulk:
       if (input.size() < frame_bytes_min_) return Status::kPartial;
-      if (input.data() != base_) Rebase(input.data());
-      return ParseBulks(input, input.data() + offset_, phase_ == Phase::kBulk);
+      if (const char* const base = input.data(); base != base_) Rebase(base);
+      return ParseBulks(input, base_ + offset_, phase_ == Phase::kBulk);
     case Phase::kSkipLength:
     case Phase::kSkipBulk:
     case Phase::kSkipTerminator:

@@ -21,7 +21,7 @@ namespace pakv {
 // Bounds of one request; all inclusive.
 struct RespLimits {
   // More arguments are a protocol error.
-  size_t args_max = 1024 * 1024;
+  size_t args_max = size_t{1} << 20;
   // A longer argument is skipped, see Status::kTooLarge. The larger of --max-key and --max-value:
   // which argument is a key only the command table knows, so it checks keys by itself.
   size_t bulk_bytes_max = size_t{512} << 20;
@@ -33,7 +33,7 @@ struct RespLimits {
 };
 
 // The longest inline request, its line end excluded.
-inline constexpr size_t kRespInlineBytesMax = 64 * 1024;
+inline constexpr size_t kRespInlineBytesMax = size_t{64} << 10;
 // The longest line behind `*` or `$`, its CR LF excluded.
 inline constexpr size_t kRespCountLineBytesMax = 32;
 // What a client that has yet to authenticate may send, as in Redis 7.
