@@ -4,6 +4,8 @@
 #include <charconv>
 #include <utility>
 
+#include "cmd/common/values.h"
+
 namespace pakv {
 namespace {
 
@@ -52,7 +54,10 @@ bool Arguments::Parse(CLI::App& app) {
     help_wanted_ = true;
     help_ = app.help();
   } catch (const CLI::Error& error) {
-    error_ = Restore(error.what());
+    // That something is missing hides from CLI11 that something else was misspelt.
+    const std::vector<std::string> unexpected = app.remaining(true);
+    error_ = unexpected.empty() ? Restore(error.what())
+                                : "unknown or too much: " + Escaped(Restore(unexpected.front()));
     return false;
   }
   return true;

@@ -2,7 +2,6 @@
 
 #include <absl/status/status.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -395,17 +394,6 @@ absl::Status Apply(const Option& option, ConfigSource source, const Values& valu
   return status;
 }
 
-Values SplitAtCommas(const std::string& text) {
-  Values parts;
-  size_t begin = 0;
-  while (true) {
-    const size_t end = text.find(',', begin);
-    parts.push_back(text.substr(begin, end == std::string::npos ? end : end - begin));
-    if (end == std::string::npos) return parts;
-    begin = end + 1;
-  }
-}
-
 // ---- One function per source, each returning what to tell the user, or nothing.
 
 std::optional<std::string> ApplyDefaults(const ProcessFacts& facts, Draft& draft) {
@@ -524,17 +512,6 @@ std::string_view SourceName(ConfigSource source) {
 }
 
 }  // namespace
-
-EnvironmentVariables ReadEnvironment() {
-  EnvironmentVariables variables;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const size_t equals = text.find('=');
-    if (!text.starts_with("PAKV_") || equals == std::string_view::npos) continue;
-    variables.emplace(text.substr(0, equals), text.substr(equals + 1));
-  }
-  return variables;
-}
 
 ConfigOutcome LoadConfig(const std::vector<std::string>& arguments,
                          const EnvironmentVariables& environment, const ProcessFacts& facts) {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cmd/common/environment.h"
 #include "cmd/pakvd/process_facts.h"
 #include "net/session/server_options.h"
 #include "runtime/base/log.h"
@@ -34,10 +35,6 @@ struct ConfigOutcome {
   std::string stderr_text;
   ServerConfig config;
 };
-
-// Environment variables by name. Only those that begin with PAKV_ are looked at.
-using EnvironmentVariables = std::map<std::string, std::string, std::less<>>;
-EnvironmentVariables ReadEnvironment();
 
 // `arguments` without the program's name. Reads the file that they or the environment name.
 ConfigOutcome LoadConfig(const std::vector<std::string>& arguments,

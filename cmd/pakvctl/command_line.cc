@@ -1,0 +1,329 @@
+#include "cmd/pakvctl/command_line.h"
+
+#include <absl/status/statusor.h>
+#include <fmt/format.h>
+
+#include <string_view>
+#include <utility>
+
+#include "cmd/common/arguments.h"
+#include "cmd/common/environment.h"
+#include "cmd/common/exit_codes.h"
+#include "cmd/common/values.h"
+
+namespace pakv {
+namespace {
+
+constexpr std::string_view kDefaultAddress = "127.0.0.1:7379";
+constexpr std::string_view kDefaultNamespace = "0";
+
+// Variables of features to come: refused rather than ignored, or a password would seem to be used.
+constexpr std::string_view kUnsupportedVariables[] = {"PAKV_USER", "PAKV_PASSWORD"};
+
+struct CommandName {
+  std::string_view name;
+  CtlCommand command;
+  std::string_view help;
+};
+constexpr CommandName kCommands[] = {
+    {"set", CtlCommand::kSet, "store VALUE under KEY; - reads the value from stdin"},
+    {"get", CtlCommand::kGet, "print values"},
+    {"rm", CtlCommand::kRemove, "remove keys"},
+    {"incr", CtlCommand::kIncrement, "add N, or 1, to a number and print it"},
+    {"scan", CtlCommand::kScan, "print the keys that begin with PREFIX, or all"},
+    {"ping", CtlCommand::kPing, "measure round trips"},
+    {"stats", CtlCommand::kStats, "print the server's counters"},
+};
+
+std::vector<std::string> CommandWords() {
+  std::vector<std::string> words;
+  for (const CommandName& command : kCommands) words.emplace_back(command.name);
+  return words;
+}
+
+CtlCommandLine Fail(std::string_view message) {
+  CtlCommandLine line;
+  line.exit_code = kClientExitUsage;
+  line.stderr_text = fmt::format(
+      "pakvctl: {}\n"
+      "usage: pakvctl [--addr HOST:PORT]... [-n NAMESPACE] [-o text|json|raw] [-q] COMMAND ...\n"
+      "       pakvctl --help, pakvctl COMMAND --help\n",
+      message);
+  return line;
+}
+
+CtlCommandLine Print(std::string text) {
+  CtlCommandLine line;
+  line.exit_code = kClientExitOk;
+  line.stdout_text = std::move(text);
+  return line;
+}
+
+// The options as CLI11 knows them; values are asked for through Arguments.
+struct Parser {
+  Parser();
+
+  std::vector<const CLI::Option*> switches() const {
+    return {quiet, version, set_if_absent, set_if_present, set_old, remove_old};
+  }
+
+  CLI::App app{"pakvctl: the client of pakvd", "pakvctl"};
+  CLI::Option* addr;
+  CLI::Option* name_space;
+  CLI::Option* output;
+  CLI::Option* quiet;
+  CLI::Option* version;
+  std::vector<std::pair<CLI::App*, CtlCommand>> commands;
+  // Of the command of that name alone.
+  CLI::Option* set_key;
+  CLI::Option* set_value;
+  CLI::Option* set_if_absent;
+  CLI::Option* set_if_present;
+  CLI::Option* set_if_version;
+  CLI::Option* set_old;
+  CLI::Option* get_keys;
+  CLI::Option* remove_keys;
+  CLI::Option* remove_old;
+  CLI::Option* increment_key;
+  CLI::Option* increment_delta;
+  CLI::Option* scan_prefix;
+  CLI::Option* scan_limit;
+  CLI::Option* ping_count;
+};
+
+CLI::Option* AddValue(CLI::App& app, const std::string& name, const std::string& type,
+                      const std::string& help) {
+  return app.add_option(name, CLI::callback_t(), help)->type_name(type);
+}
+
+CLI::Option* AddSwitch(CLI::App& app, const std::string& name, const std::string& help) {
+  return app.add_flag(name, help);
+}
+
+CLI::Option* AddList(CLI::App& app, const std::string& name, const std::string& help) {
+  return AddValue(app, name, "", help)
+      ->required()
+      ->expected(-1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+Parser::Parser() {
+  app.set_help_flag("-h,--help", "print this and exit");
+  app.require_subcommand(0, 1);
+  addr = AddValue(app, "--addr", "HOST:PORT",
+                  "where the server listens, unix:PATH too; several are tried in turn; else "
+                  "PAKV_ADDR, else 127.0.0.1:7379")
+             ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  name_space =
+      AddValue(app, "-n,--namespace", "NAMESPACE", "namespace of the keys, 0 if not given");
+  output = AddValue(app, "-o,--output", "text|json|raw", "form of what is printed");
+  quiet = AddSwitch(app, "-q,--quiet", "print nothing for set and rm");
+  version = AddSwitch(app, "-V,--version", "print the version and exit");
+
+  for (const CommandName& command : kCommands) {
+    CLI::App* const added =
+        app.add_subcommand(std::string(command.name), std::string(command.help))->fallthrough();
+    commands.emplace_back(added, command.command);
+    CLI::App& sub = *added;
+    switch (command.command) {
+      case CtlCommand::kSet:
+        set_key = AddValue(sub, "KEY", "", "any bytes")->required();
+        set_value = AddValue(sub, "VALUE", "", "any bytes; - reads stdin to its end")->required();
+        set_if_absent = AddSwitch(sub, "--if-absent", "only if the key is not there");
+        set_if_present = AddSwitch(sub, "--if-present", "only if the key is there");
+        set_if_version = AddValue(sub, "--if-version", "LSN", "only if the key has this version");
+        set_old = AddSwitch(sub, "--old", "print the value that was replaced");
+        break;
+      case CtlCommand::kGet:
+        get_keys = AddList(sub, "KEY", "keys");
+        break;
+      case CtlCommand::kRemove:
+        remove_keys = AddList(sub, "KEY", "keys");
+        remove_old = AddSwitch(sub, "--old", "print the values that were removed");
+        break;
+      case CtlCommand::kIncrement:
+        increment_key = AddValue(sub, "KEY", "", "any bytes")->required();
+        increment_delta = AddValue(sub, "N", "", "what to add, 1 if not given");
+        break;
+      case CtlCommand::kScan:
+        scan_prefix = AddValue(sub, "PREFIX", "", "what the keys begin with");
+        scan_limit = AddValue(sub, "--limit", "N", "at most so many keys");
+        break;
+      case CtlCommand::kPing:
+        ping_count = AddValue(sub, "-c,--count", "N", "so many round trips, 1 if not given");
+        break;
+      case CtlCommand::kStats:
+        break;
+    }
+  }
+}
+
+// Builds the request out of what CLI11 has found. Each step returns what to tell the user.
+class Reader {
+ public:
+  Reader(const Parser& parser, const Arguments& arguments, CtlRequest& request)
+      : parser_(parser), arguments_(arguments), request_(request) {}
+
+  std::optional<std::string> Read(const EnvironmentVariables& environment) {
+    for (const CLI::Option* option : parser_.switches()) {
+      for (const std::string& value : arguments_.Values(*option)) {
+        if (value != "true") return option->get_name() + " takes no value";
+      }
+    }
+    if (auto fault = ReadAddresses(environment)) return fault;
+    if (auto fault = ReadGlobals()) return fault;
+    switch (request_.command) {
+      case CtlCommand::kSet:
+        return ReadSet();
+      case CtlCommand::kGet:
+        request_.keys = arguments_.Values(*parser_.get_keys);
+        break;
+      case CtlCommand::kRemove:
+        request_.keys = arguments_.Values(*parser_.remove_keys);
+        request_.return_old = parser_.remove_old->count() > 0;
+        break;
+      case CtlCommand::kIncrement:
+        request_.keys = arguments_.Values(*parser_.increment_key);
+        return ReadNumber(*parser_.increment_delta, "N", ParseInteger, request_.delta);
+      case CtlCommand::kScan:
+        request_.keys = arguments_.Values(*parser_.scan_prefix);
+        return ReadPositive(*parser_.scan_limit, "--limit", request_.limit);
+      case CtlCommand::kPing: {
+        std::optional<uint64_t> count;
+        if (auto fault = ReadPositive(*parser_.ping_count, "-c", count)) return fault;
+        request_.ping_count = count.value_or(1);
+        break;
+      }
+      case CtlCommand::kStats:
+        break;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::optional<std::string> ReadAddresses(const EnvironmentVariables& environment) {
+    std::vector<std::string> texts = arguments_.Values(*parser_.addr);
+    std::string_view source = "--addr";
+    if (texts.empty()) {
+      const auto variable = environment.find("PAKV_ADDR");
+      source = "PAKV_ADDR";
+      texts = variable != environment.end() ? SplitAtCommas(variable->second)
+                                            : std::vector{std::string(kDefaultAddress)};
+    }
+    for (const std::string& text : texts) {
+      auto endpoint = ParseEndpoint(text);
+      if (!endpoint.ok()) return fmt::format("{}: {}", source, Text(endpoint.status()));
+      if (!endpoint->is_unix() && endpoint->port == 0) {
+        return fmt::format("{}: {}: there is no port 0 to connect to", source, Quoted(text));
+      }
+      request_.endpoints.push_back(*std::move(endpoint));
+    }
+    return std::nullopt;
+  }
+
+  std::optional<std::string> ReadGlobals() {
+    request_.quiet = parser_.quiet->count() > 0;
+    request_.name_space = Single(*parser_.name_space).value_or(std::string(kDefaultNamespace));
+    if (request_.name_space != kDefaultNamespace) {
+      return fmt::format("-n: {}: this version has no namespace but 0",
+                         Quoted(request_.name_space));
+    }
+    const std::string output = Single(*parser_.output).value_or("text");
+    if (output == "text") {
+      request_.output = CtlOutput::kText;
+    } else if (output == "json") {
+      request_.output = CtlOutput::kJson;
+    } else if (output == "raw") {
+      request_.output = CtlOutput::kRaw;
+      const bool one_value = request_.command == CtlCommand::kGet && parser_.get_keys->count() == 1;
+      if (!one_value) return "-o raw: is for get of one key";
+    } else {
+      return fmt::format("-o: {} is none of: text, json, raw", Quoted(output));
+    }
+    return std::nullopt;
+  }
+
+  std::optional<std::string> ReadSet() {
+    request_.keys = arguments_.Values(*parser_.set_key);
+    request_.value = arguments_.Values(*parser_.set_value).front();
+    request_.value_from_stdin = request_.value == "-";
+    request_.return_old = parser_.set_old->count() > 0;
+    int conditions = 0;
+    const auto choose = [&](const CLI::Option& option, ClientCondition condition) {
+      if (option.count() == 0) return;
+      request_.condition = condition;
+      ++conditions;
+    };
+    choose(*parser_.set_if_absent, ClientCondition::kIfAbsent);
+    choose(*parser_.set_if_present, ClientCondition::kIfPresent);
+    choose(*parser_.set_if_version, ClientCondition::kIfVersion);
+    if (conditions > 1) return "set: --if-absent, --if-present and --if-version exclude each other";
+    if (auto fault =
+            ReadNumber(*parser_.set_if_version, "--if-version", ParseCount, request_.version)) {
+      return fault;
+    }
+    return std::nullopt;
+  }
+
+  template <typename Number>
+  std::optional<std::string> ReadNumber(const CLI::Option& option, std::string_view name,
+                                        absl::StatusOr<Number> (*parse)(std::string_view),
+                                        Number& target) {
+    const std::optional<std::string> text = Single(option);
+    if (!text) return std::nullopt;
+    const auto number = parse(*text);
+    if (!number.ok()) return fmt::format("{}: {}", name, Text(number.status()));
+    target = *number;
+    return std::nullopt;
+  }
+
+  std::optional<std::string> ReadPositive(const CLI::Option& option, std::string_view name,
+                                          std::optional<uint64_t>& target) {
+    if (option.count() == 0) return std::nullopt;
+    uint64_t number = 0;
+    if (auto fault = ReadNumber(option, name, ParseCount, number)) return fault;
+    if (number == 0) return fmt::format("{}: must be at least 1", name);
+    target = number;
+    return std::nullopt;
+  }
+
+  std::optional<std::string> Single(const CLI::Option& option) const {
+    if (option.count() == 0) return std::nullopt;
+    return arguments_.Values(option).back();
+  }
+
+  static std::string Text(const absl::Status& status) { return std::string(status.message()); }
+
+  const Parser& parser_;
+  const Arguments& arguments_;
+  CtlRequest& request_;
+};
+
+}  // namespace
+
+CtlCommandLine ParseCommandLine(const std::vector<std::string>& arguments,
+                                const EnvironmentVariables& environment) {
+  Parser parser;
+  Arguments given(arguments, CommandWords());
+  if (!given.Parse(parser.app)) return Fail(given.error());
+  if (given.help_wanted()) return Print(given.help());
+  if (parser.version->count() > 0) return Print("pakvctl " PAKV_VERSION "\n");
+  for (const std::string_view name : kUnsupportedVariables) {
+    if (environment.contains(name)) {
+      return Fail(fmt::format("{} is set, but this version knows no users", name));
+    }
+  }
+
+  CtlCommandLine line;
+  bool found = false;
+  for (const auto& [app, command] : parser.commands) {
+    if (!app->parsed()) continue;
+    line.request.command = command;
+    found = true;
+  }
+  if (!found) return Fail("no command");
+  if (auto fault = Reader(parser, given, line.request).Read(environment)) return Fail(*fault);
+  return line;
+}
+
+}  // namespace pakv

@@ -1,0 +1,48 @@
+// The command line of pakvctl, taken apart and checked; nothing is connected to yet.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/client/client_types.h"
+#include "net/session/endpoint.h"
+
+namespace pakv {
+
+enum class CtlCommand : uint8_t { kSet, kGet, kRemove, kIncrement, kScan, kPing, kStats };
+enum class CtlOutput : uint8_t { kText, kJson, kRaw };
+
+struct CtlRequest {
+  std::vector<Endpoint> endpoints;  // tried in turn
+  std::string name_space;           // name of the namespace
+  CtlOutput output = CtlOutput::kText;
+  bool quiet = false;
+
+  CtlCommand command = CtlCommand::kPing;
+  std::vector<std::string> keys;  // set and incr: one, get and rm: at least one, scan: the prefix
+  std::string value;              // set
+  bool value_from_stdin = false;  // set: VALUE was -
+  ClientCondition condition = ClientCondition::kNone;
+  uint64_t version = 0;
+  bool return_old = false;
+  int64_t delta = 1;
+  std::optional<uint64_t> limit;  // scan
+  uint64_t ping_count = 1;
+};
+
+// What to do: `request`, or print and exit.
+struct CtlCommandLine {
+  std::optional<int> exit_code;
+  std::string stdout_text;
+  std::string stderr_text;
+  CtlRequest request;
+};
+
+// `arguments` without the program's name; of `environment` the variables PAKV_… are looked at.
+CtlCommandLine ParseCommandLine(const std::vector<std::string>& arguments,
+                                const std::map<std::string, std::string, std::less<>>& environment);
+
+}  // namespace pakv

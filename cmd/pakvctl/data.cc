@@ -1,0 +1,307 @@
+#include "cmd/pakvctl/data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+
+#include "cmd/common/exit_codes.h"
+#include "cmd/common/values.h"
+#include "cmd/pakvctl/output.h"
+
+namespace pakv {
+namespace {
+
+// Keys whose requests travel together: their values are held until they are printed.
+constexpr size_t kBatchKeysMax = 64;
+// Keys that a page of a scan brings at most.
+constexpr uint64_t kScanPageKeysMax = 1000;
+
+constexpr std::string_view kNotFound = "Key not found";
+
+class Runner {
+ public:
+  Runner(const CtlRequest& request, StoreClient& client, const CtlStreams& streams)
+      : request_(request), client_(client), out_(streams.out), err_(streams.err) {}
+
+  int Run() {
+    switch (request_.command) {
+      case CtlCommand::kSet:
+        return Set();
+      case CtlCommand::kGet:
+        return Get();
+      case CtlCommand::kRemove:
+        return Remove();
+      case CtlCommand::kIncrement:
+        return Increment();
+      case CtlCommand::kScan:
+        return Scan();
+      case CtlCommand::kPing:
+        return Ping();
+      case CtlCommand::kStats:
+        return Stats();
+    }
+    return kClientExitUsage;
+  }
+
+ private:
+  bool json() const { return request_.output == CtlOutput::kJson; }
+
+  int Fail(const ClientError& error) {
+    err_ << "pakvctl: " << Escaped(error.text) << '\n';
+    if (error.outcome_unknown) err_ << "pakvctl: the write may have taken effect\n";
+    return ExitCodeOf(error);
+  }
+
+  void TellMissing(const std::string& key) {
+    err_ << kNotFound;
+    if (request_.keys.size() > 1) err_ << ": " << Escaped(key);
+    err_ << '\n';
+  }
+
+  int Set() {
+    ClientSet set;
+    set.key = request_.keys.front();
+    set.value = request_.value;
+    set.condition = request_.condition;
+    set.version = request_.version;
+    set.return_old = request_.return_old;
+    const auto done = client_.Set(set);
+    if (!done.ok()) return Fail(done.error());
+    if (!done->condition_met) {
+      err_ << "Condition not met\n";
+      return kClientExitNotMet;
+    }
+    if (request_.quiet) return kClientExitOk;
+    if (json()) {
+      OrderedJson object;
+      PutBytes(object, "key", set.key);
+      PutLsn(object, done->lsn);
+      if (done->old_value) PutBytes(object, "old_value", *done->old_value);
+      out_ << object.dump() << '\n';
+    } else {
+      PrintDone(done->old_value);
+    }
+    return kClientExitOk;
+  }
+
+  void PrintDone(const std::optional<std::string>& old_value) {
+    out_ << "OK";
+    if (old_value) out_ << " old value: " << *old_value;
+    out_ << '\n';
+  }
+
+  // Gives `work` the keys in batches, with the first batch's place in all of them.
+  template <typename Work>
+  void InBatches(const Work& work) {
+    const std::span<const std::string> keys = request_.keys;
+    for (size_t begin = 0; begin < keys.size(); begin += kBatchKeysMax) {
+      if (!work(keys.subspan(begin, std::min(kBatchKeysMax, keys.size() - begin)))) return;
+    }
+  }
+
+  // Prints what the batches' results hold; `print` is called for each key that was there. A key
+  // that the server refuses does not hide what became of the others of its batch.
+  template <typename Ask, typename PrintOne>
+  int AskAndPrint(const Ask& ask, const PrintOne& print) {
+    int exit_code = kClientExitOk;
+    bool failed = false;
+    InBatches([&](std::span<const std::string> keys) {
+      const auto results = ask(keys);
+      for (size_t i = 0; i < keys.size(); ++i) {
+        if (!results[i].ok()) {
+          const ClientError& error = results[i].error();
+          exit_code = Fail(error);
+          failed = true;
+          if (error.fault != ClientFault::kRefused) break;  // the same goes for those behind it
+        } else if (results[i]->has_value()) {
+          print(keys[i], **results[i]);
+        } else {
+          TellMissing(keys[i]);
+          if (!failed) exit_code = kClientExitNotMet;
+        }
+      }
+      return !failed && out_;
+    });
+    return exit_code;
+  }
+
+  int Get() {
+    JsonArrayPrinter array(out_);
+    const int exit_code =
+        AskAndPrint([&](std::span<const std::string> keys) { return client_.Get(keys); },
+                    [&](const std::string& key, const ClientValue& value) {
+                      if (json()) {
+                        OrderedJson object;
+                        PutBytes(object, "key", key);
+                        PutBytes(object, "value", value.bytes);
+                        PutLsn(object, value.lsn);
+                        array.Add(object);
+                        return;
+                      }
+                      out_ << value.bytes;
+                      if (request_.output == CtlOutput::kText) out_ << '\n';
+                    });
+    if (json()) array.Finish();
+    return exit_code;
+  }
+
+  int Remove() {
+    JsonArrayPrinter array(out_);
+    const bool print_json = json() && !request_.quiet;
+    const int exit_code = AskAndPrint(
+        [&](std::span<const std::string> keys) {
+          return client_.Delete(keys, request_.return_old);
+        },
+        [&](const std::string& key, const ClientDeleteDone& done) {
+          if (request_.quiet) return;
+          if (!json()) return PrintDone(done.old_value);
+          OrderedJson object;
+          PutBytes(object, "key", key);
+          PutLsn(object, done.lsn);
+          if (done.old_value) PutBytes(object, "old_value", *done.old_value);
+          array.Add(object);
+        });
+    if (print_json) array.Finish();
+    return exit_code;
+  }
+
+  int Increment() {
+    const auto number = client_.Increment(request_.keys.front(), request_.delta);
+    if (!number.ok()) return Fail(number.error());
+    if (json()) {
+      OrderedJson object;
+      PutBytes(object, "key", request_.keys.front());
+      object["value"] = std::to_string(number->value);
+      PutLsn(object, number->lsn);
+      out_ << object.dump() << '\n';
+    } else {
+      out_ << number->value << '\n';
+    }
+    return kClientExitOk;
+  }
+
+  int Scan() {
+    JsonArrayPrinter array(out_);
+    const std::string prefix = request_.keys.empty() ? std::string() : request_.keys.front();
+    uint64_t left = request_.limit.value_or(UINT64_MAX);
+    std::string cursor;
+    while (left > 0) {
+      const auto page = client_.Scan(prefix, cursor, std::min(left, kScanPageKeysMax));
+      if (!page.ok()) {
+        if (json()) array.Finish();
+        return Fail(page.error());
+      }
+      // Keys that share a cursor come in one page, also beyond the limit.
+      for (const std::string& key : page->keys) {
+        if (left == 0) break;
+        --left;
+        if (json()) {
+          OrderedJson object;
+          PutBytes(object, "key", key);
+          array.Add(object);
+        } else {
+          out_ << key << '\n';
+        }
+      }
+      cursor = page->cursor;
+      if (cursor.empty() || !out_) break;
+    }
+    if (json()) array.Finish();
+    return kClientExitOk;
+  }
+
+  int Ping() {
+    JsonArrayPrinter array(out_);
+    for (uint64_t i = 0; i < request_.ping_count && out_; ++i) {
+      const auto round_trip_ns = client_.Ping();
+      if (!round_trip_ns.ok()) {
+        if (json()) array.Finish();
+        return Fail(round_trip_ns.error());
+      }
+      if (json()) {
+        OrderedJson object;
+        object["round_trip_us"] = static_cast<double>(*round_trip_ns) / 1e3;
+        array.Add(object);
+      } else {
+        out_ << fmt::format("PONG {:.3f} ms\n", static_cast<double>(*round_trip_ns) / 1e6)
+             << std::flush;
+      }
+    }
+    if (json()) array.Finish();
+    return kClientExitOk;
+  }
+
+  int Stats() {
+    const auto counters = client_.Stats();
+    if (!counters.ok()) return Fail(counters.error());
+    OrderedJson object = OrderedJson::object();
+    for (const ClientCounter& counter : *counters) {
+      if (json()) {
+        object[counter.name] = counter.value;
+      } else {
+        out_ << Escaped(counter.name) << ' ' << counter.value << '\n';
+      }
+    }
+    if (json()) {
+      out_ << object.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << '\n';
+    }
+    return kClientExitOk;
+  }
+
+  const CtlRequest& request_;
+  StoreClient& client_;
+  std::ostream& out_;
+  std::ostream& err_;
+};
+
+}  // namespace
+
+std::optional<int> ReadValue(CtlRequest& request, const CtlStreams& streams) {
+  if (!request.value_from_stdin) return std::nullopt;
+  request.value.clear();
+  char buffer[65536];
+  while (streams.in.read(buffer, sizeof buffer), streams.in.gcount() > 0) {
+    request.value.append(buffer, static_cast<size_t>(streams.in.gcount()));
+    if (request.value.size() > kStdinValueBytesMax) {
+      streams.err << "pakvctl: the value on stdin is longer than "
+                  << FormatSize(kStdinValueBytesMax) << '\n';
+      return kClientExitRefused;
+    }
+  }
+  if (streams.in.bad()) {
+    streams.err << "pakvctl: stdin cannot be read\n";
+    return kClientExitData;
+  }
+  return std::nullopt;
+}
+
+int RunCommand(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
+  const int exit_code = Runner(request, client, streams).Run();
+  streams.out.flush();
+  if (!streams.out) {
+    streams.err << "pakvctl: stdout cannot be written\n";
+    return kClientExitData;
+  }
+  return exit_code;
+}
+
+int ExitCodeOf(const ClientError& error) {
+  switch (error.fault) {
+    case ClientFault::kNone:
+      return kClientExitOk;
+    case ClientFault::kConnect:
+    case ClientFault::kTimeout:
+    case ClientFault::kConnectionLost:
+      return kClientExitConnect;
+    case ClientFault::kRefused:
+      return PakvExitCode(error.status);
+    case ClientFault::kHeldTooMuch:
+    case ClientFault::kProtocol:
+      break;
+  }
+  return kClientExitData;
+}
+
+}  // namespace pakv

@@ -1,0 +1,32 @@
+// The commands that work on data: set, get, rm, incr, scan, ping, stats.
+#pragma once
+
+#include <istream>
+#include <ostream>
+#include <string>
+
+#include "cmd/pakvctl/command_line.h"
+#include "cmd/pakvctl/store_client.h"
+
+namespace pakv {
+
+struct CtlStreams {
+  std::istream& in;
+  std::ostream& out;  // data alone
+  std::ostream& err;  // everything else
+};
+
+// A value read from stdin may be as long as the longest that any server stores.
+inline constexpr size_t kStdinValueBytesMax = size_t{512} << 20;
+
+// Reads VALUE from stdin where it was given as -. Before anything is sent, or connected to.
+// Returns an exit code if that fails.
+std::optional<int> ReadValue(CtlRequest& request, const CtlStreams& streams);
+
+// Runs the command and prints; returns the exit code.
+int RunCommand(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
+
+// The exit code that tells a script of this error.
+int ExitCodeOf(const ClientError& error);
+
+}  // namespace pakv

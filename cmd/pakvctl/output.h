@@ -1,0 +1,35 @@
+// What pakvctl prints: text for people and pipes, JSON for programs.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string>
+#include <string_view>
+
+namespace pakv {
+
+using OrderedJson = nlohmann::ordered_json;
+
+// Puts bytes into `object` under `name`: as they are if they are UTF-8, else as base64 (RFC 4648)
+// with a member beside it that says so: "encoding" for "value", "NAME_encoding" for the others.
+void PutBytes(OrderedJson& object, const std::string& name, std::string_view bytes);
+
+// An LSN as a string: JSON's numbers lose bits beyond 2^53.
+void PutLsn(OrderedJson& object, uint64_t lsn);
+
+std::string Base64(std::string_view bytes);
+
+// An array whose elements are printed as they come, one per line; `[]` if there are none.
+class JsonArrayPrinter {
+ public:
+  explicit JsonArrayPrinter(std::ostream& out) : out_(out) {}
+  void Add(const OrderedJson& element);
+  // Once, behind the last element.
+  void Finish();
+
+ private:
+  std::ostream& out_;
+  bool empty_ = true;
+};
+
+}  // namespace pakv

@@ -1,0 +1,38 @@
+// The server as pakvctl's commands see it: calls that return when the answer is there. main.cc puts
+// a connection behind it, tests a map.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "net/client/client_error.h"
+#include "net/client/client_types.h"
+
+namespace pakv {
+
+class StoreClient {
+ public:
+  virtual ~StoreClient() = default;
+
+  virtual ClientResult<ClientSetDone> Set(const ClientSet& request) = 0;
+
+  // One result per key, in order; nothing: the key is not there. The requests travel together.
+  using GetResults = std::vector<ClientResult<std::optional<ClientValue>>>;
+  virtual GetResults Get(std::span<const std::string> keys) = 0;
+
+  using DeleteResults = std::vector<ClientResult<std::optional<ClientDeleteDone>>>;
+  virtual DeleteResults Delete(std::span<const std::string> keys, bool return_old) = 0;
+
+  virtual ClientResult<ClientNumber> Increment(const std::string& key, int64_t delta) = 0;
+  // At most `limit` keys; `cursor` as the page before gave it, empty at first.
+  virtual ClientResult<ClientScanPage> Scan(const std::string& prefix, const std::string& cursor,
+                                            uint64_t limit) = 0;
+  // The round trip in nanoseconds on this end's monotonic clock.
+  virtual ClientResult<uint64_t> Ping() = 0;
+  virtual ClientResult<std::vector<ClientCounter>> Stats() = 0;
+};
+
+}  // namespace pakv

@@ -1,0 +1,53 @@
+// What a client asks for and gets: owned bytes, no wire in sight.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pakv {
+
+struct ClientValue {
+  std::string bytes;
+  uint64_t lsn = 0;  // the value's version
+};
+
+enum class ClientCondition : uint8_t { kNone, kIfAbsent, kIfPresent, kIfVersion };
+
+struct ClientSet {
+  std::string key;
+  std::string value;
+  ClientCondition condition = ClientCondition::kNone;
+  uint64_t version = 0;  // of kIfVersion: the LSN that the key must have
+  bool return_old = false;
+};
+
+struct ClientSetDone {
+  bool condition_met = true;  // false: nothing was changed
+  uint64_t lsn = 0;           // of the write
+  std::optional<std::string> old_value;
+};
+
+struct ClientDeleteDone {
+  uint64_t lsn = 0;
+  std::optional<std::string> old_value;  // if it was asked for
+};
+
+struct ClientNumber {
+  int64_t value = 0;
+  uint64_t lsn = 0;
+};
+
+struct ClientScanPage {
+  std::vector<std::string> keys;
+  std::string cursor;  // where the next page begins; empty: this was the last
+};
+
+struct ClientCounter {
+  std::string name;
+  int64_t value = 0;
+};
+
+}  // namespace pakv

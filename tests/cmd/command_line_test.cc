@@ -1,0 +1,230 @@
+// cmd/pakvctl/command_line: what users and scripts type. Keys and values may be any bytes, also
+// such that mean something to the parsing library.
+#include "cmd/pakvctl/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace pakv {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+using Words = std::vector<std::string>;
+using Environment = std::map<std::string, std::string, std::less<>>;
+
+CtlRequest Good(const Words& words, const Environment& environment = {}) {
+  const CtlCommandLine line = ParseCommandLine(words, environment);
+  EXPECT_EQ(line.exit_code, std::nullopt) << line.stderr_text;
+  EXPECT_EQ(line.stdout_text + line.stderr_text, "");
+  return line.request;
+}
+
+std::string Refusal(const Words& words, const Environment& environment = {}) {
+  const CtlCommandLine line = ParseCommandLine(words, environment);
+  EXPECT_EQ(line.exit_code, 2) << testing::PrintToString(words);
+  EXPECT_EQ(line.stdout_text, "");
+  EXPECT_THAT(line.stderr_text, HasSubstr("usage: pakvctl"));
+  return line.stderr_text;
+}
+
+TEST(CommandLineTest, CommandsHaveTheirDefaults) {
+  const CtlRequest set = Good({"set", "k", "v"});
+  EXPECT_EQ(set.command, CtlCommand::kSet);
+  EXPECT_THAT(set.keys, ElementsAre("k"));
+  EXPECT_EQ(set.value, "v");
+  EXPECT_FALSE(set.value_from_stdin || set.return_old || set.quiet);
+  EXPECT_EQ(set.condition, ClientCondition::kNone);
+  EXPECT_EQ(set.output, CtlOutput::kText);
+  EXPECT_EQ(set.name_space, "0");
+  ASSERT_EQ(set.endpoints.size(), 1u);
+  EXPECT_EQ(set.endpoints[0].text, "127.0.0.1:7379");
+
+  EXPECT_THAT(Good({"get", "a", "b", "a"}).keys, ElementsAre("a", "b", "a"));
+  EXPECT_THAT(Good({"rm", "a"}).keys, ElementsAre("a"));
+  EXPECT_EQ(Good({"incr", "a"}).delta, 1);
+  EXPECT_EQ(Good({"scan"}).command, CtlCommand::kScan);
+  EXPECT_TRUE(Good({"scan"}).keys.empty());
+  EXPECT_EQ(Good({"scan"}).limit, std::nullopt);
+  EXPECT_EQ(Good({"ping"}).ping_count, 1u);
+  EXPECT_EQ(Good({"stats"}).command, CtlCommand::kStats);
+}
+
+TEST(CommandLineTest, CommandsTakeTheirOptionsAnywhere) {
+  for (const Words& words :
+       {Words{"set", "k", "v", "--old", "--if-version", "9223372036854775807"},
+        Words{"set", "--old", "k", "--if-version=9223372036854775807", "v"},
+        Words{"set", "--if-version", "9223372036854775807", "--old", "--", "k", "v"}}) {
+    const CtlRequest set = Good(words);
+    EXPECT_EQ(set.condition, ClientCondition::kIfVersion);
+    EXPECT_EQ(set.version, INT64_MAX);
+    EXPECT_TRUE(set.return_old);
+    EXPECT_EQ(set.keys[0] + set.value, "kv");
+  }
+  EXPECT_EQ(Good({"set", "k", "v", "--if-absent"}).condition, ClientCondition::kIfAbsent);
+  EXPECT_EQ(Good({"set", "k", "v", "--if-present"}).condition, ClientCondition::kIfPresent);
+  EXPECT_TRUE(Good({"rm", "--old", "a", "b"}).return_old);
+  EXPECT_THAT(Good({"rm", "a", "--old", "b"}).keys, ElementsAre("a", "b"));
+  EXPECT_EQ(Good({"incr", "k", "-5"}).delta, -5);
+  EXPECT_EQ(Good({"incr", "k", "9223372036854775807"}).delta, INT64_MAX);
+  EXPECT_THAT(Good({"scan", "user:", "--limit", "7"}).keys, ElementsAre("user:"));
+  EXPECT_EQ(Good({"scan", "--limit=7"}).limit, 7u);
+  EXPECT_EQ(Good({"ping", "-c", "3"}).ping_count, 3u);
+  EXPECT_EQ(Good({"ping", "-c3"}).ping_count, 3u);
+}
+
+TEST(CommandLineTest, GlobalOptionsStandBeforeOrAfterTheCommand) {
+  for (const Words& words : {Words{"-q", "-o", "json", "--addr", "[::1]:1", "-n", "0", "get", "k"},
+                             Words{"get", "-q", "-o", "json", "--addr", "[::1]:1", "-n", "0", "k"},
+                             Words{"get", "k", "-q", "-ojson", "--addr=[::1]:1", "-n0"},
+                             Words{"-q", "get", "-o", "json", "k", "--addr", "[::1]:1"}}) {
+    const CtlRequest get = Good(words);
+    EXPECT_TRUE(get.quiet);
+    EXPECT_EQ(get.output, CtlOutput::kJson);
+    EXPECT_EQ(get.endpoints[0].text, "[::1]:1");
+    EXPECT_THAT(get.keys, ElementsAre("k"));
+  }
+}
+
+TEST(CommandLineTest, AnyBytesAreAKey) {
+  const std::string every = [] {
+    std::string bytes;
+    for (int byte = 1; byte < 256; ++byte) bytes += static_cast<char>(byte);
+    return bytes;
+  }();
+  for (const std::string& key : Words{"",
+                                      "{}",
+                                      "[]",
+                                      "[a,b]",
+                                      "%%",
+                                      "a b",
+                                      "'x'",
+                                      "\"x\"",
+                                      "++",
+                                      "@0",
+                                      "\x01"
+                                      "0\x01",
+                                      "\x01",
+                                      "get",
+                                      "set",
+                                      "scan",
+                                      "ping",
+                                      "true",
+                                      "a=b",
+                                      "=",
+                                      "-",
+                                      "-5",
+                                      "\n",
+                                      "\xff\xfe",
+                                      every}) {
+    EXPECT_THAT(Good({"get", key}).keys, ElementsAre(key));
+    EXPECT_THAT(Good({"get", "--", key, "x", key}).keys, ElementsAre(key, "x", key));
+    EXPECT_THAT(Good({"get", "x", key, "-q"}).keys, ElementsAre("x", key));
+    const CtlRequest set = Good({"set", key, key});
+    EXPECT_THAT(set.keys, ElementsAre(key));
+    EXPECT_EQ(set.value, key);
+    EXPECT_THAT(Good({"scan", key}).keys, ElementsAre(key));
+  }
+}
+
+TEST(CommandLineTest, TwoDashesEndOptions) {
+  EXPECT_THAT(Good({"get", "--", "--old", "-x", "--", "-q"}).keys,
+              ElementsAre("--old", "-x", "--", "-q"));
+  EXPECT_THAT(Good({"get", "a", "--", "-b"}).keys, ElementsAre("a", "-b"));
+  EXPECT_FALSE(Good({"get", "a", "--", "-q"}).quiet);
+  EXPECT_EQ(Good({"set", "--", "-k", "-v"}).value, "-v");
+  EXPECT_THAT(Good({"-q", "--", "get", "-k"}).keys, ElementsAre("-k"));
+  EXPECT_EQ(Good({"incr", "--", "-k", "-5"}).delta, -5);
+}
+
+TEST(CommandLineTest, DashIsStdin) {
+  EXPECT_TRUE(Good({"set", "k", "-"}).value_from_stdin);
+  EXPECT_TRUE(Good({"set", "--", "k", "-"}).value_from_stdin);
+  EXPECT_FALSE(Good({"set", "-", "v"}).value_from_stdin);
+}
+
+TEST(CommandLineTest, AddressesComeFromFlagsElseTheEnvironment) {
+  const CtlRequest several = Good({"--addr", "a:1", "ping", "--addr", "unix:/x"});
+  ASSERT_EQ(several.endpoints.size(), 2u);
+  EXPECT_EQ(several.endpoints[0].host, "a");
+  EXPECT_EQ(several.endpoints[1].path, "/x");
+  const Environment environment = {{"PAKV_ADDR", "b:2,c:3"}};
+  EXPECT_EQ(Good({"ping"}, environment).endpoints[1].port, 3);
+  EXPECT_EQ(Good({"ping", "--addr", "a:1"}, environment).endpoints.size(), 1u);
+  EXPECT_THAT(Refusal({"ping"}, {{"PAKV_ADDR", "b"}}), HasSubstr("PAKV_ADDR: "));
+  EXPECT_THAT(Refusal({"ping"}, {{"PAKV_ADDR", ""}}), HasSubstr("PAKV_ADDR: "));
+  // What overrides a wrong variable is enough for a client.
+  EXPECT_EQ(Good({"ping", "--addr", "a:1"}, {{"PAKV_ADDR", "b"}}).endpoints[0].port, 1);
+}
+
+TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
+  const std::pair<Words, const char*> table[] = {
+      {{}, "no command"},
+      {{"-q"}, "no command"},
+      {{"frobnicate"}, "frobnicate"},
+      {{"get"}, "KEY"},
+      {{"rm"}, "KEY"},
+      {{"rm", "--old"}, "KEY"},
+      {{"set", "k"}, "VALUE"},
+      {{"set", "k", "v", "w"}, "w"},
+      {{"set", "k", "v", "--ttl", "5s"}, "--ttl"},
+      {{"set", "k", "v", "--durability", "never"}, "--durability"},
+      {{"set", "k", "v", "--if-absent", "--if-present"}, "exclude each other"},
+      {{"set", "k", "v", "--if-version", "x"}, "--if-version: \"x\" is not a number"},
+      {{"set", "k", "v", "--if-version", "-1"}, "--if-version"},
+      {{"set", "k", "v", "--old=x"}, "--old"},
+      {{"get", "k", "--old"}, "--old"},
+      {{"get", "-k"}, "-k"},
+      {{"incr"}, "KEY"},
+      {{"incr", "k", "one"}, "N: \"one\" is not an integer"},
+      {{"incr", "k", "9223372036854775808"}, "does not fit"},
+      {{"incr", "k", "1", "2"}, "2"},
+      {{"scan", "a", "b"}, "b"},
+      {{"scan", "--limit", "0"}, "--limit: must be at least 1"},
+      {{"scan", "--limit", "-1"}, "--limit"},
+      {{"scan", "--limit"}, "--limit"},
+      {{"ping", "-c", "0"}, "-c: must be at least 1"},
+      {{"ping", "x"}, "x"},
+      {{"stats", "x"}, "x"},
+      {{"ttl", "k"}, "ttl"},
+      {{"compact"}, "compact"},
+      {{"--addr", "localhost", "ping"}, "--addr: \"localhost\": no port"},
+      {{"--addr", "h:65536", "ping"}, "65535"},
+      {{"--addr", "h:0", "ping"}, "there is no port 0"},
+      {{"--addr=", "h:1", "ping"}, "--addr= has no value"},
+      {{"ping", "--addr"}, "--addr"},
+      {{"-n", "other", "ping"}, "no namespace but 0"},
+      {{"-o", "xml", "ping"}, "none of: text, json, raw"},
+      {{"-o", "raw", "ping"}, "is for get of one key"},
+      {{"-o", "raw", "get", "a", "b"}, "is for get of one key"},
+      {{"--user", "u", "ping"}, "--user"},
+      {{"--password-file", "f", "ping"}, "--password-file"},
+      {{"--tls", "ping"}, "--tls"},
+      {{"--addr", "a:1", "--bogus", "ping"}, "--bogus"}};
+  for (const auto& [words, told] : table) EXPECT_THAT(Refusal(words), HasSubstr(told));
+  EXPECT_THAT(Refusal({"ping"}, {{"PAKV_PASSWORD", "hush"}}),
+              testing::AllOf(HasSubstr("PAKV_PASSWORD"), testing::Not(HasSubstr("hush"))));
+}
+
+TEST(CommandLineTest, VersionAndHelpGoToStdout) {
+  for (const char* flag : {"-V", "--version"}) {
+    const CtlCommandLine line = ParseCommandLine({flag}, {});
+    EXPECT_EQ(line.exit_code, 0);
+    EXPECT_THAT(line.stdout_text, testing::MatchesRegex("pakvctl [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+  }
+  const CtlCommandLine help = ParseCommandLine({"--help"}, {});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* word : {"set", "get", "rm", "incr", "scan", "ping", "stats", "--addr"}) {
+    EXPECT_THAT(help.stdout_text, HasSubstr(word));
+  }
+  const CtlCommandLine of_set = ParseCommandLine({"set", "--help"}, {});
+  EXPECT_EQ(of_set.exit_code, 0);
+  EXPECT_THAT(of_set.stdout_text, HasSubstr("--if-version"));
+}
+
+}  // namespace
+}  // namespace pakv
