@@ -24,6 +24,7 @@ class BlockBuilder {
   // Its bytes stay where they are as long as the buffer does.
   uint32_t Append(const RecordFields& fields);
 
+  size_t capacity() const { return buffer_.size(); }
   uint32_t record_count() const { return record_count_; }
   // Bytes of header and records; records alone would be used() - kBlockHeaderSize.
   size_t used() const { return used_; }

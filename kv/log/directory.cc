@@ -39,8 +39,9 @@ Content ContentOf(const std::vector<std::string>& names) {
 
 absl::Status Foreign(const std::string& path) {
   return absl::FailedPreconditionError(
-      path + ": not empty, and no pakv data directory (it has no IDENTITY); nothing in it was "
-             "touched. Give --dir an empty or a new directory");
+      path +
+      ": not empty, and no pakv data directory (it has no IDENTITY); nothing in it was "
+      "touched. Give --dir an empty or a new directory");
 }
 
 }  // namespace
@@ -177,9 +178,9 @@ Task<absl::Status> StoreDirectory::ProbeDirectIo(Core& core) {
   if (direct_) {
     alignment_ = std::max<uint32_t>(stat.direct_alignment, kSectorSize);
     if (!std::has_single_bit(alignment_) || alignment_ > kDirectAlignment) {
-      co_return absl::FailedPreconditionError(
-          path_ + ": direct I/O wants multiples of " + std::to_string(alignment_) +
-          " bytes; at most " + std::to_string(kDirectAlignment) + " are supported");
+      co_return absl::FailedPreconditionError(path_ + ": direct I/O wants multiples of " +
+                                              std::to_string(alignment_) + " bytes; at most " +
+                                              std::to_string(kDirectAlignment) + " are supported");
     }
   } else {
     alignment_ = kDirectAlignment;

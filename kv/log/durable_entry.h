@@ -17,14 +17,17 @@ class DurableEntry : public ListHook {
   // failed and the outcome is unknown. The entry is unlinked by then and may be destroyed or used
   // again. May append, if the log admits it.
   using Settled = void (*)(DurableEntry&, bool durable);
+  DurableEntry() = default;
   explicit DurableEntry(Settled settled) : settled_(settled) {}
+  // While it hangs nowhere.
+  void set_settled(Settled settled) { settled_ = settled; }
 
   // Where its record lies; final when it is settled. Segment 0 for an entry without a record.
   const Location& location() const { return location_; }
 
  private:
   friend class LogWriter;
-  Settled settled_;
+  Settled settled_ = nullptr;
   Location location_;
 };
 

@@ -88,9 +88,8 @@ Task<absl::StatusOr<uint64_t>> ReadAll(File& file, uint8_t* buffer, uint64_t len
       break;
     }
     if (whole < result.count()) {
-      const IoResult rest =
-          co_await file.Read(buffer + done + whole, static_cast<uint32_t>(alignment),
-                             offset + done + whole);
+      const IoResult rest = co_await file.Read(
+          buffer + done + whole, static_cast<uint32_t>(alignment), offset + done + whole);
       if (!rest.ok()) co_return IoErrorAt("read", path, offset + done + whole, rest);
       if (rest.count() < alignment) {
         done += whole + rest.count();

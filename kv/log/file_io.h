@@ -27,9 +27,7 @@ absl::Status IoErrorAt(std::string_view operation, std::string_view path, uint64
 absl::Status Damaged(std::string_view path, uint64_t offset, std::string_view reason);
 
 // The text without the code; Abseil's own string_view is none of std's.
-inline std::string MessageOf(const absl::Status& status) {
-  return std::string(status.message());
-}
+inline std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
 
 inline bool NoSpace(IoResult result) {
   return result.error() == ENOSPC || result.error() == EDQUOT;

@@ -19,9 +19,11 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "kv/log/block_builder.h"
+#include "kv/log/durable_entry.h"
 #include "kv/log/format.h"
 #include "kv/log/segment.h"
 #include "runtime/base/intrusive_list.h"
@@ -33,33 +35,19 @@
 
 namespace pakv {
 
-// Something that waits for a block to be durable: hung on it by Append, WaitNewest or
-// InsertBehind, in the order in which it is to be settled. Its owner keeps it alive until then;
-// one that is destroyed leaves the queue (its record, if any, is written all the same).
-class DurableEntry : public ListHook {
- public:
-  // Called once, from the core's loop, not re-entrantly from Append: ok, the block is on stable
-  // storage; not ok, the outcome is unknown. The entry is unlinked by then and may be destroyed or
-  // used again. May call Append, if Admit says so.
-  using Settled = void (*)(DurableEntry&, bool ok);
-  explicit DurableEntry(Settled settled) : settled_(settled) {}
-
-  // Where its record lies; final when it is settled. Segment 0 for an entry without a record.
-  const Location& location() const { return location_; }
-
- private:
-  friend class LogWriter;
-  Settled settled_;
-  Location location_;
-};
-
 // A record in a block that is not settled yet: `data` stays valid until its entry's settled
-// function has returned. DecodeRecord, or EncodedRecordSize and the key's length, find its parts.
+// function has returned.
 struct Appended {
   const uint8_t* data = nullptr;
   uint32_t length = 0;
-  std::string_view key() const;
-  std::string_view value() const;
+  uint32_t key_length = 0;
+  std::string_view key() const {
+    return {reinterpret_cast<const char*>(data) + kRecordHeaderSize, key_length};
+  }
+  std::string_view value() const {
+    return {reinterpret_cast<const char*>(data) + kRecordHeaderSize + key_length,
+            length - kRecordHeaderSize - key_length};
+  }
 };
 
 // May something be appended? Refusals are for the reply; nothing was begun.
@@ -70,8 +58,8 @@ enum class Admission : uint8_t {
 };
 
 struct LogWriterOptions {
-  uint32_t log = 0;               // the log's number in this run: the core's
-  uint64_t expiry_clock_ms = 0;   // recovered: the largest that any block has held
+  uint32_t log = 0;              // the log's number in this run: the core's
+  uint64_t expiry_clock_ms = 0;  // recovered: the largest that any block has held
   // Called once, before anything is settled, when a write has failed: the store goes read-only.
   void (*failed)(void* owner, const absl::Status& why) = nullptr;
   void* owner = nullptr;
@@ -79,12 +67,12 @@ struct LogWriterOptions {
 
 // One core's counters.
 struct LogWriterCounters {
-  uint64_t blocks = 0;         // durable, marks included
+  uint64_t blocks = 0;  // durable, marks included
   uint64_t marks = 0;
   uint64_t records = 0;
-  uint64_t record_bytes = 0;   // encoded
-  uint64_t block_bytes = 0;    // with headers and padding
-  uint64_t segments = 0;       // begun
+  uint64_t record_bytes = 0;  // encoded
+  uint64_t block_bytes = 0;   // with headers and padding
+  uint64_t segments = 0;      // begun
   uint64_t short_writes = 0;
 };
 
@@ -157,14 +145,18 @@ class LogWriter {
   Block& OpenBlock(size_t bytes);
   std::unique_ptr<Block> TakeBlock(size_t capacity);
   void Recycle(std::unique_ptr<Block> block);
+  void Place(Block& block, const RecordFields& fields, DurableEntry& entry, Appended& appended);
   void WriteNext();
   void SubmitRest();
   void Written();
   void Durable();
-  void Settle(Block& block, bool ok);
-  void Fail(absl::Status why);
+  void Settle(Block& block);
+  void Fail(const absl::Status& why);
   Task<void> Roll(uint64_t bytes);
+  Task<void> WaitUntilIdle();
+  bool Blocked() const { return in_flight_ != nullptr || rolling_ || failed_; }
   void MarkDue();
+  bool MarkFits() const;
   void CallKick() { core_.AtPassEnd(kick_); }
 
   Core& core_;
@@ -178,6 +170,7 @@ class LogWriter {
   uint32_t segment_ = 0;
   uint64_t segment_size_ = 0;
   uint64_t segment_offset_ = 0;
+  bool segment_is_reserve_ = false;  // taken from the reserve of a full disk
 
   // The next block's, and the newest that is durable.
   uint64_t sequence_ = 1;
@@ -188,8 +181,9 @@ class LogWriter {
   std::deque<std::unique_ptr<Block>> queue_;  // the last one is open, those before it are full
   std::unique_ptr<Block> in_flight_;
   std::vector<std::unique_ptr<Block>> free_blocks_;
+  IntrusiveList<DurableEntry> failing_;  // being settled as not durable
+  bool settling_failure_ = false;
   size_t pending_bytes_ = 0;
-  uint64_t queued_padded_bytes_ = 0;
 
   WriteOperation write_;
   uint32_t written_bytes_ = 0;  // of the block in flight
@@ -201,7 +195,6 @@ class LogWriter {
   bool read_only_ = false;
   bool failed_ = false;
   bool stopping_ = false;
-  bool stopped_ = true;
   Event idle_;
   LogWriterCounters counters_;
   SegmentSupply supply_;

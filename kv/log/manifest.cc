@@ -166,8 +166,7 @@ Task<absl::StatusOr<ManifestState>> Manifest::Read(Core& core, const StoreDirect
   if (!bytes.ok()) co_return bytes.status();
   absl::StatusOr<ManifestState> state = ParseManifest(*bytes);
   if (!state.ok()) {
-    co_return absl::Status(state.status().code(),
-                           directory.PathOf("") + MessageOf(state.status()));
+    co_return absl::Status(state.status().code(), directory.PathOf("") + MessageOf(state.status()));
   }
   if (state->ignored_tail_bytes != 0) {
     LogInfo("{}: ignored {} bytes of an append that never finished", path,

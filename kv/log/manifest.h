@@ -57,8 +57,9 @@ class Manifest {
   static Task<absl::StatusOr<ManifestState>> Read(Core& core, const StoreDirectory& directory);
   // Writes a fresh MANIFEST in the place of the old one, by tmp, sync, rename and directory sync,
   // and opens it for appends. `core` owns the result. Suspends.
-  static Task<absl::StatusOr<std::unique_ptr<Manifest>>> WriteFresh(
-      Core& core, const StoreDirectory& directory, ManifestState state);
+  static Task<absl::StatusOr<std::unique_ptr<Manifest>>> WriteFresh(Core& core,
+                                                                    const StoreDirectory& directory,
+                                                                    ManifestState state);
   Manifest(const Manifest&) = delete;
   Manifest& operator=(const Manifest&) = delete;
 

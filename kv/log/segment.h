@@ -7,12 +7,13 @@
 
 #include <cstdint>
 #include <optional>
-#include <utility>
+#include <string>
 
 #include "kv/log/directory.h"
 #include "kv/log/manifest.h"
 #include "runtime/core/core.h"
 #include "runtime/io/file.h"
+#include "runtime/io/timer.h"
 #include "runtime/task/nursery.h"
 #include "runtime/task/sync.h"
 
@@ -32,6 +33,7 @@ struct LogContext {
 struct NewSegment {
   uint32_t segment = 0;
   uint64_t size = 0;
+  bool reserve = false;
   File file;
 };
 
@@ -45,7 +47,6 @@ class SegmentSupply {
   SegmentSupply(Core& core, const LogContext& context);
   SegmentSupply(const SegmentSupply&) = delete;
   SegmentSupply& operator=(const SegmentSupply&) = delete;
-  ~SegmentSupply();
 
   // Starts the background task.
   void Start();
@@ -54,8 +55,11 @@ class SegmentSupply {
 
   // A segment of at least `bytes` (a multiple of the alignment): the spare if that is enough, the
   // reserve if the disk is full, else one that is made now. Waits as long as the disk is full.
-  // An error other than a full disk is returned, and by every further call. Suspends.
+  // An error other than a full disk is returned, and by every further call. One call at a time.
+  // Suspends.
   Task<absl::StatusOr<NewSegment>> Take(uint64_t bytes);
+  // From now on Take does not wait for a full disk: kResourceExhausted.
+  void DoNotWait();
 
   // The last attempt to make a segment found no space.
   bool disk_full() const { return disk_full_; }
@@ -64,24 +68,39 @@ class SegmentSupply {
   uint64_t reserve_bytes() const { return reserve_ ? reserve_->size : 0; }
   // The writer will soon need the next one: zeroing no longer pauses.
   void Hurry() { hurry_ = true; }
+  // Zeros written since the start.
+  uint64_t zeroed_bytes() const { return zeroed_bytes_; }
 
  private:
+  struct RetryTimer : Timer {
+    explicit RetryTimer(SegmentSupply& supply_in);
+    SegmentSupply& supply;
+  };
+
   Task<void> Work();
-  Task<absl::StatusOr<NewSegment>> Make(uint64_t bytes, bool paced);
-  Task<absl::Status> Fill(NewSegment& segment, bool paced);
-  Task<void> Discard(std::optional<NewSegment> segment);
+  // The next thing to make: its place and size; nothing if all is there.
+  std::optional<NewSegment>* NextPlace(uint64_t& bytes);
+  Task<absl::Status> Make(std::optional<NewSegment>& place, uint64_t bytes);
+  Task<absl::Status> Fill(NewSegment& made, const std::string& path);
+  Task<void> Discard(NewSegment made);
 
   Core& core_;
   const LogContext& context_;
+  const uint64_t reserve_size_;
   std::optional<NewSegment> spare_;
   std::optional<NewSegment> reserve_;
+  std::optional<NewSegment> special_;  // what a Take waits for: larger than the usual size
   absl::Status failure_;
   bool disk_full_ = false;
   bool hurry_ = false;
-  uint64_t wanted_bytes_ = 0;  // by a Take that waits: more than a segment's usual size
-  bool stopped_ = true;
+  bool waiting_ = false;       // a Take waits,
+  uint64_t wanted_bytes_ = 0;  // for this much
+  bool wait_for_space_ = true;
+  bool stopped_ = false;
+  uint64_t zeroed_bytes_ = 0;
   Event changed_;  // something was made or has failed
   Event needed_;   // something is to be made
+  RetryTimer retry_;
   Nursery nursery_;
 };
 

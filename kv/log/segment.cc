@@ -1,0 +1,185 @@
+#include "kv/log/segment.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "kv/log/file_io.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+
+namespace pakv {
+namespace {
+
+// Zeros written at a time: short enough that a commit never waits long behind one.
+constexpr uint64_t kZeroChunkBytes = uint64_t{256} << 10;
+// What a file system needs beside the file itself: its own metadata, and other small files.
+constexpr uint64_t kSpaceMarginBytes = uint64_t{256} << 10;
+
+}  // namespace
+
+SegmentSupply::RetryTimer::RetryTimer(SegmentSupply& supply_in)
+    : Timer([](Timer& self) { static_cast<RetryTimer&>(self).supply.needed_.Set(); }),
+      supply(supply_in) {}
+
+SegmentSupply::SegmentSupply(Core& core, const LogContext& context)
+    : core_(core),
+      context_(context),
+      reserve_size_(std::min(context.segment_bytes, kReserveBytesMax)),
+      changed_(core.ready()),
+      needed_(core.ready()),
+      retry_(*this),
+      nursery_(core.ready()) {}
+
+void SegmentSupply::Start() { nursery_.Spawn(Work()); }
+
+Task<void> SegmentSupply::Stop() {
+  stopped_ = true;
+  needed_.Set();
+  co_await nursery_.Join();
+  for (std::optional<NewSegment>* place : {&spare_, &reserve_, &special_}) {
+    if (!*place) continue;
+    NewSegment unused = std::move(**place);
+    place->reset();
+    co_await Discard(std::move(unused));
+  }
+  changed_.Set();
+}
+
+void SegmentSupply::DoNotWait() {
+  wait_for_space_ = false;
+  changed_.Set();
+}
+
+Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
+  PAKV_CHECK(!waiting_, "one call at a time");
+  while (true) {
+    if (!failure_.ok()) co_return failure_;
+    if (stopped_) co_return absl::CancelledError("the log is being closed");
+    std::optional<NewSegment>* place = nullptr;
+    if (spare_ && spare_->size >= bytes) place = &spare_;
+    if (special_ && special_->size >= bytes) place = &special_;
+    if (place == nullptr && disk_full_ && reserve_ && reserve_->size >= bytes) place = &reserve_;
+    if (place != nullptr) {
+      NewSegment taken = std::move(**place);
+      place->reset();
+      hurry_ = false;
+      needed_.Set();
+      co_return std::move(taken);
+    }
+    if (disk_full_ && !wait_for_space_) co_return absl::ResourceExhaustedError("the disk is full");
+    waiting_ = true;
+    wanted_bytes_ = bytes;
+    needed_.Set();
+    changed_.Reset();
+    co_await changed_.Wait();
+    waiting_ = false;
+  }
+}
+
+std::optional<NewSegment>* SegmentSupply::NextPlace(uint64_t& bytes) {
+  bytes = context_.segment_bytes;
+  if (waiting_ && wanted_bytes_ > context_.segment_bytes) {
+    bytes = wanted_bytes_;
+    return special_ ? nullptr : &special_;
+  }
+  if (waiting_ && !spare_) return &spare_;
+  if (!reserve_) {
+    bytes = reserve_size_;
+    return &reserve_;
+  }
+  return spare_ ? nullptr : &spare_;
+}
+
+Task<void> SegmentSupply::Work() {
+  while (!stopped_ && failure_.ok()) {
+    uint64_t bytes = 0;
+    std::optional<NewSegment>* place = NextPlace(bytes);
+    absl::Status made;
+    if (place != nullptr) {
+      made = co_await Make(*place, bytes);
+      if (absl::IsResourceExhausted(made) && !reserve_ && place != &reserve_ && !stopped_) {
+        // Not enough for a whole segment: perhaps for what lets space be freed.
+        const absl::Status small = co_await Make(reserve_, reserve_size_);
+        if (!small.ok() && !absl::IsResourceExhausted(small)) made = small;
+      }
+    }
+    if (stopped_) break;
+    if (absl::IsResourceExhausted(made)) {
+      if (!disk_full_) LogWarning("{}; writes are refused until there is space", MessageOf(made));
+      disk_full_ = true;
+      retry_.Arm(core_.timers(), core_.now_ns() + kRetryNs);
+    } else if (!made.ok()) {
+      failure_ = made;
+    } else if (disk_full_ && (spare_ || special_ || place == nullptr)) {
+      disk_full_ = false;
+      LogInfo("{}: there is space again, writes are accepted", context_.directory->path());
+    }
+    if (place != nullptr) changed_.Set();
+    if (place == nullptr || absl::IsResourceExhausted(made)) {
+      needed_.Reset();
+      co_await needed_.Wait();
+    }
+  }
+}
+
+Task<absl::Status> SegmentSupply::Make(std::optional<NewSegment>& place, uint64_t bytes) {
+  const StoreDirectory& directory = *context_.directory;
+  SpaceStat space;
+  const IoResult asked = co_await StatSpace(core_.io(), directory.path().c_str(), space);
+  if (!asked.ok()) co_return IoError("ask for the space of", directory.path(), asked);
+  NewSegment made;
+  made.segment = context_.manifest->NextSegment();
+  made.size = bytes;
+  made.reserve = &place == &reserve_;
+  const std::string path = directory.PathOf(SegmentName(made.segment));
+  if (space.free_bytes < bytes + kSpaceMarginBytes) {
+    co_return IoError("make segment", path, IoResult(-ENOSPC));
+  }
+  absl::StatusOr<File> file =
+      co_await OpenFile(core_, path, O_RDWR | O_CREAT | O_EXCL | directory.direct_flag());
+  if (!file.ok()) co_return file.status();
+  made.file = std::move(*file);
+  const absl::Status filled = co_await Fill(made, path);
+  if (!filled.ok()) {
+    co_await Discard(std::move(made));
+    co_return filled;
+  }
+  place.emplace(std::move(made));
+  co_return absl::OkStatus();
+}
+
+// Zeros, the file's size and its name are on stable storage before anybody sees the segment.
+Task<absl::Status> SegmentSupply::Fill(NewSegment& made, const std::string& path) {
+  AlignedBuffer zeros(std::min(kZeroChunkBytes, made.size));
+  std::memset(zeros.data(), 0, zeros.size());
+  const uint64_t begin_ns = core_.now_ns();
+  uint64_t offset = 0;
+  while (offset < made.size) {
+    if (stopped_) co_return absl::CancelledError("the log is being closed");
+    const Bytes chunk(zeros.data(), std::min<uint64_t>(zeros.size(), made.size - offset));
+    const absl::Status written = co_await WriteAll(made.file, chunk, offset, false, path);
+    if (!written.ok()) co_return written;
+    offset += chunk.size();
+    zeroed_bytes_ += chunk.size();
+    if (hurry_ || waiting_) continue;
+    // In two steps, so that a rate of any size neither overflows nor divides to nothing.
+    const uint64_t rate_kib = std::max<uint64_t>(context_.zero_bytes_per_second >> 10, 1);
+    const uint64_t due_ns = begin_ns + (offset >> 10) * kNsPerSecond / rate_kib;
+    if (due_ns > core_.now_ns()) co_await core_.timers().SleepUntil(due_ns);
+  }
+  const IoResult synced = co_await made.file.SyncData();
+  if (!synced.ok()) co_return IoError("sync", path, synced);
+  co_return co_await SyncNames(core_, context_.directory->path());
+}
+
+Task<void> SegmentSupply::Discard(NewSegment made) {
+  const std::string path = context_.directory->PathOf(SegmentName(made.segment));
+  const IoResult closed = co_await made.file.Close();
+  const IoResult unlinked = co_await UnlinkFile(core_.io(), path.c_str());
+  // It is not listed: the next start removes what stays behind.
+  if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path, closed)));
+  if (!unlinked.ok()) LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
+}
+
+}  // namespace pakv
