@@ -1,5 +1,5 @@
-// The RESP request parser and the reply encoders. The cut tests are the heart: every stream gives
-// the same events however it is cut, with the caller moving unfinished bytes as a session does.
+// The RESP request parser. The cut tests are the heart: every stream gives the same events however
+// it is cut, with the caller moving unfinished bytes as a session does.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "net/resp/codec.h"
-#include "net/resp/reply_writer.h"
 
 namespace pakv {
 namespace {
@@ -364,93 +363,6 @@ TEST(RespCrossProtocolTest, KnowsItsWordsInAnyCase) {
   EXPECT_FALSE(IsRespCrossProtocolWord("HOST"));
   EXPECT_FALSE(IsRespCrossProtocolWord("PING"));
   EXPECT_FALSE(IsRespCrossProtocolWord(""));
-}
-
-class RespWriterTest : public ::testing::Test {
- protected:
-  // What both versions write.
-  template <typename Write>
-  std::pair<std::string, std::string> Both(const Write& write) {
-    std::pair<std::string, std::string> both;
-    for (const RespVersion version : {RespVersion::kResp2, RespVersion::kResp3}) {
-      OutputBuffer output;
-      RespWriter writer(output, version);
-      write(writer);
-      (version == RespVersion::kResp2 ? both.first : both.second) = output.view();
-    }
-    return both;
-  }
-  using Pair = std::pair<std::string, std::string>;
-};
-
-TEST_F(RespWriterTest, WritesWhatBothVersionsShare) {
-  const auto same = [&](const auto& write, const std::string& text) {
-    EXPECT_EQ(Both(write), (Pair{text, text}));
-  };
-  same([](RespWriter& w) { w.Ok(); }, "+OK\r\n");
-  same([](RespWriter& w) { w.Simple("PONG"); }, "+PONG\r\n");
-  same([](RespWriter& w) { w.Simple("a\r\nb"); }, "+a  b\r\n");
-  same([](RespWriter& w) { w.Error("ERR no\n+OK"); }, "-ERR no +OK\r\n");
-  same([](RespWriter& w) { w.Bulk(""); }, "$0\r\n\r\n");
-  same([](RespWriter& w) { w.Bulk(std::string_view("a\0\r\n", 4)); },
-       std::string("$4\r\na\0\r\n\r\n", 10));
-  same([](RespWriter& w) { w.Bulk(std::string(12345, 'x')); },
-       "$12345\r\n" + std::string(12345, 'x') + "\r\n");
-  same([](RespWriter& w) { w.BulkInteger(-17); }, "$3\r\n-17\r\n");
-  same([](RespWriter& w) { w.Array(0); }, "*0\r\n");
-  same([](RespWriter& w) { w.Array(10); }, "*10\r\n");
-}
-
-TEST_F(RespWriterTest, WritesIntegersToTheirBounds) {
-  for (const int64_t value : {INT64_MIN, int64_t{-1}, int64_t{0}, int64_t{9}, int64_t{10},
-                              int64_t{99}, int64_t{100}, INT64_MAX}) {
-    const std::string text = ":" + std::to_string(value) + "\r\n";
-    EXPECT_EQ(Both([&](RespWriter& w) { w.Integer(value); }), (Pair{text, text}));
-  }
-}
-
-TEST_F(RespWriterTest, FallsBackToWhatResp2Has) {
-  EXPECT_EQ(Both([](RespWriter& w) { w.Null(); }), (Pair{"$-1\r\n", "_\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.NullArray(); }), (Pair{"*-1\r\n", "_\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.Map(7); }), (Pair{"*14\r\n", "%7\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.Set(2); }), (Pair{"*2\r\n", "~2\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.Push(2); }), (Pair{"*2\r\n", ">2\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.Boolean(true); }), (Pair{":1\r\n", "#t\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.Boolean(false); }), (Pair{":0\r\n", "#f\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.Double(0.1); }), (Pair{"$3\r\n0.1\r\n", ",0.1\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.Double(-1e300 * 1e300); }),
-            (Pair{"$4\r\n-inf\r\n", ",-inf\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.Double(-1.7976931348623157e308); }),
-            (Pair{"$24\r\n-1.7976931348623157e+308\r\n", ",-1.7976931348623157e+308\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.BigNumber("123"); }), (Pair{"$3\r\n123\r\n", "(123\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) { w.Verbatim("txt", "hi"); }),
-            (Pair{"$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"}));
-  EXPECT_EQ(Both([](RespWriter& w) {
-              if (w.Attribute(1)) {
-                w.Simple("lsn");
-                w.Integer(7);
-              }
-              w.Ok();
-            }),
-            (Pair{"+OK\r\n", "|1\r\n+lsn\r\n:7\r\n+OK\r\n"}));
-}
-
-TEST(OutputBufferTest, GrowsKeepsAndGivesBack) {
-  OutputBuffer output;
-  std::string expected;
-  for (int piece = 0; piece < 1000; ++piece) {
-    output.Append(std::string(static_cast<size_t>(piece), 'a'));
-    expected.append(static_cast<size_t>(piece), 'a');
-  }
-  EXPECT_EQ(output.view(), expected);
-  output.Overwrite(0, "xyz");
-  output.Truncate(4);
-  EXPECT_EQ(output.view(), "xyza");
-  OutputBuffer second = std::move(output);
-  EXPECT_EQ(second.view(), "xyza");
-  EXPECT_TRUE(output.empty());
-  second.Clear(1024);
-  EXPECT_EQ(second.capacity(), 0u);
 }
 
 }  // namespace
