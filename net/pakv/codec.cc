@@ -303,7 +303,7 @@ bool PakvEntryReader::Next(PakvFields& entry) {
   PAKV_CHECK(length <= rest_.size() - kBytesFieldHeaderBytes);
   const std::string_view body = rest_.substr(kBytesFieldHeaderBytes, length);
   rest_.remove_prefix(kBytesFieldHeaderBytes + length);
-  ok_ = entry.Decode(body) == PakvStatus::kOk;
+  ok_ = entry.Decode(body) == PakvStatus::kOk && !entry.Has(PakvField::kEntry);
   if (!ok_) rest_ = {};
   return ok_;
 }

@@ -132,7 +132,8 @@ class PakvFields {
   std::array<std::string_view, kBytes> bytes_;
 };
 
-// Walks entries: `while (reader.Next(entry)) …`, then ok() tells whether all of them were whole.
+// Walks entries: `while (reader.Next(entry)) …`, then ok() tells whether all of them were
+// whole (and held no entries themselves).
 class PakvEntryReader {
  public:
   explicit PakvEntryReader(std::string_view entries) : rest_(entries) {}

@@ -1,0 +1,142 @@
+// The RESP parsers on any bytes. The input's first bytes choose limits and where the stream is
+// cut; what comes of it must not depend on the cuts, the bytes held never exceed the request's
+// bound, and every view lies in its input (ASan sees the rest: unfinished bytes move to memory of
+// exactly their size). Requests found are encoded again and must come back as they were.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/resp/codec.h"
+#include "net/resp/reply_parser.h"
+#include "net/resp/reply_writer.h"
+#include "runtime/base/check.h"
+#include "runtime/base/prng.h"
+
+namespace pakv {
+namespace {
+
+struct Outcome {
+  std::vector<std::vector<std::string>> requests;  // a refusal stands as its text alone
+  std::string end;
+
+  bool operator==(const Outcome&) const = default;
+};
+
+// Cuts the stream in pieces, each at most `piece_bytes_max` long.
+Outcome ParseRequests(std::string_view stream, const RespLimits& limits, size_t piece_bytes_max,
+                      Prng& prng) {
+  RespRequestParser parser(limits);
+  Outcome outcome;
+  std::unique_ptr<char[]> held;
+  size_t held_bytes = 0;
+  while (!stream.empty()) {
+    const size_t piece = std::min<size_t>(stream.size(), 1 + prng.Below(piece_bytes_max));
+    auto next = std::make_unique<char[]>(held_bytes + piece);
+    std::copy_n(held.get(), held_bytes, next.get());
+    std::copy_n(stream.data(), piece, next.get() + held_bytes);
+    stream.remove_prefix(piece);
+    held = std::move(next);
+    held_bytes += piece;
+    std::string_view input(held.get(), held_bytes);
+    for (;;) {
+      const RespRequestParser::Status status = parser.Next(input);
+      if (status == RespRequestParser::Status::kPartial) break;
+      if (status == RespRequestParser::Status::kRequest) {
+        PAKV_CHECK(!parser.args().empty());
+        PAKV_CHECK(parser.args().size() <= std::max(limits.args_max, kRespInlineBytesMax));
+        std::vector<std::string> request;
+        for (const std::string_view arg : parser.args()) {
+          PAKV_CHECK(arg.size() <= limits.bulk_bytes_max);
+          request.emplace_back(arg);
+        }
+        outcome.requests.push_back(std::move(request));
+        continue;
+      }
+      PAKV_CHECK(parser.error().starts_with("ERR "));
+      PAKV_CHECK(parser.error().find_first_of("\r\n") == std::string_view::npos);
+      if (status == RespRequestParser::Status::kError) {
+        outcome.end = parser.error();
+        return outcome;
+      }
+      outcome.requests.push_back({std::string(parser.error())});
+    }
+    PAKV_CHECK(parser.frame_bytes_min() > input.size(), "else it would have got further");
+    PAKV_CHECK(input.size() <= std::max(limits.request_bytes_max, kRespInlineBytesMax) + 64);
+    auto rest = std::make_unique<char[]>(input.size());
+    std::copy_n(input.data(), input.size(), rest.get());
+    held_bytes = input.size();
+    held = std::move(rest);
+  }
+  outcome.end = parser.in_request() ? "within" : "between";
+  return outcome;
+}
+
+std::string ParseReplies(std::string_view stream, size_t piece_bytes_max, Prng& prng) {
+  RespReplyLimits limits;
+  limits.depth_max = 8;
+  RespReplyParser parser(limits);
+  std::string held;
+  std::string events;
+  const auto describe = [&](const auto& self, const RespValue& value) -> void {
+    events += static_cast<char>('a' + static_cast<int>(value.type));
+    events += std::to_string(value.integer) + value.text;
+    for (const RespValue& element : value.attributes) self(self, element);
+    for (const RespValue& element : value.elements) self(self, element);
+    events += ';';
+  };
+  while (!stream.empty()) {
+    const size_t piece = std::min<size_t>(stream.size(), 1 + prng.Below(piece_bytes_max));
+    held = std::string(held).append(stream.substr(0, piece));
+    stream.remove_prefix(piece);
+    std::string_view input = held;
+    RespReplyParser::Status status;
+    RespValue reply;
+    while ((status = parser.Next(input, reply)) == RespReplyParser::Status::kReply) {
+      describe(describe, reply);
+    }
+    if (status == RespReplyParser::Status::kError) return events + std::string(parser.error());
+    held = std::string(input);
+  }
+  return events + (parser.in_reply() || !held.empty() ? "within" : "between");
+}
+
+void CheckOnce(const uint8_t* data, size_t size) {
+  if (size < 4) return;
+  RespLimits limits;
+  if ((data[0] & 1) != 0) {
+    limits.args_max = 1 + data[1] % 16;
+    limits.bulk_bytes_max = data[1];
+    limits.request_bytes_max = 16 + data[2] * size_t{4};
+    limits.skip_bytes_max = data[1] + data[2] * size_t{16};
+  }
+  Prng prng(data[3] | data[0] << 8);
+  const std::string_view stream(reinterpret_cast<const char*>(data) + 4, size - 4);
+
+  const Outcome whole = ParseRequests(stream, limits, SIZE_MAX, prng);
+  PAKV_CHECK(ParseRequests(stream, limits, 1 + data[3] % 32, prng) == whole);
+  PAKV_CHECK(ParseRequests(stream, limits, 1, prng) == whole);
+  const std::string replies = ParseReplies(stream, SIZE_MAX, prng);
+  PAKV_CHECK(ParseReplies(stream, 1 + data[3] % 32, prng) == replies);
+
+  OutputBuffer output;
+  RespWriter writer(output, RespVersion::kResp2);
+  Outcome expected;
+  for (const std::vector<std::string>& request : whole.requests) {
+    writer.Array(request.size());
+    for (const std::string& arg : request) writer.Bulk(arg);
+  }
+  expected = {whole.requests, "between"};
+  PAKV_CHECK(ParseRequests(output.view(), RespLimits{}, 1 + data[3], prng) == expected);
+}
+
+}  // namespace
+}  // namespace pakv
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  pakv::CheckOnce(data, size);
+  return 0;
+}
