@@ -1,0 +1,78 @@
+// LogReader: reads single records back, each with one direct read that covers it. Nothing read is
+// believed: checksum, namespace, key and LSN have to be those that the index expects.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "kv/log/directory.h"
+#include "kv/log/format.h"
+#include "runtime/core/core.h"
+#include "runtime/io/buffer_pool.h"
+#include "runtime/io/file.h"
+#include "runtime/task/sync.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+// A record with the memory that it lies in.
+class RecordInMemory {
+ public:
+  RecordInMemory(AlignedBuffer buffer, const RecordFields& fields)
+      : buffer_(std::move(buffer)), fields_(fields) {}
+  const RecordFields& fields() const { return fields_; }
+  std::string_view value() const { return fields_.value; }
+
+ private:
+  AlignedBuffer buffer_;
+  RecordFields fields_;  // views into the buffer
+};
+
+// One core's.
+class LogReader {
+ public:
+  // Segments kept open; the one that was not used for longest is closed for another.
+  static constexpr size_t kOpenSegmentsMax = 64;
+
+  // `directory` outlives the reader.
+  LogReader(Core& core, const StoreDirectory& directory, size_t open_segments_max);
+  LogReader(const LogReader&) = delete;
+  LogReader& operator=(const LogReader&) = delete;
+  // Close was awaited, or the core is torn down.
+  ~LogReader();
+
+  // The record at `location`, which has to be this version of this key. `key` stays valid until the
+  // task has ended. kDataLoss: something else lies there (file and offset in the message); other
+  // errors as the device gives them. Several reads may be under way. Suspends.
+  Task<absl::StatusOr<RecordInMemory>> Read(Location location, uint32_t namespace_id,
+                                            std::string_view key, Lsn lsn);
+  // Closes all files; no read is under way. Suspends.
+  Task<void> Close();
+
+ private:
+  struct OpenSegment : ListHook {
+    explicit OpenSegment(ReadyQueue& ready) : opened(ready) {}
+    uint32_t segment = 0;
+    File file;
+    IoResult result;  // of opening it
+    Event opened;     // the attempt has ended
+    uint32_t users = 0;
+  };
+  // Counts a user of the segment while it lives.
+  class Use;
+
+  Task<IoResult> Open(OpenSegment& entry);
+  Task<void> CloseUnused();
+
+  Core& core_;
+  const StoreDirectory& directory_;
+  const size_t open_segments_max_;
+  absl::flat_hash_map<uint32_t, std::unique_ptr<OpenSegment>> segments_;
+  IntrusiveList<OpenSegment> by_use_;  // the least recently used first
+};
+
+}  // namespace pakv
