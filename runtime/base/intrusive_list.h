@@ -41,7 +41,7 @@ class IntrusiveList {
 
   bool empty() const { return head_.next_ == &head_; }
   T& front() {
-    PAKV_DCHECK(!empty());
+    PAKV_DCHECK(!empty(), "an empty list has no front");
     return *static_cast<T*>(head_.next_);
   }
   void PushBack(T& element) { InsertBefore(head_, element); }
@@ -80,7 +80,7 @@ class IntrusiveList {
 
  private:
   static void InsertBefore(ListHook& position, ListHook& hook) {
-    PAKV_DCHECK(!hook.linked());
+    PAKV_CHECK(!hook.linked(), "an element in two lists at once would break both");
     hook.next_ = &position;
     hook.previous_ = position.previous_;
     position.previous_->next_ = &hook;

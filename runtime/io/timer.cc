@@ -1,5 +1,7 @@
 #include "runtime/io/timer.h"
 
+#include <algorithm>
+
 #include "runtime/base/check.h"
 
 namespace pakv {
@@ -55,6 +57,7 @@ void TimerQueue::MoveDown(size_t index) {
 
 void TimerQueue::Insert(Timer& timer) {
   timer.queue_ = this;
+  timer.deadline_ns_ = std::max(timer.deadline_ns_, deadline_ns_min_);
   timer.sequence_ = next_sequence_++;
   heap_.push_back(&timer);
   MoveUp(heap_.size() - 1);
@@ -74,12 +77,14 @@ void TimerQueue::Remove(Timer& timer) {
 
 size_t TimerQueue::Fire(uint64_t now_ns) {
   size_t count = 0;
+  deadline_ns_min_ = now_ns + 1;
   while (!heap_.empty() && heap_[0]->deadline_ns_ <= now_ns) {
     Timer& timer = *heap_[0];
     Remove(timer);
     ++count;
     timer.function_(timer);
   }
+  deadline_ns_min_ = 0;
   return count;
 }
 

@@ -9,6 +9,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/task/ready_queue.h"
+#include "runtime/task/stop.h"
 
 namespace pakv {
 
@@ -26,7 +27,8 @@ class Timer {
 
   bool armed() const { return queue_ != nullptr; }
   uint64_t deadline_ns() const { return deadline_ns_; }
-  // Arms it, or moves its deadline. kNever disarms.
+  // Arms it, or moves its deadline. kNever disarms. What is armed while timers fire, a deadline in
+  // the past included, fires in a later pass: nobody keeps the loop by sleeping for no time.
   void Arm(TimerQueue& queue, uint64_t deadline_ns);
   void Disarm();
 
@@ -48,12 +50,14 @@ class TimerQueue {
 
   bool empty() const { return heap_.empty(); }
   uint64_t next_deadline_ns() const { return heap_.empty() ? kNever : heap_[0]->deadline_ns_; }
-  // Calls the functions of all timers that are due at `now_ns`. Returns how many.
+  // Calls the functions of all timers that are due at `now_ns`, the earliest deadline first, and
+  // of one deadline in the order in which they were armed. Returns how many.
   size_t Fire(uint64_t now_ns);
 
-  // co_await timers.SleepUntil(deadline_ns)
+  // bool slept = co_await timers.SleepUntil(deadline_ns, token): false if a stop is requested
+  // first; then it resumes in the loop's next pass.
   class SleepAwaiter;
-  SleepAwaiter SleepUntil(uint64_t deadline_ns);
+  SleepAwaiter SleepUntil(uint64_t deadline_ns, StopToken token = {});
 
  private:
   friend class Timer;
@@ -66,29 +70,37 @@ class TimerQueue {
 
   std::vector<Timer*> heap_;
   uint64_t next_sequence_ = 0;
+  uint64_t deadline_ns_min_ = 0;  // while timers fire: later than now
 };
 
-class TimerQueue::SleepAwaiter : private Timer {
+class TimerQueue::SleepAwaiter : private Timer, private StopCallback {
  public:
-  SleepAwaiter(TimerQueue& queue, uint64_t deadline_ns)
+  SleepAwaiter(TimerQueue& queue, uint64_t deadline_ns, StopToken token)
       : Timer([](Timer& self) { static_cast<SleepAwaiter&>(self).handle_.resume(); }),
+        StopCallback([](StopCallback& self) {
+          auto& sleep = static_cast<SleepAwaiter&>(self);
+          sleep.Arm(sleep.timers_, 0);
+        }),
         timers_(queue),
-        wake_ns_(deadline_ns) {}
-  bool await_ready() const { return false; }
+        wake_ns_(deadline_ns),
+        token_(token) {}
+  bool await_ready() const { return token_.stop_requested(); }
   void await_suspend(std::coroutine_handle<> handle) {
     handle_ = handle;
     Arm(timers_, wake_ns_);
+    Register(token_);
   }
-  void await_resume() const {}
+  bool await_resume() const { return !token_.stop_requested(); }
 
  private:
   TimerQueue& timers_;
   uint64_t wake_ns_;
+  StopToken token_;
   std::coroutine_handle<> handle_;
 };
 
-inline TimerQueue::SleepAwaiter TimerQueue::SleepUntil(uint64_t deadline_ns) {
-  return SleepAwaiter(*this, deadline_ns);
+inline TimerQueue::SleepAwaiter TimerQueue::SleepUntil(uint64_t deadline_ns, StopToken token) {
+  return SleepAwaiter(*this, deadline_ns, token);
 }
 
 }  // namespace pakv

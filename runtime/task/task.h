@@ -50,11 +50,14 @@ template <typename T>
 class Promise : public PromiseBase {
  public:
   Task<T> get_return_object();
-  template <typename U>
+  template <typename U = T>
   void return_value(U&& value) {
     value_.emplace(std::forward<U>(value));
   }
-  T TakeResult() { return std::move(*value_); }
+  T TakeResult() {
+    PAKV_DCHECK(value_.has_value(), "a task ended without its value");
+    return std::move(*value_);
+  }
 
  private:
   std::optional<T> value_;
@@ -95,6 +98,7 @@ class [[nodiscard]] Task {
     explicit Awaiter(Handle handle) : handle_(handle) {}
     bool await_ready() {
       PAKV_CHECK(handle_ != nullptr, "an empty or moved-from task was awaited");
+      PAKV_CHECK(!handle_.done(), "a task was awaited twice");
       handle_.resume();
       return handle_.done();
     }
