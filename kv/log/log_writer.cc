@@ -62,7 +62,12 @@ void LogWriter::Start() {
   supply_.Start();
   // The first segment at once, so that the first commit does not wait for it.
   rolling_ = true;
-  nursery_.Spawn(Roll(alignment_));
+  const bool reopens = context_.reopened.segment != 0 && context_.reopened.log == options_.log;
+  if (PAKV_BUG(kReopenTornSegment) && reopens) {
+    nursery_.Spawn(Reopen());
+  } else {
+    nursery_.Spawn(Roll(alignment_));
+  }
 }
 
 uint64_t LogWriter::ExpiryClockMs() {
@@ -367,6 +372,23 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
     const IoResult closed = co_await old.Close();
     if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
   }
+}
+
+// Appends behind the last whole block of a torn segment, as kReopenTornSegment wants it.
+Task<void> LogWriter::Reopen() {
+  const std::string path = context_.directory->PathOf(SegmentName(context_.reopened.segment));
+  const int flags = O_RDWR | context_.directory->direct_flag();
+  absl::StatusOr<File> file = co_await OpenFile(core_, path, flags);
+  rolling_ = false;
+  if (!file.ok()) {
+    Fail(file.status());
+    co_return;
+  }
+  file_ = std::move(*file);
+  segment_ = context_.reopened.segment;
+  segment_size_ = context_.reopened.size;
+  segment_offset_ = context_.reopened.offset;
+  CallKick();
 }
 
 // ---- Marks and the end ----

@@ -153,6 +153,7 @@ class LogWriter {
   void Settle(Block& block);
   void Fail(const absl::Status& why);
   Task<void> Roll(uint64_t bytes);
+  Task<void> Reopen();
   Task<void> WaitUntilIdle();
   bool Blocked() const { return in_flight_ != nullptr || rolling_ || failed_; }
   void MarkDue();

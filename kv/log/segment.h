@@ -19,12 +19,22 @@
 
 namespace pakv {
 
+// A segment that recovery found torn and left open to be appended to: what pakv never does, except
+// for the seeded bug kReopenTornSegment.
+struct ReopenedSegment {
+  uint32_t segment = 0;  // 0: none
+  uint64_t size = 0;
+  uint64_t offset = 0;
+  uint32_t log = 0;
+};
+
 // What every log of one start shares. Constant; outlives the logs.
 struct LogContext {
   const StoreDirectory* directory = nullptr;
   Manifest* manifest = nullptr;
   uint64_t run = 0;
   uint64_t segment_bytes = uint64_t{64} << 20;
+  ReopenedSegment reopened;
   // Zeroing ahead, while the writer does not need it faster.
   uint64_t zero_bytes_per_second = uint64_t{256} << 20;
 };
