@@ -23,6 +23,20 @@ TEST(Crc32cTest, ContinuesOverPieces) {
   EXPECT_EQ(Crc32c(Crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
 }
 
+TEST(Crc32cTest, EveryLengthAndAlignmentIsThatOfTheDefinition) {
+  Prng prng(1);
+  std::string bytes(700, '\0');
+  for (char& byte : bytes) byte = static_cast<char>(prng.Next());
+  for (size_t offset = 0; offset < 9; ++offset) {
+    uint32_t state = ~0u;
+    for (size_t length = 0; offset + length < bytes.size(); ++length) {
+      ASSERT_EQ(Crc32c(0, bytes.data() + offset, length), ~state) << offset << " " << length;
+      state ^= static_cast<uint8_t>(bytes[offset + length]);
+      for (int bit = 0; bit < 8; ++bit) state = (state >> 1) ^ ((state & 1) != 0 ? 0x82f63b78u : 0);
+    }
+  }
+}
+
 struct Element : ListHook {
   explicit Element(int v) : value(v) {}
   int value;
