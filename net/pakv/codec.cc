@@ -354,26 +354,21 @@ std::string PakvFaultText(PakvStatus status, uint8_t fault_tag) {
 }
 
 PakvWriter::PakvWriter(OutputBuffer& output, PakvType type, uint64_t id)
-    : output_(output), begin_(output.size()) {
+    : PakvWriter(output, static_cast<uint8_t>(type), 0, id) {
   PAKV_CHECK(id != 0, "0 names no request");
-  Begin(static_cast<uint8_t>(type), 0, id);
 }
 
 PakvWriter::PakvWriter(OutputBuffer& output, PakvType type, uint64_t id, PakvStatus status)
-    : output_(output), begin_(output.size()) {
-  Begin(static_cast<uint8_t>(type) | kPakvReplyBit, static_cast<uint8_t>(status), id);
-}
+    : PakvWriter(output, static_cast<uint8_t>(type) | kPakvReplyBit, static_cast<uint8_t>(status),
+                 id) {}
 
-void PakvWriter::Begin(uint8_t type, uint8_t flags, uint64_t id) {
-  char* at = output_.Reserve(kPakvHeaderBytes);
-  at = Store(at, kPakvMagic);
-  at = Store(at, kPakvVersion);
-  at = Store(at, type);
-  at = Store(at, flags);
-  at = Store(at, uint32_t{0});
-  at = Store(at, id);
-  at = Store(at, uint64_t{0});
-  output_.Commit(at);
+PakvWriter::PakvWriter(OutputBuffer& output, int type, uint8_t flags, uint64_t id)
+    : output_(output),
+      begin_(output.size()),
+      type_(static_cast<uint8_t>(type)),
+      flags_(flags),
+      id_(id) {
+  output_.Commit(output_.Reserve(kPakvHeaderBytes) + kPakvHeaderBytes);
 }
 
 void PakvWriter::Ascend(PakvField field) {
@@ -426,12 +421,14 @@ void PakvWriter::Finish() {
   PAKV_CHECK(entry_begin_ == 0, "every entry is ended");
   const size_t body_bytes = frame_bytes() - kPakvHeaderBytes;
   PAKV_CHECK(body_bytes <= INT32_MAX, "a caller bounds what it writes");
-  char header[kPakvHeaderBytes];
-  std::memcpy(header, output_.data() + begin_, sizeof(header));
-  Store(header + kLengthOffset, static_cast<uint32_t>(body_bytes));
-  Store(header + kBodyCrcOffset, Crc32c(0, output_.data() + begin_ + kPakvHeaderBytes, body_bytes));
-  Store(header + kHeaderCrcOffset, Crc32c(0, header, kHeaderCrcOffset));
-  output_.Overwrite(begin_, {header, sizeof(header)});
+  // In whole words: the checksum's loads then find them without waiting.
+  uint64_t header[kPakvHeaderBytes / sizeof(uint64_t)];
+  header[0] = kPakvMagic | uint64_t{kPakvVersion} << 8 | uint64_t{type_} << 16 |
+              uint64_t{flags_} << 24 | static_cast<uint64_t>(body_bytes) << 32;
+  header[1] = id_;
+  header[2] = Crc32c(0, output_.data() + begin_ + kPakvHeaderBytes, body_bytes);
+  header[2] |= uint64_t{Crc32c(0, header, kHeaderCrcOffset)} << 32;
+  output_.Overwrite(begin_, {reinterpret_cast<const char*>(header), sizeof(header)});
 }
 
 void WritePakvError(OutputBuffer& output, PakvType type, uint64_t id, PakvStatus status,

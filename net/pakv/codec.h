@@ -178,11 +178,14 @@ class PakvWriter {
   void Abandon() { output_.Truncate(begin_); }
 
  private:
-  void Begin(uint8_t type, uint8_t flags, uint64_t id);
+  PakvWriter(OutputBuffer& output, int type, uint8_t flags, uint64_t id);
   void Ascend(PakvField field);
 
   OutputBuffer& output_;
   const size_t begin_;
+  const uint8_t type_;
+  const uint8_t flags_;
+  const uint64_t id_;
   size_t entry_begin_ = 0;  // of the open entry's length, 0: none
   uint8_t tag_ = 0;         // the last one written, within the entry if one is open
 };
