@@ -35,10 +35,8 @@ class RecordInMemory {
 // One core's.
 class LogReader {
  public:
-  // Segments kept open; the one that was not used for longest is closed for another.
-  static constexpr size_t kOpenSegmentsMax = 64;
-
-  // `directory` outlives the reader.
+  // `directory` outlives the reader. At most `open_segments_max` unused files stay open; the one
+  // that was not used for longest is closed for another.
   LogReader(Core& core, const StoreDirectory& directory, size_t open_segments_max);
   LogReader(const LogReader&) = delete;
   LogReader& operator=(const LogReader&) = delete;

@@ -18,6 +18,7 @@
 namespace pakv {
 
 class Request;
+class Shard;
 
 // What a function has to know of the key's state before it. Only kValue may read the device.
 enum class OldState : uint8_t { kNothing, kExistence, kValue };
@@ -68,7 +69,7 @@ struct Reply {
 
 class Request : public Message, public DurableEntry {
  public:
-  Request() = default;
+  Request();
 
   // ---- Set by whoever starts it ----
   uint64_t hash = 0;  // Store::Hash(namespace_id, key)
@@ -113,9 +114,22 @@ class Request : public Message, public DurableEntry {
   friend class PendingTable;
   friend class Store;
 
+  // What it waits for in the log's queue.
+  enum class Role : uint8_t {
+    kWrite,       // its own record
+    kAnswer,      // the newest pending write that its answer depends on
+    kReadBehind,  // its session's own write, to be read then
+  };
+
   std::string arguments_;
   std::string reply_bytes_;
+  Shard* shard_ = nullptr;  // the owner's
   uint32_t source_core_ = 0;
+  Role role_ = Role::kWrite;
+
+  // As the first of a group: all of them.
+  Request* const* group_ = nullptr;
+  size_t group_count_ = 0;
 
   // As a pending write: the record in the block, and its neighbours of the same key.
   std::string_view pending_key_;

@@ -1,6 +1,146 @@
-// Shard: what one core owns: the published index with its cache, and the pending writes.
+// Shard: what one core owns of the store: the published index with its cache, the pending writes,
+// and the log that they go to.
+//
+//   Start ─► old state (newest pending, else published) ─► function ─► record in the open block
+//                                                                         │ durable
+//   reply ◄────────────────── published: index and cache ◄────────────────┘
+//
+// Reads see what is published, which is durable; only a read behind its own session's pending write
+// waits, for that write alone. Whatever was decided by a pending write is answered when that write
+// is durable. While a key's value is read from the device, later writes to it queue behind; other
+// keys pass.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kv/index/table.h"
+#include "kv/index/value_cache.h"
+#include "kv/log/log_reader.h"
+#include "kv/log/log_writer.h"
+#include "kv/log/lsn.h"
+#include "kv/shard/pending.h"
+#include "kv/shard/request.h"
+#include "kv/shard/stats.h"
+#include "runtime/core/core.h"
+#include "runtime/task/nursery.h"
+
 namespace pakv {
-class Shard;
-}
+
+struct ShardOptions {
+  HashRange range;           // of the hashes that it owns
+  uint64_t cache_bytes = 0;  // of values kept in memory
+};
+
+class Shard {
+ public:
+  // `reader` and everything in `context` outlive the shard.
+  Shard(Core& core, const ShardOptions& options);
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+  // Stop was awaited, or the core is torn down.
+  ~Shard();
+
+  // ---- Recovery: before Run ----
+  // A record that was found: the newest LSN of a key wins, in whatever order they come.
+  void Recover(uint64_t hash, const RecordFields& fields, Location location);
+  // A drop that was found: everything older in its namespace is gone, also what comes later.
+  void RecoverDrop(uint32_t namespace_id, Lsn lsn);
+  // All was found: lets go of tombstones and of what was dropped. Yields now and then. Suspends.
+  Task<bool> FinishRecovery();
+  // Starts serving. `largest` is above every LSN in the directory.
+  void Run(const LogContext& context, const LogWriterOptions& log_options, LogReader& reader,
+           Lsn largest);
+
+  // ---- Serving ----
+  // See Store::Start; the request's owner is this shard.
+  [[nodiscard]] bool Start(Request& request);
+  void StartGroup(Request& leader);
+  // Gives a completed request back to the core that started it.
+  void Complete(Request& request);
+
+  // FLUSH, in three steps by whoever coordinates it: no write is decided between Freeze and Thaw.
+  void Freeze() { ++freeze_count_; }
+  // Everything in the namespace that is older than `lsn` is gone for readers.
+  void Drop(uint32_t namespace_id, Lsn lsn);
+  void Thaw();
+  // Appends the record of a drop; this core coordinates. Suspends until it is durable.
+  Task<Outcome> WriteDrop(uint32_t namespace_id, Lsn lsn);
+  // The next LSN of this core: above all that it has made, recovered, or been told of.
+  Lsn NextLsn();
+
+  // All that was started is answered; the log ends with a mark. Nothing is started meanwhile.
+  Task<bool> Stop();
+  // Another core's log has failed: refuses writes from now on.
+  void RefuseWrites();
+
+  Core& core() { return core_; }
+  const Table& table() const { return *table_; }
+  const ValueCache& cache() const { return *cache_; }
+  const LogWriter& log() const { return *log_; }
+  // Adds this core's numbers.
+  void AddTo(StoreStats& stats) const;
+
+ private:
+  friend class Request;
+  struct DeviceRead;
+  class DropEntry;
+
+  // What the device gave for one record, while those who waited for it are served.
+  struct AtHand {
+    Location location;
+    std::string_view value;
+    const std::string* damage = nullptr;
+  };
+  enum class Found : uint8_t { kMissing, kValue, kNeedsDevice, kDamaged };
+
+  std::unique_ptr<ValueCache> MakeCache();
+  bool StartRead(Request& request);
+  bool StartUpdate(Request& request);
+  bool ReadPublished(Request& request);
+  bool Decide(Request& request, const OldValue& old, PendingTable::Slot* slot);
+  bool Refuse(Request& request, Outcome outcome);
+  bool AppendWrite(Request& request, const Change& change);
+  void BecomePending(Request& request, const Appended& appended, bool is_delete);
+  void Settled(Request& request, bool durable);
+  void Publish(Request& request);
+  void StoreInCache(Entry entry, std::string_view value);
+  Found OldPublished(const Request& request, OldValue& old);
+  Lsn DropLsn(uint32_t namespace_id) const;
+  bool QueueBehindOwnWrite(Request& request);
+  void Restart(Request& request);
+  void RestartAll(IntrusiveList<Request>& requests);
+
+  DeviceRead& ReadFromDevice(const Request& request);
+  Task<void> RunDeviceRead(DeviceRead& read);
+  void DeviceReadDone(DeviceRead& read);
+  Task<void> FreeInBackground(std::unique_ptr<Table> table, std::unique_ptr<ValueCache> cache);
+
+  Core& core_;
+  const ShardOptions options_;
+  std::unique_ptr<Table> table_;
+  std::unique_ptr<ValueCache> cache_;
+  PendingTable pending_;
+  std::optional<LsnClock> clock_;
+  std::unique_ptr<LogWriter> log_;
+  LogReader* reader_ = nullptr;
+
+  absl::flat_hash_map<uint32_t, Lsn> drops_;
+  uint32_t freeze_count_ = 0;
+  IntrusiveList<Request> frozen_;
+
+  // By segment << 32 | offset.
+  absl::flat_hash_map<uint64_t, std::unique_ptr<DeviceRead>> device_reads_;
+  AtHand at_hand_;
+
+  StoreStats counters_;  // what is counted here; the rest is asked when it is wanted
+  Nursery nursery_;      // last: its tasks use all of the above
+};
+
+}  // namespace pakv

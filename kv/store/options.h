@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+
+#include "kv/log/directory.h"
 
 namespace pakv {
 
@@ -15,6 +18,8 @@ struct StoreOptions {
   // Inclusive.
   uint32_t key_bytes_max = 64 << 10;
   uint32_t value_bytes_max = 1 << 20;
+  // Random numbers for the identity of a new store and for this start; the system's if not given.
+  std::optional<StoreEntropy> entropy;
   // Opens data that is from far in this clock's future.
   bool accept_clock = false;
 };

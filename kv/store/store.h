@@ -18,6 +18,7 @@
 
 #include "kv/shard/request.h"
 #include "kv/shard/shard.h"
+#include "kv/shard/stats.h"
 #include "kv/store/options.h"
 #include "runtime/core/cores.h"
 #include "runtime/task/task.h"
@@ -40,24 +41,6 @@ struct OpenReport {
 struct ScanStep {
   uint64_t cursor = 0;  // 0: done
   std::vector<std::string> keys;
-};
-
-// Counters over all cores, gathered by messages.
-struct StoreStats {
-  uint64_t keys = 0;
-  uint64_t cached_bytes = 0;
-  uint64_t index_bytes = 0;
-  uint64_t reads = 0;
-  uint64_t read_hits = 0;    // found, in memory
-  uint64_t read_device = 0;  // found, from the device
-  uint64_t read_misses = 0;  // not found
-  uint64_t writes = 0;       // acknowledged
-  uint64_t blocks = 0;       // commits: each is one flush
-  uint64_t block_bytes = 0;  // with headers and padding
-  uint64_t record_bytes = 0;
-  uint64_t zeroed_bytes = 0;  // written ahead
-  bool read_only = false;     // the log has failed
-  bool disk_full = false;     // writes are refused for now
 };
 
 class Store {
@@ -108,11 +91,25 @@ class Store {
 
  private:
   struct Shared;
+  class RecordRouter;
+  // Entries that one visit of a scan looks at on one core.
+  static constexpr size_t kScanStepMax = 1024;
+  // Segments that each core keeps open for reading.
+  static constexpr size_t kOpenSegmentsMax = 64;
+
   explicit Store(StoreOptions options);
+  Task<absl::Status> OpenAll(Cores& cores, OpenReport& report);
+  Task<bool> MakeShards(Core& here);
+  Task<absl::Status> RecoverAndRun(Core& here, uint64_t run, OpenReport& report);
+  static Task<bool> StopCore(Shard* shard, LogReader* reader);
+  // A log has failed: on its core, before anything of it is settled.
+  static void LogFailed(void* owner, const absl::Status& why);
+  static void RunAtOwner(Message& message, Core& there);
 
   StoreOptions options_;
+  uint64_t hash_seed_ = 0;
   std::unique_ptr<Shared> shared_;
-  std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<std::unique_ptr<Shard>> shards_;  // by core
 };
 
 }  // namespace pakv

@@ -1,0 +1,165 @@
+// Values in memory, by 4-byte handle: a plain CLOCK cache in slab classes under one cap.
+//
+// A class holds values of one size (steps of 1/8) in chunks of 64 KiB; values over 8 KiB have memory
+// of their own. A class without a free slot takes a new chunk while the cap allows; then its CLOCK
+// hand drops a value that was not touched since the hand's last visit. New values start untouched,
+// so values that are read once leave first and a scan does not flush what is in use.
+//
+// Chunks follow the demand: a class whose values live much longer than another's gives chunks up,
+// drained a few values per call. So each call's work is bounded (kDropsPerCallMax values dropped,
+// kScansPerCallMax slots looked at), and the price is that Insert may decline while room is being
+// made. It is a cache: whoever inserts has to live with a value that is not there the next moment.
+//
+// The owner's memory of a handle is cleared by a callback when the cache drops the value by itself:
+// one core, no pinning, no counters; a value is copied out before the next call.
+// One core owns a cache; nothing suspends. Out of memory aborts.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "kv/index/chunk_arena.h"
+
+namespace pakv {
+
+class ValueCache {
+ public:
+  static constexpr uint32_t kNoHandle = ChunkArena::kNoHandle;
+  static constexpr uint32_t kDropsPerCallMax = 16;
+  static constexpr uint32_t kScansPerCallMax = 64;
+
+  // Told of each value that leaves, but for Erase's. May not call the cache.
+  using Dropped = void (*)(void* context, uint64_t hash, uint32_t handle);
+
+  // `cap_bytes` as in SetCap; `dropped` may be null.
+  ValueCache(size_t cap_bytes, Dropped dropped, void* context);
+  ~ValueCache();
+  ValueCache(const ValueCache&) = delete;
+  ValueCache& operator=(const ValueCache&) = delete;
+
+  // Copies the value in; `hash` is handed to `dropped` when it leaves. kNoHandle if it is not held:
+  // it is larger than half of the cap, or room is still being made. May drop other values.
+  [[nodiscard]] uint32_t Insert(uint64_t hash, std::string_view value);
+  // Valid until the next call that is not const, Touch excepted.
+  std::string_view Get(uint32_t handle) const;
+  // The value was used: it survives the hand's next visit.
+  void Touch(uint32_t handle) { SlotAt(handle)->touched = 1; }
+  void Erase(uint32_t handle);
+
+  // Bytes that held_bytes() may reach; 0 holds nothing, and so does less than a chunk. A lower cap
+  // takes effect step by step, with each Insert and ShrinkStep.
+  void SetCap(size_t cap_bytes) { cap_bytes_ = cap_bytes; }
+  size_t cap_bytes() const { return cap_bytes_; }
+  // Drops at most `drops_max` values to get below the cap; true once it is.
+  bool ShrinkStep(uint32_t drops_max);
+
+  // Frees everything in bounded steps, `dropped` is not called: a step is a chunk or a large value.
+  // True when all is free; after the first call only DropStep and destruction are allowed.
+  bool DropStep(uint32_t steps_max);
+
+  uint64_t count() const { return count_; }
+  uint64_t value_bytes() const { return value_bytes_; }  // the values' own
+  // Chunks and large values: what the cap bounds.
+  size_t held_bytes() const {
+    return size_t{arena_.chunks_used()} * ChunkArena::kChunkBytes + large_bytes_;
+  }
+  // All memory behind the cache, exact.
+  size_t bytes_used() const { return sizeof(*this) + arena_.bytes_used() + large_bytes_; }
+  uint64_t drops() const { return drops_; }
+  // For tests: aborts unless the whole structure is sound.
+  void CheckInvariants() const;
+
+ private:
+  struct Slot {
+    uint64_t hash;  // free slots: the next free one of the chunk
+    uint32_t length;
+    uint8_t touched;
+    uint8_t used;
+    uint16_t unused;
+    // Then the value, or for large ones its address.
+  };
+  static_assert(sizeof(Slot) == 16);
+
+  // At a chunk's start.
+  struct Chunk {
+    uint32_t ring_next;  // all chunks of the class, in the hand's order
+    uint32_t ring_previous;
+    uint32_t open_next;  // those with free slots
+    uint32_t open_previous;
+    uint32_t class_index;
+    uint32_t used;    // slots in use
+    uint32_t carved;  // slots from here on were never used
+    uint32_t free_head;
+  };
+  static constexpr uint32_t kChunkHeaderBytes = 64;
+  static_assert(sizeof(Chunk) <= kChunkHeaderBytes);
+  static constexpr uint32_t kNoSlot = ~uint32_t{0};
+
+  struct Class {
+    uint32_t stride = 0;
+    uint32_t slots_per_chunk = 0;
+    uint32_t chunks = 0;
+    uint32_t hand_chunk = ChunkArena::kNoChunk;  // also the ring's entrance
+    uint32_t hand_slot = 0;
+    uint32_t open_head = ChunkArena::kNoChunk;
+    uint32_t chunks_to_lap_end = 0;
+    uint32_t drops_since_balance = 0;
+    uint64_t used = 0;
+    // In inserts: how long the hand took for its last round, and when this one began.
+    uint64_t lap_length = 0;
+    uint64_t lap_begin = 0;
+  };
+
+  // Strides: 32 to 128 by 8, then eight per doubling up to an eighth of a chunk; last: large ones.
+  static constexpr uint32_t kStrideMax =
+      static_cast<uint32_t>((ChunkArena::kChunkBytes - kChunkHeaderBytes) / 8 / 8 * 8);
+  static constexpr uint32_t kSlabClasses = 62;
+  static constexpr uint32_t kLargeClass = kSlabClasses;
+  static constexpr uint32_t kLargeStride = 32;
+
+  Chunk* ChunkAt(uint32_t chunk) const { return reinterpret_cast<Chunk*>(arena_.Base(chunk)); }
+  Slot* SlotAt(uint32_t handle) const {
+    return reinterpret_cast<Slot*>(arena_.Address(handle) + kChunkHeaderBytes);
+  }
+  static char* LargeValue(const Slot* slot);
+  uint32_t ClassOf(size_t value_bytes) const;
+  bool Fits(size_t bytes) const { return held_bytes() + bytes <= cap_bytes_; }
+
+  bool AddChunk(uint32_t class_index);
+  void LeaveRing(uint32_t chunk);
+  void LinkOpen(Class& in, uint32_t chunk);
+  void UnlinkOpen(Class& in, uint32_t chunk);
+  uint32_t TakeSlot(Class& from);
+  void ReleaseSlot(uint32_t handle);
+  void Drop(uint32_t handle);
+  bool DropByClock(Class& in);
+  void AdvanceHandChunk(Class& in);
+  uint32_t MakeSlot(uint32_t class_index, uint32_t& drops_left);
+  bool MakeRoomForLarge(size_t bytes, uint32_t& drops_left);
+
+  uint64_t Lifetime(const Class& of) const;
+  void Balance(Class& needy);
+  bool StartDrain(const Class* needy, uint64_t lifetime_min);
+  void ContinueDrain(uint32_t& drops_left);
+
+  size_t cap_bytes_;
+  const Dropped dropped_;
+  void* const context_;
+  ChunkArena arena_{0};
+  std::array<Class, kSlabClasses + 1> classes_;
+  uint32_t class_count_ = 0;              // slab classes in use of the array
+  std::array<uint8_t, kStrideMax / 8 + 1> class_of_stride_;
+  uint32_t draining_ = ChunkArena::kNoChunk;  // on its way to other classes; in no list
+  uint32_t draining_slot_ = 0;
+  size_t draining_large_bytes_ = 0;  // large values have to give up this much
+  size_t large_bytes_ = 0;
+  uint64_t count_ = 0;
+  uint64_t value_bytes_ = 0;
+  uint64_t drops_ = 0;
+  uint64_t inserts_ = 0;
+  uint32_t drop_chunk_ = 1;
+};
+
+}  // namespace pakv

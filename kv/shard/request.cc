@@ -1,0 +1,74 @@
+#include "kv/shard/request.h"
+
+#include "kv/shard/shard.h"
+
+namespace pakv {
+namespace {
+
+// What a request keeps of its own memory for its next use, per buffer.
+constexpr size_t kKeptBytesMax = 4096;
+
+void Shrink(std::string& bytes) {
+  if (bytes.capacity() > kKeptBytesMax) {
+    std::string().swap(bytes);
+  } else {
+    bytes.clear();
+  }
+}
+
+bool Holds(const std::string& memory, std::string_view bytes) {
+  return bytes.data() >= memory.data() && bytes.data() < memory.data() + memory.size();
+}
+
+}  // namespace
+
+Request::Request()
+    : DurableEntry([](DurableEntry& entry, bool durable) {
+        auto& request = static_cast<Request&>(entry);
+        request.shard_->Settled(request, durable);
+      }) {}
+
+void Request::KeepArguments() {
+  if (Holds(arguments_, key) || (key.empty() && value.empty()) ||
+      (key.empty() && Holds(arguments_, value))) {
+    return;
+  }
+  const size_t key_length = key.size();
+  const size_t value_length = value.size();
+  arguments_.clear();
+  arguments_.reserve(key_length + value_length);
+  arguments_.append(key).append(value);
+  key = std::string_view(arguments_).substr(0, key_length);
+  value = std::string_view(arguments_).substr(key_length, value_length);
+}
+
+void Request::KeepReply() {
+  if (reply.bytes.empty() || Holds(reply_bytes_, reply.bytes)) return;
+  reply_bytes_.assign(reply.bytes);
+  reply.bytes = reply_bytes_;
+}
+
+void Request::Reset() {
+  PAKV_DCHECK(!linked() && older_ == nullptr && newer_ == nullptr);
+  hash = 0;
+  namespace_id = 0;
+  is_read = false;
+  needs = OldState::kNothing;
+  session_has_writes = false;
+  function = nullptr;
+  key = value = {};
+  number = 0;
+  expiry_ms = kNoExpiry;
+  if_lsn = kNoLsn;
+  options = 0;
+  outcome = Outcome::kDone;
+  reply = {};
+  lsn = kNoLsn;
+  group_ = nullptr;
+  group_count_ = 0;
+  Shrink(scratch);
+  Shrink(arguments_);
+  Shrink(reply_bytes_);
+}
+
+}  // namespace pakv

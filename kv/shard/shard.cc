@@ -1,0 +1,568 @@
+#include "kv/shard/shard.h"
+
+#include <utility>
+
+#include "kv/log/file_io.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+#include "runtime/base/seeded_bug.h"
+
+namespace pakv {
+namespace {
+
+// Index entries that one step of background work touches.
+constexpr uint32_t kBackgroundStep = 256;
+
+uint64_t LocationKey(const Location& location) {
+  return uint64_t{location.segment} << 32 | location.offset;
+}
+
+TableKey KeyOf(const Request& request) {
+  return {.hash = request.hash, .namespace_id = request.namespace_id, .key = request.key};
+}
+
+}  // namespace
+
+// One record being read, for everybody who wants it.
+struct Shard::DeviceRead {
+  Location location;
+  uint64_t hash = 0;
+  uint32_t namespace_id = 0;
+  Lsn lsn = kNoLsn;
+  std::string key;
+  IntrusiveList<Request> readers;
+  std::vector<BlockedKey*> blocked;  // at most one; its queue's head needs the value
+};
+
+Shard::Shard(Core& core, const ShardOptions& options)
+    : core_(core),
+      options_(options),
+      table_(std::make_unique<Table>(options.range)),
+      cache_(MakeCache()),
+      nursery_(core.ready(), core.nursery().token()) {}
+
+Shard::~Shard() = default;
+
+std::unique_ptr<ValueCache> Shard::MakeCache() {
+  return std::make_unique<ValueCache>(
+      options_.cache_bytes,
+      [](void* self, uint64_t hash, uint32_t handle) {
+        static_cast<Shard*>(self)->table_->ForgetCached(hash, handle);
+      },
+      this);
+}
+
+Lsn Shard::NextLsn() {
+  clock_->Observe(core_.causal_clock);
+  const Lsn lsn = clock_->Next(core_.wall_us());
+  core_.causal_clock = lsn;
+  return lsn;
+}
+
+Lsn Shard::DropLsn(uint32_t namespace_id) const {
+  if (drops_.empty()) return kNoLsn;
+  const auto found = drops_.find(namespace_id);
+  return found == drops_.end() ? kNoLsn : found->second;
+}
+
+// ---- Requests ----
+
+bool Shard::Start(Request& request) {
+  request.shard_ = this;
+  if (request.group_ != nullptr) {
+    StartGroup(request);
+    return false;
+  }
+  return request.is_read ? StartRead(request) : StartUpdate(request);
+}
+
+bool Shard::StartRead(Request& request) {
+  ++counters_.reads;
+  if (request.session_has_writes && QueueBehindOwnWrite(request)) return false;
+  return ReadPublished(request);
+}
+
+// A session sees its own writes: the read goes behind the session's last write of this key, if
+// that is not durable yet. Other sessions' writes are nobody's concern.
+bool Shard::QueueBehindOwnWrite(Request& request) {
+  if (PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key)) {
+    if (slot->blocked != nullptr) {
+      for (Request* other = slot->blocked->waiting.First(); other != nullptr;
+           other = slot->blocked->waiting.Next(*other)) {
+        if (other->session != request.session || other->is_read) continue;
+        request.KeepArguments();
+        slot->blocked->waiting.PushBack(request);
+        return true;
+      }
+    }
+    for (Request* write = slot->newest; write != nullptr; write = write->older_) {
+      if (write->session != request.session) continue;
+      request.KeepArguments();
+      request.role_ = Request::Role::kReadBehind;
+      LogWriter::InsertBehind(*write, request);
+      return true;
+    }
+  }
+  for (Request* other = frozen_.First(); other != nullptr; other = frozen_.Next(*other)) {
+    if (other->session != request.session || other->is_read) continue;
+    request.KeepArguments();
+    frozen_.PushBack(request);
+    return true;
+  }
+  return false;
+}
+
+Shard::Found Shard::OldPublished(const Request& request, OldValue& old) {
+  const Entry entry = table_->Find(KeyOf(request));
+  if (!entry) return Found::kMissing;
+  const Location location = entry.location();
+  old.exists = true;
+  old.lsn = entry.lsn();
+  old.expiry_ms = entry.expiry_ms();
+  old.value_length =
+      static_cast<uint32_t>(location.length - EncodedRecordSize(request.key.size(), 0));
+  if (request.needs != OldState::kValue) return Found::kValue;
+  if (const uint32_t handle = entry.cache()) {
+    old.value = cache_->Get(handle);
+    cache_->Touch(handle);
+    return Found::kValue;
+  }
+  if (at_hand_.location != location) return Found::kNeedsDevice;
+  if (at_hand_.damage != nullptr) return Found::kDamaged;
+  old.value = at_hand_.value;
+  return Found::kValue;
+}
+
+bool Shard::ReadPublished(Request& request) {
+  OldValue old;
+  switch (OldPublished(request, old)) {
+    case Found::kMissing:
+      ++counters_.read_misses;
+      break;
+    case Found::kValue:
+      ++(at_hand_.location.segment != 0 ? counters_.read_device : counters_.read_hits);
+      break;
+    case Found::kDamaged:
+      request.outcome = Outcome::kDamaged;
+      request.reply.bytes = *at_hand_.damage;
+      return true;
+    case Found::kNeedsDevice:
+      request.KeepArguments();
+      ReadFromDevice(request).readers.PushBack(request);
+      return false;
+  }
+  request.lsn = old.lsn;
+  const Change change = request.function(old, request);
+  PAKV_DCHECK(change.action == Change::Action::kKeep, "a read changes nothing");
+  static_cast<void>(change);
+  return true;
+}
+
+bool Shard::Refuse(Request& request, Outcome outcome) {
+  request.outcome = outcome;
+  return true;
+}
+
+bool Shard::StartUpdate(Request& request) {
+  PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key);
+  if (slot != nullptr && slot->blocked != nullptr) {
+    request.KeepArguments();
+    slot->blocked->waiting.PushBack(request);
+    return false;
+  }
+  if (freeze_count_ > 0) {
+    request.KeepArguments();
+    frozen_.PushBack(request);
+    return false;
+  }
+  if (log_->read_only()) return Refuse(request, Outcome::kReadOnly);
+
+  OldValue old;
+  if (request.needs != OldState::kNothing) {
+    if (slot != nullptr) {
+      const Request& newest = *slot->newest;
+      if (!newest.pending_delete_ && newest.lsn > DropLsn(request.namespace_id)) {
+        old.exists = true;
+        old.lsn = newest.lsn;
+        old.expiry_ms = newest.pending_expiry_ms_;
+        old.value = newest.pending_value_;
+        old.value_length = static_cast<uint32_t>(old.value.size());
+      }
+    } else {
+      switch (OldPublished(request, old)) {
+        case Found::kMissing:
+        case Found::kValue:
+          break;
+        case Found::kDamaged:
+          request.reply.bytes = *at_hand_.damage;
+          return Refuse(request, Outcome::kDamaged);
+        case Found::kNeedsDevice: {
+          request.KeepArguments();
+          DeviceRead& read = ReadFromDevice(request);
+          read.blocked.push_back(&pending_.Block(request));
+          return false;
+        }
+      }
+    }
+  }
+  return Decide(request, old, slot);
+}
+
+bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* slot) {
+  const Change change = request.function(old, request);
+  if (change.action != Change::Action::kKeep) return AppendWrite(request, change);
+  request.lsn = old.lsn;
+  if (slot == nullptr || request.needs == OldState::kNothing) return true;
+  // The answer was decided by a write that can still be lost: it leaves when that one is durable.
+  request.KeepArguments();
+  request.KeepReply();
+  request.role_ = Request::Role::kAnswer;
+  LogWriter::InsertBehind(*slot->newest, request);
+  return false;
+}
+
+bool Shard::AppendWrite(Request& request, const Change& change) {
+  const bool is_delete = change.action == Change::Action::kDelete;
+  RecordFields fields;
+  fields.namespace_id = request.namespace_id;
+  fields.flags = is_delete ? kRecordDelete : kRecordPlain;
+  fields.expiry_ms = is_delete ? kNoExpiry : change.expiry_ms;
+  fields.key = request.key;
+  fields.value = is_delete ? std::string_view() : change.value;
+  switch (log_->Admit(EncodedRecordSize(fields.key, fields.value), /*frees_space=*/is_delete)) {
+    case Admission::kOk:
+      break;
+    case Admission::kReadOnly:
+      return Refuse(request, Outcome::kReadOnly);
+    case Admission::kDiskFull:
+      return Refuse(request, Outcome::kDiskFull);
+  }
+  request.KeepReply();
+  fields.lsn = NextLsn();
+  request.lsn = fields.lsn;
+  request.pending_expiry_ms_ = fields.expiry_ms;
+  BecomePending(request, log_->Append(fields, request), is_delete);
+  return false;
+}
+
+void Shard::BecomePending(Request& request, const Appended& appended, bool is_delete) {
+  request.role_ = Request::Role::kWrite;
+  request.pending_key_ = appended.key();
+  request.pending_value_ = appended.value();
+  request.pending_delete_ = is_delete;
+  pending_.PushNewest(request);
+  if (PAKV_BUG(kPublishBeforeFlush)) Publish(request);
+}
+
+// ---- Groups ----
+
+void Shard::StartGroup(Request& leader) {
+  const size_t count = leader.group_count_;
+  Request* const* requests = leader.group_;
+  size_t bytes = 0;
+  for (size_t i = 0; i < count; ++i) {
+    Request& request = *requests[i];
+    request.shard_ = this;
+    const PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key);
+    // One key that cannot go yet holds the whole group.
+    if (slot != nullptr && slot->blocked != nullptr) {
+      for (size_t k = 0; k < count; ++k) requests[k]->KeepArguments();
+      slot->blocked->waiting.PushBack(leader);
+      return;
+    }
+    bytes += EncodedRecordSize(request.key, request.value);
+  }
+  if (freeze_count_ > 0) {
+    for (size_t k = 0; k < count; ++k) requests[k]->KeepArguments();
+    frozen_.PushBack(leader);
+    return;
+  }
+  std::optional<Outcome> refused;
+  switch (log_->Admit(bytes, /*frees_space=*/false)) {
+    case Admission::kOk:
+      break;
+    case Admission::kReadOnly:
+      refused = Outcome::kReadOnly;
+      break;
+    case Admission::kDiskFull:
+      refused = Outcome::kDiskFull;
+      break;
+  }
+  if (refused) {
+    for (size_t i = 0; i < count; ++i) {
+      requests[i]->outcome = *refused;
+      Complete(*requests[i]);
+    }
+    return;
+  }
+  const Lsn lsn = NextLsn();
+  std::vector<RecordFields> fields(count);
+  std::vector<DurableEntry*> entries(count);
+  std::vector<Appended> appended(count);
+  for (size_t i = 0; i < count; ++i) {
+    Request& request = *requests[i];
+    PAKV_CHECK(request.needs == OldState::kNothing, "a group decides nothing");
+    const Change change = request.function(OldValue(), request);
+    request.lsn = lsn;
+    request.pending_expiry_ms_ = change.expiry_ms;
+    fields[i] = {.lsn = lsn,
+                 .expiry_ms = change.expiry_ms,
+                 .namespace_id = request.namespace_id,
+                 .key = request.key,
+                 .value = change.value};
+    entries[i] = &request;
+  }
+  log_->AppendGroup(fields, entries, appended);
+  for (size_t i = 0; i < count; ++i) BecomePending(*requests[i], appended[i], /*is_delete=*/false);
+}
+
+// ---- Settling ----
+
+void Shard::Settled(Request& request, bool durable) {
+  switch (request.role_) {
+    case Request::Role::kWrite:
+      pending_.RemoveOldest(request);
+      if (durable) {
+        ++counters_.writes;
+        if (!PAKV_BUG(kPublishBeforeFlush)) Publish(request);
+      } else {
+        ++counters_.writes_unknown;
+        request.outcome = Outcome::kUnknown;
+      }
+      break;
+    case Request::Role::kAnswer:
+      if (!durable) request.outcome = Outcome::kUnknown;
+      break;
+    case Request::Role::kReadBehind:
+      // If the write failed its own reply says so; what is published can be shown all the same.
+      if (!ReadPublished(request)) return;
+      break;
+  }
+  Complete(request);
+}
+
+void Shard::Publish(Request& request) {
+  if (request.lsn <= DropLsn(request.namespace_id)) return;
+  const TableKey key{
+      .hash = request.hash, .namespace_id = request.namespace_id, .key = request.pending_key_};
+  if (request.pending_delete_) {
+    const Table::Change change = table_->Erase(key, request.lsn);
+    if (change.cache != 0) cache_->Erase(change.cache);
+    return;
+  }
+  const Table::Change change = table_->Upsert(key, {.lsn = request.lsn,
+                                                    .location = request.location(),
+                                                    .expiry_ms = request.pending_expiry_ms_,
+                                                    .tombstone = false});
+  PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
+  if (change.outcome == Table::Outcome::kStale) return;
+  if (change.cache != 0) cache_->Erase(change.cache);
+  StoreInCache(change.entry, request.pending_value_);
+}
+
+void Shard::StoreInCache(Entry entry, std::string_view value) {
+  entry.set_cache(cache_->Insert(entry.hash(), value));
+}
+
+void Shard::Complete(Request& request) {
+  if (request.source_core_ == core_.id()) {
+    request.done(request);
+    return;
+  }
+  request.KeepReply();
+  request.set_function([](Message& message, Core&) {
+    auto& answered = static_cast<Request&>(message);
+    answered.done(answered);
+  });
+  core_.Send(request.source_core_, request);
+}
+
+void Shard::Restart(Request& request) {
+  if (Start(request)) Complete(request);
+}
+
+void Shard::RestartAll(IntrusiveList<Request>& requests) {
+  while (!requests.empty()) Restart(requests.PopFront());
+}
+
+// ---- The device ----
+
+Shard::DeviceRead& Shard::ReadFromDevice(const Request& request) {
+  const Entry entry = table_->Find(KeyOf(request));
+  std::unique_ptr<DeviceRead>& slot = device_reads_[LocationKey(entry.location())];
+  if (slot == nullptr) {
+    slot = std::make_unique<DeviceRead>();
+    slot->location = entry.location();
+    slot->hash = request.hash;
+    slot->namespace_id = request.namespace_id;
+    slot->lsn = entry.lsn();
+    slot->key = request.key;
+    nursery_.Spawn(RunDeviceRead(*slot));
+  }
+  return *slot;
+}
+
+Task<void> Shard::RunDeviceRead(DeviceRead& read) {
+  // Never served from within the call that asks for it.
+  co_await core_.ready().Yield();
+  auto result = co_await reader_->Read(read.location, read.namespace_id, read.key, read.lsn);
+  std::string damage;
+  at_hand_.location = read.location;
+  if (result.ok()) {
+    at_hand_.value = result->value();
+    // If it still is the key's record, it is worth keeping.
+    const Entry entry =
+        table_->Find({.hash = read.hash, .namespace_id = read.namespace_id, .key = read.key});
+    if (entry && entry.location() == read.location && entry.cache() == 0) {
+      StoreInCache(entry, at_hand_.value);
+    }
+  } else {
+    damage = MessageOf(result.status());
+    LogError("{}", damage);
+    at_hand_.damage = &damage;
+  }
+  DeviceReadDone(read);
+  at_hand_ = AtHand();
+}
+
+void Shard::DeviceReadDone(DeviceRead& read) {
+  IntrusiveList<Request> readers;
+  readers.Splice(read.readers);
+  IntrusiveList<Request> writers;
+  for (BlockedKey* blocked : read.blocked) {
+    writers.Splice(blocked->waiting);
+    pending_.Unblock(*blocked);
+  }
+  device_reads_.erase(LocationKey(read.location));  // `read` ends here
+  while (!readers.empty()) {
+    Request& request = readers.PopFront();
+    if (ReadPublished(request)) Complete(request);
+  }
+  RestartAll(writers);
+}
+
+// ---- FLUSH ----
+
+class Shard::DropEntry : public DurableEntry {
+ public:
+  explicit DropEntry(ReadyQueue& ready)
+      : DurableEntry([](DurableEntry& entry, bool is_durable) {
+          auto& drop = static_cast<DropEntry&>(entry);
+          drop.durable = is_durable;
+          drop.settled.Set();
+        }),
+        settled(ready) {}
+  Event settled;
+  bool durable = false;
+};
+
+Task<Outcome> Shard::WriteDrop(uint32_t namespace_id, Lsn lsn) {
+  switch (log_->Admit(EncodedRecordSize(0, 0), /*frees_space=*/true)) {
+    case Admission::kOk:
+      break;
+    case Admission::kReadOnly:
+      co_return Outcome::kReadOnly;
+    case Admission::kDiskFull:
+      co_return Outcome::kDiskFull;
+  }
+  RecordFields fields;
+  fields.lsn = lsn;
+  fields.namespace_id = namespace_id;
+  fields.flags = kRecordDrop;
+  DropEntry entry(core_.ready());
+  static_cast<void>(log_->Append(fields, entry));
+  co_await entry.settled.Wait();
+  co_return entry.durable ? Outcome::kDone : Outcome::kUnknown;
+}
+
+void Shard::Drop(uint32_t namespace_id, Lsn lsn) {
+  Lsn& drop = drops_[namespace_id];
+  if (drop >= lsn) return;
+  drop = lsn;
+  // Every write that came before is older, every later one newer: the table as a whole goes.
+  auto table = std::make_unique<Table>(options_.range);
+  auto cache = MakeCache();
+  table.swap(table_);
+  cache.swap(cache_);
+  nursery_.Spawn(FreeInBackground(std::move(table), std::move(cache)));
+}
+
+Task<void> Shard::FreeInBackground(std::unique_ptr<Table> table,
+                                   std::unique_ptr<ValueCache> cache) {
+  while (!table->DropStep(kBackgroundStep)) co_await core_.ready().Yield();
+  while (!cache->DropStep(kBackgroundStep)) co_await core_.ready().Yield();
+}
+
+void Shard::Thaw() {
+  PAKV_CHECK(freeze_count_ > 0);
+  if (--freeze_count_ > 0) return;
+  IntrusiveList<Request> waiting;
+  waiting.Splice(frozen_);
+  RestartAll(waiting);
+}
+
+// ---- Recovery and the rest ----
+
+void Shard::Recover(uint64_t hash, const RecordFields& fields, Location location) {
+  if (fields.lsn <= DropLsn(fields.namespace_id)) return;
+  const TableKey key{.hash = hash, .namespace_id = fields.namespace_id, .key = fields.key};
+  const Table::Change change =
+      table_->Upsert(key, {.lsn = fields.lsn,
+                           .location = location,
+                           .expiry_ms = fields.expiry_ms,
+                           .tombstone = (fields.flags & kRecordDelete) != 0});
+  PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
+}
+
+void Shard::RecoverDrop(uint32_t namespace_id, Lsn lsn) {
+  Lsn& drop = drops_[namespace_id];
+  drop = std::max(drop, lsn);
+}
+
+Task<bool> Shard::FinishRecovery() {
+  uint64_t begin = options_.range.first;
+  while (true) {
+    const std::optional<uint64_t> next =
+        table_->SweepFrom(begin, kBackgroundStep, [this](Entry entry) {
+          return entry.tombstone() || entry.lsn() <= DropLsn(entry.namespace_id());
+        });
+    if (!next) co_return true;
+    begin = *next;
+    co_await core_.ready().Yield();
+  }
+}
+
+void Shard::Run(const LogContext& context, const LogWriterOptions& log_options, LogReader& reader,
+                Lsn largest) {
+  clock_.emplace(core_.id(), largest);
+  reader_ = &reader;
+  log_ = std::make_unique<LogWriter>(core_, context, log_options);
+  log_->Start();
+}
+
+Task<bool> Shard::Stop() {
+  // Device reads end by themselves, and may append.
+  while (nursery_.size() > 0) co_await nursery_.Join();
+  if (log_ != nullptr) co_await log_->Stop();
+  co_return true;
+}
+
+void Shard::AddTo(StoreStats& stats) const {
+  const LogWriterCounters& log = log_->counters();
+  stats.keys += table_->count();
+  stats.index_bytes += table_->bytes_used();
+  stats.cached_bytes += cache_->bytes_used();
+  stats.reads += counters_.reads;
+  stats.read_hits += counters_.read_hits;
+  stats.read_device += counters_.read_device;
+  stats.read_misses += counters_.read_misses;
+  stats.writes += counters_.writes;
+  stats.writes_unknown += counters_.writes_unknown;
+  stats.blocks += log.blocks;
+  stats.block_bytes += log.block_bytes;
+  stats.record_bytes += log.record_bytes;
+}
+
+void Shard::RefuseWrites() { log_->Refuse(); }
+
+}  // namespace pakv

@@ -1,0 +1,438 @@
+#include "kv/store/store.h"
+
+#include <sys/random.h>
+#include <xxhash.h>
+
+#include <atomic>
+#include <utility>
+
+#include "kv/index/hash_range.h"
+#include "kv/log/directory.h"
+#include "kv/log/file_io.h"
+#include "kv/log/log_reader.h"
+#include "kv/log/manifest.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+#include "runtime/base/prng.h"
+
+namespace pakv {
+namespace {
+
+// A cursor is the top 52 bits of a hash: clients keep it in a double.
+constexpr uint32_t kCursorShift = 12;
+
+StoreEntropy EntropyOfSystem() {
+  StoreEntropy entropy;
+  const auto fill = [](void* bytes, size_t count) {
+    // Up to 256 bytes come whole (getrandom(2)).
+    PAKV_CHECK(getrandom(bytes, count, 0) == static_cast<ssize_t>(count));
+  };
+  fill(entropy.store_id.data(), entropy.store_id.size());
+  fill(&entropy.hash_seed, sizeof(entropy.hash_seed));
+  fill(&entropy.run, sizeof(entropy.run));
+  return entropy;
+}
+
+uint64_t HashOf(uint64_t seed, uint32_t namespace_id, std::string_view key) {
+  return XXH3_64bits_withSeed(key.data(), key.size(),
+                              seed + namespace_id * uint64_t{0x9e3779b97f4a7c15});
+}
+
+}  // namespace
+
+// What all shards of one start share. Constant while they run, but for the flag.
+struct Store::Shared {
+  explicit Shared(Cores& cores_in) : cores(cores_in) {}
+
+  Cores& cores;
+  std::unique_ptr<StoreDirectory> directory;
+  std::unique_ptr<Manifest> manifest;
+  LogContext context;
+  std::vector<std::unique_ptr<LogReader>> readers;
+  std::atomic<bool> read_only{false};
+
+  // One per core: its log has failed, and all others have to know. Each failing core sends its own
+  // messages, so that two may fail at the same time.
+  struct FailureNotice : Message {
+    Shard* shard = nullptr;
+  };
+  struct PerCore {
+    Store* store = nullptr;
+    uint32_t core = 0;
+    std::vector<std::unique_ptr<FailureNotice>> notices;
+    Prng prng{0};
+  };
+  std::vector<PerCore> per_core;
+};
+
+// Brings recovered records to their owners, in batches.
+class Store::RecordRouter {
+ public:
+  RecordRouter(Store& store, Core& here) : store_(store), here_(here), batches_(here.count()) {}
+
+  uint64_t records() const { return records_; }
+
+  Task<bool> Add(const Record& record, Location location) {
+    ++records_;
+    if ((record.fields.flags & kRecordDrop) != 0) {
+      const uint32_t namespace_id = record.fields.namespace_id;
+      const Lsn lsn = record.fields.lsn;
+      for (uint32_t id = 0; id < here_.count(); ++id) {
+        Shard* shard = store_.shards_[id].get();
+        co_await here_.CallOn(id, [shard, namespace_id, lsn](Core&) {
+          shard->RecoverDrop(namespace_id, lsn);
+          return true;
+        });
+      }
+      co_return true;
+    }
+    const uint64_t hash = store_.Hash(record.fields.namespace_id, record.fields.key);
+    const uint32_t owner = store_.OwnerOf(hash);
+    Batch& batch = batches_[owner];
+    batch.items.push_back({hash, record.fields.lsn, record.fields.expiry_ms,
+                           record.fields.namespace_id, record.fields.flags, location,
+                           static_cast<uint32_t>(record.fields.key.size())});
+    batch.keys.append(record.fields.key);
+    if (batch.items.size() >= kBatchCount) co_await Deliver(owner);
+    co_return true;
+  }
+
+  Task<bool> DeliverAll() {
+    for (uint32_t owner = 0; owner < here_.count(); ++owner) co_await Deliver(owner);
+    co_return true;
+  }
+
+ private:
+  static constexpr size_t kBatchCount = 1024;
+  struct Item {
+    uint64_t hash;
+    Lsn lsn;
+    uint64_t expiry_ms;
+    uint32_t namespace_id;
+    uint32_t flags;
+    Location location;
+    uint32_t key_length;
+  };
+  struct Batch {
+    std::vector<Item> items;
+    std::string keys;
+  };
+
+  Task<bool> Deliver(uint32_t owner) {
+    Batch& batch = batches_[owner];
+    Shard* shard = store_.shards_[owner].get();
+    if (!batch.items.empty()) {
+      co_await here_.CallOn(owner, [&batch, shard](Core&) {
+        size_t begin = 0;
+        for (const Item& item : batch.items) {
+          RecordFields fields;
+          fields.lsn = item.lsn;
+          fields.expiry_ms = item.expiry_ms;
+          fields.namespace_id = item.namespace_id;
+          fields.flags = item.flags;
+          fields.key = std::string_view(batch.keys).substr(begin, item.key_length);
+          begin += item.key_length;
+          shard->Recover(item.hash, fields, item.location);
+        }
+        return true;
+      });
+      batch.items.clear();
+      batch.keys.clear();
+    }
+    co_return true;
+  }
+
+  Store& store_;
+  Core& here_;
+  std::vector<Batch> batches_;
+  uint64_t records_ = 0;
+};
+
+Store::Store(StoreOptions options) : options_(std::move(options)) {}
+
+Store::~Store() = default;
+
+uint64_t Store::Hash(uint32_t namespace_id, std::string_view key) const {
+  return HashOf(hash_seed_, namespace_id, key);
+}
+
+uint32_t Store::OwnerOf(uint64_t hash) const {
+  return pakv::OwnerOf(hash, static_cast<uint32_t>(shards_.size()));
+}
+
+bool Store::read_only() const { return shared_->read_only.load(std::memory_order_relaxed); }
+
+// ---- Open and stop ----
+
+Task<absl::StatusOr<std::unique_ptr<Store>>> Store::Open(Cores& cores, StoreOptions options,
+                                                         OpenReport& report) {
+  std::unique_ptr<Store> store(new Store(std::move(options)));
+  absl::Status status = co_await store->OpenAll(cores, report);
+  if (!status.ok()) co_return status;
+  co_return std::move(store);
+}
+
+Task<bool> Store::MakeShards(Core& here) {
+  const uint32_t count = here.count();
+  shards_.resize(count);
+  shared_->readers.resize(count);
+  shared_->per_core.resize(count);
+  for (uint32_t id = 0; id < count; ++id) {
+    ShardOptions shard_options;
+    shard_options.range = RangeOf(id, count);
+    shard_options.cache_bytes = options_.cache_bytes / count;
+    co_await here.CallOn(id, [this, &shard_options](Core& there) {
+      shards_[there.id()] = std::make_unique<Shard>(there, shard_options);
+      shared_->readers[there.id()] =
+          std::make_unique<LogReader>(there, *shared_->directory, kOpenSegmentsMax);
+      return true;
+    });
+  }
+  for (uint32_t id = 0; id < count; ++id) {
+    Shared::PerCore& own = shared_->per_core[id];
+    own.store = this;
+    own.core = id;
+    own.prng = Prng(hash_seed_ + id);
+    for (uint32_t other = 0; other < count; ++other) {
+      own.notices.push_back(std::make_unique<Shared::FailureNotice>());
+      own.notices.back()->shard = shards_[other].get();
+      own.notices.back()->set_function([](Message& message, Core&) {
+        static_cast<Shared::FailureNotice&>(message).shard->RefuseWrites();
+      });
+    }
+  }
+  co_return true;
+}
+
+Task<absl::Status> Store::OpenAll(Cores& cores, OpenReport& report) {
+  Core& here = cores.core(0);
+  shared_ = std::make_unique<Shared>(cores);
+  DirectoryOptions directory_options;
+  directory_options.path = options_.directory;
+  directory_options.entropy = options_.entropy ? *options_.entropy : EntropyOfSystem();
+  auto directory = co_await StoreDirectory::Open(here, directory_options);
+  if (!directory.ok()) co_return directory.status();
+  shared_->directory = std::move(*directory);
+  hash_seed_ = shared_->directory->identity().hash_seed;
+  report.created = shared_->directory->created();
+  report.direct_io = shared_->directory->direct();
+  absl::Status status = co_await RecoverAndRun(here, directory_options.entropy.run, report);
+  if (!status.ok()) co_await shared_->directory->Close();
+  co_return status;
+}
+
+Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& report) {
+  const StoreDirectory& directory = *shared_->directory;
+  co_await MakeShards(here);
+  ManifestState state;
+  state.run = run;
+  state.run_counter = 1;
+  auto manifest = co_await Manifest::WriteFresh(here, directory, state);
+  if (!manifest.ok()) co_return manifest.status();
+  shared_->manifest = std::move(*manifest);
+  LogContext& context = shared_->context;
+  context.directory = &directory;
+  context.manifest = shared_->manifest.get();
+  context.run = run;
+  context.segment_bytes = options_.segment_bytes != 0 ? options_.segment_bytes
+                                                      : DefaultSegmentBytes(directory.disk_bytes());
+  const Lsn largest = kNoLsn;
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    Shard* shard = shards_[id].get();
+    LogReader* reader = shared_->readers[id].get();
+    LogWriterOptions log_options;
+    log_options.log = id;
+    log_options.failed = LogFailed;
+    log_options.owner = &shared_->per_core[id];
+    co_await here.CallOn(id, [shard, &context, &log_options, reader, largest](Core&) {
+      shard->Run(context, log_options, *reader, largest);
+      return true;
+    });
+  }
+  report.keys = co_await CountKeys(here, kDefaultNamespace);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Store::Stop() {
+  Core& here = shared_->cores.core(0);
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    Shard* shard = shards_[id].get();
+    LogReader* reader = shared_->readers[id].get();
+    co_await here.CallTaskOn(id, [shard, reader](Core&) { return StopCore(shard, reader); });
+  }
+  if (shared_->manifest != nullptr) co_await shared_->manifest->Close();
+  co_await shared_->directory->Close();
+  if (read_only()) co_return absl::InternalError("the log has failed; see the messages before");
+  co_return absl::OkStatus();
+}
+
+Task<bool> Store::StopCore(Shard* shard, LogReader* reader) {
+  co_await shard->Stop();
+  co_await reader->Close();
+  co_return true;
+}
+
+void Store::LogFailed(void* owner, const absl::Status& why) {
+  auto& own = *static_cast<Shared::PerCore*>(owner);
+  Store& store = *own.store;
+  LogError("the store is read-only until restart: {}", MessageOf(why));
+  store.shared_->read_only.store(true, std::memory_order_relaxed);
+  Core& here = store.shared_->cores.core(own.core);
+  for (uint32_t other = 0; other < here.count(); ++other) {
+    if (other != own.core) here.Send(other, *own.notices[other]);
+  }
+}
+
+// ---- Requests ----
+
+bool Store::Start(Core& here, Request& request) {
+  const uint32_t owner = OwnerOf(request.hash);
+  request.source_core_ = here.id();
+  Shard& shard = *shards_[owner];
+  if (owner == here.id()) return shard.Start(request);
+  request.shard_ = &shard;
+  request.KeepArguments();
+  request.set_function(RunAtOwner);
+  here.Send(owner, request);
+  return false;
+}
+
+void Store::StartGroup(Core& here, Request* const* requests, size_t count) {
+  PAKV_CHECK(count > 0);
+  Request& leader = *requests[0];
+  leader.group_ = requests;
+  leader.group_count_ = count;
+  for (size_t i = 0; i < count; ++i) {
+    requests[i]->source_core_ = here.id();
+    PAKV_CHECK(OwnerOf(requests[i]->hash) == OwnerOf(leader.hash), "a group has one owner");
+  }
+  const uint32_t owner = OwnerOf(leader.hash);
+  leader.shard_ = shards_[owner].get();
+  if (owner == here.id()) {
+    leader.shard_->StartGroup(leader);
+    return;
+  }
+  for (size_t i = 0; i < count; ++i) requests[i]->KeepArguments();
+  leader.set_function(RunAtOwner);
+  here.Send(owner, leader);
+}
+
+void Store::RunAtOwner(Message& message, Core&) {
+  auto& request = static_cast<Request&>(message);
+  Shard& shard = *request.shard_;
+  if (shard.Start(request)) shard.Complete(request);
+}
+
+// ---- Over all keys ----
+
+Task<ScanStep> Store::Scan(Core& here, uint32_t namespace_id, uint64_t cursor, size_t count,
+                           KeyFilter accept) {
+  ScanStep step;
+  uint64_t begin = cursor << kCursorShift;
+  uint32_t owner = OwnerOf(begin);
+  size_t left = count == 0 ? 1 : count;
+  while (true) {
+    struct Visit {
+      std::optional<uint64_t> next;
+      size_t visited = 0;
+      std::vector<std::string> keys;
+    };
+    const auto entries_max = static_cast<uint32_t>(std::min<size_t>(left, kScanStepMax));
+    const Shard* shard = shards_[owner].get();
+    Visit visit =
+        co_await here.CallOn(owner, [shard, begin, entries_max, namespace_id, &accept](Core&) {
+          Visit found;
+          found.next = shard->table().VisitFrom(begin, entries_max, [&](Entry entry) {
+            ++found.visited;
+            if (entry.namespace_id() == namespace_id && accept(entry.key())) {
+              found.keys.emplace_back(entry.key());
+            }
+          });
+          return found;
+        });
+    for (std::string& key : visit.keys) step.keys.push_back(std::move(key));
+    left -= std::min(left, visit.visited);
+    if (visit.next) {
+      begin = *visit.next;
+      if (left > 0) continue;
+      step.cursor = begin >> kCursorShift;
+      co_return step;
+    }
+    if (++owner == here.count()) co_return step;
+    begin = RangeOf(owner, here.count()).first;
+    // Keys that share a cursor come in one reply, also where two owners meet within one.
+    const bool whole = (begin & ((uint64_t{1} << kCursorShift) - 1)) == 0;
+    if (left == 0 && whole) {
+      step.cursor = begin >> kCursorShift;
+      co_return step;
+    }
+    left = std::max<size_t>(left, 1);
+  }
+}
+
+Task<uint64_t> Store::CountKeys(Core& here, uint32_t namespace_id) {
+  uint64_t count = 0;
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    const Shard* shard = shards_[id].get();
+    count += co_await here.CallOn(
+        id, [shard, namespace_id](Core&) { return shard->table().count(namespace_id); });
+  }
+  co_return count;
+}
+
+Task<std::optional<std::string>> Store::RandomKey(Core& here, uint32_t namespace_id) {
+  Prng& prng = shared_->per_core[here.id()].prng;
+  const auto first = static_cast<uint32_t>(prng.Below(here.count()));
+  for (uint32_t i = 0; i < here.count(); ++i) {
+    const uint32_t id = (first + i) % here.count();
+    const Shard* shard = shards_[id].get();
+    Prng* there_prng = &shared_->per_core[id].prng;
+    std::optional<std::string> key =
+        co_await here.CallOn(id, [shard, there_prng, namespace_id](Core&) {
+          const Entry entry = shard->table().RandomEntry(*there_prng);
+          if (!entry || entry.namespace_id() != namespace_id) return std::optional<std::string>();
+          return std::optional<std::string>(entry.key());
+        });
+    if (key) co_return key;
+  }
+  co_return std::nullopt;
+}
+
+Task<Outcome> Store::Flush(Core& here, uint32_t namespace_id) {
+  // Nobody decides a write from here on, so the drop's LSN, above all clocks, divides all writes
+  // into those before and those after it.
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    Shard* shard = shards_[id].get();
+    co_await here.CallOn(id, [shard](Core&) {
+      shard->Freeze();
+      return true;
+    });
+  }
+  Shard& own = *shards_[here.id()];
+  const Lsn lsn = own.NextLsn();
+  const Outcome outcome = co_await own.WriteDrop(namespace_id, lsn);
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    Shard* shard = shards_[id].get();
+    co_await here.CallOn(id, [shard, namespace_id, lsn, outcome](Core&) {
+      if (outcome == Outcome::kDone) shard->Drop(namespace_id, lsn);
+      shard->Thaw();
+      return true;
+    });
+  }
+  co_return outcome;
+}
+
+Task<StoreStats> Store::Stats(Core& here) {
+  StoreStats stats;
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    const Shard* shard = shards_[id].get();
+    co_await here.CallOn(id, [shard, &stats](Core&) {
+      shard->AddTo(stats);
+      return true;
+    });
+  }
+  stats.read_only = read_only();
+  co_return stats;
+}
+
+}  // namespace pakv
