@@ -3,6 +3,7 @@
 #include <sys/random.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "kv/log/file_io.h"
 #include "kv/log/log_reader.h"
 #include "kv/log/manifest.h"
+#include "kv/log/recovery.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"
@@ -46,7 +48,7 @@ struct Store::Shared {
 
   Cores& cores;
   std::unique_ptr<StoreDirectory> directory;
-  std::unique_ptr<Manifest> manifest;
+  Recovered recovered;  // with this run's MANIFEST
   LogContext context;
   std::vector<std::unique_ptr<LogReader>> readers;
   std::atomic<bool> read_only{false};
@@ -66,86 +68,45 @@ struct Store::Shared {
 };
 
 // Brings recovered records to their owners, in batches.
-class Store::RecordRouter {
+class Store::RecordRouter : public RecoverySink {
  public:
   RecordRouter(Store& store, Core& here) : store_(store), here_(here), batches_(here.count()) {}
 
-  uint64_t records() const { return records_; }
-
-  Task<bool> Add(const Record& record, Location location) {
-    ++records_;
-    if ((record.fields.flags & kRecordDrop) != 0) {
+  Task<absl::Status> Take(std::span<const RecoveredRecord> records) override {
+    for (const RecoveredRecord& record : records) {
       const uint32_t namespace_id = record.fields.namespace_id;
-      const Lsn lsn = record.fields.lsn;
-      for (uint32_t id = 0; id < here_.count(); ++id) {
-        Shard* shard = store_.shards_[id].get();
-        co_await here_.CallOn(id, [shard, namespace_id, lsn](Core&) {
-          shard->RecoverDrop(namespace_id, lsn);
-          return true;
-        });
+      if ((record.fields.flags & kRecordDrop) != 0) {
+        for (Batch& batch : batches_) batch.drops.emplace_back(namespace_id, record.fields.lsn);
+        continue;
       }
-      co_return true;
+      const uint64_t hash = store_.Hash(namespace_id, record.fields.key);
+      batches_[store_.OwnerOf(hash)].records.emplace_back(hash, &record);
     }
-    const uint64_t hash = store_.Hash(record.fields.namespace_id, record.fields.key);
-    const uint32_t owner = store_.OwnerOf(hash);
-    Batch& batch = batches_[owner];
-    batch.items.push_back({hash, record.fields.lsn, record.fields.expiry_ms,
-                           record.fields.namespace_id, record.fields.flags, location,
-                           static_cast<uint32_t>(record.fields.key.size())});
-    batch.keys.append(record.fields.key);
-    if (batch.items.size() >= kBatchCount) co_await Deliver(owner);
-    co_return true;
-  }
-
-  Task<bool> DeliverAll() {
-    for (uint32_t owner = 0; owner < here_.count(); ++owner) co_await Deliver(owner);
-    co_return true;
-  }
-
- private:
-  static constexpr size_t kBatchCount = 1024;
-  struct Item {
-    uint64_t hash;
-    Lsn lsn;
-    uint64_t expiry_ms;
-    uint32_t namespace_id;
-    uint32_t flags;
-    Location location;
-    uint32_t key_length;
-  };
-  struct Batch {
-    std::vector<Item> items;
-    std::string keys;
-  };
-
-  Task<bool> Deliver(uint32_t owner) {
-    Batch& batch = batches_[owner];
-    Shard* shard = store_.shards_[owner].get();
-    if (!batch.items.empty()) {
+    for (uint32_t owner = 0; owner < here_.count(); ++owner) {
+      Batch& batch = batches_[owner];
+      if (batch.records.empty() && batch.drops.empty()) continue;
+      Shard* shard = store_.shards_[owner].get();
       co_await here_.CallOn(owner, [&batch, shard](Core&) {
-        size_t begin = 0;
-        for (const Item& item : batch.items) {
-          RecordFields fields;
-          fields.lsn = item.lsn;
-          fields.expiry_ms = item.expiry_ms;
-          fields.namespace_id = item.namespace_id;
-          fields.flags = item.flags;
-          fields.key = std::string_view(batch.keys).substr(begin, item.key_length);
-          begin += item.key_length;
-          shard->Recover(item.hash, fields, item.location);
+        for (const auto& [namespace_id, lsn] : batch.drops) shard->RecoverDrop(namespace_id, lsn);
+        for (const auto& [hash, record] : batch.records) {
+          shard->Recover(hash, record->fields, record->location);
         }
         return true;
       });
-      batch.items.clear();
-      batch.keys.clear();
+      batch.records.clear();
+      batch.drops.clear();
     }
-    co_return true;
+    co_return absl::OkStatus();
   }
 
+ private:
+  struct Batch {
+    std::vector<std::pair<uint64_t, const RecoveredRecord*>> records;  // by hash
+    std::vector<std::pair<uint32_t, Lsn>> drops;                       // by namespace
+  };
   Store& store_;
   Core& here_;
   std::vector<Batch> batches_;
-  uint64_t records_ = 0;
 };
 
 Store::Store(StoreOptions options) : options_(std::move(options)) {}
@@ -224,26 +185,39 @@ Task<absl::Status> Store::OpenAll(Cores& cores, OpenReport& report) {
 Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& report) {
   const StoreDirectory& directory = *shared_->directory;
   co_await MakeShards(here);
-  ManifestState state;
-  state.run = run;
-  state.run_counter = 1;
-  auto manifest = co_await Manifest::WriteFresh(here, directory, state);
-  if (!manifest.ok()) co_return manifest.status();
-  shared_->manifest = std::move(*manifest);
-  LogContext& context = shared_->context;
-  context.directory = &directory;
-  context.manifest = shared_->manifest.get();
-  context.run = run;
-  context.segment_bytes = options_.segment_bytes != 0 ? options_.segment_bytes
-                                                      : DefaultSegmentBytes(directory.disk_bytes());
-  const Lsn largest = kNoLsn;
+  RecordRouter router(*this, here);
+  RecoveryOptions recovery_options;
+  recovery_options.run = run;
+  recovery_options.accept_clock = options_.accept_clock;
+  auto recovered = co_await Recover(here, directory, router, recovery_options);
+  if (!recovered.ok()) co_return recovered.status();
+  shared_->recovered = std::move(*recovered);
+  const RecoveryReport& found = shared_->recovered.report;
+  report.records_read = found.records;
+  report.segments = found.segments;
+  for (const RecoveryCut& cut : found.cuts) {
+    report.notes.push_back(cut.path + ": cut " + std::to_string(cut.bytes) + " bytes at offset " +
+                           std::to_string(cut.offset) + " (" + cut.reason +
+                           "), which were never acknowledged; kept in " + cut.kept_in);
+  }
+  shared_->context =
+      ContextOf(directory, shared_->recovered,
+                options_.segment_bytes != 0 ? options_.segment_bytes
+                                            : DefaultSegmentBytes(directory.disk_bytes()));
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    Shard* shard = shards_[id].get();
+    co_await here.CallTaskOn(id, [shard](Core&) { return shard->FinishRecovery(); });
+  }
   for (uint32_t id = 0; id < here.count(); ++id) {
     Shard* shard = shards_[id].get();
     LogReader* reader = shared_->readers[id].get();
     LogWriterOptions log_options;
     log_options.log = id;
+    log_options.expiry_clock_ms = found.expiry_clock_ms;
     log_options.failed = LogFailed;
     log_options.owner = &shared_->per_core[id];
+    const LogContext& context = shared_->context;
+    const Lsn largest = found.lsn_max;
     co_await here.CallOn(id, [shard, &context, &log_options, reader, largest](Core&) {
       shard->Run(context, log_options, *reader, largest);
       return true;
@@ -260,7 +234,7 @@ Task<absl::Status> Store::Stop() {
     LogReader* reader = shared_->readers[id].get();
     co_await here.CallTaskOn(id, [shard, reader](Core&) { return StopCore(shard, reader); });
   }
-  if (shared_->manifest != nullptr) co_await shared_->manifest->Close();
+  co_await shared_->recovered.manifest->Close();
   co_await shared_->directory->Close();
   if (read_only()) co_return absl::InternalError("the log has failed; see the messages before");
   co_return absl::OkStatus();

@@ -222,9 +222,24 @@ Task<void> FlushAll(Store& store, Core& here) {
   EXPECT_EQ(value, "the flush");
 }
 
-TEST_P(StoreTest, FlushRemovesWhatIsOlder) {
+Task<void> OnlyAfter(Store& store, Core& here) {
+  std::string value = co_await Get(store, here, "after");
+  EXPECT_EQ(value, "the flush");
+  const uint64_t count = co_await store.CountKeys(here, kDefaultNamespace);
+  EXPECT_EQ(count, 1u);
+}
+
+TEST_P(StoreTest, FlushIsForEver) {
   TemporaryDirectory directory;
   WithStore(Small(directory, 1 << 20), GetParam(), FlushAll);
+  WithStore(Small(directory, 1 << 20), 1 + GetParam() % 3, OnlyAfter);
+}
+
+TEST_P(StoreTest, OpensAgainWithAnotherNumberOfCores) {
+  TemporaryDirectory directory;
+  WithStore(Small(directory, 1 << 20), GetParam(), WriteThousand);
+  WithStore(Small(directory, 1 << 20), 1 + GetParam() % 3, ReadThousand);
+  WithStore(Small(directory, 0), GetParam(), ReadThousand);
 }
 
 }  // namespace
