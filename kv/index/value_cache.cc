@@ -12,9 +12,6 @@ namespace pakv {
 namespace {
 
 constexpr uint32_t kStrideMin = 32;
-// A class gives up a chunk to one whose values live less than 1/kBalanceRatio as long.
-constexpr uint64_t kBalanceRatio = 2;
-
 size_t LargeBytes(void* memory) { return malloc_usable_size(memory) + sizeof(size_t); }
 
 }  // namespace
@@ -34,8 +31,7 @@ ValueCache::ValueCache(size_t cap_bytes, Dropped dropped, void* context)
   for (Class& each : classes_) {
     if (each.stride == 0) continue;
     each.slots_per_chunk = std::min<uint32_t>(
-        ChunkArena::kSlotsPerChunkMax,
-        (ChunkArena::kChunkBytes - kChunkHeaderBytes) / each.stride);
+        ChunkArena::kSlotsPerChunkMax, (ChunkArena::kChunkBytes - kChunkHeaderBytes) / each.stride);
   }
 }
 
@@ -94,7 +90,9 @@ uint32_t ValueCache::Insert(uint64_t hash, std::string_view value) {
   if (!value.empty()) std::memcpy(target, value.data(), value.size());
   slot->hash = hash;
   slot->length = static_cast<uint32_t>(value.size());
-  slot->touched = 0;
+  slot->was_touched = 0;
+  slot->touches = 0;
+  slot->touched_at = Now();
   ++count_;
   value_bytes_ += value.size();
   return handle;
@@ -234,11 +232,11 @@ uint32_t ValueCache::MakeSlot(uint32_t class_index, uint32_t& drops_left) {
     if (drops_left == 0 || !DropByClock(in)) return kNoHandle;
     --drops_left;
     handle = TakeSlot(in);
-    Balance(in);
+    Balance(class_index);
     return handle;
   }
   // A class's first chunk: another class has to give it.
-  if (draining_ == ChunkArena::kNoChunk && draining_large_bytes_ == 0 && !StartDrain(&in, 0)) {
+  if (!IsDraining() && !DrainColdest(class_index)) {
     return kNoHandle;
   }
   ContinueDrain(drops_left);
@@ -255,8 +253,8 @@ bool ValueCache::MakeRoomForLarge(size_t bytes, uint32_t& drops_left) {
     if (large.used > 0) {
       if (!DropByClock(large)) return false;
       --drops_left;
-      Balance(large);
-    } else if (draining_ == ChunkArena::kNoChunk && !StartDrain(&large, 0)) {
+      Balance(kLargeClass);
+    } else if (!IsDraining() && !DrainColdest(kLargeClass)) {
       return false;
     } else {
       ContinueDrain(drops_left);
@@ -290,82 +288,15 @@ bool ValueCache::DropByClock(Class& in) {
     Slot* slot = SlotAt(handle);
     if (!slot->used) continue;
     victim = handle;
-    if (!slot->touched) break;
-    slot->touched = 0;
+    if (slot->touches == 0) break;
+    --slot->touches;
+    ++in.touches_since_balance;
   }
   // All that were looked at are in use: the last one goes, so that a call always ends.
   if (victim == kNoHandle) return false;
   Drop(victim);
   ++in.drops_since_balance;
   return true;
-}
-
-// ---- Chunks move between classes ----
-
-uint64_t ValueCache::Lifetime(const Class& of) const {
-  return std::max(of.lap_length, inserts_ - of.lap_begin);
-}
-
-void ValueCache::Balance(Class& needy) {
-  if (needy.drops_since_balance < std::min(needy.slots_per_chunk, 64u)) return;
-  needy.drops_since_balance = 0;
-  if (draining_ != ChunkArena::kNoChunk || draining_large_bytes_ > 0) return;
-  (void)StartDrain(&needy, kBalanceRatio * Lifetime(needy));
-}
-
-bool ValueCache::StartDrain(const Class* needy, uint64_t lifetime_min) {
-  Class* donor = nullptr;
-  for (Class& each : classes_) {
-    if (&each == needy || each.chunks == 0 || Lifetime(each) < lifetime_min) continue;
-    if (donor == nullptr || Lifetime(each) > Lifetime(*donor)) donor = &each;
-  }
-  if (donor == nullptr) return false;
-  if (donor == &classes_[kLargeClass] && donor->used > 0) {
-    draining_large_bytes_ = ChunkArena::kChunkBytes;
-    return true;
-  }
-  const uint32_t id = donor->hand_chunk;
-  LeaveRing(id);
-  if (ChunkAt(id)->used == 0) {
-    arena_.Free(id);
-  } else {
-    draining_ = id;
-    draining_slot_ = 0;
-  }
-  return true;
-}
-
-void ValueCache::ContinueDrain(uint32_t& drops_left) {
-  for (uint32_t scans = kScansPerCallMax;
-       draining_ != ChunkArena::kNoChunk && drops_left > 0 && scans > 0; --scans) {
-    const uint32_t handle = ChunkArena::HandleOf(draining_, draining_slot_++);
-    if (!SlotAt(handle)->used) continue;
-    --drops_left;
-    Drop(handle);  // the last one frees the chunk
-  }
-  while (draining_large_bytes_ > 0 && drops_left > 0) {
-    const size_t before = large_bytes_;
-    if (classes_[kLargeClass].used == 0) {
-      draining_large_bytes_ = 0;
-    } else if (!DropByClock(classes_[kLargeClass])) {
-      return;
-    } else {
-      --drops_left;
-      draining_large_bytes_ -= std::min(draining_large_bytes_, before - large_bytes_);
-    }
-  }
-}
-
-bool ValueCache::ShrinkStep(uint32_t drops_max) {
-  while (held_bytes() > cap_bytes_ && drops_max > 0) {
-    const bool idle = draining_ == ChunkArena::kNoChunk && draining_large_bytes_ == 0;
-    if (idle && !StartDrain(nullptr, 0)) break;
-    const uint32_t before = drops_max;
-    ContinueDrain(drops_max);
-    // A chunk without values costs no drop, but its memory's return is work too.
-    if (drops_max == before) --drops_max;
-  }
-  return held_bytes() <= cap_bytes_;
 }
 
 bool ValueCache::DropStep(uint32_t steps_max) {

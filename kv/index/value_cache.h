@@ -1,20 +1,23 @@
-// Values in memory, by 4-byte handle: a plain CLOCK cache in slab classes under one cap.
+// Values in memory, by 4-byte handle: CLOCK in slab classes under one cap.
 //
-// A class holds values of one size (steps of 1/8) in chunks of 64 KiB; values over 8 KiB have memory
-// of their own. A class without a free slot takes a new chunk while the cap allows; then its CLOCK
-// hand drops a value that was not touched since the hand's last visit. New values start untouched,
-// so values that are read once leave first and a scan does not flush what is in use.
+// A class holds values of one size (steps of 1/8) in chunks of 64 KiB; values over 8 KiB have
+// memory of their own. A class without a free slot takes a new chunk while the cap allows; then its
+// hand drops a value that has no touches left: each counts, up to three, and the hand takes one per
+// visit. New values have none, so what is read once leaves first, and a scan does not flush what is
+// in use.
 //
-// Chunks follow the demand: a class whose values live much longer than another's gives chunks up,
-// drained a few values per call. So each call's work is bounded (kDropsPerCallMax values dropped,
-// kScansPerCallMax slots looked at), and the price is that Insert may decline while room is being
-// made. It is a cache: whoever inserts has to live with a value that is not there the next moment.
+// Chunks follow the demand: a class that drops values compares one of its chunks with one of
+// another class by the values that were touched lately, and takes the other one if that has less
+// than half of them; it is drained a few values per call. So each call's work is bounded
+// (kDropsPerCallMax, kScansPerCallMax), and the price is that Insert may decline while room is
+// being made. It is a cache: whoever inserts has to live with a value that is gone the next moment.
 //
 // The owner's memory of a handle is cleared by a callback when the cache drops the value by itself:
 // one core, no pinning, no counters; a value is copied out before the next call.
 // One core owns a cache; nothing suspends. Out of memory aborts.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -44,8 +47,13 @@ class ValueCache {
   [[nodiscard]] uint32_t Insert(uint64_t hash, std::string_view value);
   // Valid until the next call that is not const, Touch excepted.
   std::string_view Get(uint32_t handle) const;
-  // The value was used: it survives the hand's next visit.
-  void Touch(uint32_t handle) { SlotAt(handle)->touched = 1; }
+  // The value was used.
+  void Touch(uint32_t handle) {
+    Slot* slot = SlotAt(handle);
+    slot->touches = std::min(slot->touches + 1u, kTouchesMax);
+    slot->touched_at = Now();
+    slot->was_touched = 1;
+  }
   void Erase(uint32_t handle);
 
   // Bytes that held_bytes() may reach; 0 holds nothing, and so does less than a chunk. A lower cap
@@ -75,12 +83,14 @@ class ValueCache {
   struct Slot {
     uint64_t hash;  // free slots: the next free one of the chunk
     uint32_t length;
-    uint8_t touched;
-    uint8_t used;
-    uint16_t unused;
+    uint32_t used : 1;
+    uint32_t was_touched : 1;  // ever
+    uint32_t touches : 2;      // that the hand has not taken yet
+    uint32_t touched_at : 28;  // or inserted
     // Then the value, or for large ones its address.
   };
   static_assert(sizeof(Slot) == 16);
+  static constexpr uint32_t kTouchesMax = 3;
 
   // At a chunk's start.
   struct Chunk {
@@ -106,8 +116,9 @@ class ValueCache {
     uint32_t open_head = ChunkArena::kNoChunk;
     uint32_t chunks_to_lap_end = 0;
     uint32_t drops_since_balance = 0;
+    uint32_t touches_since_balance = 0;  // that the hand met
     uint64_t used = 0;
-    // In inserts: how long the hand took for its last round, and when this one began.
+    // In inserts: what the hand's last round took, and when this one began.
     uint64_t lap_length = 0;
     uint64_t lap_begin = 0;
   };
@@ -117,7 +128,13 @@ class ValueCache {
       static_cast<uint32_t>((ChunkArena::kChunkBytes - kChunkHeaderBytes) / 8 / 8 * 8);
   static constexpr uint32_t kSlabClasses = 62;
   static constexpr uint32_t kLargeClass = kSlabClasses;
+  static constexpr uint32_t kNoClass = kLargeClass + 1;
   static constexpr uint32_t kLargeStride = 32;
+
+  // The cache's clock, in inserts; it goes round, which costs a wrong guess at worst.
+  static constexpr uint32_t kInsertsPerTick = 16;
+  static constexpr uint32_t kTicks = 1u << 28;
+  uint32_t Now() const { return static_cast<uint32_t>(inserts_ / kInsertsPerTick) % kTicks; }
 
   Chunk* ChunkAt(uint32_t chunk) const { return reinterpret_cast<Chunk*>(arena_.Base(chunk)); }
   Slot* SlotAt(uint32_t handle) const {
@@ -139,9 +156,16 @@ class ValueCache {
   uint32_t MakeSlot(uint32_t class_index, uint32_t& drops_left);
   bool MakeRoomForLarge(size_t bytes, uint32_t& drops_left);
 
-  uint64_t Lifetime(const Class& of) const;
-  void Balance(Class& needy);
-  bool StartDrain(const Class* needy, uint64_t lifetime_min);
+  struct Use {
+    double touched = 0;  // values per chunk's worth of memory
+    bool dead = true;    // none touched, none new
+  };
+  Use UseLately(uint32_t chunk, uint64_t inserts) const;
+  void Balance(uint32_t class_index);
+  uint32_t NextDonor(uint32_t class_index);
+  bool IsDraining() const { return draining_ != ChunkArena::kNoChunk || draining_large_bytes_ > 0; }
+  void StartDrain(uint32_t chunk);
+  bool DrainColdest(uint32_t class_index);
   void ContinueDrain(uint32_t& drops_left);
 
   size_t cap_bytes_;
@@ -149,10 +173,11 @@ class ValueCache {
   void* const context_;
   ChunkArena arena_{0};
   std::array<Class, kSlabClasses + 1> classes_;
-  uint32_t class_count_ = 0;              // slab classes in use of the array
+  uint32_t class_count_ = 0;  // slab classes in use of the array
   std::array<uint8_t, kStrideMax / 8 + 1> class_of_stride_;
   uint32_t draining_ = ChunkArena::kNoChunk;  // on its way to other classes; in no list
   uint32_t draining_slot_ = 0;
+  uint32_t donor_hand_ = 0;          // the chunk that was looked at last for others' sake
   size_t draining_large_bytes_ = 0;  // large values have to give up this much
   size_t large_bytes_ = 0;
   uint64_t count_ = 0;
