@@ -26,7 +26,8 @@ struct IoContext {
 // `IoResult result = co_await awaiter;` — one operation. With a deadline (monotonic) it ends in
 // -ETIME when it is not done by then; with a token in -ECANCELED when a stop is requested. Either
 // way it resumes only after the kernel has let go of the operation and its buffer. If the
-// operation succeeds while its cancellation is on the way, its success is the result.
+// operation succeeds while its cancellation is on the way, its success is the result: a handle that
+// was opened is the caller's to close.
 class [[nodiscard]] IoAwaiter : private Operation {
  public:
   IoAwaiter(IoContext& io, const IoRequest& what)
@@ -44,18 +45,19 @@ class [[nodiscard]] IoAwaiter : private Operation {
     return *this;
   }
 
-  bool await_ready() {
-    if (!token_.stop_requested()) return false;
-    result = IoResult(-ECANCELED);
-    return true;
-  }
-  void await_suspend(std::coroutine_handle<> handle) {
-    handle_ = handle;
-    io_.ring.Submit(*this);
-    if (deadline_ns_ != kNever) timeout_.Arm(io_.timers, deadline_ns_);
-    stop_.Register(token_);
-  }
-  IoResult await_resume() const { return result; }
+  // What is awaited refers to this object. GCC 12 would copy into the frame what a call returns by
+  // reference, so `co_await file.Read(...).WithDeadline(...)` needs a type that may be copied.
+  class Reference {
+   public:
+    explicit Reference(IoAwaiter& awaiter) : awaiter_(awaiter) {}
+    bool await_ready() { return awaiter_.Ready(); }
+    void await_suspend(std::coroutine_handle<> handle) { awaiter_.Start(handle); }
+    IoResult await_resume() const { return awaiter_.result; }
+
+   private:
+    IoAwaiter& awaiter_;
+  };
+  Reference operator co_await() { return Reference(*this); }
 
  private:
   struct Timeout : Timer {
@@ -75,6 +77,17 @@ class [[nodiscard]] IoAwaiter : private Operation {
     IoAwaiter& awaiter;
   };
 
+  bool Ready() {
+    if (!token_.stop_requested()) return false;
+    result = IoResult(-ECANCELED);
+    return true;
+  }
+  void Start(std::coroutine_handle<> handle) {
+    handle_ = handle;
+    io_.ring.Submit(*this);
+    if (deadline_ns_ != kNever) timeout_.Arm(io_.timers, deadline_ns_);
+    stop_.Register(token_);
+  }
   void Cancel() {
     if (!cancelled) io_.ring.RequestCancel(*this);
   }
