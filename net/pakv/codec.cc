@@ -174,7 +174,7 @@ PakvFrameReader::Status PakvFrameReader::Next(std::string_view& input, PakvFrame
       frame_bytes_min_ = input.empty() ? 1 : kPakvHeaderBytes;
       return Status::kPartial;
     }
-    if (ReadHeader(input.data()) == Status::kError) return Status::kError;
+    if (ReadHeader(input) == Status::kError) return Status::kError;
     const size_t bytes = kPakvHeaderBytes + header_.body_bytes;
     if (version_ != kPakvVersion) [[unlikely]] {
       return Refuse(input, frame, PakvStatus::kVersionUnsupported, bytes);
@@ -203,8 +203,9 @@ PakvFrameReader::Status PakvFrameReader::Next(std::string_view& input, PakvFrame
   return Status::kFrame;
 }
 
-// kFrame: believed. `at` has a whole header that begins with the magic byte.
-PakvFrameReader::Status PakvFrameReader::ReadHeader(const char* at) {
+// kFrame: believed. `input` begins with a whole header and that with the magic byte.
+PakvFrameReader::Status PakvFrameReader::ReadHeader(std::string_view input) {
+  const char* const at = input.data();
   if (Crc32c(0, at, kHeaderCrcOffset) != Load<uint32_t>(at + kHeaderCrcOffset)) [[unlikely]] {
     return Fail(PakvStatus::kBadChecksum, "a frame's header does not match its checksum");
   }

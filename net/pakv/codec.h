@@ -66,7 +66,7 @@ class PakvFrameReader {
   std::string_view error() const { return error_; }
 
  private:
-  Status ReadHeader(const char* at);
+  Status ReadHeader(std::string_view input);
   Status Refuse(std::string_view& input, PakvFrame& frame, PakvStatus refusal, size_t bytes);
   Status Fail(PakvStatus refusal, std::string_view text);
 

@@ -15,8 +15,9 @@ constexpr size_t kLineBytesMax = size_t{64} << 10;
 template <typename Number>
 bool Parse(std::string_view text, Number& number) {
   if (text.starts_with('+')) text.remove_prefix(1);
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, number);
   return error == std::errc() && stop == end && !text.empty();
 }
 

@@ -65,7 +65,7 @@ BENCHMARK(BM_RespParseInlineGet);
 void BM_RespParseSetAcrossBuffers(benchmark::State& state) {
   RespRequestParser parser{RespLimits{}};
   const std::string stream = Repeat(Repeat(RespSet()));
-  const size_t requests = kPipelined * kPipelined;
+  const size_t requests = size_t{kPipelined} * kPipelined;
   std::string held;
   for (auto _ : state) {
     size_t found = 0;

@@ -118,7 +118,7 @@ std::string Read(std::string_view stream, PakvReads reads, size_t piece_bytes_ma
     const size_t piece = std::min<size_t>(stream.size(), 1 + prng.Below(piece_bytes_max));
     auto next = std::make_unique<char[]>(held_bytes + piece);
     std::copy_n(held.get(), held_bytes, next.get());
-    std::copy_n(stream.data(), piece, next.get() + held_bytes);
+    stream.copy(next.get() + held_bytes, piece);
     stream.remove_prefix(piece);
     held = std::move(next);
     held_bytes += piece;
@@ -146,7 +146,7 @@ std::string Read(std::string_view stream, PakvReads reads, size_t piece_bytes_ma
     PAKV_CHECK(reader.frame_bytes_min() > input.size(), "else it would have got further");
     PAKV_CHECK(reader.frame_bytes_min() <= kFrameBytesMax);
     auto rest = std::make_unique<char[]>(input.size());
-    std::copy_n(input.data(), input.size(), rest.get());
+    input.copy(rest.get(), input.size());
     held_bytes = input.size();
     held = std::move(rest);
   }
