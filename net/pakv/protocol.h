@@ -71,6 +71,9 @@ enum class PakvField : uint8_t {
 };
 
 inline constexpr size_t kPakvCursorBytesMax = 64;
+// A server's frame-bytes-max is this beside its longest key and its longest value: room for the
+// header and the other fields.
+inline constexpr size_t kPakvFrameOverheadBytes = 4096;
 
 enum class PakvCondition : uint8_t { kIfAbsent = 1, kIfPresent = 2 };
 enum class PakvDurability : uint8_t { kDurable = 1, kRelaxed = 2 };

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "net/resp/codec.h"
+#include "runtime/base/prng.h"
 
 namespace pakv {
 namespace {
@@ -354,6 +356,34 @@ TEST(RespRequestParserTest, ManyArgumentsByteByByteTakeLinearTime) {
   EXPECT_EQ(parser.args().size(), 20000u);
   ASSERT_EQ(parser.Next(input), Status::kPartial);
   EXPECT_LE(parser.memory_bytes(), 1024u) << "memory of a huge request is given back";
+}
+
+TEST(RespRequestParserTest, GarbageGivesTheSameHoweverCut) {
+  // Streams of plausible pieces, so that most get somewhere before they fail.
+  constexpr std::string_view kPieces[] = {"*",           "*1",         "*2\r\n",
+                                          "*3\r\n",      "$",          "$3\r\nGET\r\n",
+                                          "$1\r\nk\r\n", "$0\r\n\r\n", "$9\r\n",
+                                          "$21\r\n",     "123456789",  "\r\n",
+                                          "\r",          "\n",         "-1",
+                                          "0",           "PING\r\n",   "get 'a b'\n",
+                                          "\"",          "x",          std::string_view("\0", 1),
+                                          "\xff",        "host:"};
+  RespLimits limits;
+  limits.bulk_bytes_max = 8;
+  limits.request_bytes_max = 30;
+  limits.skip_bytes_max = 20;
+  Prng prng(1);
+  for (int round = 0; round < 20000; ++round) {
+    std::string stream;
+    for (uint64_t left = 1 + prng.Below(12); left > 0; --left) {
+      stream += kPieces[prng.Below(std::size(kPieces))];
+    }
+    std::vector<std::string_view> pieces;
+    for (std::string_view rest = stream; !rest.empty(); rest.remove_prefix(pieces.back().size())) {
+      pieces.push_back(rest.substr(0, 1 + prng.Below(8)));
+    }
+    ASSERT_EQ(Parse(pieces, limits), Parse({stream}, limits)) << stream;
+  }
 }
 
 TEST(RespCrossProtocolTest, KnowsItsWordsInAnyCase) {
