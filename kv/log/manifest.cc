@@ -35,13 +35,16 @@ std::string_view Apply(ManifestState& state, const ManifestEntry& entry) {
     case ManifestEntry::Type::kStart:
       return "a second start";
     case ManifestEntry::Type::kCreated: {
-      SegmentInfo info{.segment = entry.segment,
-                       .log = entry.log,
-                       .run = entry.run,
-                       .kind = entry.kind,
-                       .size = entry.size,
-                       .first_sequence = entry.first_sequence,
-                       .first_chain = entry.first_chain};
+      SegmentInfo info{
+          .segment = entry.segment,
+          .log = entry.log,
+          .run = entry.run,
+          .kind = entry.kind,
+          .size = entry.size,
+          .first_sequence = entry.first_sequence,
+          .first_chain = entry.first_chain,
+          .sealed_end = {},
+          .place = static_cast<uint32_t>(state.segments.size() + state.dropped.size())};
       if (state.dropped.contains(entry.segment)) return "a segment created after it was dropped";
       if (!state.segments.emplace(entry.segment, info).second) return "a segment created twice";
       state.next_segment = std::max(state.next_segment, entry.segment + 1);

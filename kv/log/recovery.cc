@@ -126,7 +126,13 @@ class Recovery {
     for (const auto& [segment, info] : state_.segments) {
       logs[{info.run, info.log}].push_back(&info);
     }
-    for (const auto& [log, segments] : logs) {
+    for (auto& [log, segments] : logs) {
+      // Numbers do not tell the order: a large segment may have been made after one that is used
+      // later. Two with one first sequence: the earlier one stayed empty.
+      std::sort(segments.begin(), segments.end(), [](const auto* left, const auto* right) {
+        return std::pair(left->first_sequence, left->place) <
+               std::pair(right->first_sequence, right->place);
+      });
       // Sealed segments one by one; from the first that is not, all together, since those behind
       // it are its witnesses.
       size_t begin = 0;
