@@ -53,6 +53,7 @@ void SegmentSupply::DoNotWait() {
 
 Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
   PAKV_CHECK(!waiting_, "one call at a time");
+  bool asked = false;
   while (true) {
     if (!failure_.ok()) co_return failure_;
     if (stopped_) co_return absl::CancelledError("the log is being closed");
@@ -70,7 +71,8 @@ Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
     if (disk_full_ && !wait_for_space_) co_return absl::ResourceExhaustedError("the disk is full");
     waiting_ = true;
     wanted_bytes_ = bytes;
-    needed_.Set();
+    // Once: a full disk is asked again by the timer, not by those who wait for it.
+    if (!std::exchange(asked, true)) needed_.Set();
     changed_.Reset();
     co_await changed_.Wait();
     waiting_ = false;

@@ -1,0 +1,336 @@
+// kv/log when the disk misbehaves: short transfers, errors, failed flushes, no space, no direct
+// I/O. On the kernel's ring, with the faults put between (tests/kv/fault_ring.h).
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kv/log/log_writer.h"
+#include "tests/kv/log_fixture.h"
+
+namespace pakv {
+namespace {
+
+bool IsBlockWrite(const Operation& operation) {
+  const auto* bytes = static_cast<const char*>(operation.request.const_buffer);
+  return operation.request.opcode == Opcode::kWrite && operation.request.length >= 512 &&
+         std::memcmp(bytes + 4, "PAKB", 4) == 0;
+}
+
+class LogFaultTest : public ::testing::Test {
+ protected:
+  using Body = Task<void> (*)(TestLog& log, Core& core, FaultRing& faults);
+  void Life(Body body, void (*prepare)(FaultRing&) = nullptr) {
+    TestCore core;
+    if (prepare != nullptr) prepare(*core.faults);
+    TestLog log(*core.core, directory_.store(), ++run_);
+    core.Run(RunLife(log, body, *core.core, *core.faults));
+  }
+  std::map<std::string, std::string> Recovered() {
+    TestCore core;
+    TestLog log(*core.core, directory_.store(), ++run_);
+    core.Run(RunLife(
+        log, [](TestLog&, Core&, FaultRing&) { return Nothing(); }, *core.core, *core.faults));
+    return log.Values();
+  }
+
+  TempDirectory directory_;
+  uint64_t run_ = 0;
+
+ private:
+  static Task<void> Nothing() { co_return; }
+  static Task<void> RunLife(TestLog& log, Body body, Core& core, FaultRing& faults) {
+    const absl::Status opened = co_await log.Open();
+    EXPECT_TRUE(opened.ok()) << opened;
+    if (!opened.ok()) co_return;
+    co_await body(log, core, faults);
+    faults.rule = nullptr;
+    faults.after = nullptr;
+    co_await log.Close();
+  }
+};
+
+// ---- Short writes ----
+
+Task<void> WriteInShortPieces(TestLog& log, Core& core, FaultRing& faults) {
+  EXPECT_TRUE(co_await log.Put("warm", "up"));
+  int pieces = 0;
+  TestEntry* waiting = nullptr;
+  faults.rule = [&pieces, &waiting](Operation& operation) {
+    if (!IsBlockWrite(operation) && pieces == 0) return true;
+    if (operation.request.opcode != Opcode::kWrite || !operation.request.sync) return true;
+    // Nobody has been answered as long as a piece is missing.
+    EXPECT_FALSE(waiting != nullptr && waiting->settled.is_set());
+    ++pieces;
+    operation.request.length = std::min<uint32_t>(operation.request.length, 4096);
+    return true;
+  };
+  TestEntry entry(core.ready());
+  waiting = &entry;
+  log.Append("large", std::string(30'000, 'x'), entry);
+  co_await entry.settled.Wait();
+  faults.rule = nullptr;
+  EXPECT_TRUE(entry.ok);
+  EXPECT_EQ(pieces, 8);
+  EXPECT_EQ(log.writer->counters().short_writes, 7u);
+}
+
+TEST_F(LogFaultTest, ShortWriteIsFinishedBeforeAnybodyIsAnswered) {
+  Life(WriteInShortPieces);
+  EXPECT_EQ(Recovered().at("large"), std::string(30'000, 'x'));
+}
+
+// ---- Failures ----
+
+Task<void> FailOneWrite(TestLog& log, Core& core, FaultRing& faults) {
+  EXPECT_TRUE(co_await log.Put("before", "1"));
+  std::vector<int> order;
+  TestEntry one(core.ready(), &order, 1);
+  TestEntry behind(core.ready(), &order, 2);
+  TestEntry two(core.ready(), &order, 3);
+  TestEntry newest(core.ready(), &order, 4);
+  int block_writes = 0;
+  faults.rule = [&](Operation& operation) {
+    if (!IsBlockWrite(operation)) return true;
+    ++block_writes;
+    // What comes while the block is in flight fails with it.
+    log.Append("two", "2", two);
+    EXPECT_TRUE(log.writer->WaitNewest(newest));
+    operation.result = IoResult(-EIO);
+    return false;
+  };
+  log.Append("one", "1", one);
+  LogWriter::InsertBehind(one, behind);
+  co_await newest.settled.Wait();
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 3, 4}));
+  EXPECT_FALSE(one.ok || behind.ok || two.ok || newest.ok);
+  EXPECT_EQ(two.location().segment, 0u);
+  EXPECT_EQ(log.failures, 1);
+  EXPECT_TRUE(log.writer->read_only());
+  EXPECT_EQ(log.writer->Admit(100, false), Admission::kReadOnly);
+  EXPECT_EQ(log.writer->Admit(100, true), Admission::kReadOnly);
+  EXPECT_TRUE(log.writer->idle());
+  // Nothing is retried, and no mark says anything about it.
+  co_await log.Sleep(10 * kNsPerMs);
+  EXPECT_EQ(block_writes, 1);
+  EXPECT_EQ(log.writer->counters().marks, 0u);
+}
+
+TEST_F(LogFaultTest, FailedWriteSettlesAllThatIsPendingInOrderAndTheLogRefusesMore) {
+  Life(FailOneWrite);
+  const auto values = Recovered();
+  EXPECT_EQ(values.at("before"), "1");
+  EXPECT_FALSE(values.contains("two"));
+}
+
+// An entry that asks, while it fails, to wait for what else is pending.
+struct AskingEntry : DurableEntry {
+  AskingEntry(LogWriter& writer_in, TestEntry& other_in)
+      : DurableEntry([](DurableEntry& self, bool durable) {
+          auto& entry = static_cast<AskingEntry&>(self);
+          EXPECT_FALSE(durable);
+          entry.waited = entry.writer.WaitNewest(entry.other);
+        }),
+        writer(writer_in),
+        other(other_in) {}
+  LogWriter& writer;
+  TestEntry& other;
+  bool waited = false;
+};
+
+Task<void> AskWhileFailing(TestLog& log, Core& core, FaultRing& faults) {
+  TestEntry other(core.ready());
+  AskingEntry entry(*log.writer, other);
+  const RecordFields fields{.lsn = log.clock->Next(core.wall_us()), .key = "k"};
+  faults.rule = [](Operation& operation) {
+    if (!IsBlockWrite(operation)) return true;
+    operation.result = IoResult(-EIO);
+    return false;
+  };
+  log.writer->Append(fields, entry);
+  co_await other.settled.Wait();
+  EXPECT_TRUE(entry.waited);
+  EXPECT_FALSE(other.ok);
+}
+
+TEST_F(LogFaultTest, WaiterThatComesWhileTheLogFailsFailsToo) { Life(AskWhileFailing); }
+
+Task<void> FailTheManifest(TestLog& log, Core& core, FaultRing& faults) {
+  EXPECT_TRUE(co_await log.Put("before", std::string(50'000, 'b')));
+  faults.rule = [](Operation& operation) {
+    const auto* bytes = static_cast<const char*>(operation.request.const_buffer);
+    if (operation.request.opcode != Opcode::kWrite || std::memcmp(bytes + 4, "PAKM", 4) != 0) {
+      return true;
+    }
+    operation.result = IoResult(-EIO);
+    return false;
+  };
+  TestEntry entry(core.ready());
+  log.Append("after", std::string(50'000, 'a'), entry);  // does not fit: a new segment
+  co_await entry.settled.Wait();
+  EXPECT_FALSE(entry.ok);
+  EXPECT_TRUE(log.writer->read_only());
+}
+
+TEST_F(LogFaultTest, SegmentThatCannotBeListedFailsTheLog) {
+  Life(FailTheManifest);
+  const auto values = Recovered();
+  EXPECT_EQ(values.size(), 1u);
+  EXPECT_EQ(values.at("before").size(), 50'000u);
+}
+
+// ---- No space ----
+
+void FillDisk(FaultRing& faults) {
+  faults.after = [](Operation& operation) {
+    if (operation.request.opcode == Opcode::kSpace) operation.request.space->free_bytes = 0;
+  };
+}
+
+Task<void> RunOutOfSpace(TestLog& log, Core& core, FaultRing& faults) {
+  EXPECT_TRUE(co_await log.Put("first", "1"));
+  co_await log.Sleep(100 * kNsPerMs);  // spare and reserve are there
+  FillDisk(faults);
+  const std::string value(3000, 'v');
+  int admitted = 0;
+  while (log.writer->Admit(EncodedRecordSize(3, value.size()), false) == Admission::kOk) {
+    EXPECT_TRUE(co_await log.Put("key", value));
+    ++admitted;
+    if (admitted > 1000) break;
+    co_await log.Sleep(0);
+  }
+  // What was left of a segment, and the spare, were used; nothing that was admitted failed.
+  EXPECT_GT(admitted, 10);
+  EXPECT_LT(admitted, 60);
+  EXPECT_EQ(log.writer->Admit(EncodedRecordSize(3, value.size()), false), Admission::kDiskFull);
+  EXPECT_FALSE(log.writer->read_only());
+  // What frees space goes on from the reserve.
+  int deletes = 0;
+  while (log.writer->Admit(EncodedRecordSize(3, 0), true) == Admission::kOk && deletes < 50) {
+    TestEntry entry(core.ready());
+    log.Append("key", "", entry, kRecordDelete);
+    co_await entry.settled.Wait();
+    EXPECT_TRUE(entry.ok);
+    ++deletes;
+  }
+  EXPECT_EQ(deletes, 50);
+  // And writing resumes by itself.
+  faults.after = nullptr;
+  const uint64_t until_ns = core.now_ns() + 10 * kNsPerSecond;
+  while (log.writer->Admit(4000, false) != Admission::kOk && core.now_ns() < until_ns) {
+    co_await log.Sleep(10 * kNsPerMs);
+  }
+  EXPECT_EQ(log.writer->Admit(4000, false), Admission::kOk);
+  for (int i = 0; i < 40; ++i) EXPECT_TRUE(co_await log.Put("later", value));
+}
+
+TEST_F(LogFaultTest, FullDiskIsRefusedAtAdmissionDeletesGoOnAndWritingResumes) {
+  Life(RunOutOfSpace);
+  const auto values = Recovered();
+  EXPECT_EQ(values.at("key"), "");
+  EXPECT_EQ(values.at("later").size(), 3000u);
+}
+
+Task<void> NoSpaceAtStart(TestLog& log, Core& core, FaultRing& faults) {
+  int asked = 0;
+  faults.after = [&asked](Operation& operation) {
+    if (operation.request.opcode != Opcode::kSpace) return;
+    ++asked;
+    operation.request.space->free_bytes = 0;
+  };
+  co_await log.Sleep(50 * kNsPerMs);
+  EXPECT_LE(asked, 4);  // now and then, not in a loop
+  EXPECT_EQ(log.writer->Admit(100, false), Admission::kDiskFull);
+  faults.after = nullptr;
+  const uint64_t until_ns = core.now_ns() + 10 * kNsPerSecond;
+  while (log.writer->Admit(100, false) != Admission::kOk && core.now_ns() < until_ns) {
+    co_await log.Sleep(10 * kNsPerMs);
+  }
+  EXPECT_TRUE(co_await log.Put("a", "1"));
+}
+
+TEST_F(LogFaultTest, StoreStartsOnAFullDiskAndWaits) {
+  Life(NoSpaceAtStart, FillDisk);
+  EXPECT_EQ(Recovered().at("a"), "1");
+}
+
+Task<void> StopOnFullDisk(TestLog& log, Core&, FaultRing&) {
+  co_await log.Sleep(20 * kNsPerMs);
+  EXPECT_EQ(log.writer->Admit(100, false), Admission::kDiskFull);
+}
+
+TEST_F(LogFaultTest, StopDoesNotWaitForSpace) { Life(StopOnFullDisk, FillDisk); }
+
+// A segment's zeros meet the end of the disk halfway: the piece is removed, nobody is hurt.
+Task<void> ZeroingFindsNoSpace(TestLog& log, Core& core, FaultRing& faults) {
+  EXPECT_TRUE(co_await log.Put("a", "1"));
+  co_await log.Sleep(100 * kNsPerMs);
+  faults.rule = [](Operation& operation) {
+    if (operation.request.opcode != Opcode::kWrite || operation.request.sync) return true;
+    operation.result = IoResult(-ENOSPC);
+    return false;
+  };
+  EXPECT_TRUE(co_await log.Put("b", std::string(60'000, 'b')));
+  EXPECT_TRUE(co_await log.Put("c", std::string(60'000, 'c')));  // takes the spare
+  co_await log.Sleep(50 * kNsPerMs);
+  EXPECT_EQ(log.writer->Admit(60'000, false), Admission::kDiskFull);
+  EXPECT_FALSE(log.writer->read_only());
+  faults.rule = nullptr;
+  const uint64_t until_ns = core.now_ns() + 10 * kNsPerSecond;
+  while (log.writer->Admit(60'000, false) != Admission::kOk && core.now_ns() < until_ns) {
+    co_await log.Sleep(10 * kNsPerMs);
+  }
+  EXPECT_TRUE(co_await log.Put("d", std::string(60'000, 'd')));
+}
+
+TEST_F(LogFaultTest, ZeroingAheadThatFindsNoSpaceIsTriedAgain) {
+  Life(ZeroingFindsNoSpace);
+  EXPECT_EQ(Recovered().size(), 4u);
+}
+
+// ---- No direct I/O ----
+
+void RefuseDirectIo(FaultRing& faults) {
+  faults.rule = [](Operation& operation) {
+    const IoRequest& request = operation.request;
+    if (request.opcode != Opcode::kOpen || (request.open_flags & O_DIRECT) == 0) return true;
+    operation.result = IoResult(-EINVAL);
+    return false;
+  };
+}
+
+Task<void> WriteBuffered(TestLog& log, Core& core, FaultRing& faults) {
+  EXPECT_FALSE(log.directory->direct());
+  EXPECT_TRUE(co_await log.Put("a", "1"));
+  // The record is answered after the flush, not after the write.
+  bool synced = false;
+  TestEntry entry(core.ready());
+  faults.after = [&synced, &entry](Operation& operation) {
+    if (operation.request.opcode != Opcode::kSyncData) return;
+    EXPECT_FALSE(entry.settled.is_set());
+    synced = true;
+  };
+  log.Append("b", "2", entry);
+  co_await entry.settled.Wait();
+  EXPECT_TRUE(entry.ok);
+  EXPECT_TRUE(synced);
+  // And a failed flush is a failed commit.
+  faults.after = [](Operation& operation) {
+    if (operation.request.opcode == Opcode::kSyncData) operation.result = IoResult(-EIO);
+  };
+  EXPECT_FALSE(co_await log.Put("c", "3"));
+  EXPECT_TRUE(log.writer->read_only());
+  RefuseDirectIo(faults);
+}
+
+TEST_F(LogFaultTest, WithoutDirectIoAFlushComesBeforeTheAnswer) {
+  Life(WriteBuffered, RefuseDirectIo);
+  const auto values = Recovered();
+  EXPECT_EQ(values.at("a"), "1");
+  EXPECT_EQ(values.at("b"), "2");
+}
+
+}  // namespace
+}  // namespace pakv
