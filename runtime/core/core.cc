@@ -110,13 +110,13 @@ void Core::PrepareToSleep() {
   asleep_ = true;
 }
 
+uint64_t Core::next_deadline_ns() const {
+  const uint64_t deadline_ns = timers_.next_deadline_ns();
+  return chain_waits_ ? std::min(deadline_ns, now_ns_ + kFullMailboxRetryNs) : deadline_ns;
+}
+
 void Core::RunPass() {
-  uint64_t deadline_ns = 0;
-  if (asleep_) {
-    deadline_ns = timers_.next_deadline_ns();
-    if (chain_waits_) deadline_ns = std::min(deadline_ns, now_ns_ + kFullMailboxRetryNs);
-  }
-  ring_->Enter(deadline_ns, completed_);
+  ring_->Enter(asleep_ ? next_deadline_ns() : 0, completed_);
   if (asleep_) sleep_.AnnounceAwake();
   ReadClock();
   const uint64_t begin_ns = now_ns_;

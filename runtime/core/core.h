@@ -119,8 +119,9 @@ class Core {
   void RunPass();
   // There is something to do now, apart from what the ring may have.
   bool runnable() const { return !asleep_; }
-  // When a timer is due, kNever if none is armed.
-  uint64_t next_deadline_ns() const { return timers_.next_deadline_ns(); }
+  // When it is due by itself, for a timer or for a chain that found a mailbox full; kNever if
+  // only its ring can wake it.
+  uint64_t next_deadline_ns() const;
 
  private:
   friend class Cores;

@@ -144,6 +144,15 @@ void UringRing::Start() {
   const int64_t result =
       syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
   PAKV_CHECK(result == 0, "the ring was started twice");
+  started_ = true;
+  for (Operation* operation : early_) {
+    if (operation->cancelled) {
+      FinishAtOnce(*operation, -ECANCELED);
+    } else {
+      Begin(*operation);
+    }
+  }
+  early_ = {};
 }
 
 IoResult UringRing::RegisterBuffers(std::span<const std::span<std::byte>> buffers) {
@@ -205,6 +214,14 @@ void UringRing::Submit(Operation& operation) {
   operation.in_flight = true;
   operation.cancelled = false;
   operation.ring_data = 0;
+  if (started_) {
+    Begin(operation);
+  } else {
+    early_.push_back(&operation);
+  }
+}
+
+void UringRing::Begin(Operation& operation) {
   switch (operation.request.opcode) {
     case Opcode::kTruncate:
     case Opcode::kStat:
@@ -305,12 +322,14 @@ void UringRing::SubmitNow(Operation& operation) {
 void UringRing::RequestCancel(Operation& operation) {
   if (!operation.in_flight || operation.cancelled) return;
   operation.cancelled = true;
+  if (!started_) return;
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_cancel64(sqe, reinterpret_cast<uint64_t>(&operation), 0);
   io_uring_sqe_set_data64(sqe, kTagIgnored);
 }
 
 void UringRing::SubmitReceive(Receiver& receiver) {
+  PAKV_CHECK(started_, "receiving is for after the start");
   PAKV_CHECK(!receiver.in_flight, "the receiver is armed already");
   receiver.in_flight = true;
   receiver.cancelled = false;

@@ -44,6 +44,7 @@ class UringRing final : public Ring {
  private:
   UringRing() = default;
   bool SetUp(const UringOptions& options, std::string& error);
+  void Begin(Operation& operation);
 
   io_uring_sqe* NextSqe();
   void SetTarget(io_uring_sqe* sqe, Handle handle);
@@ -56,6 +57,8 @@ class UringRing final : public Ring {
 
   io_uring ring_{};
   bool ring_ready_ = false;
+  bool started_ = false;
+  std::vector<Operation*> early_;  // submitted before Start: the kernel takes nothing until then
   int wake_fd_ = -1;
   uint64_t wake_count_ = 0;  // what the read of wake_fd_ fills
   std::vector<int32_t> free_slots_;

@@ -47,11 +47,15 @@ void Nursery::Spawn(Task<void> task) {
   root.handle().resume();
 }
 
-Nursery::~Nursery() {
+Nursery::~Nursery() { DestroyTasks(); }
+
+void Nursery::DestroyTasks() {
   while (!roots_.empty()) {
     // Its hook leaves the list with it.
     roots_.front().handle.destroy();
   }
+  size_ = 0;
+  empty_.Set();
 }
 
 }  // namespace pakv

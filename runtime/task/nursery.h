@@ -30,6 +30,10 @@ class Nursery {
   // Asks the tasks to stop, through token(); returns at once.
   void RequestStop() { stop_.RequestStop(); }
 
+  // Destroys all tasks where they stand, newest first, with everything that they await: the end of
+  // a simulated crash, in which nothing of theirs may run any more.
+  void DestroyTasks();
+
   // co_await nursery.Join(): all tasks have ended.
   Event::Awaiter Join() { return empty_.Wait(); }
 

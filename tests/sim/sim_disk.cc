@@ -1,0 +1,604 @@
+#include "tests/sim/sim_disk.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+constexpr size_t kSectorBytes = SimDisk::kSectorBytes;
+
+uint64_t SectorsOf(uint64_t bytes) { return (bytes + kSectorBytes - 1) / kSectorBytes; }
+
+}  // namespace
+
+struct SimDisk::Inode {
+  struct Page {
+    Sector data;
+    bool dirty;
+  };
+
+  explicit Inode(std::shared_ptr<uint64_t> used) : used_sectors(std::move(used)) {}
+  Inode(const Inode&) = delete;
+  Inode& operator=(const Inode&) = delete;
+  ~Inode() { *used_sectors -= allocated_count; }
+
+  std::shared_ptr<uint64_t> used_sectors;
+  uint64_t number = 0;
+
+  bool directory = false;
+  std::map<std::string, InodeRef, std::less<>> names;  // as seen now
+  std::map<std::string, InodeRef, std::less<>> durable_names;
+
+  uint64_t size_bytes = 0;
+  uint64_t durable_size_bytes = 0;
+  // The smallest size since the last sync, if it was cut: behind it the platter does not count.
+  std::optional<uint64_t> cut_bytes;
+  std::vector<Sector> platter;
+  std::map<uint64_t, std::vector<Sector>> drive;  // versions since the last flush, newest last
+  std::map<uint64_t, Page> pages;
+  std::vector<bool> allocated;
+  uint64_t allocated_count = 0;
+  uint64_t lock_owner = 0;  // 0: not locked
+};
+
+SimDisk::SimDisk(const SimDiskOptions& options, uint64_t seed)
+    : options_(options), prng_(seed), used_sectors_(std::make_shared<uint64_t>(0)) {
+  root_ = NewInode(/*directory=*/true);
+}
+
+SimDisk::~SimDisk() {
+  // Directories may refer to one another through names that were moved: cut all ties by hand.
+  std::vector<InodeRef> todo{root_};
+  for (const MetaChange& change : journal_) {
+    for (const NameChange& each : change) {
+      todo.push_back(each.directory);
+      if (each.inode != nullptr) todo.push_back(each.inode);
+    }
+  }
+  journal_.clear();
+  while (!todo.empty()) {
+    const InodeRef inode = todo.back();
+    todo.pop_back();
+    for (auto* names : {&inode->names, &inode->durable_names}) {
+      for (auto& [name, child] : *names) todo.push_back(child);
+      names->clear();
+    }
+  }
+}
+
+SimDisk::InodeRef SimDisk::NewInode(bool directory) {
+  auto inode = std::make_shared<Inode>(used_sectors_);
+  inode->number = next_inode_++;
+  inode->directory = directory;
+  return inode;
+}
+
+SimDisk::Place SimDisk::Find(std::string_view path) {
+  InodeRef directory;
+  std::string name;
+  InodeRef inode = root_;
+  while (true) {
+    while (path.starts_with('/')) path.remove_prefix(1);
+    if (path.empty()) break;
+    const std::string_view step = path.substr(0, path.find('/'));
+    path.remove_prefix(step.size());
+    if (step == ".") continue;
+    if (inode == nullptr) return {};
+    if (!inode->directory) return {.error = -ENOTDIR};
+    directory = inode;
+    name = step;
+    const auto found = directory->names.find(step);
+    inode = found == directory->names.end() ? nullptr : found->second;
+  }
+  return {std::move(directory), std::move(name), std::move(inode), -ENOENT};
+}
+
+void SimDisk::Change(MetaChange change) {
+  for (const NameChange& each : change) {
+    if (each.inode == nullptr) {
+      each.directory->names.erase(each.name);
+    } else {
+      each.directory->names.insert_or_assign(each.name, each.inode);
+    }
+  }
+  journal_.push_back(std::move(change));
+}
+
+void SimDisk::ApplyDurably(const MetaChange& change) {
+  for (const NameChange& each : change) {
+    if (each.inode == nullptr) {
+      each.directory->durable_names.erase(each.name);
+    } else {
+      each.directory->durable_names.insert_or_assign(each.name, each.inode);
+    }
+  }
+}
+
+void SimDisk::CommitNames() {
+  for (const MetaChange& change : journal_) ApplyDurably(change);
+  journal_.clear();
+}
+
+int32_t SimDisk::Open(const char* path, int flags, InodeRef& inode) {
+  if (Fault(faults.name_error)) return -EIO;
+  const bool direct = (flags & O_DIRECT) != 0;
+  const Place place = Find(path);
+  inode = place.inode;
+  if (inode == nullptr) {
+    if (place.directory == nullptr) return place.error;
+    if ((flags & O_CREAT) == 0) return -ENOENT;
+    if (direct && options_.direct_alignment == 0) return -EINVAL;
+    inode = NewInode(/*directory=*/false);
+    Change({{place.directory, place.name, inode}});
+    return 0;
+  }
+  if ((flags & O_CREAT) != 0 && (flags & O_EXCL) != 0) return -EEXIST;
+  if (inode->directory && (flags & O_ACCMODE) != O_RDONLY) return -EISDIR;
+  if (!inode->directory && (flags & O_DIRECTORY) == O_DIRECTORY) return -ENOTDIR;
+  if (direct && options_.direct_alignment == 0) return -EINVAL;
+  if ((flags & O_TRUNC) != 0) return Truncate(*inode, 0);
+  return 0;
+}
+
+int32_t SimDisk::Rename(const char* source, const char* target) {
+  if (Fault(faults.name_error)) return -EIO;
+  const Place from = Find(source);
+  const Place to = Find(target);
+  if (from.inode == nullptr) return from.error;
+  if (to.directory == nullptr) return to.error;
+  if (from.inode == to.inode) return 0;
+  if (to.inode != nullptr && to.inode->directory != from.inode->directory) {
+    return to.inode->directory ? -EISDIR : -ENOTDIR;
+  }
+  if (to.inode != nullptr && to.inode->directory && !to.inode->names.empty()) return -ENOTEMPTY;
+  Change({{from.directory, from.name, nullptr}, {to.directory, to.name, from.inode}});
+  return 0;
+}
+
+int32_t SimDisk::Unlink(const char* path) {
+  if (Fault(faults.name_error)) return -EIO;
+  const Place place = Find(path);
+  if (place.inode == nullptr) return place.error;
+  if (place.inode->directory) return -EISDIR;
+  Change({{place.directory, place.name, nullptr}});
+  return 0;
+}
+
+int32_t SimDisk::MakeDirectory(const char* path) {
+  if (Fault(faults.name_error)) return -EIO;
+  const Place place = Find(path);
+  if (place.inode != nullptr) return -EEXIST;
+  if (place.directory == nullptr) return place.error;
+  Change({{place.directory, place.name, NewInode(/*directory=*/true)}});
+  return 0;
+}
+
+int32_t SimDisk::SyncDirectory(const char* path) {
+  const Place place = Find(path);
+  if (place.inode == nullptr) return place.error;
+  if (!place.inode->directory) return -ENOTDIR;
+  if (Fault(faults.name_error)) return -EIO;
+  // What touches this directory, and what came before it at the same names.
+  std::vector<bool> chosen(journal_.size());
+  std::set<std::pair<uint64_t, std::string>> needed;
+  for (size_t i = journal_.size(); i > 0; --i) {
+    const MetaChange& change = journal_[i - 1];
+    for (const NameChange& each : change) {
+      chosen[i - 1] = chosen[i - 1] || each.directory == place.inode ||
+                      needed.contains({each.directory->number, each.name});
+    }
+    if (!chosen[i - 1]) continue;
+    for (const NameChange& each : change) needed.insert({each.directory->number, each.name});
+  }
+  std::vector<MetaChange> rest;
+  for (size_t i = 0; i < journal_.size(); ++i) {
+    if (chosen[i]) {
+      ApplyDurably(journal_[i]);
+    } else {
+      rest.push_back(std::move(journal_[i]));
+    }
+  }
+  journal_ = std::move(rest);
+  return 0;
+}
+
+int32_t SimDisk::Stat(const Inode& inode, FileStat& stat) {
+  stat.size_bytes = inode.size_bytes;
+  stat.is_directory = inode.directory;
+  stat.direct_alignment = options_.direct_alignment;
+  return 0;
+}
+
+int32_t SimDisk::StatPath(const char* path, FileStat& stat) {
+  const Place place = Find(path);
+  return place.inode == nullptr ? place.error : Stat(*place.inode, stat);
+}
+
+int32_t SimDisk::List(const char* path, std::vector<std::string>& names) {
+  const Place place = Find(path);
+  if (place.inode == nullptr) return place.error;
+  if (!place.inode->directory) return -ENOTDIR;
+  names.clear();
+  for (const auto& [name, inode] : place.inode->names) names.push_back(name);
+  return static_cast<int32_t>(names.size());
+}
+
+int32_t SimDisk::Space(SpaceStat& space) {
+  const uint64_t taken = used_bytes() + ballast_bytes_;
+  space.total_bytes = options_.capacity_bytes;
+  space.free_bytes = taken < options_.capacity_bytes ? options_.capacity_bytes - taken : 0;
+  return 0;
+}
+
+int32_t SimDisk::Lock(Inode& inode, uint64_t owner) {
+  if (inode.lock_owner != 0 && inode.lock_owner != owner) return -EWOULDBLOCK;
+  inode.lock_owner = owner;
+  return 0;
+}
+
+void SimDisk::Unlock(Inode& inode, uint64_t owner) {
+  if (inode.lock_owner == owner) inode.lock_owner = 0;
+}
+
+// ---- Contents ----
+
+SimDisk::Sector SimDisk::Base(const Inode& inode, uint64_t sector) const {
+  const bool cut = inode.cut_bytes && sector >= SectorsOf(*inode.cut_bytes);
+  return cut || sector >= inode.platter.size() ? Sector{} : inode.platter[sector];
+}
+
+SimDisk::Sector SimDisk::Look(const Inode& inode, uint64_t sector, bool direct) const {
+  if (const auto page = inode.pages.find(sector); !direct && page != inode.pages.end()) {
+    return page->second.data;
+  }
+  const auto versions = inode.drive.find(sector);
+  return versions == inode.drive.end() ? Base(inode, sector) : versions->second.back();
+}
+
+void SimDisk::WriteBack(Inode& inode, uint64_t sector) {
+  const auto page = inode.pages.find(sector);
+  if (page == inode.pages.end() || !page->second.dirty) return;
+  inode.drive[sector].push_back(page->second.data);
+  page->second.dirty = false;
+}
+
+void SimDisk::Store(Inode& inode, uint64_t sector, bool direct, const Sector& data) {
+  if (sector >= inode.allocated.size()) inode.allocated.resize(sector + 1);
+  if (!inode.allocated[sector]) {
+    inode.allocated[sector] = true;
+    ++inode.allocated_count;
+    ++*used_sectors_;
+  }
+  if (!direct) {
+    inode.pages.insert_or_assign(sector, Inode::Page{data, true});
+    return;
+  }
+  // The page cache never hides what was written past it.
+  WriteBack(inode, sector);
+  inode.pages.erase(sector);
+  inode.drive[sector].push_back(data);
+}
+
+void SimDisk::Persist(Inode& inode, uint64_t sector, const Sector& data) {
+  if (sector >= inode.platter.size()) inode.platter.resize(sector + 1);
+  inode.platter[sector] = data;
+}
+
+uint64_t SimDisk::SectorsToAllocate(const Inode& inode, uint64_t first, uint64_t end) const {
+  uint64_t count = 0;
+  for (uint64_t sector = first; sector < end; ++sector) {
+    count += sector >= inode.allocated.size() || !inode.allocated[sector] ? 1 : 0;
+  }
+  return count;
+}
+
+bool SimDisk::MakeRoom(uint64_t sectors) {
+  const auto fits = [&] {
+    return (*used_sectors_ + sectors) * kSectorBytes + ballast_bytes_ <= options_.capacity_bytes;
+  };
+  if (fits()) return true;
+  // A file system that runs out of space commits its journal first, as ext4 does: what was
+  // unlinked gives its space back then.
+  CommitNames();
+  return fits();
+}
+
+int32_t SimDisk::Read(Inode& inode, bool direct, void* buffer, uint32_t length, uint64_t offset) {
+  if (inode.directory) return -EISDIR;
+  if (direct &&
+      ((offset | length | reinterpret_cast<uintptr_t>(buffer)) % options_.direct_alignment) != 0) {
+    return -EINVAL;
+  }
+  if (Fault(faults.read_error)) return -EIO;
+  if (offset >= inode.size_bytes || length == 0) return 0;
+  uint64_t end = std::min<uint64_t>(offset + length, inode.size_bytes);
+  const uint64_t unit = direct ? kSectorBytes : 1;
+  if (end - offset > unit && Fault(faults.short_transfer)) {
+    end = offset + (1 + prng_.Below((end - offset) / unit)) * unit;
+  }
+  auto* target = static_cast<uint8_t*>(buffer);
+  for (uint64_t at = offset; at < end;) {
+    const uint64_t sector = at / kSectorBytes;
+    const uint64_t begin = at % kSectorBytes;
+    const uint64_t count = std::min(kSectorBytes - begin, end - at);
+    if (direct) WriteBack(inode, sector);
+    const Sector data = Look(inode, sector, direct);
+    std::memcpy(target + (at - offset), data.data() + begin, count);
+    at += count;
+  }
+  return static_cast<int32_t>(end - offset);
+}
+
+int32_t SimDisk::Write(Inode& inode, bool direct, const void* buffer, uint32_t length,
+                       uint64_t offset) {
+  if (inode.directory) return -EISDIR;
+  if (direct &&
+      ((offset | length | reinterpret_cast<uintptr_t>(buffer)) % options_.direct_alignment) != 0) {
+    return -EINVAL;
+  }
+  if (length == 0) return 0;
+  if (Fault(faults.write_error)) {
+    WriteSome(inode, direct, buffer, length, offset);
+    return -EIO;
+  }
+  uint64_t end = offset + length;
+  const uint64_t unit = direct ? kSectorBytes : 1;
+  if (length > unit && Fault(faults.short_transfer)) {
+    end = offset + (1 + prng_.Below(length / unit)) * unit;
+  }
+  // As much as there is space for, from the front.
+  uint64_t end_sector = SectorsOf(end);
+  const uint64_t first_sector = offset / kSectorBytes;
+  while (end_sector > first_sector &&
+         !MakeRoom(SectorsToAllocate(inode, first_sector, end_sector))) {
+    --end_sector;
+  }
+  end = std::min(end, end_sector * kSectorBytes);
+  if (end <= offset) return -ENOSPC;
+  const auto* source = static_cast<const uint8_t*>(buffer);
+  for (uint64_t at = offset; at < end;) {
+    const uint64_t sector = at / kSectorBytes;
+    const uint64_t begin = at % kSectorBytes;
+    const uint64_t count = std::min(kSectorBytes - begin, end - at);
+    Sector data = count == kSectorBytes ? Sector{} : Look(inode, sector, direct);
+    std::memcpy(data.data() + begin, source + (at - offset), count);
+    Store(inode, sector, direct, data);
+    at += count;
+  }
+  inode.size_bytes = std::max(inode.size_bytes, end);
+  return static_cast<int32_t>(end - offset);
+}
+
+void SimDisk::WriteSome(Inode& inode, bool direct, const void* buffer, uint32_t length,
+                        uint64_t offset) {
+  const auto* source = static_cast<const uint8_t*>(buffer);
+  // Nothing, all, or each sector by its own coin.
+  const uint64_t chance = prng_.Below(3);
+  for (uint64_t at = offset; at < offset + length;) {
+    const uint64_t sector = at / kSectorBytes;
+    const uint64_t begin = at % kSectorBytes;
+    const uint64_t count = std::min(kSectorBytes - begin, offset + length - at);
+    if ((chance == 1 || (chance == 2 && prng_.Chance(1, 2))) &&
+        MakeRoom(SectorsToAllocate(inode, sector, sector + 1))) {
+      Sector data = Look(inode, sector, direct);
+      std::memcpy(data.data() + begin, source + (at - offset), count);
+      Store(inode, sector, direct, data);
+      inode.size_bytes = std::max(inode.size_bytes, at + count);
+    }
+    at += count;
+  }
+}
+
+void SimDisk::MakeMetadataDurable(Inode& inode) {
+  if (inode.cut_bytes) {
+    const uint64_t sectors = SectorsOf(*inode.cut_bytes);
+    if (inode.platter.size() > sectors) inode.platter.resize(sectors);
+    inode.cut_bytes.reset();
+  }
+  inode.durable_size_bytes = inode.size_bytes;
+}
+
+int32_t SimDisk::Flush(Inode& inode, const std::set<uint64_t>& sectors) {
+  const bool failed = Fault(faults.flush_error);
+  if (!failed) MakeMetadataDurable(inode);
+  for (const uint64_t sector : sectors) {
+    // After a failed write-back the page looks clean, whether the drive has it or not.
+    const auto page = inode.pages.find(sector);
+    if (failed && page != inode.pages.end() && prng_.Chance(1, 2)) page->second.dirty = false;
+    WriteBack(inode, sector);
+    const auto versions = inode.drive.find(sector);
+    if (versions == inode.drive.end()) continue;
+    // After a failed flush: on the platter, still in the drive's cache, or gone from it.
+    const uint64_t fate = failed ? prng_.Below(3) : 0;
+    if (fate == 1) continue;
+    if (fate == 0) Persist(inode, sector, versions->second.back());
+    inode.drive.erase(versions);
+  }
+  return failed ? -EIO : 0;
+}
+
+int32_t SimDisk::SyncRange(Inode& inode, uint64_t offset, uint32_t length) {
+  std::set<uint64_t> sectors;
+  for (uint64_t sector = offset / kSectorBytes; sector < SectorsOf(offset + length); ++sector) {
+    sectors.insert(sector);
+  }
+  return Flush(inode, sectors);
+}
+
+int32_t SimDisk::SyncData(Inode& inode) {
+  std::set<uint64_t> sectors;
+  for (const auto& [sector, page] : inode.pages) {
+    if (page.dirty) sectors.insert(sector);
+  }
+  for (const auto& [sector, versions] : inode.drive) sectors.insert(sector);
+  return Flush(inode, sectors);
+}
+
+int32_t SimDisk::Truncate(Inode& inode, uint64_t size_bytes) {
+  if (inode.directory) return -EISDIR;
+  if (size_bytes < inode.size_bytes) {
+    const uint64_t sectors = SectorsOf(size_bytes);
+    if (size_bytes % kSectorBytes != 0) {
+      Sector last = Look(inode, sectors - 1, /*direct=*/false);
+      std::fill(last.begin() + static_cast<int64_t>(size_bytes % kSectorBytes), last.end(), 0);
+      Store(inode, sectors - 1, /*direct=*/false, last);
+    }
+    inode.cut_bytes = std::min(inode.cut_bytes.value_or(size_bytes), size_bytes);
+    inode.pages.erase(inode.pages.lower_bound(sectors), inode.pages.end());
+    inode.drive.erase(inode.drive.lower_bound(sectors), inode.drive.end());
+    for (uint64_t sector = sectors; sector < inode.allocated.size(); ++sector) {
+      if (!inode.allocated[sector]) continue;
+      --inode.allocated_count;
+      --*used_sectors_;
+    }
+    inode.allocated.resize(std::min<uint64_t>(inode.allocated.size(), sectors));
+  }
+  inode.size_bytes = size_bytes;
+  return 0;
+}
+
+// ---- Crashes ----
+
+void SimDisk::EvictCleanPages(Inode& inode) {
+  // A clean page may leave the cache at any time; then what the drive has shows.
+  std::erase_if(inode.pages,
+                [this](const auto& entry) { return !entry.second.dirty && prng_.Chance(1, 2); });
+}
+
+void SimDisk::CutPower(Inode& inode) {
+  inode.lock_owner = 0;
+  const bool metadata_kept = prng_.Chance(1, 2);
+  if (metadata_kept) MakeMetadataDurable(inode);
+  inode.cut_bytes.reset();
+  for (auto& [sector, page] : inode.pages) {
+    if (page.dirty && prng_.Chance(1, 2)) inode.drive[sector].push_back(page.data);
+  }
+  inode.pages.clear();
+  for (auto& [sector, versions] : inode.drive) {
+    const uint64_t kept = prng_.Below(versions.size() + 1);
+    if (kept < versions.size()) Persist(inode, sector, versions[kept]);
+  }
+  inode.drive.clear();
+  inode.size_bytes = inode.durable_size_bytes;
+  const uint64_t sectors = SectorsOf(inode.size_bytes);
+  if (inode.platter.size() > sectors) inode.platter.resize(sectors);
+  // What was written behind the size is gone; what a lost cut had freed is back.
+  inode.allocated.resize(sectors);
+  for (uint64_t sector = 0; sector < inode.platter.size(); ++sector) {
+    if (inode.platter[sector] != Sector{}) inode.allocated[sector] = true;
+  }
+  const auto count =
+      static_cast<uint64_t>(std::count(inode.allocated.begin(), inode.allocated.end(), true));
+  *used_sectors_ += count - inode.allocated_count;
+  inode.allocated_count = count;
+}
+
+void SimDisk::CutPowerBelow(Inode& directory) {
+  directory.names = directory.durable_names;
+  for (auto& [name, inode] : directory.names) {
+    if (inode->directory) {
+      CutPowerBelow(*inode);
+    } else {
+      CutPower(*inode);
+    }
+  }
+}
+
+void SimDisk::EvictBelow(Inode& directory) {
+  for (auto& [name, inode] : directory.names) {
+    if (inode->directory) {
+      EvictBelow(*inode);
+    } else {
+      inode->lock_owner = 0;
+      EvictCleanPages(*inode);
+    }
+  }
+}
+
+void SimDisk::Crash(CrashKind kind) {
+  if (kind == CrashKind::kProcessKill) {
+    EvictBelow(*root_);
+    return;
+  }
+  // Either the journal up to some change, or each change by its own coin, unless one before it at
+  // the same name was lost.
+  const bool in_order = prng_.Chance(1, 2);
+  const uint64_t kept_count = prng_.Below(journal_.size() + 1);
+  std::set<std::pair<uint64_t, std::string>> lost;
+  for (size_t i = 0; i < journal_.size(); ++i) {
+    bool keep = in_order ? i < kept_count : prng_.Chance(1, 2);
+    for (const NameChange& each : journal_[i]) {
+      keep = keep && !lost.contains({each.directory->number, each.name});
+    }
+    if (keep) {
+      ApplyDurably(journal_[i]);
+    } else {
+      for (const NameChange& each : journal_[i]) lost.insert({each.directory->number, each.name});
+    }
+  }
+  journal_.clear();
+  CutPowerBelow(*root_);
+}
+
+// ---- For tests ----
+
+void SimDisk::FlipBit(const char* path, uint64_t offset, uint32_t bit) {
+  const Place place = Find(path);
+  PAKV_CHECK(place.inode != nullptr && offset < place.inode->size_bytes);
+  const uint64_t sector = offset / kSectorBytes;
+  place.inode->pages.erase(sector);
+  Sector data = Look(*place.inode, sector, /*direct=*/true);
+  data[offset % kSectorBytes] ^= static_cast<uint8_t>(1u << bit);
+  place.inode->drive.erase(sector);
+  Persist(*place.inode, sector, data);
+}
+
+std::optional<std::string> SimDisk::Contents(const char* path) {
+  const Place place = Find(path);
+  if (place.inode == nullptr || place.inode->directory) return std::nullopt;
+  std::string contents;
+  for (uint64_t sector = 0; sector < SectorsOf(place.inode->size_bytes); ++sector) {
+    const Sector data = Look(*place.inode, sector, /*direct=*/false);
+    contents.append(data.begin(), data.end());
+  }
+  contents.resize(place.inode->size_bytes);
+  return contents;
+}
+
+void SimDisk::Put(const char* path, std::string_view contents) {
+  const std::string_view whole(path);
+  if (const size_t slash = whole.rfind('/'); slash != whole.npos && slash > 0) {
+    MakeDirectories(std::string(whole.substr(0, slash)).c_str());
+  }
+  const SimDiskFaults saved = std::exchange(faults, {});
+  InodeRef inode;
+  PAKV_CHECK(Open(path, O_RDWR | O_CREAT | O_TRUNC, inode) == 0);
+  const auto length = static_cast<uint32_t>(contents.size());
+  PAKV_CHECK(Write(*inode, /*direct=*/false, contents.data(), length, 0) ==
+             static_cast<int32_t>(length));
+  PAKV_CHECK(SyncData(*inode) == 0);
+  CommitNames();
+  faults = saved;
+}
+
+void SimDisk::MakeDirectories(const char* path) {
+  const SimDiskFaults saved = std::exchange(faults, {});
+  const std::string_view whole(path);
+  for (size_t i = whole.find('/', 1); true; i = whole.find('/', i + 1)) {
+    const std::string step(whole.substr(0, i));
+    if (Find(step).inode == nullptr) PAKV_CHECK(MakeDirectory(step.c_str()) == 0);
+    if (i == whole.npos) break;
+  }
+  CommitNames();
+  faults = saved;
+}
+
+}  // namespace pakv

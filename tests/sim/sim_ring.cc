@@ -1,0 +1,438 @@
+#include "tests/sim/sim_ring.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+
+SimRing::SimRing(SimProcess& process, const SimRingOptions& options)
+    : process_(process),
+      agenda_(process.machine_.agenda),
+      buffer_bytes_(options.receive_buffer_bytes),
+      buffer_memory_(size_t{options.receive_buffer_count} * options.receive_buffer_bytes),
+      buffers_(options.receive_buffer_count) {
+  for (uint32_t i = 0; i < options.receive_buffer_count; ++i) {
+    buffers_[i].id = static_cast<uint16_t>(i);
+    buffers_[i].data = buffer_memory_.data() + size_t{i} * buffer_bytes_;
+    free_buffers_.push_back(static_cast<uint16_t>(i));
+  }
+  process_.rings_.push_back(this);
+}
+
+SimRing::~SimRing() {
+  PAKV_CHECK(in_flight_.empty() && receivers_.empty(), "a ring died with operations in flight");
+  std::erase(process_.rings_, this);
+}
+
+uint64_t SimRing::DiskDelay() {
+  Prng& prng = process_.prng_;
+  const uint32_t stall = process_.disk_.faults.stall;
+  if (stall != 0 && prng.Chance(stall, 10'000)) return prng.Between(1, 1000) * kNsPerMs;
+  return prng.Between(5, 100) * kNsPerUs;
+}
+
+void SimRing::CheckBuffer(const IoRequest& request) const {
+  if (request.buffer_index < 0) return;
+  const auto index = static_cast<size_t>(request.buffer_index);
+  PAKV_CHECK(index < registered_.size(), "no such registered buffer");
+  const void* data = request.opcode == Opcode::kWrite ? request.const_buffer : request.buffer;
+  const auto* begin = static_cast<const std::byte*>(data);
+  PAKV_CHECK(begin >= registered_[index].data() &&
+                 begin + request.length <= registered_[index].data() + registered_[index].size(),
+             "a transfer leaves its registered buffer");
+}
+
+void SimRing::Submit(Operation& operation) {
+  PAKV_CHECK(!operation.in_flight, "the operation is in flight already");
+  PAKV_CHECK(!process_.crashed_, "a crashed process submits an operation");
+  operation.in_flight = true;
+  operation.cancelled = false;
+  operation.ring_data = next_id_++;
+  const uint64_t id = operation.ring_data;
+  in_flight_.emplace(id, InFlight{&operation});
+  SimTrace& trace = process_.machine_.trace;
+  trace.Add(static_cast<uint64_t>(operation.request.opcode));
+  trace.Add(operation.request.offset << 32 | operation.request.length);
+  if (process_.dying_) return;
+  if (process_.submissions_++ >= process_.submissions_left_) {
+    process_.dying_ = true;
+    agenda_.CancelAll(process_.id_);
+    return;
+  }
+  int32_t result = 0;
+  if (SubmitNow(operation, result)) {
+    Finish(id, result);
+  } else {
+    RunLater(id);
+  }
+}
+
+// What the kernel's ring does at once, and nothing can come between. False: not one of these.
+bool SimRing::SubmitNow(Operation& operation, int32_t& result) {
+  const IoRequest& request = operation.request;
+  SimDisk& disk = process_.disk_;
+  switch (request.opcode) {
+    case Opcode::kTruncate:
+      result = disk.Truncate(*process_.FileOf(request.handle).inode, request.offset);
+      return true;
+    case Opcode::kStat:
+      result = request.path != nullptr
+                   ? disk.StatPath(request.path, *request.stat)
+                   : disk.Stat(*process_.FileOf(request.handle).inode, *request.stat);
+      return true;
+    case Opcode::kList:
+      result = disk.List(request.path, *request.names);
+      return true;
+    case Opcode::kLock: {
+      SimProcess::File& file = process_.FileOf(request.handle);
+      const uint64_t owner =
+          process_.id_ << 32 | static_cast<uint32_t>(static_cast<int32_t>(request.handle));
+      result = disk.Lock(*file.inode, owner);
+      if (result == 0) file.lock_owner = owner;
+      return true;
+    }
+    case Opcode::kSpace:
+      result = disk.Space(*request.space);
+      return true;
+    case Opcode::kListen: {
+      SimNet::ListenerRef listener;
+      result = process_.machine_.net.Listen(process_.host_, request.path, request.length, listener);
+      if (result < 0) return true;
+      const Handle handle = process_.NewHandle();
+      *request.text = listener->address;
+      listener->changed = [process = &process_, handle] { process->ListenerChanged(handle); };
+      process_.listeners_.emplace(handle, SimProcess::Listening{std::move(listener)});
+      result = static_cast<int32_t>(handle);
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+void SimRing::RunLater(uint64_t id) {
+  Operation& operation = *in_flight_.at(id).operation;
+  const IoRequest& request = operation.request;
+  Prng& prng = process_.prng_;
+  const uint64_t soon_ns = prng.Between(1, 20) * kNsPerUs;
+  switch (request.opcode) {
+    case Opcode::kWrite:
+    case Opcode::kRead:
+      CheckBuffer(request);
+      [[fallthrough]];
+    case Opcode::kOpen:
+    case Opcode::kSyncData:
+    case Opcode::kRename:
+    case Opcode::kUnlink:
+    case Opcode::kMakeDirectory:
+    case Opcode::kSyncDirectory:
+      agenda_.After(DiskDelay(), process_.id_, [this, id] { Land(id); });
+      return;
+    case Opcode::kNop:
+      FinishAfter(soon_ns, id, 0);
+      return;
+    case Opcode::kConnect:
+      process_.machine_.net.Connect(
+          process_.id_, process_.host_, request.path,
+          [this, id](int32_t error, SimNet::EndpointRef endpoint) {
+            // A cancelled attempt has been answered already.
+            if (!in_flight_.contains(id)) {
+              if (endpoint != nullptr) process_.machine_.net.Abandon(endpoint, /*reset=*/true);
+              return;
+            }
+            if (error == 0) error = static_cast<int32_t>(process_.AddSocket(std::move(endpoint)));
+            Finish(id, error);
+          });
+      return;
+    case Opcode::kAccept: {
+      SimProcess::Listening& listening = process_.listeners_.at(request.handle);
+      PAKV_CHECK(listening.accept == nullptr, "one accept at a time");
+      listening.ring = this;
+      listening.accept = &operation;
+      agenda_.After(soon_ns, process_.id_,
+                    [this, handle = request.handle] { process_.ListenerChanged(handle); });
+      return;
+    }
+    case Opcode::kSend: {
+      SimProcess::Socket& socket = process_.sockets_.at(request.handle);
+      PAKV_CHECK(socket.send == nullptr, "one send at a time, or their order is lost");
+      PAKV_CHECK(socket.adopted_by == nullptr || socket.adopted_by == this);
+      socket.sending_ring = this;
+      socket.send = &operation;
+      agenda_.After(soon_ns, process_.id_,
+                    [this, handle = request.handle] { process_.SocketChanged(handle); });
+      return;
+    }
+    case Opcode::kShutdown:
+    case Opcode::kClose:
+      agenda_.After(soon_ns, process_.id_, [this, id] { Land(id); });
+      return;
+    default:
+      PAKV_CHECK(false, "an opcode that the ring does not know");
+  }
+}
+
+// The moment at which an operation takes effect; it completes now or a little later.
+void SimRing::Land(uint64_t id) {
+  const auto found = in_flight_.find(id);
+  if (found == in_flight_.end()) return;
+  Operation& operation = *found->second.operation;
+  const IoRequest& request = operation.request;
+  Prng& prng = process_.prng_;
+  if (operation.cancelled && request.opcode != Opcode::kClose && prng.Chance(1, 2)) {
+    return Finish(id, -ECANCELED);
+  }
+  const int32_t result = Carry(operation);
+  found->second.landed = true;
+  if (request.opcode == Opcode::kWrite && request.sync && result > 0) {
+    agenda_.After(DiskDelay(), process_.id_, [this, id, result] {
+      const IoRequest& write = in_flight_.at(id).operation->request;
+      const int32_t synced = process_.disk_.SyncRange(*process_.FileOf(write.handle).inode,
+                                                      write.offset, static_cast<uint32_t>(result));
+      FinishAfter(process_.prng_.Below(10) * kNsPerUs, id, synced < 0 ? synced : result);
+    });
+    return;
+  }
+  FinishAfter(prng.Below(10) * kNsPerUs, id, result);
+}
+
+int32_t SimRing::Carry(Operation& operation) {
+  const IoRequest& request = operation.request;
+  SimDisk& disk = process_.disk_;
+  switch (request.opcode) {
+    case Opcode::kOpen:
+      return Open(operation);
+    case Opcode::kRead: {
+      SimProcess::File& file = process_.FileOf(request.handle);
+      return disk.Read(*file.inode, file.direct, request.buffer, request.length, request.offset);
+    }
+    case Opcode::kWrite: {
+      SimProcess::File& file = process_.FileOf(request.handle);
+      return disk.Write(*file.inode, file.direct, request.const_buffer, request.length,
+                        request.offset);
+    }
+    case Opcode::kSyncData:
+      return disk.SyncData(*process_.FileOf(request.handle).inode);
+    case Opcode::kRename:
+      return disk.Rename(request.path, request.path2);
+    case Opcode::kUnlink:
+      return disk.Unlink(request.path);
+    case Opcode::kMakeDirectory:
+      return disk.MakeDirectory(request.path);
+    case Opcode::kSyncDirectory:
+      return disk.SyncDirectory(request.path);
+    case Opcode::kShutdown:
+      if (const auto found = process_.sockets_.find(request.handle);
+          found != process_.sockets_.end()) {
+        process_.machine_.net.Shutdown(found->second.endpoint);
+        return 0;
+      }
+      process_.machine_.net.CloseListener(process_.listeners_.at(request.handle).listener);
+      return 0;
+    case Opcode::kClose:
+      if (const auto file = process_.files_.find(request.handle); file != process_.files_.end()) {
+        disk.Unlock(*file->second.inode, file->second.lock_owner);
+        process_.files_.erase(file);
+        return 0;
+      }
+      if (const auto listening = process_.listeners_.find(request.handle);
+          listening != process_.listeners_.end()) {
+        PAKV_CHECK(listening->second.accept == nullptr, "closed while it accepts");
+        listening->second.listener->changed = nullptr;
+        process_.machine_.net.CloseListener(listening->second.listener);
+        process_.listeners_.erase(listening);
+        return 0;
+      }
+      process_.sockets_.at(request.handle).closing = true;
+      process_.CloseIfDone(request.handle);
+      return 0;
+    default:
+      PAKV_CHECK(false, "an opcode that has no effect");
+      return -EINVAL;
+  }
+}
+
+int32_t SimRing::Open(Operation& operation) {
+  SimDisk::InodeRef inode;
+  const int32_t result =
+      process_.disk_.Open(operation.request.path, operation.request.open_flags, inode);
+  if (result < 0) return result;
+  const Handle handle = process_.NewHandle();
+  process_.files_.emplace(
+      handle, SimProcess::File{std::move(inode), (operation.request.open_flags & O_DIRECT) != 0});
+  return static_cast<int32_t>(handle);
+}
+
+void SimRing::FinishAfter(uint64_t delay_ns, uint64_t id, int32_t result) {
+  agenda_.After(delay_ns, process_.id_, [this, id, result] { Finish(id, result); });
+}
+
+void SimRing::Finish(uint64_t id, int32_t result) {
+  const auto found = in_flight_.find(id);
+  if (found == in_flight_.end()) return;
+  Operation& operation = *found->second.operation;
+  in_flight_.erase(found);
+  operation.result = IoResult(result);
+  operation.in_flight = false;
+  done_.PushBack(operation);
+  process_.machine_.trace.Add(static_cast<uint64_t>(static_cast<uint32_t>(result)));
+}
+
+void SimRing::RequestCancel(Operation& operation) {
+  if (!operation.in_flight || operation.cancelled) return;
+  operation.cancelled = true;
+  if (process_.dying_) return;
+  const uint64_t id = operation.ring_data;
+  switch (operation.request.opcode) {
+    case Opcode::kConnect:
+    case Opcode::kAccept:
+    case Opcode::kSend:
+      break;
+    default:
+      return;  // what is on its way to the disk is looked at when it lands
+  }
+  agenda_.After(process_.prng_.Between(1, 20) * kNsPerUs, process_.id_, [this, id] {
+    const auto found = in_flight_.find(id);
+    if (found == in_flight_.end()) return;
+    const Operation* late = found->second.operation;
+    for (auto& [handle, socket] : process_.sockets_) {
+      if (socket.send == late) socket.send = nullptr;
+    }
+    for (auto& [handle, listening] : process_.listeners_) {
+      if (listening.accept == late) listening.accept = nullptr;
+    }
+    Finish(id, -ECANCELED);
+  });
+}
+
+void SimRing::SubmitReceive(Receiver& receiver) {
+  PAKV_CHECK(!receiver.in_flight, "the receiver is armed already");
+  SimProcess::Socket& socket = process_.sockets_.at(receiver.handle);
+  PAKV_CHECK(socket.receiver == nullptr, "one receiver per socket");
+  PAKV_CHECK(socket.adopted_by == nullptr || socket.adopted_by == this);
+  receiver.in_flight = true;
+  receiver.cancelled = false;
+  receiver.end = IoResult(0);
+  receivers_.push_back(&receiver);
+  socket.receiver = &receiver;
+  socket.receiving_ring = this;
+  if (process_.dying_) return;
+  agenda_.After(process_.prng_.Between(1, 20) * kNsPerUs, process_.id_,
+                [this, handle = receiver.handle] { process_.SocketChanged(handle); });
+}
+
+void SimRing::RequestCancel(Receiver& receiver) {
+  if (!receiver.in_flight || receiver.cancelled) return;
+  receiver.cancelled = true;
+  if (process_.dying_) return;
+  agenda_.After(process_.prng_.Between(1, 20) * kNsPerUs, process_.id_,
+                [this, handle = receiver.handle, target = &receiver] {
+                  const auto found = process_.sockets_.find(handle);
+                  if (found == process_.sockets_.end() || found->second.receiver != target ||
+                      !target->cancelled) {
+                    return;
+                  }
+                  found->second.receiver = nullptr;
+                  EndReceiver(*target, -ECANCELED);
+                  process_.CloseIfDone(handle);
+                });
+}
+
+void SimRing::EndReceiver(Receiver& receiver, int32_t result) {
+  receiver.in_flight = false;
+  receiver.end = IoResult(result);
+  std::erase(receivers_, &receiver);
+  if (!receiver.linked()) done_.PushBack(receiver);
+  process_.machine_.trace.Add(static_cast<uint64_t>(static_cast<uint32_t>(result)));
+}
+
+void SimRing::ReturnBuffer(ReceivedBuffer& buffer) {
+  PAKV_CHECK(!buffer.linked());
+  PAKV_CHECK(&buffer == &buffers_[buffer.id], "the buffer is another ring's");
+  PAKV_CHECK(
+      std::find(free_buffers_.begin(), free_buffers_.end(), buffer.id) == free_buffers_.end(),
+      "the buffer was returned twice");
+  // Whoever still reads it sees that it is not his any more.
+  std::memset(const_cast<char*>(buffer.data), '#', buffer_bytes_);
+  free_buffers_.push_back(buffer.id);
+}
+
+void SimRing::Enter(uint64_t, IntrusiveList<Completion>& completed) {
+  woken_ = false;
+  completed.Splice(done_);
+}
+
+Handle SimRing::Adopt(Handle plain) {
+  const auto found = process_.sockets_.find(plain);
+  PAKV_CHECK(found != process_.sockets_.end(), "no plain handle of a socket");
+  PAKV_CHECK(found->second.adopted_by == nullptr, "adopted twice");
+  // Some stay plain descriptors, as when the table of registered files is full.
+  if (process_.prng_.Chance(1, 8)) return plain;
+  const Handle handle = process_.NewHandle();
+  auto node = process_.sockets_.extract(found);
+  node.key() = handle;
+  node.mapped().adopted_by = this;
+  node.mapped().endpoint->changed = [process = &process_, handle] {
+    process->SocketChanged(handle);
+  };
+  process_.sockets_.insert(std::move(node));
+  return handle;
+}
+
+IoResult SimRing::RegisterBuffers(std::span<const std::span<std::byte>> buffers) {
+  PAKV_CHECK(registered_.empty(), "buffers are registered once");
+  registered_.assign(buffers.begin(), buffers.end());
+  return IoResult(0);
+}
+
+// The kernel has an operation whose process dies: it may be carried out, a write in any part.
+void SimRing::LeaveBehind(const IoRequest& request) {
+  SimDisk& disk = process_.disk_;
+  switch (request.opcode) {
+    case Opcode::kWrite: {
+      SimProcess::File& file = process_.FileOf(request.handle);
+      disk.WriteSome(*file.inode, file.direct, request.const_buffer, request.length,
+                     request.offset);
+      return;
+    }
+    case Opcode::kRename:
+      if (process_.prng_.Chance(1, 2)) static_cast<void>(disk.Rename(request.path, request.path2));
+      return;
+    case Opcode::kUnlink:
+      if (process_.prng_.Chance(1, 2)) static_cast<void>(disk.Unlink(request.path));
+      return;
+    case Opcode::kMakeDirectory:
+      if (process_.prng_.Chance(1, 2)) static_cast<void>(disk.MakeDirectory(request.path));
+      return;
+    case Opcode::kOpen: {
+      SimDisk::InodeRef inode;
+      if (process_.prng_.Chance(1, 2)) {
+        static_cast<void>(disk.Open(request.path, request.open_flags, inode));
+      }
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+void SimRing::Forget() {
+  for (auto& [id, flight] : in_flight_) {
+    Operation& operation = *flight.operation;
+    operation.in_flight = false;
+    if (!flight.landed) LeaveBehind(operation.request);
+  }
+  in_flight_.clear();
+  for (Receiver* receiver : receivers_) receiver->in_flight = false;
+  receivers_.clear();
+  for (ReceivedBuffer& buffer : buffers_) buffer.Unlink();
+  done_.Clear();
+}
+
+}  // namespace pakv
