@@ -64,8 +64,7 @@ void Request::Reset() {
   outcome = Outcome::kDone;
   reply = {};
   lsn = kNoLsn;
-  group_ = nullptr;
-  group_count_ = 0;
+  group_.reset();
   Shrink(scratch);
   Shrink(arguments_);
   Shrink(reply_bytes_);

@@ -8,8 +8,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kv/log/durable_entry.h"
 #include "kv/log/format.h"
@@ -128,8 +130,7 @@ class Request : public Message, public DurableEntry {
   Role role_ = Role::kWrite;
 
   // As the first of a group: all of them.
-  Request* const* group_ = nullptr;
-  size_t group_count_ = 0;
+  std::unique_ptr<std::vector<Request*>> group_;
 
   // As a pending write: the record in the block, and its neighbours of the same key.
   std::string_view pending_key_;

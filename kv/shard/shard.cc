@@ -257,8 +257,8 @@ void Shard::BecomePending(Request& request, const Appended& appended, bool is_de
 // ---- Groups ----
 
 void Shard::StartGroup(Request& leader) {
-  const size_t count = leader.group_count_;
-  Request* const* requests = leader.group_;
+  const std::vector<Request*>& requests = *leader.group_;
+  const size_t count = requests.size();
   size_t bytes = 0;
   for (size_t i = 0; i < count; ++i) {
     Request& request = *requests[i];
@@ -289,9 +289,11 @@ void Shard::StartGroup(Request& leader) {
       break;
   }
   if (refused) {
-    for (size_t i = 0; i < count; ++i) {
-      requests[i]->outcome = *refused;
-      Complete(*requests[i]);
+    // Whoever is told may use his request again, and the first holds the list.
+    const auto group = std::move(leader.group_);
+    for (Request* request : *group) {
+      request->outcome = *refused;
+      Complete(*request);
     }
     return;
   }
@@ -314,6 +316,7 @@ void Shard::StartGroup(Request& leader) {
   }
   log_->AppendGroup(fields, entries, appended);
   for (size_t i = 0; i < count; ++i) BecomePending(*requests[i], appended[i], /*is_delete=*/false);
+  leader.group_.reset();
 }
 
 // ---- Settling ----

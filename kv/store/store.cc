@@ -274,8 +274,7 @@ bool Store::Start(Core& here, Request& request) {
 void Store::StartGroup(Core& here, Request* const* requests, size_t count) {
   PAKV_CHECK(count > 0);
   Request& leader = *requests[0];
-  leader.group_ = requests;
-  leader.group_count_ = count;
+  leader.group_ = std::make_unique<std::vector<Request*>>(requests, requests + count);
   for (size_t i = 0; i < count; ++i) {
     requests[i]->source_core_ = here.id();
     PAKV_CHECK(OwnerOf(requests[i]->hash) == OwnerOf(leader.hash), "a group has one owner");

@@ -70,7 +70,8 @@ class Store {
 
   // Writes `count` requests as one: one block, one LSN, so all or none after a crash, and readers
   // of one core see all or none. All have needs kNothing and the same owner, no key twice. `done`
-  // is called for each.
+  // is called for each, as a rule from the loop, but for a refusal from within this call. The
+  // array is the caller's. Whoever starts a group starts nothing else on its keys until it is done.
   void StartGroup(Core& here, Request* const* requests, size_t count);
 
   // Visits keys of the namespace from `cursor` (0 starts) in hash order until at least `count`
