@@ -47,16 +47,16 @@ TEST_P(RingCoreTest, TimersFireInTheOrderOfTheirDeadlines) {
   const auto test = [](RingHarness& harness) -> Task<void> {
     Core& core = harness.core(0);
     std::vector<int> order;
-    const auto sleep = [](Core& here, uint64_t until_ns, int name,
-                          std::vector<int>& woken) -> Task<void> {
+    const auto sleeper = [](Core& here, uint64_t until_ns, int name,
+                            std::vector<int>& woken) -> Task<void> {
       co_await here.timers().SleepUntil(until_ns);
       EXPECT_GE(here.now_ns(), until_ns);
       woken.push_back(name);
     };
     const uint64_t now_ns = core.now_ns();
-    core.nursery().Spawn(sleep(core, now_ns + 3 * kNsPerMs, 3, order));
-    core.nursery().Spawn(sleep(core, now_ns + 1 * kNsPerMs, 1, order));
-    core.nursery().Spawn(sleep(core, now_ns + 2 * kNsPerMs, 2, order));
+    core.nursery().Spawn(sleeper(core, now_ns + 3 * kNsPerMs, 3, order));
+    core.nursery().Spawn(sleeper(core, now_ns + 1 * kNsPerMs, 1, order));
+    core.nursery().Spawn(sleeper(core, now_ns + 2 * kNsPerMs, 2, order));
     co_await core.timers().SleepUntil(now_ns + 4 * kNsPerMs);
     EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
   };
