@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kv/index/table.h"
+#include "kv/index/value_cache.h"
 
 namespace pakv {
 namespace {
@@ -212,6 +213,39 @@ void Random(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 
+// Values of 64 bytes into a cache of as many: once it is full, each insert drops one.
+void CacheInsert(benchmark::State& state) {
+  ValueCache cache(static_cast<size_t>(state.range(0)) * 88, nullptr, nullptr);
+  const std::string value(64, 'v');
+  uint64_t hash = 0;
+  for (auto _ : state) benchmark::DoNotOptimize(cache.Insert(++hash, value));
+  state.counters["bytes_beside_value"] =
+      cache.count() == 0 ? 0
+                         : static_cast<double>(cache.bytes_used() - cache.value_bytes()) /
+                               static_cast<double>(cache.count());
+  state.SetItemsProcessed(state.iterations());
+}
+
+void CacheGetAndTouch(benchmark::State& state) {
+  const uint64_t values = static_cast<uint64_t>(state.range(0));
+  ValueCache cache(values * 128, nullptr, nullptr);
+  const std::string value(64, 'v');
+  std::vector<uint32_t> handles;
+  for (uint64_t i = 0; i < values; ++i) handles.push_back(cache.Insert(i, value));
+  Prng prng(1);
+  std::vector<uint32_t> queries(Queries::kCount);
+  for (uint32_t& query : queries) query = handles[prng.Below(values)];
+  size_t i = 0;
+  uint64_t bytes = 0;
+  for (auto _ : state) {
+    const uint32_t handle = queries[i++ & (Queries::kCount - 1)];
+    bytes += static_cast<uint64_t>(cache.Get(handle)[63]);
+    cache.Touch(handle);
+  }
+  benchmark::DoNotOptimize(bytes);
+  state.SetItemsProcessed(state.iterations());
+}
+
 // The small size keeps the programs honest in the test suite; the large ones are the figures.
 void Sizes(benchmark::internal::Benchmark* each) {
   for (const int64_t keys : {10'000, 5'000'000}) each->Arg(keys);
@@ -225,6 +259,8 @@ BENCHMARK(Overwrite)->Apply(Sizes);
 BENCHMARK(EraseAndInsert)->Apply(Sizes);
 BENCHMARK(Scan)->Apply(Sizes);
 BENCHMARK(Random)->Apply(Sizes);
+BENCHMARK(CacheInsert)->Apply(Sizes);
+BENCHMARK(CacheGetAndTouch)->Apply(Sizes);
 BENCHMARK(InsertGrowth)
     ->Apply(Sizes)
     ->Arg(50'000'000)

@@ -198,6 +198,7 @@ class Model {
       known->second.cache = 0;
     }
     ASSERT_EQ(IdOf(change.entry), id);
+    ASSERT_EQ(change.entry.key().data(), table_.Find(KeyOfId(id)).key().data());
     Same(change.entry, known->second);
   }
 
@@ -227,10 +228,13 @@ class Model {
     };
     const uint32_t step = static_cast<uint32_t>(prng_.Between(1, 100));
     std::optional<uint64_t> from = 0;
+    std::set<Id> asked;
     while (from) {
       uint32_t looked_at = 0;
       from = table_.SweepFrom(*from, step, [&](Entry entry) {
         ++looked_at;
+        // Those that share a hash with an erased one may be asked again.
+        EXPECT_TRUE(asked.insert(IdOf(entry)).second || hash_mode_ != 0);
         return unwanted(IdOf(entry), entry.tombstone());
       });
       if (hash_mode_ == 0) {
