@@ -17,7 +17,7 @@ enum class ClientFault : uint8_t {
   kConnect,         // no address could be connected to; nothing was sent
   kTimeout,         // no reply in time
   kConnectionLost,  // the connection ended before the reply
-  kHeldTooMuch,     // replies that nobody awaits fill the bound, this one cannot be reached
+  kHeldTooMuch,     // a bound of the client: replies that nobody awaits, or unsent requests
   kRefused,         // the server answered with `status`
   kProtocol,        // the other end does not speak the pakv protocol, or breaks it
 };

@@ -233,11 +233,20 @@ PakvFrameReader::Status PakvFrameReader::Refuse(std::string_view& input, PakvFra
                                                 PakvStatus refusal, size_t bytes) {
   frame = header_;
   refusal_ = refusal;
+  Skip(input, bytes);
+  return Status::kRefused;
+}
+
+void PakvFrameReader::SkipPartial(std::string_view& input) {
+  PAKV_CHECK(header_read_, "there is no frame to skip");
+  Skip(input, kPakvHeaderBytes + header_.body_bytes);
+}
+
+void PakvFrameReader::Skip(std::string_view& input, size_t bytes) {
   header_read_ = false;
   const size_t present = std::min(bytes, input.size());
   input.remove_prefix(present);
   skip_bytes_ = bytes - present;
-  return Status::kRefused;
 }
 
 PakvFrameReader::Status PakvFrameReader::Fail(PakvStatus refusal, std::string_view text) {

@@ -62,12 +62,19 @@ class PakvFrameReader {
   // After kPartial: an end of stream now is an error (true) or clean.
   bool in_frame() const { return header_read_ || skip_bytes_ > 0 || frame_bytes_min_ > 1; }
 
+  // After kPartial: the header of the unfinished frame, null while that is not whole itself.
+  const PakvFrame* partial() const { return header_read_ ? &header_ : nullptr; }
+  // Gives up the frame of partial(): takes what is left of it off `input`, and its rest as it
+  // comes, unheld. Its body's checksum is not looked at.
+  void SkipPartial(std::string_view& input);
+
   PakvStatus refusal() const { return refusal_; }
   std::string_view error() const { return error_; }
 
  private:
   Status ReadHeader(std::string_view input);
   Status Refuse(std::string_view& input, PakvFrame& frame, PakvStatus refusal, size_t bytes);
+  void Skip(std::string_view& input, size_t bytes);
   Status Fail(PakvStatus refusal, std::string_view text);
 
   const PakvReads reads_;

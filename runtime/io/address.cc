@@ -11,19 +11,25 @@
 namespace pakv {
 
 std::optional<SocketAddress> ResolveAddress(std::string_view text) {
+  const std::vector<SocketAddress> addresses = ResolveAddresses(text);
+  if (addresses.empty()) return std::nullopt;
+  return addresses.front();
+}
+
+std::vector<SocketAddress> ResolveAddresses(std::string_view text) {
   SocketAddress address;
   constexpr std::string_view kUnix = "unix:";
   if (text.starts_with(kUnix)) {
     const std::string_view path = text.substr(kUnix.size());
     auto& unix_address = reinterpret_cast<sockaddr_un&>(address.storage);
-    if (path.empty() || path.size() >= sizeof(unix_address.sun_path)) return std::nullopt;
+    if (path.empty() || path.size() >= sizeof(unix_address.sun_path)) return {};
     unix_address.sun_family = AF_UNIX;
     std::copy(path.begin(), path.end(), unix_address.sun_path);
     address.length = sizeof(unix_address);
-    return address;
+    return {address};
   }
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return std::nullopt;
+  if (colon == std::string_view::npos) return {};
   std::string_view host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   const std::string host_text(host);
@@ -36,12 +42,16 @@ std::optional<SocketAddress> ResolveAddress(std::string_view text) {
   if (getaddrinfo(host.empty() ? nullptr : host_text.c_str(), port_text.c_str(), &hints, &found) !=
           0 ||
       found == nullptr) {
-    return std::nullopt;
+    return {};
   }
-  std::memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
-  address.length = found->ai_addrlen;
+  std::vector<SocketAddress> addresses;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    std::memcpy(&address.storage, each->ai_addr, each->ai_addrlen);
+    address.length = each->ai_addrlen;
+    addresses.push_back(address);
+  }
   freeaddrinfo(found);
-  return address;
+  return addresses;
 }
 
 std::string AddressText(const SocketAddress& address) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pakv {
 
@@ -18,6 +19,9 @@ struct SocketAddress {
 // nullopt if the text is no address or the host is not known. Looks up names, so it may block:
 // for start-up and clients.
 std::optional<SocketAddress> ResolveAddress(std::string_view text);
+
+// All addresses of the host, in the order of the system's preference; empty if there is none.
+std::vector<SocketAddress> ResolveAddresses(std::string_view text);
 
 // The text of an address; "unix:" alone for the far end of a unix socket.
 std::string AddressText(const SocketAddress& address);

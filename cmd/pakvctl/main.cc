@@ -1,0 +1,33 @@
+// pakvctl: the client of pakvd for people and scripts.
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cmd/common/environment.h"
+#include "cmd/common/values.h"
+#include "cmd/pakvctl/command_line.h"
+#include "cmd/pakvctl/data.h"
+#include "cmd/pakvctl/online_client.h"
+#include "runtime/base/log.h"
+
+int main(int argc, char** argv) {
+  std::ios::sync_with_stdio(false);
+  // What the runtime logs for servers, such as a slow look-up of a name, is not for these users.
+  pakv::InitLogging({.level = pakv::LogLevel::kError});
+  const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  pakv::CtlCommandLine line = pakv::ParseCommandLine(arguments, pakv::ReadEnvironment());
+  std::cout << line.stdout_text << std::flush;
+  std::cerr << line.stderr_text;
+  if (line.exit_code) return *line.exit_code;
+
+  const pakv::CtlStreams streams{std::cin, std::cout, std::cerr};
+  if (const auto failed = pakv::ReadValue(line.request, streams)) return *failed;
+  pakv::ClientError error;
+  const auto client = pakv::OnlineClient::Connect(line.request.endpoints, error);
+  if (client == nullptr) {
+    std::cerr << "pakvctl: cannot connect: " << pakv::Escaped(error.text) << '\n';
+    return pakv::ExitCodeOf(error);
+  }
+  return pakv::RunCommand(line.request, *client, streams);
+}

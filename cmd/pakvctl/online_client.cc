@@ -1,0 +1,162 @@
+#include "cmd/pakvctl/online_client.h"
+
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "runtime/base/clock.h"
+#include "runtime/core/mailbox.h"
+#include "runtime/io/uring_ring.h"
+
+namespace pakv {
+namespace {
+
+// One connection's worth.
+constexpr UringOptions kRingOptions = {.entries = 64,
+                                       .registered_files = 16,
+                                       .receive_buffer_count = 64,
+                                       .receive_buffer_bytes = 16384};
+constexpr CoreOptions kCoreOptions = {.buffer_count = 0, .buffer_bytes = 4096, .seed = 0};
+
+ClientOptions OptionsFor(const std::vector<Endpoint>& endpoints) {
+  ClientOptions options;
+  options.endpoints = endpoints;
+  options.connection.software = "pakvctl " PAKV_VERSION;
+  return options;
+}
+
+// Begins a task inside of a pass: its deadlines count from a clock that has just been read, and a
+// loop that found nothing to do is woken.
+struct BeginMessage : Message {
+  explicit BeginMessage(Task<void> task_in)
+      : Message([](Message& self, Core& here) {
+          here.nursery().Spawn(std::move(static_cast<BeginMessage&>(self).task));
+        }),
+        task(std::move(task_in)) {}
+  Task<void> task;
+};
+
+template <typename Result>
+Task<void> Collect(Task<Result> task, std::optional<Result>& result) {
+  Result value = co_await std::move(task);
+  result.emplace(std::move(value));
+}
+
+Task<bool> CloseClient(Client& client) {
+  co_await client.Close();
+  co_return true;
+}
+
+Task<ClientResult<ClientSetDone>> SetOne(Client& client, const ClientSet& request) {
+  const uint64_t id = client.StartSet(request);
+  co_return co_await client.AwaitSet(id);
+}
+
+Task<StoreClient::GetResults> GetAll(Client& client, std::span<const std::string> keys) {
+  std::vector<uint64_t> ids;
+  for (const std::string& key : keys) ids.push_back(client.StartGet(key));
+  StoreClient::GetResults results;
+  for (const uint64_t id : ids) {
+    auto result = co_await client.AwaitGet(id);
+    results.push_back(std::move(result));
+  }
+  co_return results;
+}
+
+Task<StoreClient::DeleteResults> DeleteAll(Client& client, std::span<const std::string> keys,
+                                           bool return_old) {
+  std::vector<uint64_t> ids;
+  for (const std::string& key : keys) ids.push_back(client.StartDelete(key, return_old));
+  StoreClient::DeleteResults results;
+  for (const uint64_t id : ids) {
+    auto result = co_await client.AwaitDelete(id);
+    results.push_back(std::move(result));
+  }
+  co_return results;
+}
+
+Task<ClientResult<ClientNumber>> IncrementOne(Client& client, const std::string& key,
+                                              int64_t delta) {
+  const uint64_t id = client.StartIncrement(key, delta);
+  co_return co_await client.AwaitIncrement(id);
+}
+
+Task<ClientResult<ClientScanPage>> ScanOne(Client& client, const std::string& prefix,
+                                           const std::string& cursor, uint64_t limit) {
+  const uint64_t id = client.StartScan(prefix, cursor, limit);
+  co_return co_await client.AwaitScan(id);
+}
+
+Task<ClientResult<uint64_t>> PingOne(Client& client) {
+  const uint64_t begin_ns = SystemClock().MonotonicNs();
+  const uint64_t id = client.StartPing();
+  ClientResult<bool> pong = co_await client.AwaitPing(id);
+  const uint64_t end_ns = SystemClock().MonotonicNs();
+  if (!pong.ok()) co_return pong.error();
+  co_return end_ns - begin_ns;
+}
+
+Task<ClientResult<std::vector<ClientCounter>>> StatsOne(Client& client) {
+  const uint64_t id = client.StartStats();
+  co_return co_await client.AwaitStats(id);
+}
+
+}  // namespace
+
+std::unique_ptr<OnlineClient> OnlineClient::Connect(const std::vector<Endpoint>& endpoints,
+                                                    ClientError& error) {
+  std::unique_ptr<Ring> ring = UringRing::Create(kRingOptions, error.text);
+  if (ring == nullptr) {
+    error.fault = ClientFault::kConnect;
+    return nullptr;
+  }
+  std::unique_ptr<OnlineClient> online(new OnlineClient(std::move(ring), endpoints));
+  error = online->Run(online->client_.Connect());
+  if (!error.ok()) return nullptr;
+  return online;
+}
+
+OnlineClient::OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoint>& endpoints)
+    : core_(0, 1, SystemClock(), std::move(ring), kCoreOptions),
+      client_(core_, OptionsFor(endpoints)) {
+  core_.ring().Start();
+}
+
+OnlineClient::~OnlineClient() { Run(CloseClient(client_)); }
+
+template <typename Result>
+Result OnlineClient::Run(Task<Result> task) {
+  std::optional<Result> result;
+  BeginMessage begin(Collect(std::move(task), result));
+  core_.Post(begin);
+  while (!result) core_.RunPass();
+  return std::move(*result);
+}
+
+ClientResult<ClientSetDone> OnlineClient::Set(const ClientSet& request) {
+  return Run(SetOne(client_, request));
+}
+
+StoreClient::GetResults OnlineClient::Get(std::span<const std::string> keys) {
+  return Run(GetAll(client_, keys));
+}
+
+StoreClient::DeleteResults OnlineClient::Delete(std::span<const std::string> keys,
+                                                bool return_old) {
+  return Run(DeleteAll(client_, keys, return_old));
+}
+
+ClientResult<ClientNumber> OnlineClient::Increment(const std::string& key, int64_t delta) {
+  return Run(IncrementOne(client_, key, delta));
+}
+
+ClientResult<ClientScanPage> OnlineClient::Scan(const std::string& prefix,
+                                                const std::string& cursor, uint64_t limit) {
+  return Run(ScanOne(client_, prefix, cursor, limit));
+}
+
+ClientResult<uint64_t> OnlineClient::Ping() { return Run(PingOne(client_)); }
+
+ClientResult<std::vector<ClientCounter>> OnlineClient::Stats() { return Run(StatsOne(client_)); }
+
+}  // namespace pakv

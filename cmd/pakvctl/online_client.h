@@ -1,0 +1,46 @@
+// A StoreClient with a server behind it: each call runs the client's core until the answer is
+// there. One thread, which is the caller's.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cmd/pakvctl/store_client.h"
+#include "net/client/client.h"
+#include "net/session/endpoint.h"
+#include "runtime/core/core.h"
+
+namespace pakv {
+
+class OnlineClient : public StoreClient {
+ public:
+  // nullptr if none of the endpoints can be connected to, or this machine has no ring for us;
+  // `error` says why.
+  static std::unique_ptr<OnlineClient> Connect(const std::vector<Endpoint>& endpoints,
+                                               ClientError& error);
+  OnlineClient(const OnlineClient&) = delete;
+  OnlineClient& operator=(const OnlineClient&) = delete;
+  ~OnlineClient() override;
+
+  ClientResult<ClientSetDone> Set(const ClientSet& request) override;
+  GetResults Get(std::span<const std::string> keys) override;
+  DeleteResults Delete(std::span<const std::string> keys, bool return_old) override;
+  ClientResult<ClientNumber> Increment(const std::string& key, int64_t delta) override;
+  ClientResult<ClientScanPage> Scan(const std::string& prefix, const std::string& cursor,
+                                    uint64_t limit) override;
+  ClientResult<uint64_t> Ping() override;
+  ClientResult<std::vector<ClientCounter>> Stats() override;
+
+ private:
+  OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoint>& endpoints);
+
+  // Runs the core's loop until `task` has ended.
+  template <typename Result>
+  Result Run(Task<Result> task);
+
+  Core core_;
+  Client client_;
+};
+
+}  // namespace pakv

@@ -1,0 +1,212 @@
+#include "net/client/client.h"
+
+#include <utility>
+
+#include "runtime/base/check.h"
+#include "runtime/io/address.h"
+
+namespace pakv {
+namespace {
+
+// A reply that is neither success nor one of the outcomes that its request provides for.
+ClientError RefusedError(const ClientReply& reply) {
+  ClientError error;
+  error.fault = ClientFault::kRefused;
+  error.status = reply.status;
+  error.outcome_unknown = PakvCategoryOf(reply.status) == PakvCategory::kUnknownOutcome;
+  error.text = reply.text.empty() ? std::string(PakvName(reply.status)) : reply.text;
+  if (error.text.empty()) error.text = "the server refused for a reason unknown here";
+  return error;
+}
+
+}  // namespace
+
+Client::Client(Core& core, ClientOptions options)
+    : core_(core),
+      options_(std::move(options)),
+      connection_(std::make_unique<ClientConnection>(core_, options_.connection)) {}
+
+Client::~Client() = default;
+
+Task<ClientError> Client::Connect() {
+  ClientError error;
+  error.fault = ClientFault::kConnect;
+  for (const Endpoint& endpoint : options_.endpoints) {
+    std::vector<std::string> addresses;
+    if (endpoint.is_unix()) {
+      addresses.push_back(endpoint.text);
+    } else {
+      for (const SocketAddress& address : ResolveAddresses(endpoint.text)) {
+        addresses.push_back(AddressText(address));
+      }
+    }
+    if (addresses.empty()) {
+      if (!error.text.empty()) error.text += "; ";
+      error.text += endpoint.text + ": the host is not known";
+    }
+    for (std::string& address : addresses) {
+      ClientError tried = co_await TryAddress(std::move(address));
+      if (tried.ok()) co_return tried;
+      // What a server said, or that it is none, tells more than that another does not answer.
+      if (tried.fault != ClientFault::kConnect) {
+        error.fault = tried.fault;
+        error.status = tried.status;
+      }
+      if (!error.text.empty()) error.text += "; ";
+      error.text += tried.text;
+    }
+  }
+  co_return error;
+}
+
+Task<ClientError> Client::TryAddress(std::string address) {
+  co_await connection_->Close();
+  connection_ = std::make_unique<ClientConnection>(core_, options_.connection);
+  ClientError error =
+      co_await connection_->Open(std::move(address), core_.now_ns() + options_.connect_timeout_ns);
+  if (!error.ok()) co_await connection_->Close();
+  co_return error;
+}
+
+Task<void> Client::Close() { co_await connection_->Close(); }
+
+uint64_t Client::StartSet(const ClientSet& request) {
+  return connection_->Start(PakvType::kSet, [&](PakvWriter& writer) {
+    switch (request.condition) {
+      case ClientCondition::kNone:
+        break;
+      case ClientCondition::kIfAbsent:
+        writer.Number(PakvField::kCondition, static_cast<uint64_t>(PakvCondition::kIfAbsent));
+        break;
+      case ClientCondition::kIfPresent:
+        writer.Number(PakvField::kCondition, static_cast<uint64_t>(PakvCondition::kIfPresent));
+        break;
+      case ClientCondition::kIfVersion:
+        writer.Number(PakvField::kIfVersion, request.version);
+        break;
+    }
+    if (request.return_old) {
+      writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kReturnOld));
+    }
+    writer.Bytes(PakvField::kKey, request.key);
+    writer.Bytes(PakvField::kValue, request.value);
+  });
+}
+
+uint64_t Client::StartGet(std::string_view key) {
+  return connection_->Start(PakvType::kGet,
+                            [&](PakvWriter& writer) { writer.Bytes(PakvField::kKey, key); });
+}
+
+uint64_t Client::StartDelete(std::string_view key, bool return_old) {
+  return connection_->Start(PakvType::kDelete, [&](PakvWriter& writer) {
+    if (return_old) {
+      writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kReturnOld));
+    }
+    writer.Bytes(PakvField::kKey, key);
+  });
+}
+
+uint64_t Client::StartIncrement(std::string_view key, int64_t delta) {
+  return connection_->Start(PakvType::kIncr, [&](PakvWriter& writer) {
+    writer.Number(PakvField::kNumber, static_cast<uint64_t>(delta));
+    writer.Bytes(PakvField::kKey, key);
+  });
+}
+
+uint64_t Client::StartScan(std::string_view prefix, std::string_view cursor, uint64_t limit) {
+  return connection_->Start(PakvType::kScan, [&](PakvWriter& writer) {
+    writer.Number(PakvField::kLimit, limit);
+    if (!prefix.empty()) writer.Bytes(PakvField::kPrefix, prefix);
+    if (!cursor.empty()) writer.Bytes(PakvField::kCursor, cursor);
+  });
+}
+
+uint64_t Client::StartPing() {
+  return connection_->Start(PakvType::kPing, [](PakvWriter&) {});
+}
+
+uint64_t Client::StartStats() {
+  return connection_->Start(PakvType::kStats, [](PakvWriter&) {});
+}
+
+void Client::Discard(uint64_t id) { connection_->Discard(id); }
+
+Task<ClientResult<ClientSetDone>> Client::AwaitSet(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  ClientSetDone done;
+  done.condition_met = reply->status == PakvStatus::kOk;
+  if (PakvCategoryOf(reply->status) == PakvCategory::kCondition) co_return done;
+  if (!done.condition_met) co_return RefusedError(*reply);
+  done.lsn = reply->lsn;
+  done.old_value = std::move(reply->old_value);
+  co_return done;
+}
+
+Task<ClientResult<std::optional<ClientValue>>> Client::AwaitGet(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  std::optional<ClientValue> value;
+  if (PakvCategoryOf(reply->status) == PakvCategory::kMissing) co_return value;
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  value.emplace();
+  value->bytes = std::move(reply->value).value_or(std::string());
+  value->lsn = reply->lsn;
+  co_return value;
+}
+
+Task<ClientResult<std::optional<ClientDeleteDone>>> Client::AwaitDelete(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  std::optional<ClientDeleteDone> done;
+  if (PakvCategoryOf(reply->status) == PakvCategory::kMissing) co_return done;
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  done.emplace();
+  done->lsn = reply->lsn;
+  done->old_value = std::move(reply->old_value);
+  co_return done;
+}
+
+Task<ClientResult<ClientNumber>> Client::AwaitIncrement(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  ClientNumber number;
+  number.value = reply->number;
+  number.lsn = reply->lsn;
+  co_return number;
+}
+
+Task<ClientResult<ClientScanPage>> Client::AwaitScan(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  ClientScanPage page;
+  for (ClientReply::Entry& entry : reply->entries) page.keys.push_back(std::move(entry.key));
+  page.cursor = std::move(reply->cursor);
+  co_return page;
+}
+
+Task<ClientResult<bool>> Client::AwaitPing(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  co_return true;
+}
+
+Task<ClientResult<std::vector<ClientCounter>>> Client::AwaitStats(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  std::vector<ClientCounter> counters;
+  for (ClientReply::Entry& entry : reply->entries) {
+    ClientCounter counter;
+    counter.name = std::move(entry.key);
+    counter.value = entry.number;
+    counters.push_back(std::move(counter));
+  }
+  co_return counters;
+}
+
+}  // namespace pakv

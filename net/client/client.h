@@ -1,0 +1,83 @@
+// A client of pakvd, for programs that run on a Core. Requests are started, which never waits, and
+// awaited in any order; those started together leave in one send. Everything is the owning
+// core's; nothing here throws or blocks, but for the look-up of host names in Connect.
+//
+//   Client client(core, options);
+//   ClientError error = co_await client.Connect();
+//   uint64_t a = client.StartGet("a");
+//   uint64_t b = client.StartGet("b");
+//   auto value_of_b = co_await client.AwaitGet(b);
+//   auto value_of_a = co_await client.AwaitGet(a);
+//   co_await client.Close();
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/client/client_error.h"
+#include "net/client/client_types.h"
+#include "net/client/connection.h"
+#include "net/session/endpoint.h"
+#include "runtime/core/core.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+struct ClientOptions {
+  std::vector<Endpoint> endpoints;                 // tried in turn
+  uint64_t connect_timeout_ns = 5 * kNsPerSecond;  // for each address, the greeting included
+  ConnectionOptions connection;
+};
+
+class Client {
+ public:
+  Client(Core& core, ClientOptions options);
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  // Close was awaited, or Connect never called.
+  ~Client();
+
+  // Connects to the first address that answers, of the first endpoint that has one. An error names
+  // each that was tried. May be called again when a connection was lost and nothing is
+  // awaited; what was started before is forgotten.
+  Task<ClientError> Connect();
+  Task<void> Close();
+
+  // Starts a request and returns its id, to be awaited once or discarded. Before Connect and after
+  // a lost connection the await returns an error.
+  uint64_t StartSet(const ClientSet& request);
+  uint64_t StartGet(std::string_view key);
+  uint64_t StartDelete(std::string_view key, bool return_old);
+  uint64_t StartIncrement(std::string_view key, int64_t delta);
+  // At most `limit` keys (more where they cannot be told apart by a cursor).
+  uint64_t StartScan(std::string_view prefix, std::string_view cursor, uint64_t limit);
+  uint64_t StartPing();
+  uint64_t StartStats();
+  void Discard(uint64_t id);
+
+  // The reply to a request that the function of the same name started.
+  Task<ClientResult<ClientSetDone>> AwaitSet(uint64_t id);
+  // Nothing: the key is not there.
+  Task<ClientResult<std::optional<ClientValue>>> AwaitGet(uint64_t id);
+  Task<ClientResult<std::optional<ClientDeleteDone>>> AwaitDelete(uint64_t id);
+  Task<ClientResult<ClientNumber>> AwaitIncrement(uint64_t id);
+  Task<ClientResult<ClientScanPage>> AwaitScan(uint64_t id);
+  Task<ClientResult<bool>> AwaitPing(uint64_t id);
+  Task<ClientResult<std::vector<ClientCounter>>> AwaitStats(uint64_t id);
+
+  // What the connection holds; for tests and figures.
+  const ClientConnection& connection() const { return *connection_; }
+
+ private:
+  Task<ClientError> TryAddress(std::string address);
+
+  Core& core_;
+  const ClientOptions options_;
+  std::unique_ptr<ClientConnection> connection_;
+};
+
+}  // namespace pakv

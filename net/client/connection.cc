@@ -1,0 +1,417 @@
+#include "net/client/connection.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+// Memory that an idle connection keeps for sending, and for frames that come in pieces.
+constexpr size_t kKeptBytes = 64 * 1024;
+// What a server is believed to take before its hello says.
+constexpr size_t kHelloFrameBytesMax = 4096;
+
+bool IsWrite(PakvType type) {
+  return type == PakvType::kSet || type == PakvType::kDelete || type == PakvType::kIncr ||
+         type == PakvType::kFlush;
+}
+
+ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
+  ClientReply reply;
+  reply.status = frame.status;
+  reply.lsn = fields.Number(PakvField::kLsn);
+  reply.number = static_cast<int64_t>(fields.Number(PakvField::kNumber));
+  reply.frame_bytes_max = fields.Number(PakvField::kFrameBytesMax);
+  if (fields.Has(PakvField::kValue)) reply.value = fields.Bytes(PakvField::kValue);
+  if (fields.Has(PakvField::kOldValue)) reply.old_value = fields.Bytes(PakvField::kOldValue);
+  reply.cursor = fields.Bytes(PakvField::kCursor);
+  reply.text = fields.Bytes(PakvField::kText);
+  PakvEntryReader entries(fields.entries());
+  PakvFields entry;
+  while (entries.Next(entry)) {
+    ClientReply::Entry& added = reply.entries.emplace_back();
+    added.key = entry.Bytes(PakvField::kKey);
+    added.number = static_cast<int64_t>(entry.Number(PakvField::kNumber));
+  }
+  return reply;
+}
+
+}  // namespace
+
+// From Start until its reply has come and been taken.
+struct ClientConnection::PendingRequest : Timer {
+  PendingRequest(ClientConnection& connection_in, uint64_t id_in, PakvType type_in)
+      : Timer([](Timer& self) {
+          auto& request = static_cast<PendingRequest&>(self);
+          ClientConnection& owner = request.connection;
+          const uint64_t ms = owner.options_.request_timeout_ns / kNsPerMs;
+          owner.SettleWithError(request, ClientFault::kTimeout,
+                                fmt::format("{}: no reply within {} ms", owner.address_, ms));
+        }),
+        connection(connection_in),
+        id(id_in),
+        type(type_in),
+        settled(connection_in.core_.ready()) {}
+
+  ClientConnection& connection;
+  const uint64_t id;
+  const PakvType type;
+  bool answered = false;  // nothing will come from the wire any more
+  bool taken = false;     // awaited to its end, or discarded: nobody wants what comes
+  bool awaited = false;   // somebody waits
+  size_t held_bytes = 0;  // counted in held_bytes_
+  Event settled;          // `reply` or `error` is there
+  ClientReply reply;
+  ClientError error;
+};
+
+struct ClientConnection::SocketReceiver : Receiver {
+  explicit SocketReceiver(Event& news_in)
+      : Receiver([](Completion& self) { static_cast<SocketReceiver&>(self).news.Set(); }),
+        news(news_in) {}
+  Event& news;
+};
+
+// co_await PassEnd(core): goes on when all that is ready in this pass has run.
+class ClientConnection::PassEnd {
+ public:
+  explicit PassEnd(Core& core) : core_(core) {}
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    waiter_.set_handle(handle);
+    core_.AtPassEnd(waiter_);
+  }
+  void await_resume() const {}
+
+ private:
+  Core& core_;
+  Waiter waiter_;
+};
+
+ClientConnection::ClientConnection(Core& core, const ConnectionOptions& options)
+    : core_(core),
+      options_(options),
+      frame_bytes_max_(kHelloFrameBytesMax),
+      reader_(PakvReads::kReplies, options.reply_bytes_max),
+      news_(core.ready()),
+      receiver_(std::make_unique<SocketReceiver>(news_)),
+      output_ready_(core.ready()),
+      nursery_(core.ready()) {
+  error_.fault = ClientFault::kConnectionLost;
+  error_.text = "not connected";
+}
+
+ClientConnection::~ClientConnection() { PAKV_CHECK(!socket_.valid(), "Close() was not awaited"); }
+
+Task<ClientError> ClientConnection::Open(std::string address, uint64_t deadline_ns) {
+  PAKV_CHECK(address_.empty(), "a connection is opened once");
+  address_ = std::move(address);
+  IoAwaiter connect = Socket::Connect(core_.io(), address_.c_str());
+  connect.WithDeadline(deadline_ns);
+  const IoResult connected = co_await connect;
+  error_ = ClientError();
+  if (!connected.ok()) {
+    const bool late = connected.error() == ETIME;
+    Fail(ClientFault::kConnect, late ? "no answer in time" : connected.text());
+    co_return error_;
+  }
+  socket_ = Socket(core_.io(), core_.ring().Adopt(Handle{connected.value()}));
+  receiver_->handle = socket_.handle();
+  core_.ring().SubmitReceive(*receiver_);
+  nursery_.Spawn(ReadLoop());
+  nursery_.Spawn(WriteLoop());
+
+  const uint64_t id = Start(PakvType::kHello, [&](PakvWriter& writer) {
+    writer.Number(PakvField::kVersionMin, kPakvVersion);
+    writer.Number(PakvField::kVersionMax, kPakvVersion);
+    if (!options_.software.empty()) writer.Bytes(PakvField::kSoftware, options_.software);
+  });
+  if (const auto found = requests_.find(id); found != requests_.end()) {
+    found->second->Arm(core_.timers(), deadline_ns);
+  }
+  ClientResult<ClientReply> hello = co_await Await(id);
+  if (!hello.ok()) {
+    if (hello.error().fault == ClientFault::kTimeout) {
+      Fail(ClientFault::kConnect, "no answer to the greeting in time; is it a pakvd?");
+    }
+    co_return error_.ok() ? hello.error() : error_;
+  }
+  if (hello->status != PakvStatus::kOk) {
+    Fail(ClientFault::kRefused,
+         hello->text.empty() ? std::string(PakvName(hello->status)) : hello->text, hello->status);
+    co_return error_;
+  }
+  frame_bytes_max_ = static_cast<size_t>(hello->frame_bytes_max);
+  co_return ClientError();
+}
+
+uint64_t ClientConnection::Prepare(PakvType type) {
+  const uint64_t id = next_id_++;
+  auto request = std::make_unique<PendingRequest>(*this, id, type);
+  PendingRequest& prepared = *request;
+  requests_.emplace(id, std::move(request));
+  if (!error_.ok()) {
+    prepared.error = error_;
+    Settle(prepared);
+  } else if (options_.request_timeout_ns > 0) {
+    prepared.Arm(core_.timers(), core_.now_ns() + options_.request_timeout_ns);
+  }
+  return id;
+}
+
+void ClientConnection::Started(uint64_t id, size_t begin) {
+  PendingRequest& request = *requests_.find(id)->second;
+  const size_t frame_bytes = output_.size() - begin;
+  const bool is_too_large = frame_bytes > frame_bytes_max_;
+  if (is_too_large || output_.size() + sending_.size() > options_.unsent_bytes_max) {
+    output_.Truncate(begin);
+    request.answered = true;
+    request.error.fault = is_too_large ? ClientFault::kRefused : ClientFault::kHeldTooMuch;
+    request.error.status = is_too_large ? PakvStatus::kFrameTooLarge : PakvStatus::kOk;
+    request.error.text = is_too_large ? fmt::format("the request has {} bytes, the server takes {}",
+                                                    frame_bytes, frame_bytes_max_)
+                                      : "too many requests wait to be sent";
+    Settle(request);
+    return;
+  }
+  output_ready_.Set();
+}
+
+Task<ClientResult<ClientReply>> ClientConnection::Await(uint64_t id) {
+  const auto found = requests_.find(id);
+  PAKV_CHECK(found != requests_.end() && !found->second->taken && !found->second->awaited,
+             "a request is awaited once, or discarded");
+  PendingRequest& request = *found->second;
+  request.awaited = true;
+  if (!request.settled.is_set() && IsPaused()) FailAwaited();
+  co_await request.settled.Wait();
+  request.taken = true;
+  ClientError error = std::move(request.error);
+  ClientReply reply = std::move(request.reply);
+  if (request.answered) Erase(request);
+  if (!error.ok()) co_return error;
+  co_return reply;
+}
+
+void ClientConnection::Discard(uint64_t id) {
+  const auto found = requests_.find(id);
+  PAKV_CHECK(found != requests_.end() && !found->second->taken && !found->second->awaited,
+             "a request is awaited once, or discarded");
+  PendingRequest& request = *found->second;
+  request.taken = true;
+  request.Disarm();
+  if (request.answered) Erase(request);
+}
+
+void ClientConnection::Erase(PendingRequest& request) {
+  const bool was_paused = IsPaused();
+  held_bytes_ -= request.held_bytes;
+  if (was_paused && !IsPaused()) news_.Set();
+  requests_.erase(request.id);
+}
+
+void ClientConnection::Settle(PendingRequest& request) {
+  request.Disarm();
+  request.settled.Set();
+}
+
+void ClientConnection::SettleWithError(PendingRequest& request, ClientFault fault,
+                                       std::string text) {
+  if (request.settled.is_set()) return;
+  request.error.fault = fault;
+  request.error.text = std::move(text);
+  request.error.outcome_unknown = IsWrite(request.type);
+  Settle(request);
+}
+
+void ClientConnection::FailAwaited() {
+  for (const auto& [id, request] : requests_) {
+    if (!request->awaited) continue;
+    SettleWithError(*request, ClientFault::kHeldTooMuch,
+                    "replies that nobody has taken fill the memory that they may have");
+  }
+}
+
+void ClientConnection::Fail(ClientFault fault, std::string text, PakvStatus status) {
+  if (!error_.ok()) return;
+  error_.fault = fault;
+  error_.status = status;
+  error_.text = address_ + ": " + std::move(text);
+  output_.Clear(0);
+  for (auto each = requests_.begin(); each != requests_.end();) {
+    PendingRequest& request = *each->second;
+    request.answered = true;
+    if (request.taken) {
+      each = requests_.erase(each);
+      continue;
+    }
+    if (!request.settled.is_set()) {
+      request.error = error_;
+      request.error.outcome_unknown = IsWrite(request.type);
+      Settle(request);
+    }
+    ++each;
+  }
+}
+
+Task<void> ClientConnection::WriteLoop() {
+  while (true) {
+    co_await output_ready_.Wait();
+    output_ready_.Reset();
+    if (closing_) co_return;
+    // Requests that are started in this pass leave together.
+    co_await PassEnd(core_);
+    sending_.Swap(output_);
+    size_t sent_bytes = 0;
+    while (error_.ok() && sent_bytes < sending_.size()) {
+      const size_t bytes = std::min<size_t>(sending_.size() - sent_bytes, INT32_MAX);
+      ++sends_;
+      const IoResult sent =
+          co_await socket_.Send(sending_.data() + sent_bytes, static_cast<uint32_t>(bytes));
+      if (!sent.ok()) {
+        Fail(ClientFault::kConnectionLost, sent.text());
+        break;
+      }
+      sent_bytes += sent.count();
+    }
+    sending_.Clear(kKeptBytes);
+    if (!output_.empty()) output_ready_.Set();
+  }
+}
+
+Task<void> ClientConnection::ReadLoop() {
+  Ring& ring = core_.ring();
+  while (true) {
+    while (!receiver_->received.empty() && (closing_ || !IsPaused())) {
+      ReceivedBuffer& buffer = receiver_->received.PopFront();
+      if (!closing_ && error_.ok()) Receive(buffer.view());
+      ring.ReturnBuffer(buffer);
+    }
+    if (IsPaused() && !closing_) {
+      FailAwaited();
+      if (receiver_->in_flight) ring.RequestCancel(*receiver_);
+    } else if (!receiver_->in_flight) {
+      if (closing_) co_return;
+      const int32_t why = receiver_->end.error();
+      if (why == ENOBUFS || why == ECANCELED) {
+        ring.SubmitReceive(*receiver_);
+      } else if (error_.ok()) {
+        Fail(ClientFault::kConnectionLost,
+             why == 0 ? "the server closed the connection" : receiver_->end.text());
+      }
+    }
+    co_await news_.Wait();
+    news_.Reset();
+  }
+}
+
+void ClientConnection::Receive(std::string_view bytes) {
+  if (partial_.empty()) {
+    TakeFrames(bytes);
+    partial_.reserve(bytes.empty() ? 0 : reader_.frame_bytes_min());
+    partial_.append(bytes);
+    receive_buffer_bytes_peak_ = std::max(receive_buffer_bytes_peak_, partial_.capacity());
+    return;
+  }
+  partial_.append(bytes);
+  receive_buffer_bytes_peak_ = std::max(receive_buffer_bytes_peak_, partial_.capacity());
+  std::string_view input = partial_;
+  TakeFrames(input);
+  if (input.empty() && partial_.capacity() > kKeptBytes) {
+    partial_ = std::string();
+  } else {
+    partial_.erase(0, partial_.size() - input.size());
+  }
+}
+
+void ClientConnection::TakeFrames(std::string_view& input) {
+  while (error_.ok()) {
+    PakvFrame frame;
+    switch (reader_.Next(input, frame)) {
+      case PakvFrameReader::Status::kFrame:
+        TakeFrame(frame);
+        break;
+      case PakvFrameReader::Status::kPartial: {
+        // A reply that nobody wants is not gathered.
+        const PakvFrame* const header = reader_.partial();
+        if (header == nullptr) return;
+        const auto found = requests_.find(header->id);
+        if (found == requests_.end() || !found->second->taken) return;
+        Erase(*found->second);
+        reader_.SkipPartial(input);
+        return;
+      }
+      case PakvFrameReader::Status::kRefused: {
+        PendingRequest* const request = FindRequest(frame.id);
+        if (request == nullptr) return;
+        request->answered = true;
+        SettleWithError(*request, ClientFault::kProtocol,
+                        fmt::format("{}: the reply cannot be taken: {}", address_,
+                                    PakvName(reader_.refusal())));
+        if (request->taken) Erase(*request);
+        break;
+      }
+      case PakvFrameReader::Status::kError:
+        Fail(ClientFault::kProtocol, std::string(reader_.error()));
+        return;
+    }
+  }
+}
+
+ClientConnection::PendingRequest* ClientConnection::FindRequest(uint64_t id) {
+  const auto found = requests_.find(id);
+  if (found != requests_.end() && !found->second->answered) return found->second.get();
+  Fail(ClientFault::kProtocol, "a reply to nothing that was asked");
+  return nullptr;
+}
+
+void ClientConnection::TakeConnectionError(const PakvFrame& frame) {
+  PakvFields fields;
+  const bool readable = DecodePakvReply(frame, fields) == PakvStatus::kOk;
+  std::string text(readable ? fields.Bytes(PakvField::kText) : std::string_view());
+  if (text.empty()) text = PakvName(frame.status);
+  Fail(ClientFault::kRefused, std::move(text), frame.status);
+}
+
+void ClientConnection::TakeFrame(const PakvFrame& frame) {
+  if (frame.id == 0 && frame.type == PakvType::kNone) return TakeConnectionError(frame);
+  PendingRequest* const found = FindRequest(frame.id);
+  if (found == nullptr) return;
+  PendingRequest& request = *found;
+  request.answered = true;
+  if (request.taken) return Erase(request);
+  if (request.settled.is_set()) return;  // it timed out, and nobody has looked yet
+  PakvFields fields;
+  if (frame.type != request.type || DecodePakvReply(frame, fields) != PakvStatus::kOk) {
+    SettleWithError(request, ClientFault::kProtocol,
+                    address_ + ": the reply is not one to what was asked");
+    return;
+  }
+  request.reply = ToReply(frame, fields);
+  if (!request.awaited) {
+    request.held_bytes = kPakvHeaderBytes + frame.body.size();
+    held_bytes_ += request.held_bytes;
+  }
+  Settle(request);
+}
+
+Task<void> ClientConnection::Close() {
+  closing_ = true;
+  Fail(ClientFault::kConnectionLost, "the connection was closed");
+  if (!socket_.valid()) co_return;
+  if (receiver_->in_flight) core_.ring().RequestCancel(*receiver_);
+  // A send that waits for the server ends with it. Its result tells nothing that matters now.
+  const IoResult shut = co_await socket_.Shutdown();
+  static_cast<void>(shut);
+  news_.Set();
+  output_ready_.Set();
+  co_await nursery_.Join();
+  const IoResult closed = co_await socket_.Close();
+  static_cast<void>(closed);
+}
+
+}  // namespace pakv
