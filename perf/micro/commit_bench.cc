@@ -26,6 +26,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/core/cores.h"
 #include "runtime/io/uring_ring.h"
+#include "tests/kv/store_call.h"
 
 namespace pakv {
 namespace {
@@ -126,42 +127,20 @@ class Floor {
   uint64_t offset_ = 0;
 };
 
-Change SetFunction(const OldValue&, Request& request) {
-  return {.action = Change::Action::kWrite, .value = request.value};
+// Sets keys of `writer` one after another, each time durable.
+Task<void> RunWriter(Store& store, Core& here, int writer, int count,
+                     std::vector<uint64_t>* latencies_ns) {
+  StoreCall call(store, here);
+  char key[32];
+  const std::string value(kValueBytes, 'v');
+  for (int i = 0; i < count; ++i) {
+    std::snprintf(key, sizeof(key), "key%06d%07d", writer % 1000000, i % 10000000);
+    const uint64_t begin_ns = SystemClock().MonotonicNs();
+    co_await call.Update(SetFunction, OldState::kNothing, key, value);
+    if (latencies_ns != nullptr) latencies_ns->push_back(SystemClock().MonotonicNs() - begin_ns);
+    PAKV_CHECK(call.outcome == Outcome::kDone, "a write was refused");
+  }
 }
-
-class Set : public Request {
- public:
-  Set(Store& store, Core& here) : store_(store), here_(here), done_(here.ready()) {
-    function = SetFunction;
-    done = [](Request& request) { static_cast<Set&>(request).done_.Set(); };
-  }
-  // Sets keys of `writer` one after another, each time durable.
-  Task<void> Run(int writer, int count, std::vector<uint64_t>* latencies_ns) {
-    char key_text[32];
-    const std::string value_text(kValueBytes, 'v');
-    for (int i = 0; i < count; ++i) {
-      std::snprintf(key_text, sizeof(key_text), "key%06d%07d", writer % 1000000, i % 10000000);
-      key = std::string_view(key_text, kKeyBytes);
-      value = value_text;
-      hash = store_.Hash(kDefaultNamespace, key);
-      done_.Reset();
-      const uint64_t begin_ns = SystemClock().MonotonicNs();
-      if (!store_.Start(here_, *this)) co_await done_.Wait();
-      if (latencies_ns != nullptr) {
-        latencies_ns->push_back(SystemClock().MonotonicNs() - begin_ns);
-      }
-      PAKV_CHECK(outcome == Outcome::kDone, "a write was refused");
-      Reset();
-      function = SetFunction;
-    }
-  }
-
- private:
-  Store& store_;
-  Core& here_;
-  Event done_;
-};
 
 // Hands work from the main thread to core 0 and waits for its end.
 class Hand {
@@ -219,16 +198,13 @@ Task<void> ReadStats(Store& store, Core& here, StoreStats& stats) {
 }
 
 Task<void> LoneCommits(Store& store, Core& here, int count, std::vector<uint64_t>& latencies_ns) {
-  Set set(store, here);
-  co_await set.Run(0, count, &latencies_ns);
+  co_await RunWriter(store, here, 0, count, &latencies_ns);
 }
 
 Task<void> RunWriters(Store& store, Core& here, int writers, int commits_each) {
-  std::vector<std::unique_ptr<Set>> sets;
   Nursery nursery(here.ready());
   for (int writer = 0; writer < writers; ++writer) {
-    sets.push_back(std::make_unique<Set>(store, here));
-    nursery.Spawn(sets.back()->Run(writer, commits_each, nullptr));
+    nursery.Spawn(RunWriter(store, here, writer, commits_each, nullptr));
   }
   co_await nursery.Join();
 }

@@ -12,6 +12,7 @@
 
 #include "runtime/core/cores.h"
 #include "runtime/io/uring_ring.h"
+#include "tests/kv/store_call.h"
 
 namespace pakv {
 namespace {
@@ -30,78 +31,29 @@ class TemporaryDirectory {
   std::string path_;
 };
 
-Change SetFunction(const OldValue&, Request& request) {
-  request.reply.kind = Reply::Kind::kOk;
-  return {.action = Change::Action::kWrite, .value = request.value};
-}
-
-Change GetFunction(const OldValue& old, Request& request) {
-  request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
-  request.reply.bytes = old.value;
-  return {};
-}
-
-Change AppendFunction(const OldValue& old, Request& request) {
-  request.scratch.assign(old.value).append(request.value);
-  request.reply.kind = Reply::Kind::kInteger;
-  request.reply.integer = static_cast<int64_t>(request.scratch.size());
-  return {.action = Change::Action::kWrite, .value = request.scratch};
-}
-
-Change DeleteFunction(const OldValue& old, Request& request) {
-  request.reply.kind = Reply::Kind::kInteger;
-  request.reply.integer = old.exists ? 1 : 0;
-  return {.action = old.exists ? Change::Action::kDelete : Change::Action::kKeep};
-}
-
-// One request, awaited.
-class Call : public Request {
- public:
-  Call(Store& store_in, Core& here_in, KeyFunction function_in, OldState needs_in, bool read)
-      : store_(store_in), here_(here_in), finished_(here_in.ready()) {
-    function = function_in;
-    needs = needs_in;
-    is_read = read;
-    done = [](Request& request) { static_cast<Call&>(request).finished_.Set(); };
-  }
-  Task<bool> Run(std::string key_in, std::string value_in) {
-    hash = store_.Hash(kDefaultNamespace, key_in);
-    key = key_in;
-    value = value_in;
-    if (!store_.Start(here_, *this)) co_await finished_.Wait();
-    KeepReply();
-    co_return true;
-  }
-
- private:
-  Store& store_;
-  Core& here_;
-  Event finished_;
-};
-
 Task<std::string> Get(Store& store, Core& here, std::string key) {
-  Call call(store, here, GetFunction, OldState::kValue, true);
-  co_await call.Run(key, "");
+  StoreCall call(store, here);
+  co_await call.Read(GetFunction, OldState::kValue, key);
   if (call.outcome != Outcome::kDone) co_return "failed";
   co_return call.reply.kind == Reply::Kind::kNull ? "missing" : std::string(call.reply.bytes);
 }
 
 Task<bool> Set(Store& store, Core& here, std::string key, std::string value) {
-  Call call(store, here, SetFunction, OldState::kNothing, false);
-  co_await call.Run(key, value);
+  StoreCall call(store, here);
+  co_await call.Update(SetFunction, OldState::kNothing, key, value);
   EXPECT_EQ(call.outcome, Outcome::kDone);
   co_return call.outcome == Outcome::kDone;
 }
 
 Task<int64_t> Append(Store& store, Core& here, std::string key, std::string value) {
-  Call call(store, here, AppendFunction, OldState::kValue, false);
-  co_await call.Run(key, value);
+  StoreCall call(store, here);
+  co_await call.Update(AppendFunction, OldState::kValue, key, value);
   co_return call.reply.integer;
 }
 
 Task<int64_t> Delete(Store& store, Core& here, std::string key) {
-  Call call(store, here, DeleteFunction, OldState::kExistence, false);
-  co_await call.Run(key, "");
+  StoreCall call(store, here);
+  co_await call.Update(DeleteFunction, OldState::kExistence, key);
   co_return call.reply.integer;
 }
 

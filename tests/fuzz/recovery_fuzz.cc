@@ -1,0 +1,245 @@
+// Recovery against hostile directories: a good one is damaged as the input says, byte by byte or
+// field by field with checksums made right again, and opened in the simulated world. Opening ends,
+// with a store or with an error that says what to do; a store serves only values that were written,
+// and never for another key; and it opens once more.
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "kv/log/format.h"
+#include "kv/store/store.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+#include "tests/kv/store_call.h"
+#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_world.h"
+
+namespace pakv {
+namespace {
+
+constexpr const char* kDirectory = "/data";
+constexpr int kKeys = 12;
+constexpr uint64_t kSegmentBytes = 16 << 10;
+
+using Files = std::vector<std::pair<std::string, std::string>>;
+
+std::string KeyOf(int number) { return "key" + std::to_string(number); }
+// Every value names its key, so that one that is served for another key shows.
+std::string ValueOf(int number, int version) {
+  return KeyOf(number) + "=" + std::string(static_cast<size_t>(version % 7) * 100, 'v');
+}
+
+StoreOptions Options(uint64_t run) {
+  StoreOptions options;
+  options.directory = kDirectory;
+  options.segment_bytes = kSegmentBytes;
+  options.accept_clock = true;
+  options.entropy.emplace();
+  options.entropy->hash_seed = 7;
+  options.entropy->run = run;
+  return options;
+}
+
+Task<void> Fill(Cores& cores, uint64_t run) {
+  OpenReport report;
+  auto opened = co_await Store::Open(cores, Options(run), report);
+  PAKV_CHECK(opened.ok());
+  std::unique_ptr<Store> store = std::move(*opened);
+  Core& here = cores.core(0);
+  for (int round = 0; round < 6; ++round) {
+    for (int number = 0; number < kKeys; ++number) {
+      StoreCall call(*store, here);
+      const bool remove = (number + round) % 5 == 0;
+      if (remove) {
+        co_await call.Update(DeleteFunction, OldState::kExistence, KeyOf(number));
+      } else {
+        co_await call.Update(SetFunction, OldState::kNothing, KeyOf(number),
+                             ValueOf(number, round));
+      }
+    }
+  }
+  if (run == 1) {
+    const Outcome flushed = co_await store->Flush(here, kDefaultNamespace);
+    PAKV_CHECK(flushed == Outcome::kDone);
+  }
+  const absl::Status stopped = co_await store->Stop();
+  PAKV_CHECK(stopped.ok());
+}
+
+// Whatever opens is sound: each key holds nothing or a value of its own, or says that it is
+// damaged.
+Task<void> OpenAndLook(Cores& cores, uint64_t run, bool& opened_well) {
+  OpenReport report;
+  auto opened = co_await Store::Open(cores, Options(run), report);
+  opened_well = opened.ok();
+  if (!opened.ok()) {
+    PAKV_CHECK(!opened.status().message().empty(), "an error without a word");
+    co_return;
+  }
+  std::unique_ptr<Store> store = std::move(*opened);
+  Core& here = cores.core(0);
+  for (int number = 0; number < kKeys; ++number) {
+    StoreCall call(*store, here);
+    co_await call.Read(GetFunction, OldState::kValue, KeyOf(number));
+    if (call.outcome != Outcome::kDone || call.reply.kind == Reply::Kind::kNull) continue;
+    PAKV_CHECK(call.reply.bytes.starts_with(KeyOf(number) + "="), "a value of another key");
+  }
+  const absl::Status stopped = co_await store->Stop();
+  PAKV_CHECK(stopped.ok(), "a store that opened does not close");
+}
+
+// A directory that two runs, one with two cores, have filled.
+const Files& GoodDirectory() {
+  static const Files files = [] {
+    LogOptions quiet;
+    quiet.level = LogLevel::kError;
+    InitLogging(quiet);
+    SimWorld world(1);
+    SimNode node(world, "10.0.0.1");
+    for (uint64_t run = 1; run <= 2; ++run) {
+      SimNodeOptions options;
+      options.core_count = static_cast<uint32_t>(run);
+      node.Start(options);
+      PAKV_CHECK(node.Run(Fill(node.cores(), run)));
+      node.Stop();
+    }
+    Files found;
+    std::vector<std::string> names;
+    PAKV_CHECK(node.disk().List(kDirectory, names) >= 0);
+    for (const std::string& name : names) {
+      const std::string path = std::string(kDirectory) + "/" + name;
+      if (auto contents = node.disk().Contents(path.c_str())) found.emplace_back(path, *contents);
+    }
+    PAKV_CHECK(found.size() >= 4);
+    return found;
+  }();
+  return files;
+}
+
+class Input {
+ public:
+  Input(const uint8_t* data, size_t size) : data_(data), size_(size) {}
+  bool empty() const { return size_ == 0; }
+  uint64_t Take(size_t bytes) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes && size_ > 0; ++i, ++data_, --size_) value = value << 8 | *data_;
+    return value;
+  }
+
+ private:
+  const uint8_t* data_;
+  size_t size_;
+};
+
+// Changes one field of a block's header and makes its checksum right.
+void ForgeHeader(std::string& file, uint64_t offset, uint64_t field, uint64_t value) {
+  auto* bytes = reinterpret_cast<uint8_t*>(file.data());
+  const auto decoded = DecodeBlockHeader(Bytes(bytes + offset, file.size() - offset));
+  if (!decoded) return;
+  BlockHeader header = decoded->header;
+  const auto small = static_cast<uint32_t>(value);
+  switch (field % 11) {
+    case 0:
+      header.run ^= value;
+      break;
+    case 1:
+      header.log ^= small;
+      break;
+    case 2:
+      header.sequence += value;
+      break;
+    case 3:
+      header.known_durable += value;
+      break;
+    case 4:
+      header.expiry_clock_ms += value;
+      break;
+    case 5:
+      header.chain ^= small;
+      break;
+    case 6:
+      header.body_checksum ^= small;
+      break;
+    case 7:
+      header.record_count += small;
+      break;
+    case 8:
+      header.zero_sectors += small;
+      break;
+    case 9:
+      header.segment += small;
+      break;
+    case 10:
+      header.length += (small % 64) * 512;
+      break;
+  }
+  uint8_t forged[kBlockHeaderSize];
+  if (header.length == 0 || header.length % kSectorSize != 0) return;
+  EncodeBlockHeader(forged, header);
+  std::memcpy(bytes + offset, forged, sizeof(forged));
+}
+
+void Damage(Files& files, Input& input) {
+  auto& [path, contents] = files[input.Take(1) % files.size()];
+  if (contents.empty()) return;
+  const uint64_t kind = input.Take(1) % 6;
+  const uint64_t offset = input.Take(3) % contents.size();
+  const uint64_t sector = offset / kSectorSize * kSectorSize;
+  switch (kind) {
+    case 0:
+      contents[offset] = static_cast<char>(contents[offset] ^ static_cast<char>(input.Take(1)));
+      break;
+    case 1:
+      contents.resize(offset);
+      break;
+    case 2:
+      std::memset(contents.data() + sector, 0, std::min(kSectorSize, contents.size() - sector));
+      break;
+    case 3:
+      ForgeHeader(contents, sector, input.Take(1), input.Take(2));
+      break;
+    case 4: {
+      // A block in the place of another: right in itself, wrong where it lies.
+      const uint64_t source = input.Take(3) % contents.size() / kSectorSize * kSectorSize;
+      const uint64_t length =
+          std::min<uint64_t>(kSectorSize, contents.size() - std::max(sector, source));
+      std::memmove(contents.data() + sector, contents.data() + source, length);
+      break;
+    }
+    case 5:
+      files.erase(files.begin() + static_cast<ptrdiff_t>(offset % files.size()));
+      break;
+  }
+}
+
+}  // namespace
+}  // namespace pakv
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  pakv::Files files = pakv::GoodDirectory();
+  pakv::Input input(data, size);
+  const auto cores = static_cast<uint32_t>(1 + input.Take(1) % 3);
+  while (!input.empty() && !files.empty()) pakv::Damage(files, input);
+
+  pakv::SimWorld world(2);
+  pakv::SimNode node(world, "10.0.0.1");
+  node.disk().MakeDirectories(pakv::kDirectory);
+  for (const auto& [path, contents] : files) node.disk().Put(path.c_str(), contents);
+  bool opened_before = false;
+  for (uint64_t run = 3; run <= 4; ++run) {
+    pakv::SimNodeOptions options;
+    options.core_count = cores;
+    node.Start(options);
+    bool opened = false;
+    PAKV_CHECK(node.Run(pakv::OpenAndLook(node.cores(), run, opened)), "opening does not end");
+    PAKV_CHECK(opened || !opened_before, "a store that opened does not open again");
+    opened_before = opened;
+    // What a refused start leaves open, its process takes along.
+    node.Crash(pakv::CrashKind::kProcessKill);
+  }
+  return 0;
+}
