@@ -82,7 +82,7 @@ void ChunkArena::Free(uint32_t chunk) {
 size_t ChunkArena::bytes_used() const {
   const size_t tables = leaves_ ? kLeaves * sizeof(leaves_[0]) : 0;
   return (size_t{chunks_used_} + warm_chunks_) * kChunkBytes + tables +
-         leaf_count_ * kLeafRecords * sizeof(Record) + regions_.capacity() * sizeof(void*);
+         size_t{leaf_count_} * kLeafRecords * sizeof(Record) + regions_.capacity() * sizeof(void*);
 }
 
 uint32_t DensePool::Push(ChunkArena& arena) {

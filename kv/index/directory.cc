@@ -106,7 +106,7 @@ void Directory::Replace(const Place& place, DirectoryRef bucket) {
 void Directory::Double(Place& place) {
   const uint32_t depth = place.holder->depth();
   Node* grown = NewNode(depth + 1);
-  for (uint32_t i = 0; i < 1u << depth; ++i) {
+  for (size_t i = 0; i < size_t{1} << depth; ++i) {
     grown->entries()[2 * i] = place.node->entries()[i];
     grown->entries()[2 * i + 1] = place.node->entries()[i];
   }
@@ -162,7 +162,7 @@ void Directory::HalveWhilePossible(Place place) {
   while (place.node->deepest == 0) {
     const uint32_t depth = place.holder->depth() - 1;
     Node* shrunk = NewNode(depth);
-    for (uint32_t i = 0; i < 1u << depth; ++i) {
+    for (size_t i = 0; i < size_t{1} << depth; ++i) {
       shrunk->entries()[i] = place.node->entries()[2 * i];
       if (shrunk->entries()[i].depth() == depth) ++shrunk->deepest;
     }
