@@ -23,7 +23,8 @@ namespace pakv {
 
 struct BlockingPoolOptions {
   size_t thread_count = 2;
-  size_t queue_count_max = 256;
+  size_t queue_count_max = 256;  // jobs that may wait for a thread
+  Thread::Starter start_thread = Thread::Start;
 };
 
 class BlockingPool {
@@ -32,7 +33,7 @@ class BlockingPool {
   static std::unique_ptr<BlockingPool> Create(const BlockingPoolOptions& options);
   BlockingPool(const BlockingPool&) = delete;
   BlockingPool& operator=(const BlockingPool&) = delete;
-  // Runs what is queued, then stops all threads.
+  // Runs what is queued, then stops all threads. The cores that wait for jobs live longer.
   ~BlockingPool();
 
   size_t thread_count() const { return threads_.size(); }
@@ -74,6 +75,7 @@ template <typename Call>
 class [[nodiscard]] BlockingPool::RunAwaiter : private Job {
  public:
   using Result = std::invoke_result_t<Call&>;
+  static_assert(!std::is_void_v<Result>, "return something: nullopt says that it was not called");
   RunAwaiter(BlockingPool& pool, Core& core, Call function)
       : Job([](Job& self) {
           auto& run = static_cast<RunAwaiter&>(self);
@@ -92,6 +94,7 @@ class [[nodiscard]] BlockingPool::RunAwaiter : private Job {
   }
   bool await_suspend(std::coroutine_handle<> handle) {
     handle_ = handle;
+    // A job that is taken resumes from this core's loop, so not before this returns.
     return pool_.TrySubmit(*this);
   }
   std::optional<Result> await_resume() { return std::move(result_); }

@@ -41,7 +41,7 @@ void Core::ReadClock() {
 
 void Core::Post(Message& message) {
   foreign_.Push(message);
-  ring_->Wake();
+  if (sleep_.TakeWakeDuty()) ring_->Wake();
 }
 
 bool Core::MailWaits() const {
@@ -101,7 +101,7 @@ void Core::HandOverChains() {
 
 void Core::PrepareToSleep() {
   asleep_ = false;
-  if (!ready_.empty() || !outgoing_[id_].empty()) return;
+  if (!ready_.empty() || !pass_end_.empty() || !outgoing_[id_].empty()) return;
   sleep_.AnnounceSleep();
   if (MailWaits()) {
     sleep_.AnnounceAwake();
@@ -130,7 +130,9 @@ void Core::RunPass() {
   TakeMail();
   timers_.Fire(now_ns_);
   for (int round = 0; round < kReadyRoundsMax && !ready_.empty(); ++round) ready_.RunReady();
-  while (!pass_end_.empty()) pass_end_.PopFront().Run();
+  IntrusiveList<Runnable> hooks;
+  hooks.Splice(pass_end_);
+  while (!hooks.empty()) hooks.PopFront().Run();
   HandOverChains();
   stalls_.PassEnded(id_, begin_ns, clock_.MonotonicNs());
   PrepareToSleep();

@@ -79,7 +79,9 @@ class Core {
   const StallDetector& stalls() const { return stalls_; }
 
   void MakeReady(Runnable& runnable) { ready_.MakeReady(runnable); }
-  // Runs `runnable` once at the end of this pass, before the ring is entered.
+  // Runs `runnable` once at the end of this pass, before the ring is entered; what is asked for by
+  // another one at a pass's end runs at the end of the next, which does not wait. Asking again
+  // before it ran changes nothing.
   void AtPassEnd(Runnable& runnable) {
     if (!runnable.linked()) pass_end_.PushBack(runnable);
   }
@@ -87,7 +89,8 @@ class Core {
   // Gives `message` to core `target` (to itself, too: it then runs in the next pass). It belongs to
   // the target until that sends it on. Messages to one core arrive in the order of their sending.
   void Send(uint32_t target, Message& message) { outgoing_[target].Append(message); }
-  // Any thread: gives `message` to this core.
+  // Any thread: gives `message` to this core. Threads that are no core's have been joined before
+  // the core is destroyed: a posted message may have been run before Post returns.
   void Post(Message& message);
 
   // R result = co_await core.CallOn(target, function): runs function(Core& target) there. The
@@ -215,7 +218,8 @@ class [[nodiscard]] Core::CallTaskAwaiter : private Message {
 
  private:
   static Task<void> RunThere(CallTaskAwaiter& call, Core& here) {
-    call.result_.emplace(co_await call.function_call_(here));
+    Result result = co_await call.function_call_(here);
+    call.result_.emplace(std::move(result));
     call.set_function(
         [](Message& done, Core&) { static_cast<CallTaskAwaiter&>(done).handle_.resume(); });
     here.Send(call.source_.id(), call);

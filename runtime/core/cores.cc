@@ -9,7 +9,7 @@ namespace pakv {
 
 struct Cores::LeaveMessage : Message {
   LeaveMessage() : Message([](Message&, Core& here) { here.Leave(); }) {}
-  bool posted = false;
+  std::atomic<bool> posted{false};
 };
 
 Cores::Cores(Clock& clock, std::vector<std::unique_ptr<Ring>> rings, const CoreOptions& options) {
@@ -25,18 +25,21 @@ Cores::Cores(Clock& clock, std::vector<std::unique_ptr<Ring>> rings, const CoreO
 
 Cores::~Cores() { PAKV_CHECK(threads_.empty(), "Join was not called"); }
 
-bool Cores::Start() {
+bool Cores::Start(const Thread::Starter& start_thread) {
+  gate_ = Gate::kClosed;
   for (auto& core : cores_) {
-    auto thread =
-        Thread::Start("pakv-" + std::to_string(core->id()), [&core = *core] { core.Run(); });
-    if (thread == nullptr) {
-      RequestLeave();
-      Join();
-      return false;
-    }
+    auto thread = start_thread("pakv-" + std::to_string(core->id()), [this, &core = *core] {
+      gate_.wait(Gate::kClosed);
+      if (gate_ == Gate::kOpen) core.Run();
+    });
+    if (thread == nullptr) break;
     threads_.push_back(std::move(thread));
   }
-  return true;
+  const bool complete = threads_.size() == cores_.size();
+  gate_ = complete ? Gate::kOpen : Gate::kCancelled;
+  gate_.notify_all();
+  if (!complete) Join();
+  return complete;
 }
 
 void Cores::Join() {
@@ -46,7 +49,7 @@ void Cores::Join() {
 
 void Cores::RequestLeave() {
   for (uint32_t id = 0; id < count(); ++id) {
-    if (std::exchange(leave_messages_[id]->posted, true)) continue;
+    if (leave_messages_[id]->posted.exchange(true)) continue;
     cores_[id]->Post(*leave_messages_[id]);
   }
 }

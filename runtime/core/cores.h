@@ -1,6 +1,7 @@
 // Cores: all cores of one server, connected with one another, and their threads.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -24,19 +25,24 @@ class Cores {
   Core& core(uint32_t id) { return *cores_[id]; }
 
   // Starts a thread per core that runs its loop; CPU affinity is inherited. False, with no thread
-  // left behind, if the system gives no further thread. What is to run first is spawned before, or
-  // posted.
-  [[nodiscard]] bool Start();
+  // left behind and no pass run, if the system gives no further thread. What is to run first is
+  // spawned before or, if it starts I/O and has to survive a failure, posted: a task in the midst
+  // of I/O cannot be destroyed.
+  [[nodiscard]] bool Start(const Thread::Starter& start_thread = Thread::Start);
   // Waits until every core has left its loop (Core::Leave, called on each core).
   void Join();
-  // Any thread: makes every core leave its loop.
+  // Any thread, any number of times: makes every core leave its loop.
   void RequestLeave();
 
  private:
   struct LeaveMessage;
+  enum class Gate : uint32_t { kClosed, kOpen, kCancelled };
+
   std::vector<std::unique_ptr<Core>> cores_;
   std::vector<std::unique_ptr<LeaveMessage>> leave_messages_;
   std::vector<std::unique_ptr<Thread>> threads_;
+  // What started threads wait at until all of them have been started, or one has not.
+  std::atomic<Gate> gate_{Gate::kClosed};
 };
 
 }  // namespace pakv

@@ -12,6 +12,9 @@ namespace pakv {
 // Joined before it is destroyed.
 class Thread {
  public:
+  // How those who need threads start them: as Thread::Start; tests put one here that fails.
+  using Starter = std::function<std::unique_ptr<Thread>(const std::string& name,
+                                                        std::function<void()> function)>;
   // nullptr if the system gives no further thread. `name` (15 characters at most) is what tools
   // show.
   static std::unique_ptr<Thread> Start(const std::string& name, std::function<void()> function);

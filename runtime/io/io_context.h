@@ -36,10 +36,14 @@ class [[nodiscard]] IoAwaiter : private Operation {
   IoAwaiter(const IoAwaiter&) = delete;
   IoAwaiter& operator=(const IoAwaiter&) = delete;
 
-  // Before it is awaited, as statements of their own: GCC 12 copies what a call inside a co_await
-  // returns by reference.
-  void WithDeadline(uint64_t deadline_ns) { deadline_ns_ = deadline_ns; }
-  void WithStop(StopToken token) { token_ = token; }
+  IoAwaiter& WithDeadline(uint64_t deadline_ns) {
+    deadline_ns_ = deadline_ns;
+    return *this;
+  }
+  IoAwaiter& WithStop(StopToken token) {
+    token_ = token;
+    return *this;
+  }
 
   // What is awaited refers to this object. GCC 12 would copy into the frame what a call returns by
   // reference, so `co_await file.Read(...).WithDeadline(...)` needs a type that may be copied.

@@ -1,21 +1,22 @@
 #include "runtime/io/uring_ring.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
 #include "runtime/io/address.h"
 #include "runtime/io/system_calls.h"
+#include "runtime/io/uring_error.h"
 
 namespace pakv {
 namespace {
@@ -31,39 +32,11 @@ constexpr uint16_t kBufferGroup = 1;
 // Steps of kSyncDirectory, kept in Operation::ring_data with the descriptor above them.
 enum DirectoryStep : uint64_t { kOpening = 0, kSyncing = 1 };
 
+// Where a Receiver in flight is, kept in its ring_data.
+enum ReceiverPlace : uint64_t { kArmed = 0, kStarved = 1 };
+
 bool IsSlot(Handle handle) { return static_cast<int32_t>(handle) >= kSlotBit; }
 int32_t SlotOf(Handle handle) { return static_cast<int32_t>(handle) & ~kSlotBit; }
-std::string SetUpError(int error) {
-  utsname system{};
-  uname(&system);
-  const std::string kernel = std::string("Linux ") + system.release;
-  if (error == EPERM || error == EACCES) {
-    int disabled = 0;
-    if (FILE* file = std::fopen("/proc/sys/kernel/io_uring_disabled", "re")) {
-      if (std::fscanf(file, "%d", &disabled) != 1) disabled = 0;
-      std::fclose(file);
-    }
-    if (disabled != 0) {
-      return "io_uring is switched off on this machine (kernel.io_uring_disabled = " +
-             std::to_string(disabled) + "); allow it with: sysctl kernel.io_uring_disabled=0";
-    }
-    return "this sandbox forbids io_uring (a seccomp filter, as in Docker's default profile); in "
-           "Docker run with --security-opt seccomp=FILE where FILE allows io_uring_setup, "
-           "io_uring_enter and io_uring_register";
-  }
-  if (error == ENOSYS) {
-    return kernel + " has no io_uring, or a sandbox hides it; pakvd needs Linux 6.1 or newer";
-  }
-  if (error == EINVAL) {
-    return kernel + " lacks io_uring features (SINGLE_ISSUER, DEFER_TASKRUN); pakvd needs Linux " +
-           "6.1 or newer";
-  }
-  if (error == ENOMEM) {
-    return "not enough locked memory for io_uring; raise it with: ulimit -l unlimited "
-           "(systemd: LimitMEMLOCK=infinity)";
-  }
-  return std::string("cannot set up io_uring: ") + std::strerror(error);
-}
 
 }  // namespace
 
@@ -76,14 +49,20 @@ std::unique_ptr<UringRing> UringRing::Create(const UringOptions& options, std::s
 bool UringRing::SetUp(const UringOptions& options, std::string& error) {
   io_uring_params params{};
   params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
-                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                 IORING_SETUP_CLAMP;
   params.cq_entries = options.entries * 8;
   int result = io_uring_queue_init_params(options.entries, &ring_, &params);
   if (result < 0) {
-    error = SetUpError(-result);
+    error = UringSetUpError(-result, "io_uring_setup", ThisMachine());
     return false;
   }
   ring_ready_ = true;
+  // A ring that is not enabled yet answers EBADFD; a sandbox that forbids the call something else.
+  if (syscall(SYS_io_uring_enter, ring_.ring_fd, 0, 0, 0, nullptr, 0) < 0 && errno != EBADFD) {
+    error = UringSetUpError(errno, "io_uring_enter", ThisMachine());
+    return false;
+  }
 
   buffer_count_ = options.receive_buffer_count;
   buffer_bytes_ = options.receive_buffer_bytes;
@@ -103,7 +82,7 @@ bool UringRing::SetUp(const UringOptions& options, std::string& error) {
   registration.bgid = kBufferGroup;
   result = io_uring_register_buf_ring(&ring_, &registration, 0);
   if (result < 0) {
-    error = SetUpError(-result);
+    error = UringSetUpError(-result, "io_uring_register", ThisMachine());
     return false;
   }
   io_uring_buf_ring_init(buffer_ring_);
@@ -111,7 +90,7 @@ bool UringRing::SetUp(const UringOptions& options, std::string& error) {
   for (uint32_t i = 0; i < buffer_count_; ++i) {
     buffers_[i].id = static_cast<uint16_t>(i);
     buffers_[i].data = buffer_memory_ + size_t{i} * buffer_bytes_;
-    ReturnBuffer(buffers_[i]);
+    ProvideBuffer(buffers_[i]);
   }
 
   // Registered files are limited by RLIMIT_NOFILE; without them sockets stay plain descriptors.
@@ -128,7 +107,7 @@ bool UringRing::SetUp(const UringOptions& options, std::string& error) {
     error = std::string("cannot create an eventfd: ") + std::strerror(errno);
     return false;
   }
-  ArmWakeRead();
+  ArmWake();
   return true;
 }
 
@@ -177,12 +156,42 @@ Handle UringRing::Adopt(Handle plain) {
 io_uring_sqe* UringRing::NextSqe() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   while (sqe == nullptr) {
-    const int result = io_uring_submit(&ring_);
+    PAKV_CHECK(started_, "more was submitted before Start than the queue holds");
+    const int result = io_uring_submit_and_get_events(&ring_);
     PAKV_CHECK(result >= 0 || result == -EBUSY || result == -EAGAIN || result == -EINTR,
                "the submission queue cannot be flushed");
+    // Nothing may be taken while completions find no room, or memory: make some.
+    if (result <= 0) SetCompletionsAside();
     sqe = io_uring_get_sqe(&ring_);
   }
   return sqe;
+}
+
+bool UringRing::TakeCompletion(Arrived& arrived) {
+  const unsigned head = *ring_.cq.khead;
+  if (head == io_uring_smp_load_acquire(ring_.cq.ktail)) return false;
+  const io_uring_cqe& cqe = ring_.cq.cqes[head & *ring_.cq.kring_mask];
+  arrived = {cqe.user_data, cqe.res, cqe.flags};
+  io_uring_cq_advance(&ring_, 1);
+  return true;
+}
+
+void UringRing::SetCompletionsAside() {
+  Arrived arrived;
+  while (TakeCompletion(arrived)) aside_.push_back(arrived);
+}
+
+void UringRing::HandleCompletions() {
+  // Handling one may submit, and so set others aside: those are older than what comes after.
+  Arrived arrived;
+  while (!aside_.empty() || TakeCompletion(arrived)) {
+    if (aside_.empty()) {
+      CompletionArrived(arrived);
+      continue;
+    }
+    const std::vector<Arrived> older = std::exchange(aside_, {});
+    for (const Arrived& each : older) CompletionArrived(each);
+  }
 }
 
 void UringRing::SetTarget(io_uring_sqe* sqe, Handle handle) {
@@ -191,15 +200,16 @@ void UringRing::SetTarget(io_uring_sqe* sqe, Handle handle) {
   sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-void UringRing::ArmWakeRead() {
+void UringRing::ArmWake() {
+  // Each write to the eventfd is one completion; nobody reads it, so nothing has to be armed again.
   io_uring_sqe* sqe = NextSqe();
-  io_uring_prep_read(sqe, wake_fd_, &wake_count_, sizeof(wake_count_), 0);
+  io_uring_prep_poll_multishot(sqe, wake_fd_, POLLIN);
   io_uring_sqe_set_data64(sqe, kTagWake);
 }
 
 void UringRing::Wake() {
   const uint64_t one = 1;
-  // The counter cannot overflow: the owner reads it each time that it wakes.
+  // The counter is never read: it would overflow after 2^64 wake-ups.
   PAKV_CHECK(write(wake_fd_, &one, sizeof(one)) == sizeof(one));
 }
 
@@ -231,24 +241,38 @@ void UringRing::Begin(Operation& operation) {
     case Opcode::kListen:
       FinishAtOnce(operation, RunSystemCall(operation.request));
       return;
-    case Opcode::kConnect: {
-      const std::optional<SocketAddress> address = ResolveAddress(operation.request.path);
-      if (!address) return FinishAtOnce(operation, -EADDRNOTAVAIL);
-      const int socket = ::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      if (socket < 0) return FinishAtOnce(operation, -errno);
-      SetSocketOptions(socket, address->storage.ss_family);
-      operation.ring_data = static_cast<uint64_t>(socket);
-      io_uring_sqe* sqe = NextSqe();
-      io_uring_prep_connect(sqe, socket, address->get(), address->length);
-      io_uring_sqe_set_data(sqe, &operation);
-      // The address lies on this stack: the kernel copies it when it takes the entry.
-      const int result = io_uring_submit(&ring_);
-      PAKV_CHECK(result >= 0);
+    case Opcode::kConnect:
+      SubmitConnect(operation);
       return;
-    }
     default:
       SubmitNow(operation);
   }
+}
+
+// Lives from submission to completion: the kernel reads the address when it takes the entry.
+struct UringRing::Connecting {
+  SocketAddress address;
+  int socket = -1;
+};
+
+void UringRing::SubmitConnect(Operation& operation) {
+  const std::optional<SocketAddress> address = ResolveAddress(operation.request.path);
+  if (!address) return FinishAtOnce(operation, -EADDRNOTAVAIL);
+  const int socket = ::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return FinishAtOnce(operation, -errno);
+  SetSocketOptions(socket, address->storage.ss_family);
+  auto* connecting = new Connecting{*address, socket};
+  operation.ring_data = reinterpret_cast<uint64_t>(connecting);
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_connect(sqe, socket, connecting->address.get(), connecting->address.length);
+  io_uring_sqe_set_data(sqe, &operation);
+}
+
+int32_t UringRing::ConnectCompleted(Operation& operation, int32_t result) {
+  const std::unique_ptr<Connecting> connecting(reinterpret_cast<Connecting*>(operation.ring_data));
+  if (result >= 0) return connecting->socket;
+  close(connecting->socket);
+  return result;
 }
 
 void UringRing::SubmitNow(Operation& operation) {
@@ -333,6 +357,17 @@ void UringRing::SubmitReceive(Receiver& receiver) {
   PAKV_CHECK(!receiver.in_flight, "the receiver is armed already");
   receiver.in_flight = true;
   receiver.cancelled = false;
+  if (lent_count_ == buffer_count_ && !receiver.linked()) {
+    // The kernel would refuse it at once, again and again: it waits here for a buffer.
+    receiver.ring_data = kStarved;
+    starved_.PushBack(receiver);
+    return;
+  }
+  ArmReceive(receiver);
+}
+
+void UringRing::ArmReceive(Receiver& receiver) {
+  receiver.ring_data = kArmed;
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_recv_multishot(sqe, static_cast<int>(receiver.handle), nullptr, 0, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT;
@@ -344,20 +379,41 @@ void UringRing::SubmitReceive(Receiver& receiver) {
 void UringRing::RequestCancel(Receiver& receiver) {
   if (!receiver.in_flight || receiver.cancelled) return;
   receiver.cancelled = true;
+  if (receiver.ring_data == kStarved) {
+    // The kernel does not know it.
+    receiver.Unlink();
+    receiver.ring_data = kArmed;
+    receiver.in_flight = false;
+    receiver.end = IoResult(-ECANCELED);
+    done_.PushBack(receiver);
+    return;
+  }
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_cancel64(sqe, reinterpret_cast<uint64_t>(&receiver) | kTagReceiver, 0);
   io_uring_sqe_set_data64(sqe, kTagIgnored);
 }
 
-void UringRing::ReturnBuffer(ReceivedBuffer& buffer) {
-  PAKV_CHECK(!buffer.linked());
+void UringRing::ProvideBuffer(ReceivedBuffer& buffer) {
+  buffer.length = 0;
   io_uring_buf_ring_add(buffer_ring_, const_cast<char*>(buffer.data), buffer_bytes_, buffer.id,
                         io_uring_buf_ring_mask(buffer_count_), 0);
   io_uring_buf_ring_advance(buffer_ring_, 1);
 }
 
+void UringRing::ReturnBuffer(ReceivedBuffer& buffer) {
+  PAKV_CHECK(buffer.id < buffer_count_ && &buffer == &buffers_[buffer.id],
+             "a buffer of another ring");
+  PAKV_CHECK(buffer.length > 0, "a buffer was returned twice");
+  PAKV_CHECK(!buffer.linked());
+  ProvideBuffer(buffer);
+  --lent_count_;
+  if (!starved_.empty()) ArmReceive(starved_.PopFront());
+}
+
 void UringRing::OperationCompleted(Operation& operation, int32_t result) {
   const IoRequest& request = operation.request;
+  // What a kernel thread was working on is cancelled by interrupting it.
+  if (operation.cancelled && result == -EINTR) result = -ECANCELED;
   switch (request.opcode) {
     case Opcode::kSyncDirectory:
       if ((operation.ring_data & 1) == kOpening && result >= 0) {
@@ -369,15 +425,9 @@ void UringRing::OperationCompleted(Operation& operation, int32_t result) {
       }
       if ((operation.ring_data & 1) == kSyncing) close(static_cast<int>(operation.ring_data >> 1));
       break;
-    case Opcode::kConnect: {
-      const int socket = static_cast<int>(operation.ring_data);
-      if (result < 0) {
-        close(socket);
-      } else {
-        result = socket;
-      }
+    case Opcode::kConnect:
+      result = ConnectCompleted(operation, result);
       break;
-    }
     case Opcode::kAccept:
       if (result >= 0) PrepareAcceptedSocket(result, *request.text);
       break;
@@ -394,11 +444,12 @@ void UringRing::OperationCompleted(Operation& operation, int32_t result) {
 void UringRing::ReceiverCompleted(Receiver& receiver, int32_t result, uint32_t flags) {
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     ReceivedBuffer& buffer = buffers_[flags >> IORING_CQE_BUFFER_SHIFT];
-    buffer.length = result > 0 ? static_cast<uint32_t>(result) : 0;
     if (result > 0) {
+      buffer.length = static_cast<uint32_t>(result);
+      ++lent_count_;
       receiver.received.PushBack(buffer);
     } else {
-      ReturnBuffer(buffer);
+      ProvideBuffer(buffer);
     }
   }
   if ((flags & IORING_CQE_F_MORE) == 0) {
@@ -410,7 +461,8 @@ void UringRing::ReceiverCompleted(Receiver& receiver, int32_t result, uint32_t f
   if (!receiver.linked()) done_.PushBack(receiver);
 }
 
-void UringRing::CompletionArrived(uint64_t user_data, int32_t result, uint32_t flags) {
+void UringRing::CompletionArrived(const Arrived& arrived) {
+  const auto [user_data, result, flags] = arrived;
   void* object = reinterpret_cast<void*>(user_data & ~kTagMask);
   switch (user_data & kTagMask) {
     case kTagOperation:
@@ -420,7 +472,7 @@ void UringRing::CompletionArrived(uint64_t user_data, int32_t result, uint32_t f
       ReceiverCompleted(*static_cast<Receiver*>(object), result, flags);
       break;
     case kTagWake:
-      ArmWakeRead();
+      if ((flags & IORING_CQE_F_MORE) == 0) ArmWake();
       break;
     default:
       break;
@@ -432,8 +484,12 @@ void UringRing::Enter(uint64_t deadline_ns, IntrusiveList<Completion>& completed
   uint64_t now_ns = 0;
   const bool bounded = deadline_ns != kNever && deadline_ns != 0;
   if (bounded) now_ns = SystemClock().MonotonicNs();
-  if (!done_.empty() || deadline_ns == 0 || (bounded && deadline_ns <= now_ns)) {
-    result = io_uring_submit_and_get_events(&ring_);
+  if (!done_.empty() || !aside_.empty() || deadline_ns == 0 || (bounded && deadline_ns <= now_ns)) {
+    // The kernel is entered only if it has something to take or to give.
+    constexpr unsigned kWorkWaits = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+    if (io_uring_sq_ready(&ring_) > 0 || (IO_URING_READ_ONCE(*ring_.sq.kflags) & kWorkWaits) != 0) {
+      result = io_uring_submit_and_get_events(&ring_);
+    }
   } else if (!bounded) {
     result = io_uring_submit_and_wait(&ring_, 1);
   } else {
@@ -450,14 +506,7 @@ void UringRing::Enter(uint64_t deadline_ns, IntrusiveList<Completion>& completed
       result >= 0 || result == -ETIME || result == -EINTR || result == -EBUSY || result == -EAGAIN,
       "io_uring_enter failed");
 
-  unsigned head = 0;
-  unsigned count = 0;
-  io_uring_cqe* cqe = nullptr;
-  io_uring_for_each_cqe(&ring_, head, cqe) {
-    ++count;
-    CompletionArrived(cqe->user_data, cqe->res, cqe->flags);
-  }
-  io_uring_cq_advance(&ring_, count);
+  HandleCompletions();
   completed.Splice(done_);
 }
 

@@ -42,16 +42,30 @@ class UringRing final : public Ring {
   IoResult RegisterBuffers(std::span<const std::span<std::byte>> buffers) override;
 
  private:
+  struct Arrived {
+    uint64_t user_data;
+    int32_t result;
+    uint32_t flags;
+  };
+  struct Connecting;
+
   UringRing() = default;
   bool SetUp(const UringOptions& options, std::string& error);
   void Begin(Operation& operation);
 
   io_uring_sqe* NextSqe();
   void SetTarget(io_uring_sqe* sqe, Handle handle);
-  void ArmWakeRead();
+  bool TakeCompletion(Arrived& arrived);
+  void SetCompletionsAside();
+  void HandleCompletions();
+  void ArmWake();
+  void ArmReceive(Receiver& receiver);
+  void ProvideBuffer(ReceivedBuffer& buffer);
+  void SubmitConnect(Operation& operation);
+  int32_t ConnectCompleted(Operation& operation, int32_t result);
   void SubmitNow(Operation& operation);
   void FinishAtOnce(Operation& operation, int32_t result);
-  void CompletionArrived(uint64_t user_data, int32_t result, uint32_t flags);
+  void CompletionArrived(const Arrived& arrived);
   void OperationCompleted(Operation& operation, int32_t result);
   void ReceiverCompleted(Receiver& receiver, int32_t result, uint32_t flags);
 
@@ -60,7 +74,6 @@ class UringRing final : public Ring {
   bool started_ = false;
   std::vector<Operation*> early_;  // submitted before Start: the kernel takes nothing until then
   int wake_fd_ = -1;
-  uint64_t wake_count_ = 0;  // what the read of wake_fd_ fills
   std::vector<int32_t> free_slots_;
 
   io_uring_buf_ring* buffer_ring_ = nullptr;
@@ -68,8 +81,11 @@ class UringRing final : public Ring {
   uint32_t buffer_bytes_ = 0;
   char* buffer_memory_ = nullptr;
   std::vector<ReceivedBuffer> buffers_;
+  uint32_t lent_count_ = 0;
+  IntrusiveList<Receiver> starved_;  // in flight, and not armed before a buffer is returned
 
   IntrusiveList<Completion> done_;  // what goes out with the next Enter
+  std::vector<Arrived> aside_;      // completions taken out early, to be handled by it
 };
 
 }  // namespace pakv
