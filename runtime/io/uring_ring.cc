@@ -1,3 +1,4 @@
+// Long because: it alone knows liburing, and each opcode passes through it.
 #include "runtime/io/uring_ring.h"
 
 #include <fcntl.h>
