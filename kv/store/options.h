@@ -1,6 +1,7 @@
 // What a store is opened with. Units are in the names; defaults are contract.md's.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,6 +19,8 @@ struct StoreOptions {
   // Inclusive.
   uint32_t key_bytes_max = 64 << 10;
   uint32_t value_bytes_max = 1 << 20;
+  // Segments that each core keeps open for reading.
+  size_t open_segments_max = 64;
   // Random numbers for the identity of a new store and for this start; the system's if not given.
   std::optional<StoreEntropy> entropy;
   // Opens data that is from far in this clock's future.

@@ -145,7 +145,7 @@ Task<bool> Store::MakeShards(Core& here) {
     co_await here.CallOn(id, [this, &shard_options](Core& there) {
       shards_[there.id()] = std::make_unique<Shard>(there, shard_options);
       shared_->readers[there.id()] =
-          std::make_unique<LogReader>(there, *shared_->directory, kOpenSegmentsMax);
+          std::make_unique<LogReader>(there, *shared_->directory, options_.open_segments_max);
       return true;
     });
   }

@@ -95,8 +95,6 @@ class Store {
   class RecordRouter;
   // Entries that one visit of a scan looks at on one core.
   static constexpr size_t kScanStepMax = 1024;
-  // Segments that each core keeps open for reading.
-  static constexpr size_t kOpenSegmentsMax = 64;
 
   explicit Store(StoreOptions options);
   Task<absl::Status> OpenAll(Cores& cores, OpenReport& report);

@@ -1,0 +1,140 @@
+// The parts of Shard that are no request: FLUSH, recovery, start and stop, counters.
+#include <algorithm>
+#include <utility>
+
+#include "kv/shard/shard.h"
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+// Index entries that one step of background work touches.
+constexpr uint32_t kBackgroundStep = 256;
+
+}  // namespace
+
+// ---- FLUSH ----
+
+class Shard::DropEntry : public DurableEntry {
+ public:
+  explicit DropEntry(ReadyQueue& ready)
+      : DurableEntry([](DurableEntry& entry, bool is_durable) {
+          auto& drop = static_cast<DropEntry&>(entry);
+          drop.durable = is_durable;
+          drop.settled.Set();
+        }),
+        settled(ready) {}
+  Event settled;
+  bool durable = false;
+};
+
+Task<Outcome> Shard::WriteDrop(uint32_t namespace_id, Lsn lsn) {
+  switch (log_->Admit(EncodedRecordSize(0, 0), /*frees_space=*/true)) {
+    case Admission::kOk:
+      break;
+    case Admission::kReadOnly:
+      co_return Outcome::kReadOnly;
+    case Admission::kDiskFull:
+      co_return Outcome::kDiskFull;
+  }
+  RecordFields fields;
+  fields.lsn = lsn;
+  fields.namespace_id = namespace_id;
+  fields.flags = kRecordDrop;
+  DropEntry entry(core_.ready());
+  static_cast<void>(log_->Append(fields, entry));
+  co_await entry.settled.Wait();
+  co_return entry.durable ? Outcome::kDone : Outcome::kUnknown;
+}
+
+void Shard::Drop(uint32_t namespace_id, Lsn lsn) {
+  Lsn& drop = drops_[namespace_id];
+  if (drop >= lsn) return;
+  drop = lsn;
+  // Every write that came before is older, every later one newer: the table as a whole goes.
+  auto table = std::make_unique<Table>(options_.range);
+  auto cache = MakeCache();
+  table.swap(table_);
+  cache.swap(cache_);
+  nursery_.Spawn(FreeInBackground(std::move(table), std::move(cache)));
+}
+
+Task<void> Shard::FreeInBackground(std::unique_ptr<Table> table,
+                                   std::unique_ptr<ValueCache> cache) {
+  while (!table->DropStep(kBackgroundStep)) co_await core_.ready().Yield();
+  while (!cache->DropStep(kBackgroundStep)) co_await core_.ready().Yield();
+}
+
+void Shard::Thaw() {
+  PAKV_CHECK(freeze_count_ > 0);
+  if (--freeze_count_ > 0) return;
+  IntrusiveList<Request> waiting;
+  waiting.Splice(frozen_);
+  RestartAll(waiting);
+}
+
+// ---- Recovery and the rest ----
+
+void Shard::Recover(uint64_t hash, const RecordFields& fields, Location location) {
+  if (fields.lsn <= DropLsn(fields.namespace_id)) return;
+  const TableKey key{.hash = hash, .namespace_id = fields.namespace_id, .key = fields.key};
+  const Table::Change change =
+      table_->Upsert(key, {.lsn = fields.lsn,
+                           .location = location,
+                           .expiry_ms = fields.expiry_ms,
+                           .tombstone = (fields.flags & kRecordDelete) != 0});
+  PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
+}
+
+void Shard::RecoverDrop(uint32_t namespace_id, Lsn lsn) {
+  Lsn& drop = drops_[namespace_id];
+  drop = std::max(drop, lsn);
+}
+
+Task<bool> Shard::FinishRecovery() {
+  uint64_t begin = options_.range.first;
+  while (true) {
+    const std::optional<uint64_t> next =
+        table_->SweepFrom(begin, kBackgroundStep, [this](Entry entry) {
+          return entry.tombstone() || entry.lsn() <= DropLsn(entry.namespace_id());
+        });
+    if (!next) co_return true;
+    begin = *next;
+    co_await core_.ready().Yield();
+  }
+}
+
+void Shard::Run(const LogContext& context, const LogWriterOptions& log_options, LogReader& reader,
+                Lsn largest) {
+  clock_.emplace(core_.id(), largest);
+  reader_ = &reader;
+  log_ = std::make_unique<LogWriter>(core_, context, log_options);
+  log_->Start();
+}
+
+Task<bool> Shard::Stop() {
+  // Device reads end by themselves, and may append.
+  while (nursery_.size() > 0) co_await nursery_.Join();
+  if (log_ != nullptr) co_await log_->Stop();
+  co_return true;
+}
+
+void Shard::AddTo(StoreStats& stats) const {
+  const LogWriterCounters& log = log_->counters();
+  stats.keys += table_->count();
+  stats.index_bytes += table_->bytes_used();
+  stats.cached_bytes += cache_->bytes_used();
+  stats.reads += counters_.reads;
+  stats.read_hits += counters_.read_hits;
+  stats.read_device += counters_.read_device;
+  stats.read_misses += counters_.read_misses;
+  stats.writes += counters_.writes;
+  stats.writes_unknown += counters_.writes_unknown;
+  stats.blocks += log.blocks;
+  stats.block_bytes += log.block_bytes;
+  stats.record_bytes += log.record_bytes;
+}
+
+void Shard::RefuseWrites() { log_->Refuse(); }
+
+}  // namespace pakv
