@@ -62,6 +62,8 @@ class StoreDirectory {
   uint32_t alignment() const { return alignment_; }
   // False where the file system refuses direct I/O: then buffered writes and fdatasync.
   bool direct() const { return direct_; }
+  // What transfers of segments are multiples of: alignment() or, without direct I/O, 1.
+  uint32_t transfer_unit() const { return direct_ ? alignment_ : 1; }
   // To be added to the flags that segments are opened with.
   int direct_flag() const { return direct_ ? O_DIRECT : 0; }
   // Of the whole file system, at start.

@@ -12,6 +12,8 @@ namespace {
 // One transfer is at most this long: the kernel's own bound is 2 GiB, and a shorter one lets
 // others have the device in between.
 constexpr uint64_t kTransferBytesMax = uint64_t{1} << 20;
+// So many short transfers in a row that bring nothing are an error.
+constexpr int kFruitlessMax = 100;
 
 absl::StatusCode CodeOf(IoResult result) {
   switch (result.error()) {
@@ -56,48 +58,46 @@ Task<absl::StatusOr<File>> OpenFile(Core& core, const std::string& path, int fla
   co_return File(core.io(), Handle{opened.value()});
 }
 
-Task<absl::Status> WriteAll(File& file, Bytes bytes, uint64_t offset, bool sync,
+Task<absl::Status> WriteAll(File& file, Bytes bytes, uint64_t offset, uint32_t unit, bool sync,
                             const std::string& path) {
+  int fruitless = 0;
   while (!bytes.empty()) {
     const uint64_t length = std::min<uint64_t>(bytes.size(), kTransferBytesMax);
     const IoResult result =
         co_await file.Write(bytes.data(), static_cast<uint32_t>(length), offset, sync);
     if (!result.ok()) co_return IoErrorAt("write", path, offset, result);
-    if (result.count() == 0) co_return IoErrorAt("write", path, offset, IoResult(-EIO));
-    bytes = bytes.subspan(result.count());
-    offset += result.count();
+    const uint64_t whole = result.count() / unit * unit;
+    fruitless = whole == 0 ? fruitless + 1 : 0;
+    if (fruitless == kFruitlessMax) co_return IoErrorAt("write", path, offset, IoResult(-EIO));
+    bytes = bytes.subspan(whole);
+    offset += whole;
   }
   co_return absl::OkStatus();
 }
 
 Task<absl::StatusOr<uint64_t>> ReadAll(File& file, uint8_t* buffer, uint64_t length,
-                                       uint64_t offset, uint32_t alignment,
-                                       const std::string& path) {
+                                       uint64_t offset, uint32_t unit, const std::string& path) {
   uint64_t done = 0;
+  int fruitless = 0;
   while (done < length) {
     const uint64_t wanted = std::min(length - done, kTransferBytesMax);
     const IoResult result =
         co_await file.Read(buffer + done, static_cast<uint32_t>(wanted), offset + done);
     if (!result.ok()) co_return IoErrorAt("read", path, offset + done, result);
     if (result.count() == 0) break;
-    // A short transfer that ends between units is read again from its last whole one; at the end
-    // of the file there is none.
-    const uint64_t whole = result.count() / alignment * alignment;
-    if (whole == 0) {
-      done += result.count();
-      break;
-    }
-    if (whole < result.count()) {
-      const IoResult rest = co_await file.Read(
-          buffer + done + whole, static_cast<uint32_t>(alignment), offset + done + whole);
-      if (!rest.ok()) co_return IoErrorAt("read", path, offset + done + whole, rest);
-      if (rest.count() < alignment) {
-        done += whole + rest.count();
+    const uint64_t whole = result.count() / unit * unit;
+    if (whole != result.count()) {
+      // Between two units: the end of the file, or a short transfer?
+      FileStat stat;
+      const IoResult stated = co_await file.Stat(stat);
+      if (!stated.ok()) co_return IoError("stat", path, stated);
+      if (offset + done + result.count() >= stat.size_bytes) {
+        done += result.count();
         break;
       }
-      done += whole + alignment;
-      continue;
     }
+    fruitless = whole == 0 ? fruitless + 1 : 0;
+    if (fruitless == kFruitlessMax) co_return IoErrorAt("read", path, offset, IoResult(-EIO));
     done += whole;
   }
   co_return std::min(done, length);
@@ -137,7 +137,7 @@ Task<absl::Status> WriteWholeFile(Core& core, const std::string& directory, cons
   const std::string tmp = path + ".tmp";
   absl::StatusOr<File> file = co_await OpenFile(core, tmp, O_RDWR | O_CREAT | O_TRUNC);
   if (!file.ok()) co_return file.status();
-  absl::Status status = co_await WriteAll(*file, bytes, 0, false, tmp);
+  absl::Status status = co_await WriteAll(*file, bytes, 0, 1, false, tmp);
   if (status.ok()) {
     const IoResult synced = co_await file->SyncData();
     if (!synced.ok()) status = IoError("sync", tmp, synced);

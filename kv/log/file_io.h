@@ -36,14 +36,15 @@ inline bool NoSpace(IoResult result) {
 // Opens `path`; the result is closed by the caller.
 Task<absl::StatusOr<File>> OpenFile(Core& core, const std::string& path, int flags);
 
+// What transfers of a file are multiples of: `unit` of direct I/O, 1 without it. Short transfers
+// that end between two units go on from the last whole one.
+
 // Writes all of `bytes` at `offset`, durable if `sync`. `path` is for the error.
-Task<absl::Status> WriteAll(File& file, Bytes bytes, uint64_t offset, bool sync,
+Task<absl::Status> WriteAll(File& file, Bytes bytes, uint64_t offset, uint32_t unit, bool sync,
                             const std::string& path);
-// Reads `length` bytes at `offset`, or up to the end of the file; how many were read. With direct
-// I/O all three are multiples of `alignment`, 1 otherwise.
+// Reads `length` bytes at `offset`, or up to the end of the file; how many were read.
 Task<absl::StatusOr<uint64_t>> ReadAll(File& file, uint8_t* buffer, uint64_t length,
-                                       uint64_t offset, uint32_t alignment,
-                                       const std::string& path);
+                                       uint64_t offset, uint32_t unit, const std::string& path);
 
 // The whole file, through the page cache; kNotFound if there is none.
 Task<absl::StatusOr<std::vector<uint8_t>>> ReadWholeFile(Core& core, const std::string& path,

@@ -84,8 +84,8 @@ Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t
       if (segment.users == 1) segment.opened.Reset();
       co_return IoErrorAt("open", path, 0, opened);
     }
-    const absl::StatusOr<uint64_t> read =
-        co_await ReadAll(segment.file, buffer.data(), end - begin, begin, unit, path);
+    const absl::StatusOr<uint64_t> read = co_await ReadAll(segment.file, buffer.data(), end - begin,
+                                                           begin, directory_.transfer_unit(), path);
     if (!read.ok()) co_return read.status();
     if (begin + *read < uint64_t{location.offset} + location.length) {
       co_return Damaged(path, location.offset, "the file ends within a record");

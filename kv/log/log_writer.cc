@@ -14,6 +14,8 @@ namespace {
 
 // Blocks whose memory is kept for the next ones: one in flight, one open, one being settled.
 constexpr size_t kFreeBlocksMax = 3;
+// So many short writes in a row that bring nothing are an error.
+constexpr int kFruitlessMax = 100;
 
 }  // namespace
 
@@ -211,6 +213,7 @@ void LogWriter::WriteNext() {
   segment_offset_ += block.bytes.size();
   if (segment_offset_ > segment_size_ / 2) supply_.Hurry();
   written_bytes_ = 0;
+  fruitless_ = 0;
   SubmitRest();
   if (PAKV_BUG(kAcknowledgeBeforeFlush)) Settle(block);
 }
@@ -230,7 +233,7 @@ void LogWriter::SubmitRest() {
 void LogWriter::Written() {
   const IoResult result = write_.result;
   const bool was_sync = write_.request.opcode == Opcode::kSyncData;
-  if (!result.ok() || (!was_sync && result.count() == 0)) {
+  if (!result.ok() || (!was_sync && result.count() == 0) || fruitless_ == kFruitlessMax) {
     const std::string path = context_.directory->PathOf(SegmentName(segment_));
     Fail(IoErrorAt(was_sync ? "sync" : "write", path, write_.request.offset,
                    result.ok() ? IoResult(-EIO) : result));
@@ -238,6 +241,7 @@ void LogWriter::Written() {
   }
   if (was_sync) return Durable();
   const bool direct = context_.directory->direct();
+  fruitless_ = direct && result.count() < alignment_ ? fruitless_ + 1 : 0;
   written_bytes_ += result.count();
   if (written_bytes_ < in_flight_->bytes.size()) {
     // The rest is written and flushed too before anybody is answered. Direct I/O goes on from the

@@ -188,6 +188,7 @@ class LogWriter {
 
   WriteOperation write_;
   uint32_t written_bytes_ = 0;  // of the block in flight
+  int fruitless_ = 0;           // short writes that brought nothing, in a row
   Kick kick_;
   MarkTimer mark_timer_;
   uint64_t settled_ns_ = 0;     // when the last commit was durable

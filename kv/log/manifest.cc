@@ -225,7 +225,7 @@ Task<absl::Status> Manifest::AppendHere(std::vector<ManifestEntry> entries) {
     const uint32_t checksum = sector.Encode(unit_.data(), run_, index_, chain_);
     const Bytes unit(unit_.data(), directory_.alignment());
     const std::string path = directory_.PathOf(kManifestName);
-    status = co_await WriteAll(file_, unit, offset_bytes_, /*sync=*/true, path);
+    status = co_await WriteAll(file_, unit, offset_bytes_, directory_.transfer_unit(), true, path);
     if (status.ok()) {
       chain_ = checksum;
       ++index_;
@@ -244,7 +244,8 @@ Task<absl::Status> Manifest::Extend() {
   std::memset(zeros.data(), 0, zeros.size());
   const Bytes bytes(zeros.data(), kAheadUnits * directory_.alignment());
   const std::string path = directory_.PathOf(kManifestName);
-  const absl::Status written = co_await WriteAll(file_, bytes, size_bytes_, /*sync=*/true, path);
+  const absl::Status written =
+      co_await WriteAll(file_, bytes, size_bytes_, directory_.transfer_unit(), true, path);
   if (!written.ok()) {
     failed_ = !absl::IsResourceExhausted(written);
     co_return written;

@@ -109,7 +109,7 @@ class Recovery {
     if (!file.ok()) co_return file.status();
     AlignedBuffer memory(directory_.alignment());
     const absl::StatusOr<uint64_t> read = co_await ReadAll(
-        *file, memory.data(), directory_.alignment(), 0, directory_.alignment(), path);
+        *file, memory.data(), directory_.alignment(), 0, directory_.transfer_unit(), path);
     absl::Status status = read.status();
     if (read.ok() && StartsWithBlockOf(Bytes(memory.data(), *read), state_.run, segment)) {
       status = Damaged(path, 0, "a segment that is in use and not in MANIFEST");
@@ -210,7 +210,7 @@ class Recovery {
     if (!stated.ok()) status = IoError("stat", path, stated);
     if (status.ok()) {
       const absl::StatusOr<uint64_t> read =
-          co_await ReadAll(*file, data, padded, 0, directory_.alignment(), path);
+          co_await ReadAll(*file, data, padded, 0, directory_.transfer_unit(), path);
       status = read.status();
       if (read.ok()) got = *read;
     }

@@ -160,7 +160,8 @@ Task<absl::Status> SegmentSupply::Fill(NewSegment& made, const std::string& path
   while (offset < made.size) {
     if (stopped_) co_return absl::CancelledError("the log is being closed");
     const Bytes chunk(zeros.data(), std::min<uint64_t>(zeros.size(), made.size - offset));
-    const absl::Status written = co_await WriteAll(made.file, chunk, offset, false, path);
+    const absl::Status written = co_await WriteAll(
+        made.file, chunk, offset, context_.directory->transfer_unit(), false, path);
     if (!written.ok()) co_return written;
     offset += chunk.size();
     zeroed_bytes_ += chunk.size();
