@@ -350,12 +350,12 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
       status = co_await context_.manifest->Append(core_, entries);
     }
   }
-  rolling_ = false;
   if (!status.ok()) {
     if (next.ok()) {
       const IoResult closed = co_await next->file.Close();
       if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
     }
+    rolling_ = false;
     // A log that is being closed and has nothing to write does not need the segment.
     if (!stopping_ || !queue_.empty()) Fail(status);
     idle_.Set();
@@ -366,6 +366,7 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
   segment_size_ = next->size;
   segment_offset_ = 0;
   segment_is_reserve_ = next->reserve;
+  rolling_ = false;
   ++counters_.segments;
   if (queue_.empty()) {
     idle_.Set();

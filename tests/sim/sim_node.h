@@ -72,12 +72,14 @@ class SimNode {
   std::optional<T> Run(Task<T> task) {
     std::optional<T> result;
     core(0).nursery().Spawn(Keep(std::move(task), result));
+    core(0).ring().Wake();  // it began outside of a pass: what it left for a pass's end has one
     if (!world_.RunUntil([&] { return result.has_value() || !running(); })) return std::nullopt;
     return result;
   }
   bool Run(Task<void> task) {
     std::optional<bool> result;
     core(0).nursery().Spawn(KeepVoid(std::move(task), result));
+    core(0).ring().Wake();
     return world_.RunUntil([&] { return result.has_value() || !running(); }) && result.has_value();
   }
 

@@ -1,0 +1,22 @@
+// A log's life in a simulated world: it is written, crashes at any operation, is recovered, crashes
+// while it is, and goes on; the disk tears, loses and fails as SimDisk does. An oracle knows what
+// was acknowledged and what was only attempted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace pakv {
+
+struct LogScenarioOptions {
+  bool power_cuts = true;  // else processes are killed only
+  bool short_transfers = true;
+  bool disk_errors = true;  // EIO and failed flushes
+  bool clock_steps = true;  // the wall clock is set back between lives
+  int lives = 8;
+};
+
+// Plays one seed. "" if the oracle has nothing to say, else what went wrong.
+std::string PlayLogScenario(uint64_t seed, const LogScenarioOptions& options);
+
+}  // namespace pakv
