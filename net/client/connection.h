@@ -137,7 +137,7 @@ class ClientConnection {
   PakvFrameReader reader_;
   std::string partial_;  // a frame that is not whole yet
   size_t receive_buffer_bytes_peak_ = 0;
-  Event news_;           // something was received, room was made, or the end is wanted
+  Event news_;  // something was received, room was made, or the end is wanted
   std::unique_ptr<SocketReceiver> receiver_;
 
   OutputBuffer output_;   // requests to send
