@@ -20,7 +20,7 @@ constexpr uint64_t kSegmentAlignment = 4096;
 constexpr uint64_t kTimeoutNsMax = 365 * 86400 * kNsPerSecond;
 constexpr uint64_t kMebibyte = 1024 * 1024;
 
-absl::Status Wrong(std::string why) { return absl::InvalidArgumentError(why); }
+absl::Status Wrong(const std::string& why) { return absl::InvalidArgumentError(why); }
 
 // ---- Setters and printers that several options share.
 
@@ -213,7 +213,7 @@ absl::Status SetSegmentSize(ConfigDraft& draft, const OptionValues& values) {
     draft.config.server.segment_bytes = 0;
     return absl::OkStatus();
   }
-  const auto status =
+  auto status =
       SetSize<&ServerOptions::segment_bytes, kSegmentBytesMin, kSegmentBytesMax>(draft, values);
   if (status.ok() && draft.config.server.segment_bytes % kSegmentAlignment != 0) {
     return Wrong("must be a multiple of 4KiB");

@@ -1,5 +1,6 @@
 #include "cmd/pakvd/process_facts.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -59,12 +60,12 @@ uint64_t ControlGroupLimit() {
     const std::string controllers = line.substr(first + 1, second - first - 1);
     const bool is_v2 = controllers.empty();
     if (!is_v2 && controllers != "memory") continue;
-    const std::string root = is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
-    const std::string name = is_v2 ? "/memory.max" : "/memory.limit_in_bytes";
+    const char* const root = is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
+    const char* const name = is_v2 ? "/memory.max" : "/memory.limit_in_bytes";
     std::string path = line.substr(second + 1);
     while (true) {
       if (path == "/") path.clear();
-      limit = std::min(limit, LimitInFile(root + path + name));
+      limit = std::min(limit, LimitInFile(fmt::format("{}{}{}", root, path, name)));
       const size_t slash = path.rfind('/');
       if (slash == std::string::npos) break;
       path.resize(slash);
