@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """pakvd beside Redis, in one run on one machine: `./dev bench compare`.
 
-Three servers stand side by side on CPU 0, idle but for the one whose turn it is: pakvd, Redis with
-`appendfsync always` (the same promise), and Redis without persistence (no promise). The generator,
-redis-benchmark, has CPU 1. Per case they take turns, round after round, and the median of the
-rounds counts; a round's length is set by time, so that fast and slow servers are measured alike.
+Three servers stand side by side on the first CPU, idle but for the one whose turn it is: pakvd,
+Redis with `appendfsync always` (the same promise), and Redis without persistence (no promise). The
+generator, redis-benchmark, has the second. Per case they take turns, round after round, and the
+median of the rounds counts; a round's length is set by time, so that fast and slow servers are
+measured alike.
 
 Measured: requests/s, p50 and p99 as the generator sees them, CPU time of the server process (all
 its threads) per request, and flushes that the device completed per request.
@@ -15,16 +16,11 @@ Refuses a directory on tmpfs: there a flush costs nothing, and nothing is durabl
 import argparse
 import csv
 import io
-import json
-import os
-import shutil
-import signal
-import socket
-import statistics
+import math
 import subprocess
-import sys
-import tempfile
-import time
+
+from _servers import (VALUE_BYTES, Servers, cpus, device_flushes, fail, median_of, need_tools,
+                      write_json)
 
 CASES = [
     ("c1", ["-c", "1"]),
@@ -33,132 +29,12 @@ CASES = [
     ("c50 P16", ["-c", "50", "-P", "16"]),
     ("c50 P64", ["-c", "50", "-P", "64"]),
 ]
-KEYS = 1_000_000
-VALUE_BYTES = 64
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def fail(text):
-    print(f"compare: {text}", file=sys.stderr)
-    sys.exit(1)
-
-
-def file_system(path):
-    return subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True,
-                          check=True).stdout.strip()
-
-
-def device_flushes(path):
-    """Flush requests that the device under `path` has completed, None where it does not tell."""
-    device = os.stat(path).st_dev
-    name = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat"
-    try:
-        with open(name, encoding="ascii") as stat:
-            fields = stat.read().split()
-    except OSError:
-        return None
-    return int(fields[15]) if len(fields) > 15 else None
-
-
-class Server:
-    """A server process on CPU 0, ready when it answers PING."""
-
-    def __init__(self, name, command, port_of, directory):
-        self.name = name
-        self.directory = directory
-        self.log = open(os.path.join(directory, "log"), "wb")
-        self.process = subprocess.Popen(["taskset", "-c", "0", *command], stdout=self.log,
-                                        stderr=self.log, cwd=directory)
-        deadline = time.monotonic() + 30
-        self.port = None
-        while self.port is None or not self.answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.log.flush()
-                with open(self.log.name, encoding="utf-8", errors="replace") as log:
-                    fail(f"{name} did not start:\n{log.read()}")
-            self.port = port_of()
-            time.sleep(0.02)
-
-    def answers(self):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith(b"+PONG")
-        except OSError:
-            return False
-
-    def cpu_seconds(self):
-        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
-
-    def preload(self):
-        """Sets every key that redis-benchmark can draw."""
-        value = b"x" * VALUE_BYTES
-        with socket.create_connection(("127.0.0.1", self.port)) as connection:
-            for begin in range(0, KEYS, 10_000):
-                batch = b"".join(
-                    b"*3\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n$%d\r\n%s\r\n"
-                    % (i, VALUE_BYTES, value) for i in range(begin, begin + 10_000))
-                connection.sendall(batch)
-                expected = 5 * 10_000
-                while expected > 0:
-                    got = connection.recv(min(expected, 1 << 20))
-                    if not got:
-                        fail(f"{self.name} closed the connection during the preload")
-                    if b"-" in got:
-                        fail(f"{self.name} answered the preload with {got[:200]!r}")
-                    expected -= len(got)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def start_redis(name, parent, durable):
-    directory = tempfile.mkdtemp(prefix=f"{name.replace(' ', '-')}-", dir=parent)
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--dir", directory, "--save", "",
-               "--daemonize", "no", "--auto-aof-rewrite-percentage", "0"]
-    command += (["--appendonly", "yes", "--appendfsync", "always"] if durable
-                else ["--appendonly", "no"])
-    return Server(name, command, lambda: port, directory)
-
-
-def start_pakvd(binary, parent, cores, extra):
-    directory = tempfile.mkdtemp(prefix="pakvd-", dir=parent)
-    port_file = os.path.join(directory, "ports")
-
-    def port_of():
-        try:
-            with open(port_file, encoding="ascii") as ports:
-                for line in ports:
-                    name, address = line.split()
-                    if name == "data":
-                        return int(address.rpartition(":")[2])
-        except OSError:
-            pass
-        return None
-
-    command = [binary, "--addr", "127.0.0.1:0", "--admin-addr", "none", "--cores", str(cores),
-               "--dir", os.path.join(directory, "data"), "--port-file", port_file, *extra]
-    return Server("pakvd", command, port_of, directory)
-
-
-def load(server, test, flags, requests):
-    command = ["taskset", "-c", "1", "redis-benchmark", "-p", str(server.port), "-t", test,
-               "-n", str(requests), "-r", str(KEYS), "-d", str(VALUE_BYTES), "--csv", *flags]
+def load(server, test, flags, requests, keys):
+    command = ["taskset", "-c", str(cpus()[1]), "redis-benchmark", "-p", str(server.port),
+               "-t", test, "-n", str(requests), "-r", str(keys), "-d", str(VALUE_BYTES), "--csv",
+               *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     if done.returncode != 0 or len(rows) != 1:
@@ -166,10 +42,10 @@ def load(server, test, flags, requests):
     return rows[0]
 
 
-def measure(server, test, flags, requests):
+def measure(server, test, flags, requests, keys):
     cpu_before = server.cpu_seconds()
     flushes_before = device_flushes(server.directory)
-    row = load(server, test, flags, requests)
+    row = load(server, test, flags, requests, keys)
     cpu = server.cpu_seconds() - cpu_before
     flushes = device_flushes(server.directory)
     return {
@@ -182,9 +58,18 @@ def measure(server, test, flags, requests):
     }
 
 
-def median_of(rounds):
-    return {name: None if rounds[0][name] is None
-            else statistics.median(one[name] for one in rounds) for name in rounds[0]}
+def measure_case(servers, test, flags, args):
+    """Of each server, what each round measured; they take turns."""
+    requests = {}
+    for server in servers:
+        probe = load(server, test, flags, args.requests_min, args.keys)
+        requests[server.name] = max(args.requests_min, int(float(probe["rps"]) * args.seconds))
+    rounds = {server.name: [] for server in servers}
+    for _ in range(args.rounds):
+        for server in servers:
+            rounds[server.name].append(
+                measure(server, test, flags, requests[server.name], args.keys))
+    return rounds
 
 
 def main():
@@ -192,57 +77,43 @@ def main():
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--dir", default=".", help="where the servers keep their data")
+    parser.add_argument("--keys", type=int, default=1_000_000, help="set before, and drawn from")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one round")
+    parser.add_argument("--requests-min", type=int, default=20_000, help="of one round")
     parser.add_argument("--cases", default="", help="only these, separated by commas")
     parser.add_argument("--tests", default="set,get")
     parser.add_argument("--json", default="build/compare.json")
     parser.add_argument("pakvd_flags", nargs="*", help="further flags of pakvd, behind --")
     args = parser.parse_args()
 
-    if file_system(args.dir) in ("tmpfs", "ramfs"):
-        fail(f"{os.path.abspath(args.dir)} is on {file_system(args.dir)}, where nothing is "
-             "durable; choose a directory on a disk with --dir")
-    for tool in ("redis-server", "redis-benchmark", "taskset"):
-        if shutil.which(tool) is None:
-            fail(f"{tool} is missing")
-    if os.cpu_count() < 2:
-        fail("needs two CPUs: one for the server, one for the generator")
-    wanted = [name.strip() for name in args.cases.split(",") if name.strip()]
+    need_tools("redis-server", "redis-benchmark", "taskset")
+    known = dict(CASES)
+    wanted = [name.strip() for name in args.cases.split(",") if name.strip()] or list(known)
+    for name in wanted:
+        if name not in known:
+            fail(f"no case {name!r}; there are {', '.join(known)}", 2)
+    server_cpu = [cpus()[0]]
 
-    parent = tempfile.mkdtemp(prefix="pakv-compare-", dir=os.path.abspath(args.dir))
-    servers = []
     results = []
-    try:
-        servers.append(start_pakvd(os.path.abspath(args.pakvd), parent, args.cores,
-                                   args.pakvd_flags))
-        servers.append(start_redis("redis always", parent, durable=True))
-        servers.append(start_redis("redis none", parent, durable=False))
-        for server in servers:
-            server.preload()
+    with Servers(args.dir, "compare") as servers:
+        servers.pakvd("pakvd", args.pakvd, args.cores, server_cpu, args.pakvd_flags)
+        servers.redis("redis always", True, server_cpu)
+        servers.redis("redis none", False, server_cpu)
+        for server in servers.all:
+            server.preload(args.keys)
         print(f"{'case':14}{'server':14}{'req/s':>11}{'p50 us':>9}{'p99 us':>9}"
               f"{'CPU us/req':>12}{'flush/req':>11}{'req/s x':>9}{'CPU x':>7}")
         for test in args.tests.split(","):
-            for name, flags in CASES:
-                if wanted and name not in wanted:
-                    continue
-                requests = {}
-                for server in servers:
-                    probe = load(server, test, flags, 20_000)
-                    requests[server.name] = max(
-                        10_000, int(float(probe["rps"]) * args.seconds))
-                rounds = {server.name: [] for server in servers}
-                for _ in range(args.rounds):
-                    for server in servers:
-                        rounds[server.name].append(
-                            measure(server, test, flags, requests[server.name]))
-                medians = {server.name: median_of(rounds[server.name]) for server in servers}
-                base = medians["redis always"]
-                for server in servers:
-                    own = medians[server.name]
+            for name in wanted:
+                rounds = measure_case(servers.all, test, known[name], args)
+                base = median_of(rounds["redis always"])
+                for server in servers.all:
+                    own = median_of(rounds[server.name])
                     speed = own["requests_per_second"] / base["requests_per_second"]
-                    cpu = own["cpu_us_per_request"] / base["cpu_us_per_request"]
-                    flushes = own["flushes_per_request"]
+                    # A short round may be less than one tick of the CPU's account.
+                    cpu = own["cpu_us_per_request"] / (base["cpu_us_per_request"] or math.nan)
+                    flushes = own.get("flushes_per_request")
                     print(f"{test.upper() + ' ' + name:14}{server.name:14}"
                           f"{own['requests_per_second']:11.0f}{own['p50_us']:9.0f}"
                           f"{own['p99_us']:9.0f}{own['cpu_us_per_request']:12.2f}"
@@ -252,15 +123,7 @@ def main():
                                     "cores": args.cores, "median": own,
                                     "rounds": rounds[server.name],
                                     "requests_ratio": speed, "cpu_ratio": cpu})
-    finally:
-        for server in servers:
-            server.stop()
-        shutil.rmtree(parent, ignore_errors=True)
-    if os.path.dirname(args.json):
-        os.makedirs(os.path.dirname(args.json), exist_ok=True)
-    with open(args.json, "w", encoding="utf-8") as output:
-        json.dump(results, output, indent=1)
-    print(f"written to {args.json}")
+    write_json(args.json, results)
 
 
 if __name__ == "__main__":
