@@ -393,6 +393,7 @@ Task<void> LogWriter::Reopen() {
   segment_ = context_.reopened.segment;
   segment_size_ = context_.reopened.size;
   segment_offset_ = context_.reopened.offset;
+  idle_.Set();
   CallKick();
 }
 

@@ -115,7 +115,8 @@ class Life : private RecoverySink {
     if (recovered_.manifest != nullptr) co_await recovered_.manifest->Close();
     if (directory_ != nullptr) co_await directory_->Close();
   }
-  bool failed() const { return writer_ != nullptr && writer_->read_only(); }
+  // The files were damaged: refusing them is right.
+  void ExpectRot() { rot_ = true; }
 
  private:
   struct Entry : DurableEntry {
@@ -135,6 +136,7 @@ class Life : private RecoverySink {
     const SimDiskFaults& faults = node_.disk().faults;
     const bool disk_may_fail = faults.write_error + faults.flush_error + faults.read_error != 0;
     if (disk_may_fail && status.code() == absl::StatusCode::kInternal) return;
+    if (rot_ && status.code() == absl::StatusCode::kDataLoss) return;
     oracle_.Say(std::string(what) + ": " + status.ToString());
   }
 
@@ -263,6 +265,7 @@ class Life : private RecoverySink {
   std::unique_ptr<LsnClock> clock_;
   std::unique_ptr<LogWriter> writer_;
   uint64_t quota_ = 0;
+  bool rot_ = false;
   std::map<std::string, std::pair<Lsn, uint64_t>> newest_;  // by key: LSN and version
   std::map<std::string, std::set<uint64_t>> seen_;
   std::map<std::string, size_t> groups_;
@@ -285,8 +288,11 @@ class Scenario {
     for (int life = 0; life < options_.lives && oracle_.failure.empty(); ++life) {
       PlayLife(/*last=*/false);
     }
-    // The last word: no faults, no crash.
+    // The last word: no faults, no crash. Then the medium itself goes bad.
     if (oracle_.failure.empty()) PlayLife(/*last=*/true);
+    for (int i = 0; i < options_.flipped_bits && oracle_.failure.empty(); ++i) {
+      if (!PlayRot()) break;
+    }
     if (oracle_.failure.empty()) return "";
     return "seed " + std::to_string(world_.seed()) + ", run " + std::to_string(run_) + ": " +
            oracle_.failure;
@@ -318,6 +324,34 @@ class Scenario {
     if (stop && !node_->Run(life.Stop()) && node_->running())
       oracle_.Say("its stop hangs: " + world_.failure());
     if (node_->running()) node_->Crash(kind);
+  }
+
+  // One bit of one file flips: the store refuses to open, or shows nothing wrong. False if it
+  // opened, and so may have changed its files.
+  bool PlayRot() {
+    SimDisk& disk = node_->disk();
+    std::vector<std::string> names;
+    PAKV_CHECK(disk.List(kPath, names) >= 0);
+    std::erase(names, "LOCK");
+    std::erase(names, "cut");
+    const std::string path = std::string(kPath) + "/" + names[prng_.Below(names.size())];
+    const size_t size = disk.Contents(path.c_str())->size();
+    if (size == 0) return true;
+    const uint64_t offset = prng_.Below(size);
+    const auto bit = static_cast<uint32_t>(prng_.Below(8));
+    disk.FlipBit(path.c_str(), offset, bit);
+    disk.faults = {};
+    node_->Start(
+        {.core_count = 1, .ring = {}, .core = {.buffer_count = 3, .buffer_bytes = buffer_bytes_}});
+    Life& life = node_->Own(std::make_unique<Life>(*node_, oracle_, prng_, ++run_, segment_bytes_));
+    life.ExpectRot();
+    const std::optional<bool> opened = node_->Run(life.Run(0));
+    if (!opened.has_value()) oracle_.Say("it hangs: " + world_.failure());
+    if (opened == true && !node_->Run(life.Stop())) oracle_.Say("its stop hangs");
+    node_->Crash(CrashKind::kProcessKill);
+    if (opened == true) return false;
+    disk.FlipBit(path.c_str(), offset, bit);
+    return true;
   }
 
   const LogScenarioOptions options_;

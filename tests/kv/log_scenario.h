@@ -14,6 +14,7 @@ struct LogScenarioOptions {
   bool disk_errors = true;  // EIO and failed flushes
   bool clock_steps = true;  // the wall clock is set back between lives
   int lives = 8;
+  int flipped_bits = 20;  // at the end, one after the other
 };
 
 // Plays one seed. "" if the oracle has nothing to say, else what went wrong.

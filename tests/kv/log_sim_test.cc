@@ -42,8 +42,9 @@ TEST_P(SeededBugTest, IsFoundWithin1000Seeds) {
 INSTANTIATE_TEST_SUITE_P(
     Log, SeededBugTest,
     ::testing::Values(SeededBug::kAcknowledgeBeforeFlush, SeededBug::kNoDirectorySync,
-                      SeededBug::kGoOnAfterFailedFlush, SeededBug::kReopenTornSegment,
-                      SeededBug::kServeVolatileCache, SeededBug::kLsnFallsBehindAfterRestart));
+                      SeededBug::kGoOnAfterFailedFlush, SeededBug::kChecksumMissesLength,
+                      SeededBug::kReopenTornSegment, SeededBug::kServeVolatileCache,
+                      SeededBug::kLsnFallsBehindAfterRestart));
 #endif
 
 }  // namespace
