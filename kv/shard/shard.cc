@@ -26,6 +26,7 @@ struct Shard::DeviceRead {
   uint64_t hash = 0;
   uint32_t namespace_id = 0;
   Lsn lsn = kNoLsn;
+  uint64_t expiry_ms = kNoExpiry;
   std::string key;
   IntrusiveList<Request> readers;
   std::vector<BlockedKey*> blocked;  // at most one; its queue's head needs the value
@@ -396,6 +397,7 @@ Shard::DeviceRead& Shard::ReadFromDevice(const Request& request) {
     slot->hash = request.hash;
     slot->namespace_id = request.namespace_id;
     slot->lsn = entry.lsn();
+    slot->expiry_ms = entry.expiry_ms();
     slot->key = request.key;
     nursery_.Spawn(RunDeviceRead(*slot));
   }
@@ -425,6 +427,21 @@ Task<void> Shard::RunDeviceRead(DeviceRead& read) {
   at_hand_ = AtHand();
 }
 
+// The read is of the moment at which it was asked for: what has been published since may be the
+// session's own later write, which a read that it sent before must not show.
+void Shard::AnswerFromDevice(Request& request, const OldValue& old) {
+  if (at_hand_.damage != nullptr) {
+    request.outcome = Outcome::kDamaged;
+    request.reply.bytes = *at_hand_.damage;
+    return;
+  }
+  ++counters_.read_device;
+  request.lsn = old.lsn;
+  const Change change = request.function(old, request);
+  PAKV_DCHECK(change.action == Change::Action::kKeep, "a read changes nothing");
+  static_cast<void>(change);
+}
+
 void Shard::DeviceReadDone(DeviceRead& read) {
   IntrusiveList<Request> readers;
   readers.Splice(read.readers);
@@ -433,10 +450,17 @@ void Shard::DeviceReadDone(DeviceRead& read) {
     writers.Splice(blocked->waiting);
     pending_.Unblock(*blocked);
   }
+  OldValue old;
+  old.exists = true;
+  old.lsn = read.lsn;
+  old.expiry_ms = read.expiry_ms;
+  old.value = at_hand_.value;
+  old.value_length = static_cast<uint32_t>(at_hand_.value.size());
   device_reads_.erase(LocationKey(read.location));  // `read` ends here
   while (!readers.empty()) {
     Request& request = readers.PopFront();
-    if (ReadPublished(request)) Complete(request);
+    AnswerFromDevice(request, old);
+    Complete(request);
   }
   RestartAll(writers);
 }

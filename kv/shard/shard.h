@@ -120,6 +120,7 @@ class Shard {
   DeviceRead& ReadFromDevice(const Request& request);
   Task<void> RunDeviceRead(DeviceRead& read);
   void DeviceReadDone(DeviceRead& read);
+  void AnswerFromDevice(Request& request, const OldValue& old);
   Task<void> FreeInBackground(std::unique_ptr<Table> table, std::unique_ptr<ValueCache> cache);
 
   Core& core_;
