@@ -19,7 +19,7 @@ import sys
 ROOMS = {
     "runtime": ["base", "task", "io", "core"],
     "kv": ["log", "index", "shard", "store", "tools"],
-    "net": ["session", "resp", "pakv", "admin", "access", "client"],
+    "net": ["session", "resp", "pakv", "admin", "access", "client", "server"],
     "cmd": ["common", "pakvd", "pakvctl"],
 }
 LAYERS = list(ROOMS)

@@ -40,7 +40,7 @@ enum class Opcode : uint8_t {
   kAccept,    // handle -> plain handle (see Ring::Adopt); text receives the peer's address
   kConnect,   // path = address -> plain handle
   kSend,      // handle, buffer, length -> bytes, may be fewer
-  kShutdown,  // handle: both directions
+  kShutdown,  // handle, length: 0 both directions, 1 sending alone (the peer sees the end)
 };
 
 struct FileStat {

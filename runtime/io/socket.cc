@@ -24,6 +24,10 @@ IoAwaiter Socket::Shutdown() {
   return IoAwaiter(*io_, {.opcode = Opcode::kShutdown, .handle = handle_});
 }
 
+IoAwaiter Socket::ShutdownSend() {
+  return IoAwaiter(*io_, {.opcode = Opcode::kShutdown, .handle = handle_, .length = 1});
+}
+
 IoAwaiter Socket::Close() {
   return IoAwaiter(*io_,
                    {.opcode = Opcode::kClose, .handle = std::exchange(handle_, Handle::kNone)});

@@ -40,6 +40,8 @@ class Socket {
   IoAwaiter Send(const void* buffer, uint32_t length);
   // Ends both directions; receives and sends in flight complete.
   IoAwaiter Shutdown();
+  // The peer sees the end of the stream behind what was sent; receiving goes on.
+  IoAwaiter ShutdownSend();
   IoAwaiter Close();
 
  private:

@@ -335,7 +335,7 @@ void UringRing::SubmitNow(Operation& operation) {
       io_uring_prep_send(sqe, descriptor, request.const_buffer, request.length, MSG_NOSIGNAL);
       break;
     case Opcode::kShutdown:
-      io_uring_prep_shutdown(sqe, descriptor, SHUT_RDWR);
+      io_uring_prep_shutdown(sqe, descriptor, request.length == 1 ? SHUT_WR : SHUT_RDWR);
       break;
     default:
       PAKV_CHECK(false, "an opcode that the ring does not know");

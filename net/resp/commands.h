@@ -1,0 +1,66 @@
+// The functions that the rows of the command table name.
+#pragma once
+
+#include <string_view>
+
+#include "net/resp/command_table.h"
+#include "net/resp/words.h"
+
+namespace pakv {
+
+inline constexpr std::string_view kErrSyntax = "ERR syntax error";
+inline constexpr std::string_view kErrNotInteger = "ERR value is not an integer or out of range";
+
+// commands_strings.cc: functions of one key (KeyFunction), and what fills in their requests.
+Change GetValue(const OldValue& old, Request& request);
+Change SetValue(const OldValue& old, Request& request);
+Change SetIfAbsent(const OldValue& old, Request& request);
+Change GetAndSet(const OldValue& old, Request& request);
+Change GetAndDelete(const OldValue& old, Request& request);
+Change AddInteger(const OldValue& old, Request& request);
+Change AppendValue(const OldValue& old, Request& request);
+Change ValueLength(const OldValue& old, Request& request);
+std::string_view FillSet(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillIncr(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillDecr(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillIncrBy(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillDecrBy(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillAppend(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+
+// commands_keys.cc
+Change DeleteKey(const OldValue& old, Request& request);
+Change KeyExists(const OldValue& old, Request& request);
+Change KeyType(const OldValue& old, Request& request);
+Task<void> RunScan(RespProtocol& protocol, RespArgs args);
+Task<void> RunKeys(RespProtocol& protocol, RespArgs args);
+Task<void> RunRandomKey(RespProtocol& protocol, RespArgs args);
+Task<void> RunDbSize(RespProtocol& protocol, RespArgs args);
+Task<void> RunFlush(RespProtocol& protocol, RespArgs args);
+
+// commands_server.cc
+void RunPing(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunEcho(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunQuit(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunReset(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunSelect(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunAuth(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunTime(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunClientId(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunClientGetName(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunClientSetName(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunClientSetInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunConfigGet(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunConfigSet(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunHelp(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+Task<void> RunInfo(RespProtocol& protocol, RespArgs args);
+
+// commands_introspection.cc
+void RunCommand(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunCommandCount(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunCommandInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunCommandList(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunCommandDocs(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunCommandGetKeys(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+
+}  // namespace pakv

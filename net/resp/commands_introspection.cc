@@ -1,0 +1,182 @@
+// COMMAND: what the command table tells about itself.
+#include <bit>
+#include <vector>
+
+#include "net/resp/commands.h"
+#include "net/resp/resp_protocol.h"
+
+namespace pakv {
+namespace {
+
+// By bit, as in CommandFlag and CommandClass.
+constexpr std::string_view kFlagNames[] = {"write",    "readonly",  "denyoom", "admin",
+                                           "noscript", "loading",   "stale",   "fast",
+                                           "no_auth",  "allow_busy"};
+constexpr std::string_view kClassNames[] = {"@keyspace", "@read",      "@write",
+                                            "@string",   "@admin",     "@fast",
+                                            "@slow",     "@dangerous", "@connection"};
+
+void WriteBits(uint32_t bits, std::span<const std::string_view> names, RespWriter& writer) {
+  writer.Set(static_cast<size_t>(std::popcount(bits)));
+  for (size_t bit = 0; bit < names.size(); ++bit) {
+    if ((bits >> bit & 1) != 0) writer.Simple(names[bit]);
+  }
+}
+
+std::vector<std::string_view> Words(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (!text.empty()) {
+    const size_t length = std::min(text.find(' '), text.size());
+    words.push_back(text.substr(0, length));
+    text.remove_prefix(std::min(length + 1, text.size()));
+  }
+  return words;
+}
+
+void WriteKeySpecs(const CommandRow& row, RespWriter& writer) {
+  if (row.first_key == 0) return writer.Set(0);
+  const bool has_notes = row.name == "set";
+  writer.Set(1);
+  writer.Map(has_notes ? 4 : 3);
+  if (has_notes) {
+    writer.Bulk("notes");
+    writer.Bulk("RW and ACCESS due to the optional `GET` argument");
+  }
+  writer.Bulk("flags");
+  const std::vector<std::string_view> flags = Words(row.key_flags);
+  writer.Set(flags.size());
+  for (const std::string_view flag : flags) writer.Simple(flag);
+  writer.Bulk("begin_search");
+  writer.Map(2);
+  writer.Bulk("type");
+  writer.Bulk("index");
+  writer.Bulk("spec");
+  writer.Map(1);
+  writer.Bulk("index");
+  writer.Integer(row.first_key);
+  writer.Bulk("find_keys");
+  writer.Map(2);
+  writer.Bulk("type");
+  writer.Bulk("range");
+  writer.Bulk("spec");
+  writer.Map(3);
+  writer.Bulk("lastkey");
+  // Here the last key counts from the first one, or from the end.
+  writer.Integer(row.last_key < 0 ? row.last_key : row.last_key - row.first_key);
+  writer.Bulk("keystep");
+  writer.Integer(row.key_step);
+  writer.Bulk("limit");
+  writer.Integer(0);
+}
+
+void WriteRow(const CommandRow& row, RespWriter& writer) {
+  writer.Array(10);
+  writer.Bulk(row.name);
+  writer.Integer(row.arity);
+  WriteBits(row.flags, kFlagNames, writer);
+  writer.Integer(row.first_key);
+  writer.Integer(row.last_key);
+  writer.Integer(row.key_step);
+  WriteBits(row.classes, kClassNames, writer);
+  const std::vector<std::string_view> tips = Words(row.tips);
+  writer.Set(tips.size());
+  for (const std::string_view tip : tips) writer.Bulk(tip);
+  WriteKeySpecs(row, writer);
+  writer.Set(row.subcommands.size());
+  for (const CommandRow& subcommand : row.subcommands) WriteRow(subcommand, writer);
+}
+
+// "get", or "client|id" for a subcommand.
+const CommandRow* FindNamed(std::string_view name) {
+  const size_t bar = name.find('|');
+  const CommandRow* const row = FindCommand(name.substr(0, bar));
+  if (row == nullptr || bar == std::string_view::npos) return row;
+  return FindSubcommand(*row, name.substr(bar + 1));
+}
+
+void WriteDocs(const CommandRow& row, RespWriter& writer) {
+  writer.Bulk(row.name);
+  writer.Map(row.subcommands.empty() ? 3 : 4);
+  writer.Bulk("summary");
+  writer.Bulk(row.summary);
+  writer.Bulk("since");
+  writer.Bulk(row.since);
+  writer.Bulk("group");
+  writer.Bulk(row.group);
+  if (row.subcommands.empty()) return;
+  writer.Bulk("subcommands");
+  writer.Map(row.subcommands.size());
+  for (const CommandRow& subcommand : row.subcommands) WriteDocs(subcommand, writer);
+}
+
+}  // namespace
+
+void RunCommand(RespProtocol&, RespArgs, RespWriter& writer) {
+  writer.Array(AllCommands().size());
+  for (const CommandRow& row : AllCommands()) WriteRow(row, writer);
+}
+
+void RunCommandCount(RespProtocol&, RespArgs, RespWriter& writer) {
+  writer.Integer(static_cast<int64_t>(AllCommands().size()));
+}
+
+void RunCommandInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
+  if (args.size() == 2) return RunCommand(protocol, args, writer);
+  writer.Array(args.size() - 2);
+  for (const std::string_view name : args.subspan(2)) {
+    const CommandRow* const row = FindNamed(name);
+    if (row == nullptr) {
+      writer.NullArray();
+    } else {
+      WriteRow(*row, writer);
+    }
+  }
+}
+
+void RunCommandList(RespProtocol&, RespArgs args, RespWriter& writer) {
+  std::string_view pattern = "*";
+  if (args.size() > 2) {
+    if (args.size() != 5 || !IsWord(args[2], "filterby") || !IsWord(args[3], "pattern")) {
+      return writer.Error(kErrSyntax);
+    }
+    pattern = args[4];
+  }
+  std::vector<std::string_view> names;
+  for (const CommandRow& row : AllCommands()) {
+    if (GlobMatches(pattern, row.name, /*ignore_case=*/true)) names.push_back(row.name);
+    if (args.size() == 2) continue;
+    for (const CommandRow& subcommand : row.subcommands) {
+      if (GlobMatches(pattern, subcommand.name, true)) names.push_back(subcommand.name);
+    }
+  }
+  writer.Array(names.size());
+  for (const std::string_view name : names) writer.Bulk(name);
+}
+
+void RunCommandDocs(RespProtocol&, RespArgs args, RespWriter& writer) {
+  std::vector<const CommandRow*> rows;
+  if (args.size() == 2) {
+    for (const CommandRow& row : AllCommands()) rows.push_back(&row);
+  }
+  for (const std::string_view name : args.subspan(2)) {
+    if (const CommandRow* const row = FindNamed(name)) rows.push_back(row);
+  }
+  writer.Map(rows.size());
+  for (const CommandRow* const row : rows) WriteDocs(*row, writer);
+}
+
+void RunCommandGetKeys(RespProtocol&, RespArgs args, RespWriter& writer) {
+  const RespArgs command = args.subspan(2);
+  const CommandRow* const row = FindCommand(command[0]);
+  if (row == nullptr) return writer.Error("ERR Invalid command specified");
+  if (row->first_key == 0) return writer.Error("ERR The command has no key arguments");
+  if (!row->Takes(command.size())) {
+    return writer.Error("ERR Invalid number of arguments specified for command");
+  }
+  const auto step = static_cast<size_t>(row->key_step);
+  const size_t last = row->last_key < 0 ? command.size() - 1 : static_cast<size_t>(row->last_key);
+  writer.Array((last - 1) / step + 1);
+  for (size_t index = 1; index <= last; index += step) writer.Bulk(command[index]);
+}
+
+}  // namespace pakv

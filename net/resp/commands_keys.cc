@@ -1,0 +1,168 @@
+// Commands on keys, whatever their values.
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "net/resp/commands.h"
+#include "net/resp/resp_protocol.h"
+
+namespace pakv {
+namespace {
+
+// What SCAN looks at per step unless it is told, and at most, whatever it is told.
+constexpr int64_t kScanCount = 10;
+constexpr int64_t kScanCountMax = 10000;
+// Keys that KEYS looks at between two looks at whether somebody still wants to know.
+constexpr size_t kKeysStep = 1000;
+// A longer reply is refused: KEYS has to count its keys before it can send the first.
+constexpr size_t kKeysBytesMax = size_t{256} << 20;
+
+class AloneReply {
+ public:
+  explicit AloneReply(RespProtocol& protocol)
+      : protocol_(protocol), writer_(protocol.session().OpenReply(), protocol.version()) {}
+  AloneReply(const AloneReply&) = delete;
+  AloneReply& operator=(const AloneReply&) = delete;
+  ~AloneReply() { protocol_.session().CloseReply(); }
+  RespWriter* operator->() { return &writer_; }
+
+ private:
+  RespProtocol& protocol_;
+  RespWriter writer_;
+};
+
+struct ScanArgs {
+  uint64_t cursor = 0;
+  size_t count = kScanCount;
+  std::string_view pattern = "*";
+  bool strings = true;  // keys of the one type that there is are wanted
+};
+
+// The error, if there is one.
+std::string_view ParseScan(RespArgs args, ScanArgs& scan) {
+  const char* const end = args[1].data() + args[1].size();
+  const auto [parsed, error] = std::from_chars(args[1].data(), end, scan.cursor);
+  if (error != std::errc() || parsed != end) return "ERR invalid cursor";
+  for (size_t index = 2; index < args.size(); index += 2) {
+    if (index + 1 == args.size()) return kErrSyntax;
+    const std::string_view value = args[index + 1];
+    if (IsWord(args[index], "count")) {
+      const std::optional<int64_t> count = ParseInteger(value);
+      if (!count) return kErrNotInteger;
+      if (*count < 1) return kErrSyntax;
+      scan.count = static_cast<size_t>(std::min(*count, kScanCountMax));
+    } else if (IsWord(args[index], "match")) {
+      scan.pattern = value;
+    } else if (IsWord(args[index], "type")) {
+      scan.strings = IsWord(value, "string");
+    } else {
+      return kErrSyntax;
+    }
+  }
+  return {};
+}
+
+// Runs on other cores, so it owns its pattern.
+Store::KeyFilter MakeFilter(std::string_view pattern) {
+  if (pattern == "*") return [](std::string_view) { return true; };
+  return
+      [pattern = std::string(pattern)](std::string_view key) { return GlobMatches(pattern, key); };
+}
+
+}  // namespace
+
+Change DeleteKey(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = old.exists ? 1 : 0;
+  Change change;
+  if (old.exists) change.action = Change::Action::kDelete;
+  return change;
+}
+
+Change KeyExists(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = old.exists ? 1 : 0;
+  return Change();
+}
+
+Change KeyType(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kBytes;
+  request.reply.bytes = old.exists ? "string" : "none";
+  return Change();
+}
+
+Task<void> RunScan(RespProtocol& protocol, RespArgs args) {
+  ScanArgs scan;
+  const std::string_view error = ParseScan(args, scan);
+  if (!error.empty()) {
+    AloneReply(protocol)->Error(error);
+    co_return;
+  }
+  Store::KeyFilter accept = MakeFilter(scan.pattern);
+  if (!scan.strings) accept = [](std::string_view) { return false; };
+  const ScanStep step = co_await protocol.store().Scan(protocol.core(), kDefaultNamespace,
+                                                       scan.cursor, scan.count, std::move(accept));
+  AloneReply reply(protocol);
+  reply->Array(2);
+  char digits[24];
+  const char* const end = std::to_chars(digits, digits + sizeof(digits), step.cursor).ptr;
+  reply->Bulk({digits, static_cast<size_t>(end - digits)});
+  reply->Array(step.keys.size());
+  for (const std::string& key : step.keys) reply->Bulk(key);
+}
+
+Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
+  const Store::KeyFilter accept = MakeFilter(args[1]);
+  OutputBuffer keys;
+  RespWriter writer(keys, protocol.version());
+  size_t count = 0;
+  uint64_t cursor = 0;
+  do {
+    const ScanStep step = co_await protocol.store().Scan(protocol.core(), kDefaultNamespace, cursor,
+                                                         kKeysStep, accept);
+    for (const std::string& key : step.keys) writer.Bulk(key);
+    count += step.keys.size();
+    cursor = step.cursor;
+  } while (cursor != 0 && keys.size() <= kKeysBytesMax && !protocol.session().broken());
+  AloneReply reply(protocol);
+  if (keys.size() > kKeysBytesMax) {
+    reply->Error("ERR the reply to KEYS is too large; use SCAN");
+    co_return;
+  }
+  reply->Array(count);
+  reply->output().Append(keys.view());
+}
+
+Task<void> RunRandomKey(RespProtocol& protocol, RespArgs) {
+  const std::optional<std::string> key =
+      co_await protocol.store().RandomKey(protocol.core(), kDefaultNamespace);
+  AloneReply reply(protocol);
+  if (key) {
+    reply->Bulk(*key);
+  } else {
+    reply->Null();
+  }
+}
+
+Task<void> RunDbSize(RespProtocol& protocol, RespArgs) {
+  const uint64_t keys = co_await protocol.store().CountKeys(protocol.core(), kDefaultNamespace);
+  AloneReply(protocol)->Integer(static_cast<int64_t>(keys));
+}
+
+Task<void> RunFlush(RespProtocol& protocol, RespArgs args) {
+  // Either way it is one record, and what it drops is given back in the background.
+  if (args.size() > 2 ||
+      (args.size() == 2 && !IsWord(args[1], "async") && !IsWord(args[1], "sync"))) {
+    AloneReply(protocol)->Error(kErrSyntax);
+    co_return;
+  }
+  const Outcome outcome = co_await protocol.store().Flush(protocol.core(), kDefaultNamespace);
+  AloneReply reply(protocol);
+  if (outcome == Outcome::kDone) {
+    reply->Ok();
+  } else {
+    reply->Error(OutcomeText(outcome, {}));
+  }
+}
+
+}  // namespace pakv

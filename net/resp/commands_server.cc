@@ -1,0 +1,381 @@
+// Commands on the connection and the server.
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "net/resp/commands.h"
+#include "net/resp/resp_protocol.h"
+
+namespace pakv {
+namespace {
+
+constexpr std::string_view kErrName =
+    "ERR Client names cannot contain spaces, newlines or special characters.";
+
+// What Redis allows in names of clients and libraries.
+bool IsPlainName(std::string_view name) {
+  return std::all_of(name.begin(), name.end(), [](char c) { return c >= '!' && c <= '~'; });
+}
+
+void WrongArity(std::string_view command, RespWriter& writer) {
+  writer.Error("ERR wrong number of arguments for '" + std::string(command) + "' command");
+}
+
+struct Parameter {
+  std::string_view name;
+  std::string value;
+};
+
+// What CONFIG tells, in the words of Redis where there are any.
+std::vector<Parameter> Parameters(const RespServer& server) {
+  return {
+      {"appendfsync", "always"},
+      {"appendonly", "yes"},
+      {"databases", "1"},
+      {"dir", server.directory},
+      {"maxclients", std::to_string(server.connection_count_max)},
+      {"maxmemory", "0"},
+      {"maxmemory-policy", "noeviction"},
+      {"port", std::to_string(server.tcp_port)},
+      {"proto-max-bulk-len", std::to_string(server.value_bytes_max)},
+      {"requirepass", ""},
+      {"save", ""},
+      {"timeout", std::to_string(server.idle_timeout_s)},
+  };
+}
+
+// ---- INFO ----
+
+class InfoText {
+ public:
+  InfoText(RespArgs args) {
+    for (const std::string_view arg : args.subspan(1)) wanted_.push_back(Lower(arg));
+    all_ = wanted_.empty();
+    for (const std::string& section : wanted_) {
+      all_ |= section == "all" || section == "default" || section == "everything";
+    }
+  }
+
+  // Begins a section; false if nobody asked for it.
+  bool Section(std::string_view title) {
+    if (!all_ && std::find(wanted_.begin(), wanted_.end(), Lower(title)) == wanted_.end()) {
+      return false;
+    }
+    if (!text_.empty()) text_ += "\r\n";
+    text_.append("# ").append(title).append("\r\n");
+    return true;
+  }
+  void Line(std::string_view name, std::string_view value) {
+    text_.append(name).append(":").append(value).append("\r\n");
+  }
+  void Line(std::string_view name, uint64_t value) { Line(name, std::to_string(value)); }
+  const std::string& text() const { return text_; }
+
+ private:
+  bool all_;
+  std::vector<std::string> wanted_;
+  std::string text_;
+};
+
+std::string CpuSeconds(const timeval& time) {
+  const std::string micros = std::to_string(time.tv_usec);
+  return std::to_string(time.tv_sec) + "." + std::string(6 - micros.size(), '0') + micros;
+}
+
+std::string Megabytes(uint64_t bytes) {
+  const uint64_t hundredths = bytes * 100 / (1 << 20);
+  const std::string fraction = std::to_string(hundredths % 100);
+  return std::to_string(hundredths / 100) + (fraction.size() < 2 ? ".0" : ".") + fraction + "M";
+}
+
+void ServerSection(InfoText& info, RespProtocol& protocol) {
+  if (!info.Section("Server")) return;
+  const RespServer& server = protocol.server();
+  utsname system{};
+  uname(&system);
+  const uint64_t uptime_s = (protocol.core().now_ns() - server.started_ns) / kNsPerSecond;
+  info.Line("redis_version", kRedisVersion);
+  info.Line("redis_git_sha1", "00000000");
+  info.Line("redis_git_dirty", "0");
+  info.Line("redis_build_id", "0");
+  info.Line("redis_mode", "standalone");
+  info.Line("pakv_version", server.version);
+  info.Line("os", std::string(system.sysname) + " " + system.release + " " + system.machine);
+  info.Line("arch_bits", 64);
+  info.Line("multiplexing_api", "io_uring");
+  info.Line("process_id", static_cast<uint64_t>(getpid()));
+  info.Line("run_id", server.run_id);
+  info.Line("tcp_port", server.tcp_port);
+  info.Line("server_time_usec", protocol.core().wall_us());
+  info.Line("uptime_in_seconds", uptime_s);
+  info.Line("uptime_in_days", uptime_s / 86400);
+  info.Line("executable", server.executable);
+  info.Line("config_file", "");
+  info.Line("io_threads_active", server.core_count > 1 ? 1 : 0);
+  info.Line("cores", server.core_count);
+}
+
+void StateSections(InfoText& info, const RespServer& server, const ServerStats& stats) {
+  if (info.Section("Clients")) {
+    info.Line("connected_clients", stats.connections);
+    info.Line("maxclients", server.connection_count_max);
+    info.Line("blocked_clients", 0);
+  }
+  if (info.Section("Memory")) {
+    const uint64_t used = stats.store.index_bytes + stats.store.cached_bytes;
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    const uint64_t peak = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+    info.Line("used_memory", used);
+    info.Line("used_memory_human", Megabytes(used));
+    info.Line("used_memory_peak", peak);
+    info.Line("used_memory_peak_human", Megabytes(peak));
+    info.Line("used_memory_dataset", stats.store.cached_bytes);
+    info.Line("maxmemory", 0);
+    info.Line("maxmemory_human", "0B");
+    info.Line("maxmemory_policy", "noeviction");
+  }
+  if (info.Section("Persistence")) {
+    info.Line("loading", 0);
+    info.Line("async_loading", 0);
+    info.Line("rdb_changes_since_last_save", 0);
+    info.Line("rdb_bgsave_in_progress", 0);
+    info.Line("rdb_last_bgsave_status", "ok");
+    info.Line("aof_enabled", 1);
+    info.Line("aof_rewrite_in_progress", 0);
+    info.Line("aof_last_write_status",
+              stats.store.read_only || stats.store.disk_full ? "err" : "ok");
+    info.Line("pakv_read_only", stats.store.read_only ? 1 : 0);
+    info.Line("pakv_disk_full", stats.store.disk_full ? 1 : 0);
+  }
+}
+
+void CounterSections(InfoText& info, const ServerStats& stats) {
+  if (info.Section("Stats")) {
+    info.Line("total_connections_received", stats.sessions.opened);
+    info.Line("total_commands_processed", stats.sessions.requests);
+    info.Line("total_net_input_bytes", stats.sessions.bytes_received);
+    info.Line("total_net_output_bytes", stats.sessions.bytes_sent);
+    info.Line("rejected_connections", stats.connections_rejected);
+    info.Line("expired_keys", 0);
+    info.Line("evicted_keys", 0);
+    info.Line("keyspace_hits", stats.store.read_hits + stats.store.read_device);
+    info.Line("keyspace_misses", stats.store.read_misses);
+    info.Line("total_error_replies", stats.sessions.protocol_errors);
+    info.Line("pakv_writes", stats.store.writes);
+    info.Line("pakv_flushes", stats.store.blocks);
+    info.Line("pakv_log_bytes", stats.store.block_bytes);
+    info.Line("pakv_device_reads", stats.store.read_device);
+  }
+  if (info.Section("Replication")) {
+    info.Line("role", "master");
+    info.Line("connected_slaves", 0);
+    info.Line("master_repl_offset", 0);
+  }
+  if (info.Section("CPU")) {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    info.Line("used_cpu_sys", CpuSeconds(usage.ru_stime));
+    info.Line("used_cpu_user", CpuSeconds(usage.ru_utime));
+  }
+  if (info.Section("Cluster")) info.Line("cluster_enabled", 0);
+  if (info.Section("Keyspace") && stats.store.keys > 0) {
+    info.Line("db0", "keys=" + std::to_string(stats.store.keys) + ",expires=0,avg_ttl=0");
+  }
+}
+
+}  // namespace
+
+void RunPing(RespProtocol&, RespArgs args, RespWriter& writer) {
+  if (args.size() > 2) return WrongArity("ping", writer);
+  if (args.size() == 1) return writer.Simple("PONG");
+  writer.Bulk(args[1]);
+}
+
+void RunEcho(RespProtocol&, RespArgs args, RespWriter& writer) { writer.Bulk(args[1]); }
+
+void RunQuit(RespProtocol& protocol, RespArgs, RespWriter& writer) {
+  writer.Ok();
+  protocol.Quit();
+}
+
+void RunReset(RespProtocol& protocol, RespArgs, RespWriter& writer) {
+  protocol.set_version(RespVersion::kResp2);
+  protocol.name.clear();
+  writer.Simple("RESET");
+}
+
+void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
+  RespVersion version = protocol.version();
+  size_t index = 1;
+  if (args.size() > 1) {
+    const std::optional<int64_t> number = ParseInteger(args[1]);
+    if (!number) return writer.Error("ERR Protocol version is not an integer or out of range");
+    if (*number != 2 && *number != 3) {
+      return writer.Error("NOPROTO unsupported protocol version");
+    }
+    version = *number == 3 ? RespVersion::kResp3 : RespVersion::kResp2;
+    index = 2;
+  }
+  std::string_view name;
+  bool named = false;
+  while (index < args.size()) {
+    const size_t more = args.size() - index - 1;
+    if (IsWord(args[index], "auth") && more >= 2) {
+      // Without users there is one, who needs no password, as in Redis.
+      if (args[index + 1] != "default") {
+        return writer.Error("WRONGPASS invalid username-password pair or user is disabled.");
+      }
+      index += 3;
+    } else if (IsWord(args[index], "setname") && more >= 1) {
+      name = args[index + 1];
+      named = true;
+      if (!IsPlainName(name)) return writer.Error(kErrName);
+      index += 2;
+    } else {
+      return writer.Error("ERR Syntax error in HELLO option '" + std::string(args[index]) + "'");
+    }
+  }
+  if (named) protocol.name = name;
+  protocol.set_version(version);
+  RespWriter reply(writer.output(), version);
+  reply.Map(7);
+  reply.Bulk("server");
+  reply.Bulk("redis");
+  reply.Bulk("version");
+  reply.Bulk(kRedisVersion);
+  reply.Bulk("proto");
+  reply.Integer(static_cast<int64_t>(version));
+  reply.Bulk("id");
+  reply.Integer(static_cast<int64_t>(protocol.session().info().id));
+  reply.Bulk("mode");
+  reply.Bulk("standalone");
+  reply.Bulk("role");
+  reply.Bulk("master");
+  reply.Bulk("modules");
+  reply.Array(0);
+}
+
+void RunSelect(RespProtocol&, RespArgs args, RespWriter& writer) {
+  const std::optional<int64_t> index = ParseInteger(args[1]);
+  if (!index || *index != static_cast<int32_t>(*index)) return writer.Error(kErrNotInteger);
+  if (*index != 0) return writer.Error("ERR DB index is out of range");
+  writer.Ok();
+}
+
+void RunAuth(RespProtocol&, RespArgs args, RespWriter& writer) {
+  if (args.size() > 3) return writer.Error(kErrSyntax);
+  if (args.size() == 2) {
+    return writer.Error(
+        "ERR AUTH <password> called without any password configured for the default user. Are you "
+        "sure your configuration is correct?");
+  }
+  if (args[1] != "default") {
+    return writer.Error("WRONGPASS invalid username-password pair or user is disabled.");
+  }
+  writer.Ok();
+}
+
+void RunTime(RespProtocol& protocol, RespArgs, RespWriter& writer) {
+  const uint64_t now_us = protocol.core().wall_us();
+  writer.Array(2);
+  writer.BulkInteger(static_cast<int64_t>(now_us / 1000000));
+  writer.BulkInteger(static_cast<int64_t>(now_us % 1000000));
+}
+
+void RunClientId(RespProtocol& protocol, RespArgs, RespWriter& writer) {
+  writer.Integer(static_cast<int64_t>(protocol.session().info().id));
+}
+
+void RunClientGetName(RespProtocol& protocol, RespArgs, RespWriter& writer) {
+  if (protocol.name.empty()) return writer.Null();
+  writer.Bulk(protocol.name);
+}
+
+void RunClientSetName(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
+  if (!IsPlainName(args[2])) return writer.Error(kErrName);
+  protocol.name = args[2];
+  writer.Ok();
+}
+
+void RunClientSetInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
+  std::string* target = nullptr;
+  if (IsWord(args[2], "lib-name")) target = &protocol.library_name;
+  if (IsWord(args[2], "lib-ver")) target = &protocol.library_version;
+  if (target == nullptr) {
+    return writer.Error("ERR Unrecognized option '" + std::string(args[2]) + "'");
+  }
+  if (!IsPlainName(args[3])) {
+    return writer.Error("ERR " + Lower(args[2]) +
+                        " cannot contain spaces, newlines or special characters.");
+  }
+  *target = args[3];
+  writer.Ok();
+}
+
+void RunConfigGet(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
+  std::vector<Parameter> found;
+  for (Parameter& parameter : Parameters(protocol.server())) {
+    const RespArgs patterns = args.subspan(2);
+    if (std::any_of(patterns.begin(), patterns.end(), [&](std::string_view pattern) {
+          return GlobMatches(pattern, parameter.name, /*ignore_case=*/true);
+        })) {
+      found.push_back(std::move(parameter));
+    }
+  }
+  writer.Map(found.size());
+  for (const Parameter& parameter : found) {
+    writer.Bulk(parameter.name);
+    writer.Bulk(parameter.value);
+  }
+}
+
+// Nothing can be changed at run time yet; what is so already may be set.
+void RunConfigSet(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
+  if (args.size() % 2 != 0) return WrongArity("config|set", writer);
+  const std::vector<Parameter> parameters = Parameters(protocol.server());
+  for (size_t index = 2; index < args.size(); index += 2) {
+    const auto found = std::find_if(
+        parameters.begin(), parameters.end(),
+        [&](const Parameter& parameter) { return IsWord(args[index], parameter.name); });
+    if (found == parameters.end()) {
+      return writer.Error("ERR Unknown option or number of arguments for CONFIG SET - '" +
+                          std::string(args[index]) + "'");
+    }
+    if (found->value != args[index + 1]) {
+      return writer.Error("ERR CONFIG SET failed (possibly related to argument '" +
+                          std::string(args[index]) + "') - can't set immutable config");
+    }
+  }
+  writer.Ok();
+}
+
+void RunHelp(RespProtocol&, RespArgs args, RespWriter& writer) {
+  const CommandRow& row = *FindCommand(args[0]);
+  std::string title = Lower(args[0]);
+  for (char& letter : title) letter = static_cast<char>(letter - 'a' + 'A');
+  writer.Array(1 + row.subcommands.size() * 2);
+  writer.Simple(title + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+  for (const CommandRow& subcommand : row.subcommands) {
+    std::string name(subcommand.name.substr(row.name.size() + 1));
+    for (char& letter : name) letter = static_cast<char>(letter - 'a' + 'A');
+    writer.Simple(name);
+    writer.Simple("    " + std::string(subcommand.summary) + ".");
+  }
+}
+
+Task<void> RunInfo(RespProtocol& protocol, RespArgs args) {
+  const ServerStats stats = co_await protocol.server().stats(protocol.core());
+  InfoText info(args);
+  ServerSection(info, protocol);
+  StateSections(info, protocol.server(), stats);
+  CounterSections(info, stats);
+  RespWriter(protocol.session().OpenReply(), protocol.version()).Verbatim("txt", info.text());
+  protocol.session().CloseReply();
+}
+
+}  // namespace pakv

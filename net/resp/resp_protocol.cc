@@ -1,0 +1,394 @@
+#include "net/resp/resp_protocol.h"
+
+#include <algorithm>
+
+#include "net/resp/commands.h"
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+// Bounds of a command that is written as one.
+constexpr size_t kGroupKeysMax = 65536;
+constexpr size_t kGroupBytesMax = 16 << 20;
+// A request may be longer than its key and value by this much.
+constexpr size_t kRequestBytesBeside = 64 << 10;
+
+RespLimits LimitsOf(const RespServer& server) {
+  RespLimits limits;
+  limits.bulk_bytes_max = std::max(server.key_bytes_max, server.value_bytes_max);
+  limits.request_bytes_max = std::max<size_t>(
+      kGroupBytesMax, size_t{server.key_bytes_max} + server.value_bytes_max + kRequestBytesBeside);
+  return limits;
+}
+
+void EncodeReply(const ReplySlot& slot, RespWriter writer) {
+  if (slot.outcome != Outcome::kDone) [[unlikely]] {
+    writer.Error(OutcomeText(slot.outcome, slot.reply.bytes));
+    return;
+  }
+  switch (slot.reply.kind) {
+    case Reply::Kind::kOk:
+      return writer.Ok();
+    case Reply::Kind::kNull:
+      return writer.Null();
+    case Reply::Kind::kInteger:
+      return writer.Integer(slot.reply.integer);
+    case Reply::Kind::kBytes:
+      return writer.Bulk(slot.reply.bytes);
+    case Reply::Kind::kError:
+      return writer.Error(slot.reply.bytes);
+  }
+}
+
+void EncodeReply2(const ReplySlot& slot, OutputBuffer& output) {
+  EncodeReply(slot, RespWriter(output, RespVersion::kResp2));
+}
+
+void EncodeReply3(const ReplySlot& slot, OutputBuffer& output) {
+  EncodeReply(slot, RespWriter(output, RespVersion::kResp3));
+}
+
+// Of a group: its parts' integers mean nothing.
+void EncodeOk(const ReplySlot& slot, OutputBuffer& output) {
+  RespWriter writer(output, RespVersion::kResp2);
+  if (slot.outcome != Outcome::kDone || slot.reply.kind == Reply::Kind::kError) {
+    EncodeReply(slot, writer);
+  } else {
+    writer.Ok();
+  }
+}
+
+}  // namespace
+
+std::string OutcomeText(Outcome outcome, std::string_view detail) {
+  switch (outcome) {
+    case Outcome::kDone:
+      return {};
+    case Outcome::kUnknown:
+      return "MISCONF outcome unknown: the log has failed; the write may appear after a restart";
+    case Outcome::kReadOnly:
+      return "MISCONF read-only: the log has failed; writes are refused until a restart";
+    case Outcome::kDiskFull:
+      return "MISCONF disk full: writes are refused until there is space; deletes are admitted";
+    case Outcome::kOutOfMemory:
+      return "OOM command not allowed when used memory > 'maxmemory'.";
+    case Outcome::kDamaged:
+      return "ERR damaged: " + std::string(detail);
+    case Outcome::kStopping:
+      return "ERR the server is stopping";
+  }
+  return "ERR internal error";
+}
+
+void RespProtocol::OwnedArgs::Assign(RespArgs source) {
+  size_t total = 0;
+  for (const std::string_view arg : source) total += arg.size();
+  bytes.clear();
+  bytes.reserve(total);
+  args.clear();
+  args.reserve(source.size());
+  for (const std::string_view arg : source) {
+    const size_t begin = bytes.size();
+    bytes.append(arg);
+    args.emplace_back(bytes.data() + begin, arg.size());
+  }
+}
+
+void RespProtocol::OwnedArgs::Clear() {
+  std::string().swap(bytes);
+  std::vector<std::string_view>().swap(args);
+}
+
+RespProtocol::RespProtocol(Session& session, RespServer& server)
+    : session_(session), server_(server), parser_(LimitsOf(server)) {}
+
+void RespProtocol::SayGoodbye(ProtocolEnd end) {
+  switch (end) {
+    case ProtocolEnd::kRequestTimeout:
+      ReplyError("ERR request timeout: the request was not complete in time");
+      break;
+  }
+}
+
+void RespProtocol::ReplyError(std::string_view text) {
+  RespWriter(session_.OpenReply(), version_).Error(text);
+  session_.CloseReply();
+}
+
+Protocol::Progress RespProtocol::Consume(std::string_view& input) {
+  while (session_.MayStart()) {
+    switch (parser_.Next(input)) {
+      case RespRequestParser::Status::kRequest:
+        session_.CountRequest();
+        if (!Run(parser_.args())) return Progress::kSlow;
+        if (quitting_) return Progress::kClose;
+        break;
+      case RespRequestParser::Status::kPartial:
+        return Progress::kInput;
+      case RespRequestParser::Status::kTooLarge:
+        session_.CountRequest();
+        ReplyError(parser_.error());
+        break;
+      case RespRequestParser::Status::kError:
+        session_.CountProtocolError();
+        ReplyError(parser_.error());
+        return Progress::kClose;
+    }
+  }
+  return Progress::kRoom;
+}
+
+bool RespProtocol::Run(RespArgs args) {
+  const CommandRow* row = FindCommand(args[0]);
+  if (row == nullptr) [[unlikely]] {
+    RunUnknown(args);
+    return true;
+  }
+  if (!row->subcommands.empty() && args.size() > 1) {
+    const CommandRow* const subcommand = FindSubcommand(*row, args[1]);
+    if (subcommand == nullptr) {
+      std::string container(row->name);
+      for (char& letter : container) letter = static_cast<char>(letter - 'a' + 'A');
+      ReplyError("ERR unknown subcommand '" + std::string(args[1].substr(0, 128)) + "'. Try " +
+                 container + " HELP.");
+      return true;
+    }
+    row = subcommand;
+  }
+  if (!row->Takes(args.size())) [[unlikely]] {
+    ReplyError("ERR wrong number of arguments for '" + std::string(row->name) + "' command");
+    return true;
+  }
+  return RunRow(*row, args);
+}
+
+bool RespProtocol::RunRow(const CommandRow& row, RespArgs args) {
+  switch (row.kind) {
+    case CommandKind::kKey:
+      if (!session_.MayStartKey(row.is_write())) [[unlikely]]
+        return Defer(row, args);
+      StartOne(row, args);
+      return true;
+    case CommandKind::kNow: {
+      RespWriter writer(session_.OpenReply(), version_);
+      row.now(*this, args, writer);
+      session_.CloseReply();
+      return true;
+    }
+    case CommandKind::kValues:
+    case CommandKind::kSum:
+    case CommandKind::kGroup:
+      if (!CheckKeys(row, args)) return true;
+      if (!MayStartKeys(row, args.size())) return Defer(row, args);
+      if (row.kind == CommandKind::kValues) {
+        StartValues(row, args);
+      } else if (row.kind == CommandKind::kSum) {
+        StartSum(row, args);
+      } else {
+        RunGroup(row, args);
+      }
+      return true;
+    case CommandKind::kAlone:
+      return Defer(row, args);
+  }
+  return true;
+}
+
+// The bytes of a request that waits may move, so it gets its own.
+bool RespProtocol::Defer(const CommandRow& row, RespArgs args) {
+  slow_ = &row;
+  slow_args_.Assign(args);
+  return false;
+}
+
+Task<void> RespProtocol::RunSlow() {
+  const CommandRow& row = *slow_;
+  const RespArgs args = slow_args_.args;
+  if (row.kind == CommandKind::kAlone) {
+    co_await session_.Quiet();
+    if (!session_.broken()) co_await row.alone(*this, args);
+  } else if (row.kind == CommandKind::kKey) {
+    co_await session_.KeyRoom(row.is_write());
+    if (!session_.broken()) StartOne(row, args);
+  } else {
+    co_await RunKeysSlowly(row, args);
+  }
+  slow_args_.Clear();
+}
+
+void RespProtocol::RunUnknown(RespArgs args) {
+  if (IsRespCrossProtocolWord(args[0])) {
+    session_.CountProtocolError();
+    Quit();
+    return;
+  }
+  constexpr size_t kShownBytesMax = 128;
+  std::string shown;
+  for (size_t index = 1; index < args.size() && shown.size() < kShownBytesMax; ++index) {
+    shown += "'" + std::string(args[index].substr(0, kShownBytesMax - shown.size())) + "' ";
+  }
+  ReplyError("ERR unknown command '" + std::string(args[0].substr(0, kShownBytesMax)) +
+             "', with args beginning with: " + shown);
+}
+
+// ---- Commands on keys ----
+
+ReplySlot* RespProtocol::Fill(const CommandRow& row, RespArgs args, std::string_view key,
+                              std::string_view value) {
+  if (key.size() > server_.key_bytes_max) [[unlikely]] {
+    ReplyError("ERR key of " + std::to_string(key.size()) +
+               " bytes exceeds maximum allowed size (max-key, " +
+               std::to_string(server_.key_bytes_max) + " bytes)");
+    return nullptr;
+  }
+  if (value.size() > server_.value_bytes_max) [[unlikely]] {
+    ReplyError("ERR string of " + std::to_string(value.size()) +
+               " bytes exceeds maximum allowed size (max-value, " +
+               std::to_string(server_.value_bytes_max) + " bytes)");
+    return nullptr;
+  }
+  ReplySlot& slot = session_.NextSlot();
+  slot.namespace_id = kDefaultNamespace;
+  slot.key = key;
+  slot.value = value;
+  slot.number = 0;
+  slot.options = 0;
+  slot.expiry_ms = kNoExpiry;
+  slot.if_lsn = kNoLsn;
+  slot.outcome = Outcome::kDone;
+  slot.reply.bytes = {};
+  slot.function = row.function;
+  slot.needs = row.needs;
+  slot.is_write = row.is_write();
+  slot.is_read = !slot.is_write;
+  if (version_ == RespVersion::kResp2) {
+    slot.encode = row.encode2 != nullptr ? row.encode2 : &EncodeReply2;
+  } else {
+    slot.encode = row.encode3 != nullptr ? row.encode3 : &EncodeReply3;
+  }
+  if (row.fill != nullptr) {
+    const std::string_view error = row.fill(*this, args, slot);
+    if (!error.empty()) [[unlikely]] {
+      ReplyError(error);
+      return nullptr;
+    }
+  }
+  return &slot;
+}
+
+void RespProtocol::StartOne(const CommandRow& row, RespArgs args) {
+  ReplySlot* const slot = Fill(row, args, args[1], args.size() > 2 ? args[2] : std::string_view());
+  if (slot != nullptr) session_.StartKey(*slot);
+}
+
+bool RespProtocol::MayStartKeys(const CommandRow& row, size_t count) const {
+  return session_.MayStartKey(row.is_write()) && count <= session_.free_slots();
+}
+
+// All keys of a command are fit for the store, or it is answered with an error and none is.
+bool RespProtocol::CheckKeys(const CommandRow& row, RespArgs args) {
+  const auto step = static_cast<size_t>(row.key_step);
+  for (size_t index = 1; index < args.size(); index += step) {
+    const bool has_value = step == 2 && index + 1 < args.size();
+    if (Fill(row, args, args[index], has_value ? args[index + 1] : std::string_view()) == nullptr) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void RespProtocol::StartValues(const CommandRow& row, RespArgs args) {
+  RespWriter(session_.OpenReply(), version_).Array(args.size() - 1);
+  session_.CloseReply();
+  for (const std::string_view key : args.subspan(1)) session_.StartKey(*Fill(row, args, key, {}));
+}
+
+void RespProtocol::StartSum(const CommandRow& row, RespArgs args) {
+  ReplySlot& whole = session_.BeginParts(&EncodeReply2);
+  for (const std::string_view key : args.subspan(1)) {
+    session_.StartPart(whole, *Fill(row, args, key, {}));
+  }
+  session_.EndParts(whole);
+}
+
+// A command with more keys than the session may have in flight: as room comes.
+Task<void> RespProtocol::RunKeysSlowly(const CommandRow& row, RespArgs args) {
+  if (row.kind == CommandKind::kGroup) {
+    // All at once, whatever their number.
+    co_await session_.Quiet();
+    co_await session_.KeyRoom(true);
+    if (!session_.broken()) RunGroup(row, args);
+    co_return;
+  }
+  ReplySlot* whole = nullptr;
+  if (row.kind == CommandKind::kSum) {
+    whole = &session_.BeginParts(&EncodeReply2);
+  } else {
+    RespWriter(session_.OpenReply(), version_).Array(args.size() - 1);
+    session_.CloseReply();
+  }
+  for (const std::string_view key : args.subspan(1)) {
+    co_await session_.Room();
+    if (!session_.MayStartKey(row.is_write())) co_await session_.KeyRoom(row.is_write());
+    if (session_.broken()) break;
+    ReplySlot& slot = *Fill(row, args, key, {});
+    if (whole != nullptr) {
+      session_.StartPart(*whole, slot);
+    } else {
+      session_.StartKey(slot);
+    }
+  }
+  if (whole != nullptr) session_.EndParts(*whole);
+}
+
+// Writes all keys as one, which takes that one core owns them.
+void RespProtocol::RunGroup(const CommandRow& row, RespArgs args) {
+  struct Given {
+    uint64_t hash;
+    size_t index;
+  };
+  if (args.size() % 2 == 0) {
+    return ReplyError("ERR wrong number of arguments for '" + std::string(row.name) + "' command");
+  }
+  std::vector<Given> entries;
+  size_t bytes = 0;
+  for (size_t index = 1; index < args.size(); index += 2) {
+    entries.push_back({store().Hash(kDefaultNamespace, args[index]), index});
+    bytes += args[index].size() + args[index + 1].size();
+  }
+  if (entries.size() > kGroupKeysMax || bytes > kGroupBytesMax) {
+    return ReplyError("ERR too many keys or bytes for one command that writes all or nothing (" +
+                      std::to_string(kGroupKeysMax) + " keys, " + std::to_string(kGroupBytesMax) +
+                      " bytes)");
+  }
+  const uint32_t owner = store().OwnerOf(entries[0].hash);
+  for (const Given& entry : entries) {
+    if (store().OwnerOf(entry.hash) == owner) continue;
+    return ReplyError(
+        "ERR MSET of keys that several cores own is not supported yet; use SET for each key");
+  }
+  // Of a key that is given twice the last value counts.
+  const auto key_of = [args](const Given& entry) { return args[entry.index]; };
+  std::sort(entries.begin(), entries.end(), [&](const Given& left, const Given& right) {
+    if (left.hash != right.hash) return left.hash < right.hash;
+    if (key_of(left) != key_of(right)) return key_of(left) < key_of(right);
+    return left.index > right.index;
+  });
+  entries.erase(std::unique(entries.begin(), entries.end(),
+                            [&](const Given& left, const Given& right) {
+                              return left.hash == right.hash && key_of(left) == key_of(right);
+                            }),
+                entries.end());
+
+  ReplySlot& whole = session_.BeginParts(&EncodeOk);
+  std::vector<ReplySlot*> parts;
+  for (const Given& entry : entries) {
+    Fill(row, args, args[entry.index], args[entry.index + 1]);
+    parts.push_back(&session_.TakePart(whole));
+  }
+  session_.StartGroup(parts.data(), parts.size());
+  session_.EndParts(whole);
+}
+
+}  // namespace pakv

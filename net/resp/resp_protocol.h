@@ -1,0 +1,83 @@
+// RespProtocol: RESP2 and RESP3 on one connection: requests through the command table onto the
+// store.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/resp/codec.h"
+#include "net/resp/command_table.h"
+#include "net/resp/reply_writer.h"
+#include "net/resp/resp_server.h"
+#include "net/session/protocol.h"
+#include "net/session/session.h"
+
+namespace pakv {
+
+class RespProtocol final : public Protocol {
+ public:
+  // Both outlive it.
+  RespProtocol(Session& session, RespServer& server);
+
+  Progress Consume(std::string_view& input) override;
+  Task<void> RunSlow() override;
+  size_t frame_bytes_min() const override { return parser_.frame_bytes_min(); }
+  bool in_frame() const override { return parser_.in_request(); }
+  void SayGoodbye(ProtocolEnd end) override;
+
+  // ---- For the commands ----
+  Session& session() { return session_; }
+  RespServer& server() { return server_; }
+  Store& store() { return session_.store(); }
+  Core& core() { return session_.core(); }
+  RespVersion version() const { return version_; }
+  void set_version(RespVersion version) { version_ = version; }
+  // No further request is taken; the connection ends when all is answered.
+  void Quit() { quitting_ = true; }
+
+  std::string name;  // as CLIENT SETNAME gave it
+  std::string library_name;
+  std::string library_version;
+
+ private:
+  // The slow request's own copy of its arguments.
+  struct OwnedArgs {
+    std::string bytes;
+    std::vector<std::string_view> args;
+    void Assign(RespArgs source);
+    void Clear();
+  };
+
+  // True: done with; false: it has to wait (slow_).
+  bool Run(RespArgs args);
+  bool RunRow(const CommandRow& row, RespArgs args);
+  bool Defer(const CommandRow& row, RespArgs args);
+  void RunUnknown(RespArgs args);
+  // Fills in a slot for one key of a command; nullptr if that was answered with an error.
+  ReplySlot* Fill(const CommandRow& row, RespArgs args, std::string_view key,
+                  std::string_view value);
+  void StartOne(const CommandRow& row, RespArgs args);
+  bool MayStartKeys(const CommandRow& row, size_t count) const;
+  bool CheckKeys(const CommandRow& row, RespArgs args);
+  void StartValues(const CommandRow& row, RespArgs args);
+  void StartSum(const CommandRow& row, RespArgs args);
+  void RunGroup(const CommandRow& row, RespArgs args);
+  Task<void> RunKeysSlowly(const CommandRow& row, RespArgs args);
+  void ReplyError(std::string_view text);
+
+  Session& session_;
+  RespServer& server_;
+  RespRequestParser parser_;
+  RespVersion version_ = RespVersion::kResp2;
+  bool quitting_ = false;
+  const CommandRow* slow_ = nullptr;
+  OwnedArgs slow_args_;
+};
+
+// The text of an outcome that is not kDone, with its prefix.
+std::string OutcomeText(Outcome outcome, std::string_view detail);
+
+}  // namespace pakv

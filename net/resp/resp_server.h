@@ -1,0 +1,46 @@
+// RespServer: what RESP commands know of the server that they run in.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kv/store/store.h"
+#include "net/session/session_group.h"
+#include "runtime/core/core.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+// Counters of the whole server, gathered from its cores.
+struct ServerStats {
+  StoreStats store;
+  SessionCounters sessions;
+  uint64_t connections = 0;
+  uint64_t connections_rejected = 0;
+  uint64_t passes = 0;
+};
+
+// One core's; the same content on each.
+struct RespServer {
+  uint32_t key_bytes_max = 64 << 10;
+  uint32_t value_bytes_max = 1 << 20;
+  // What INFO and CONFIG tell.
+  std::string version;
+  std::string run_id;
+  std::string directory;
+  std::string executable;
+  uint16_t tcp_port = 0;
+  uint32_t core_count = 1;
+  uint32_t connection_count_max = 0;
+  uint64_t started_ns = 0;  // monotonic
+  uint64_t idle_timeout_s = 0;
+  std::function<Task<ServerStats>(Core& here)> stats;
+};
+
+// What clients are told that this is a version of.
+inline constexpr std::string_view kRedisVersion = "7.0.15";
+
+}  // namespace pakv

@@ -1,0 +1,106 @@
+#include "net/resp/words.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace pakv {
+namespace {
+
+char LowerOf(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+}
+
+unsigned char Fold(char letter, bool ignore_case) {
+  return static_cast<unsigned char>(ignore_case ? LowerOf(letter) : letter);
+}
+
+// Matches one element of the pattern other than `*` with `letter`, and moves behind it.
+bool MatchOne(std::string_view pattern, size_t& at, char letter, bool ignore_case) {
+  const unsigned char byte = Fold(letter, ignore_case);
+  if (pattern[at] == '?') {
+    ++at;
+    return true;
+  }
+  if (pattern[at] != '[') {
+    if (pattern[at] == '\\' && at + 1 < pattern.size()) ++at;
+    return Fold(pattern[at++], ignore_case) == byte;
+  }
+  ++at;
+  const bool negated = at < pattern.size() && pattern[at] == '^';
+  if (negated) ++at;
+  bool matched = false;
+  // As in Redis, a class that is not closed ends with the pattern.
+  for (; at < pattern.size() && pattern[at] != ']'; ++at) {
+    if (pattern[at] == '\\' && at + 1 < pattern.size()) {
+      ++at;
+      matched |= Fold(pattern[at], ignore_case) == byte;
+    } else if (pattern.size() - at >= 3 && pattern[at + 1] == '-') {
+      unsigned char first = Fold(pattern[at], ignore_case);
+      unsigned char last = Fold(pattern[at + 2], ignore_case);
+      if (first > last) std::swap(first, last);
+      matched |= byte >= first && byte <= last;
+      at += 2;
+    } else {
+      matched |= Fold(pattern[at], ignore_case) == byte;
+    }
+  }
+  if (at < pattern.size()) ++at;
+  return matched != negated;
+}
+
+}  // namespace
+
+std::optional<int64_t> ParseInteger(std::string_view text) {
+  if (text == "0") return 0;
+  const bool negative = !text.empty() && text[0] == '-';
+  if (negative) text.remove_prefix(1);
+  if (text.empty() || text[0] < '1' || text[0] > '9') return std::nullopt;
+  const uint64_t limit = negative ? uint64_t{1} << 63 : (uint64_t{1} << 63) - 1;
+  uint64_t magnitude = 0;
+  for (const char letter : text) {
+    if (letter < '0' || letter > '9') return std::nullopt;
+    const auto digit = static_cast<uint64_t>(letter - '0');
+    if (magnitude > (limit - digit) / 10) return std::nullopt;
+    magnitude = magnitude * 10 + digit;
+  }
+  return static_cast<int64_t>(negative ? 0 - magnitude : magnitude);
+}
+
+bool IsWord(std::string_view text, std::string_view lower) {
+  return text.size() == lower.size() &&
+         std::equal(text.begin(), text.end(), lower.begin(),
+                    [](char letter, char expected) { return LowerOf(letter) == expected; });
+}
+
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  for (char& letter : lower) letter = LowerOf(letter);
+  return lower;
+}
+
+// Only the last `*` ever needs to be tried again: what it took grows by one.
+bool GlobMatches(std::string_view pattern, std::string_view text, bool ignore_case) {
+  size_t at = 0;
+  size_t text_at = 0;
+  size_t star = std::string_view::npos;  // behind the last `*`
+  size_t star_text = 0;                  // where the text goes on behind what it took
+  for (;;) {
+    if (at < pattern.size() && pattern[at] == '*') {
+      star = ++at;
+      star_text = text_at;
+      continue;
+    }
+    if (text_at == text.size()) return at == pattern.size();
+    size_t next = at;
+    if (at < pattern.size() && MatchOne(pattern, next, text[text_at], ignore_case)) {
+      at = next;
+      ++text_at;
+      continue;
+    }
+    if (star == std::string_view::npos) return false;
+    at = star;
+    text_at = ++star_text;
+  }
+}
+
+}  // namespace pakv

@@ -1,0 +1,193 @@
+#include "net/server/server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "net/resp/resp_protocol.h"
+#include "net/session/detect.h"
+#include "net/session/session.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+
+namespace pakv {
+namespace {
+
+Task<bool> EndSessions(SessionGroup& group) {
+  group.RequestKill();
+  co_await group.WaitUntilEmpty();
+  co_return true;
+}
+
+void Add(SessionCounters& sum, const SessionCounters& part) {
+  sum.opened += part.opened;
+  sum.requests += part.requests;
+  sum.bytes_received += part.bytes_received;
+  sum.bytes_sent += part.bytes_sent;
+  sum.ended_between_frames += part.ended_between_frames;
+  sum.ended_within_frame += part.ended_within_frame;
+  sum.ended_by_error += part.ended_by_error;
+  sum.protocol_errors += part.protocol_errors;
+  sum.request_timeouts += part.request_timeouts;
+  sum.idle_timeouts += part.idle_timeouts;
+  sum.receives_without_buffer += part.receives_without_buffer;
+}
+
+SessionLimits LimitsOf(const ServerOptions& options) {
+  SessionLimits limits;
+  limits.idle_timeout_ns = options.idle_timeout_ns;
+  limits.request_timeout_ns = options.request_timeout_ns;
+  return limits;
+}
+
+}  // namespace
+
+// What one core has of the server. Made and used there.
+struct Server::PerCore {
+  PerCore(Core& core, Store& store, const SessionLimits& limits) : group(core, &store, limits) {}
+  SessionGroup group;
+  RespServer resp;
+};
+
+struct Server::CoreStats {
+  SessionCounters sessions;
+  uint64_t connections = 0;
+  uint64_t passes = 0;
+};
+
+Server::Server(Cores& cores, Store& store, const ServerOptions& options, ServerIdentity identity)
+    : cores_(cores),
+      core_(cores.core(0)),
+      store_(store),
+      options_(options),
+      identity_(std::move(identity)),
+      started_ns_(cores.core(0).now_ns()),
+      per_core_(cores.count()) {}
+
+Server::~Server() = default;
+
+Task<absl::Status> Server::Start() {
+  PAKV_CHECK(!started_);
+  started_ = true;
+  const bool made = co_await MakeCores();
+  PAKV_CHECK(made);
+  absl::Status status = co_await ListenAll();
+  if (!status.ok()) {
+    co_await Stop();
+    co_return status;
+  }
+  listener_->Accept();
+  if (admin_listener_ != nullptr) admin_listener_->Accept();
+  co_return absl::OkStatus();
+}
+
+Task<bool> Server::MakeCores() {
+  const SessionLimits limits = LimitsOf(options_);
+  for (uint32_t id = 0; id < cores_.count(); ++id) {
+    const bool made = co_await core_.CallOn(id, [this, id, limits](Core& there) {
+      per_core_[id] = std::make_unique<PerCore>(there, store_, limits);
+      RespServer& resp = per_core_[id]->resp;
+      resp.key_bytes_max = options_.key_bytes_max;
+      resp.value_bytes_max = options_.value_bytes_max;
+      resp.version = identity_.version;
+      resp.run_id = identity_.run_id;
+      resp.executable = identity_.executable;
+      resp.directory = options_.directory;
+      resp.core_count = cores_.count();
+      resp.connection_count_max = options_.connection_count_max;
+      resp.started_ns = started_ns_;
+      resp.idle_timeout_s = options_.idle_timeout_ns / kNsPerSecond;
+      resp.stats = [this](Core& here) { return Stats(here); };
+      return true;
+    });
+    PAKV_CHECK(made);
+  }
+  co_return true;
+}
+
+SessionGroup::MakeProtocol Server::DataProtocols(PerCore& of_core) {
+  return [&of_core](Session& session, std::string_view begin,
+                    bool* refused) -> std::unique_ptr<Protocol> {
+    switch (DetectWireProtocol(begin)) {
+      case WireProtocol::kUndecided:
+        return nullptr;
+      case WireProtocol::kResp:
+        return std::make_unique<RespProtocol>(session, of_core.resp);
+      case WireProtocol::kPakv:
+      case WireProtocol::kHttp:
+      case WireProtocol::kTls:
+        break;
+    }
+    *refused = true;
+    session.OpenReply().Append("-ERR Protocol error: neither RESP nor the pakv protocol\r\n");
+    session.CloseReply();
+    return nullptr;
+  };
+}
+
+Task<absl::Status> Server::ListenAll() {
+  ListenerOptions options;
+  options.connection_count_max = options_.connection_count_max;
+  options.overflow = options_.overflow;
+  std::vector<Listener::Target> targets;
+  for (auto& of_core : per_core_) {
+    targets.push_back({&of_core->group, DataProtocols(*of_core)});
+  }
+  listener_ = std::make_unique<Listener>(core_, std::move(targets), options);
+  for (const Endpoint& endpoint : options_.data_endpoints) {
+    absl::Status status = co_await listener_->Listen(endpoint);
+    if (!status.ok()) co_return status;
+  }
+  data_addresses_ = listener_->addresses();
+  co_return absl::OkStatus();
+}
+
+Task<bool> Server::Drain(uint64_t timeout_ns) {
+  stopping_ = true;
+  if (listener_ != nullptr) co_await listener_->Stop();
+  for (uint32_t id = 0; id < cores_.count(); ++id) {
+    const bool asked = co_await core_.CallOn(id, [this, id](Core&) {
+      per_core_[id]->group.RequestDrain();
+      return true;
+    });
+    PAKV_CHECK(asked);
+  }
+  const bool drained = co_await listener_->WaitUntilEmpty(core_.now_ns() + timeout_ns);
+  co_return drained;
+}
+
+Task<void> Server::Stop() {
+  stopping_ = true;
+  if (listener_ != nullptr) co_await listener_->Stop();
+  for (uint32_t id = 0; id < cores_.count(); ++id) {
+    const bool ended = co_await core_.CallTaskOn(
+        id, [this, id](Core&) { return EndSessions(per_core_[id]->group); });
+    PAKV_CHECK(ended);
+  }
+  // Their places are on the way back.
+  if (listener_ != nullptr) {
+    const bool empty = co_await listener_->WaitUntilEmpty(kNever);
+    PAKV_CHECK(empty);
+  }
+}
+
+Task<ServerStats> Server::Stats(Core& here) {
+  ServerStats stats;
+  for (uint32_t id = 0; id < cores_.count(); ++id) {
+    const CoreStats part = co_await here.CallOn(id, [this, id](Core& there) {
+      CoreStats of_core;
+      of_core.sessions = per_core_[id]->group.counters();
+      of_core.connections = per_core_[id]->group.session_count();
+      of_core.passes = there.counters().passes;
+      return of_core;
+    });
+    Add(stats.sessions, part.sessions);
+    stats.connections += part.connections;
+    stats.passes += part.passes;
+  }
+  stats.connections_rejected = co_await here.CallOn(
+      0, [this](Core&) { return listener_ == nullptr ? uint64_t{0} : listener_->rejected(); });
+  stats.store = co_await store_.Stats(here);
+  co_return stats;
+}
+
+}  // namespace pakv

@@ -1,0 +1,88 @@
+// Server: a store's face to the network: addresses, connections and protocols of one pakvd. Can be
+// started and stopped any number of times in a process.
+//
+//   Server server(cores, store, options, info);
+//   absl::Status status = co_await server.Start();   // listens and serves
+//   ...
+//   bool drained = co_await server.Drain(timeout_ns);
+//   co_await server.Stop();                           // then the store's Stop
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kv/store/store.h"
+#include "net/resp/resp_server.h"
+#include "net/session/listener.h"
+#include "net/session/server_options.h"
+#include "net/session/session_group.h"
+#include "runtime/core/cores.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+// What the server tells about the program that it runs in.
+struct ServerIdentity {
+  std::string version;     // of pakv
+  std::string executable;  // its path
+  std::string run_id;      // 40 hexadecimal digits, made at random for this run
+};
+
+class Server {
+ public:
+  // All outlive it. Everything below runs on core 0.
+  Server(Cores& cores, Store& store, const ServerOptions& options, ServerIdentity identity);
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  // Stop was awaited, or was never needed (Start failed or was not called), or the tasks of all
+  // cores are gone (a simulated crash).
+  ~Server();
+
+  // Listens on all addresses and begins to serve. An error names the address: AlreadyExists if it
+  // is taken, InvalidArgument otherwise; nothing is left open then.
+  Task<absl::Status> Start();
+  // Where it listens, with the ports that the system picked: in the order of the options.
+  const std::vector<std::string>& data_addresses() const { return data_addresses_; }
+  // Empty: no admin port.
+  const std::string& admin_address() const { return admin_address_; }
+
+  // Accepts nothing more, lets every session answer what it has received, and waits until they
+  // have ended. False: some had not after `timeout_ns`.
+  Task<bool> Drain(uint64_t timeout_ns);
+  // Ends all sessions, drained or not, and closes everything.
+  Task<void> Stop();
+
+  // Any core.
+  Task<ServerStats> Stats(Core& here);
+  bool stopping() const { return stopping_; }
+
+ private:
+  struct PerCore;
+  struct CoreStats;
+
+  Task<bool> MakeCores();
+  Task<absl::Status> ListenAll();
+  SessionGroup::MakeProtocol DataProtocols(PerCore& of_core);
+  SessionGroup::MakeProtocol AdminProtocols();
+
+  Cores& cores_;
+  Core& core_;  // the accepting one
+  Store& store_;
+  const ServerOptions options_;
+  const ServerIdentity identity_;
+  const uint64_t started_ns_;
+  bool started_ = false;
+  bool stopping_ = false;
+  std::vector<std::unique_ptr<PerCore>> per_core_;
+  std::unique_ptr<SessionGroup> admin_group_;
+  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<Listener> admin_listener_;
+  std::vector<std::string> data_addresses_;
+  std::string admin_address_;
+};
+
+}  // namespace pakv

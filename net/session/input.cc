@@ -1,0 +1,103 @@
+#include "net/session/input.h"
+
+#include <algorithm>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+// Added to an unfinished frame at once, so that one of many small parts is not fed part by part.
+constexpr size_t kStepBytes = 512;
+// Memory that a session keeps between frames.
+constexpr size_t kKeptBytes = 0;
+
+}  // namespace
+
+std::string_view Input::Front(size_t frame_bytes_min) {
+  if (held_bytes() == 0) {
+    if (received_.empty()) return {};
+    return FrontBuffer();
+  }
+  while (!received_.empty()) {
+    const size_t missing = frame_bytes_min > held_bytes() ? frame_bytes_min - held_bytes() : 0;
+    const std::string_view buffer = FrontBuffer();
+    const size_t taken = std::min(buffer.size(), std::max(missing, kStepBytes));
+    Hold(buffer.substr(0, taken));
+    front_begin_ += taken;
+    if (taken >= missing) {
+      last_taken_ = taken;
+      break;
+    }
+    ReturnFront();
+  }
+  return held_.view().substr(held_begin_);
+}
+
+void Input::Left(std::string_view rest, bool unfinished) {
+  if (held_bytes() == 0) {
+    if (received_.empty()) return;
+    const std::string_view buffer = FrontBuffer();
+    PAKV_DCHECK(rest.size() <= buffer.size());
+    front_begin_ += buffer.size() - rest.size();
+    if (!rest.empty()) {
+      if (!unfinished) return;
+      Hold(rest);
+    }
+    ReturnFront();
+    return;
+  }
+  PAKV_CHECK(rest.size() <= held_bytes());
+  held_begin_ = held_.size() - rest.size();
+  // The frame that began here is through: what is behind it is parsed where it was received.
+  if (last_taken_ > 0 && rest.size() <= last_taken_) {
+    front_begin_ -= rest.size();
+    held_begin_ = held_.size();
+  }
+  last_taken_ = 0;
+  if (!received_.empty() && front_begin_ == received_.front().length) ReturnFront();
+  if (held_bytes() > 0) return;
+  held_.Clear(kKeptBytes);
+  held_begin_ = 0;
+}
+
+void Input::Settle() {
+  PAKV_DCHECK(last_taken_ == 0);
+  while (!received_.empty()) {
+    Hold(FrontBuffer());
+    ReturnFront();
+  }
+}
+
+void Input::Reserve(size_t bytes) {
+  if (bytes <= held_.capacity() - held_begin_) return;
+  OutputBuffer larger;
+  larger.Reserve(bytes);
+  larger.Append(held_.view().substr(held_begin_));
+  held_.Swap(larger);
+  held_begin_ = 0;
+}
+
+void Input::Discard() {
+  last_taken_ = 0;
+  held_.Clear(0);
+  held_begin_ = 0;
+  while (!received_.empty()) ReturnFront();
+}
+
+void Input::Hold(std::string_view bytes) {
+  // What is used up makes room before the memory grows.
+  if (held_begin_ > 0 && bytes.size() > held_.capacity() - held_.size()) {
+    Reserve(held_bytes() + bytes.size());
+  }
+  held_.Append(bytes);
+}
+
+void Input::ReturnFront() {
+  ReceivedBuffer& buffer = received_.PopFront();
+  front_begin_ = 0;
+  received_bytes_ += buffer.length;
+  ring_.ReturnBuffer(buffer);
+}
+
+}  // namespace pakv

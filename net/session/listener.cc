@@ -1,0 +1,208 @@
+#include "net/session/listener.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+#include "runtime/io/file.h"
+
+namespace pakv {
+namespace {
+
+constexpr std::string_view kRejection = "-ERR max number of clients reached\r\n";
+// A client that is told so takes it by then.
+constexpr uint64_t kRejectionNs = kNsPerSecond;
+// More than this many at once are closed without a word.
+constexpr size_t kRejectingMax = 64;
+// Without descriptors or memory for another connection, accepting pauses for this long.
+constexpr uint64_t kAcceptPauseNs = 100 * kNsPerMs;
+constexpr uint64_t kWarnEveryNs = 10 * kNsPerSecond;
+
+bool IsShortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+}  // namespace
+
+// A connection's place: the message that takes it to its core, and that comes back at its end.
+struct Listener::Place : Message {
+  Listener* listener = nullptr;
+  const Target* target = nullptr;
+  size_t target_index = 0;
+  Handle plain = Handle::kNone;
+  ConnectionInfo info;
+};
+
+Listener::Listener(Core& core, std::vector<Target> targets, const ListenerOptions& options)
+    : core_(core),
+      targets_(std::move(targets)),
+      options_(options),
+      free_places_(core.ready(), options.connection_count_max),
+      emptied_(core.ready()),
+      connection_counts_(targets_.size()),
+      nursery_(core.ready()) {
+  PAKV_CHECK(!targets_.empty());
+}
+
+Listener::~Listener() = default;
+
+Task<absl::Status> Listener::Listen(const Endpoint& endpoint) {
+  auto listening = std::make_unique<Listening>();
+  std::string address = endpoint.text;
+  if (endpoint.is_unix()) {
+    address = "unix:" + endpoint.path;
+    listening->unix_path = endpoint.path;
+  }
+  const IoResult result =
+      co_await Socket::Listen(core_.io(), address.c_str(), options_.backlog, listening->address);
+  if (!result.ok()) {
+    std::string text = "cannot listen on " + endpoint.text + ": " + result.text();
+    if (result.error() == EADDRINUSE) co_return absl::AlreadyExistsError(text);
+    if (result.error() == EADDRNOTAVAIL) text += " (no such host or address here)";
+    co_return absl::InvalidArgumentError(text);
+  }
+  listening->socket = Socket(core_.io(), core_.ring().Adopt(Handle{result.value()}));
+  addresses_.push_back(listening->address);
+  listening_.push_back(std::move(listening));
+  co_return absl::OkStatus();
+}
+
+void Listener::Accept() {
+  for (auto& listening : listening_) nursery_.Spawn(AcceptAll(*listening));
+}
+
+Task<void> Listener::AcceptAll(Listening& listening) {
+  while (!nursery_.stop_requested()) {
+    std::string peer;
+    IoAwaiter accept = listening.socket.Accept(peer);
+    accept.WithStop(nursery_.token());
+    const IoResult result = co_await accept;
+    if (!result.ok()) {
+      if (result.error() == ECANCELED) break;
+      if (IsShortage(result.error())) {
+        if (core_.now_ns() - warned_ns_ >= kWarnEveryNs) {
+          warned_ns_ = core_.now_ns();
+          LogWarning("cannot accept connections for now: {}", result.text());
+        }
+        co_await core_.timers().SleepUntil(core_.now_ns() + kAcceptPauseNs);
+      }
+      continue;
+    }
+    const Handle plain{result.value()};
+    if (!free_places_.TryAcquire()) {
+      if (options_.overflow == OverflowPolicy::kReject) {
+        ++rejected_;
+        nursery_.Spawn(Reject(plain));
+        continue;
+      }
+      const bool acquired = co_await free_places_.Acquire(nursery_.token());
+      if (!acquired) {
+        co_await CloseUnserved(plain);
+        break;
+      }
+    }
+    HandOver(plain, std::move(peer), listening.address);
+  }
+}
+
+void Listener::HandOver(Handle plain, std::string peer, const std::string& local) {
+  if (unused_places_.empty()) {
+    places_.push_back(std::make_unique<Place>());
+    unused_places_.push_back(places_.back().get());
+  }
+  Place& place = *unused_places_.back();
+  unused_places_.pop_back();
+
+  const auto fewest = std::min_element(connection_counts_.begin(), connection_counts_.end());
+  place.listener = this;
+  place.target_index = static_cast<size_t>(fewest - connection_counts_.begin());
+  place.target = &targets_[place.target_index];
+  place.plain = plain;
+  place.info.id = next_id_++;
+  place.info.peer = std::move(peer);
+  place.info.local = local;
+  ++*fewest;
+  ++connection_count_;
+  ++accepted_;
+  place.set_function([](Message& message, Core& there) {
+    Place& arrived = static_cast<Place&>(message);
+    SessionGroup::NewConnection connection;
+    connection.plain = arrived.plain;
+    connection.info = std::move(arrived.info);
+    connection.make_protocol = &arrived.target->make_protocol;
+    connection.ended = [&arrived, &there] {
+      arrived.set_function([](Message& back, Core&) {
+        Place& free_place = static_cast<Place&>(back);
+        free_place.listener->GiveBack(free_place);
+      });
+      there.Send(arrived.listener->core_.id(), arrived);
+    };
+    arrived.target->group->Serve(std::move(connection));
+  });
+  core_.Send(place.target->group->core().id(), place);
+}
+
+void Listener::GiveBack(Place& place) {
+  --connection_counts_[place.target_index];
+  if (--connection_count_ == 0) emptied_.Set();
+  unused_places_.push_back(&place);
+  free_places_.Release();
+}
+
+Task<void> Listener::Reject(Handle plain) {
+  Socket socket(core_.io(), core_.ring().Adopt(plain));
+  if (rejecting_count_ < kRejectingMax) {
+    ++rejecting_count_;
+    IoAwaiter send = socket.Send(kRejection.data(), static_cast<uint32_t>(kRejection.size()));
+    send.WithDeadline(core_.now_ns() + kRejectionNs);
+    const IoResult sent = co_await send;
+    if (sent.ok()) {
+      const IoResult shut = co_await socket.ShutdownSend();
+      static_cast<void>(shut.ok());  // it has gone already
+    }
+    --rejecting_count_;
+  }
+  const IoResult closed = co_await socket.Close();
+  static_cast<void>(closed.ok());  // Linux has let go of the descriptor in any case
+}
+
+Task<void> Listener::CloseUnserved(Handle plain) {
+  Socket socket(core_.io(), plain);
+  const IoResult closed = co_await socket.Close();
+  static_cast<void>(closed.ok());
+}
+
+Task<bool> Listener::WaitUntilEmpty(uint64_t deadline_ns) {
+  struct Alarm : Timer {
+    explicit Alarm(Event& event_in)
+        : Timer([](Timer& self) { static_cast<Alarm&>(self).event.Set(); }), event(event_in) {}
+    Event& event;
+  };
+  Alarm alarm(emptied_);
+  alarm.Arm(core_.timers(), deadline_ns);
+  while (connection_count_ > 0 && core_.now_ns() < deadline_ns) {
+    emptied_.Reset();
+    co_await emptied_.Wait();
+  }
+  co_return connection_count_ == 0;
+}
+
+Task<void> Listener::Stop() {
+  nursery_.RequestStop();
+  co_await nursery_.Join();
+  for (auto& listening : listening_) {
+    const IoResult closed = co_await listening->socket.Close();
+    static_cast<void>(closed.ok());
+    if (listening->unix_path.empty()) continue;
+    const IoResult unlinked = co_await UnlinkFile(core_.io(), listening->unix_path.c_str());
+    if (!unlinked.ok() && unlinked.error() != ENOENT) {
+      LogWarning("cannot remove {}: {}", listening->unix_path, unlinked.text());
+    }
+  }
+  listening_.clear();
+}
+
+}  // namespace pakv

@@ -1,0 +1,47 @@
+// Protocol: what a connection's bytes mean. It takes requests off the bytes that a session has
+// received and starts them on that session; it does no I/O and reads no clock. A new protocol is
+// one such class, and a line in the factory that picks it (net/server/server.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+// Why a session ends a connection that its client would go on with.
+enum class ProtocolEnd : uint8_t {
+  kRequestTimeout,  // a started request was not complete in time
+};
+
+class Protocol {
+ public:
+  // Why Consume returned.
+  enum class Progress : uint8_t {
+    kInput,  // nothing whole is left: what is left needs frame_bytes_min() bytes
+    kRoom,   // the session may not start another request for now (Session::MayStart)
+    kSlow,   // a request was taken off that has to wait: RunSlow is to be awaited
+    kClose,  // the client is to be sent what is owed to it, and nothing more is taken
+  };
+
+  virtual ~Protocol() = default;
+
+  // Takes whole requests off the front of `input` and starts them. What it leaves is given again,
+  // moved perhaps, with more behind it.
+  virtual Progress Consume(std::string_view& input) = 0;
+  // Runs the request that Consume stopped at. Must not use the bytes that were given to Consume
+  // after its first suspension.
+  virtual Task<void> RunSlow();
+
+  // After kInput: how many bytes the next Consume needs to get any further, and whether the end
+  // of the stream would be in the middle of a request.
+  virtual size_t frame_bytes_min() const { return 1; }
+  virtual bool in_frame() const { return false; }
+
+  // Tells the client, if the protocol has words for it, why the connection is about to be closed.
+  virtual void SayGoodbye(ProtocolEnd) {}
+};
+
+}  // namespace pakv

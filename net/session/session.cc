@@ -1,0 +1,547 @@
+#include "net/session/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+
+namespace pakv {
+namespace {
+
+// A session that is busy with something else than its input receives up to this much ahead.
+constexpr size_t kReceivedAheadBytesMax = 64 << 10;
+// Requests up to this size may be received by any number of sessions at once.
+constexpr size_t kFreeFrameBytes = 16 << 10;
+// What is expected of a reply before any was seen.
+constexpr uint32_t kReplyBytesExpected = 16 << 10;
+constexpr uint32_t kReplyBytesExpectedMin = 64;
+// How long a client that has ended its stream may take to read what is owed to it.
+constexpr uint64_t kLingerNs = 30 * kNsPerSecond;
+// How long a client may go on sending after it was told that the connection is over.
+constexpr uint64_t kFarewellNs = kNsPerSecond;
+constexpr size_t kSendBytesMax = 1 << 30;
+// A slot that is used again at once keeps this much of what the last request made.
+constexpr size_t kScratchBytesKept = 4096;
+
+// co_await NextPass(core): goes on in the core's next pass.
+class NextPass : private Runnable {
+ public:
+  explicit NextPass(Core& core)
+      : Runnable([](Runnable& self) {
+          auto& pass = static_cast<NextPass&>(self);
+          pass.core_.MakeReady(pass.waiter_);
+        }),
+        core_(core) {}
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    waiter_.set_handle(handle);
+    core_.AtPassEnd(*this);
+  }
+  void await_resume() const {}
+
+ private:
+  Core& core_;
+  Waiter waiter_;
+};
+
+}  // namespace
+
+Session::Session(SessionGroup& group, SessionGroup::NewConnection connection)
+    : group_(group),
+      core_(group.core()),
+      store_(group.store_),
+      info_(std::move(connection.info)),
+      opened_ns_(group.core().now_ns()),
+      make_protocol_(connection.make_protocol),
+      ended_(std::move(connection.ended)),
+      socket_(core_.io(), core_.ring().Adopt(connection.plain)),
+      input_(core_.ring(), receiver_.received),
+      queue_(group.slots()),
+      reply_bytes_expected_(kReplyBytesExpected),
+      receive_again_(!group.draining()),
+      draining_(group.draining()),
+      last_active_ns_(opened_ns_) {
+  receiver_.handle = socket_.handle();
+  group_.sessions_.PushBack(*this);
+  ++group_.session_count_;
+  ++group_.counters_.opened;
+}
+
+Session::~Session() = default;
+
+Task<void> Session::Serve() {
+  StartReceiving();
+  ArmDeadline();
+  co_await ServeInput();
+  CountEnd();
+  co_await Close();
+  Unlink();
+  if (--group_.session_count_ == 0) group_.empty_.Set();
+  if (ended_) ended_();
+}
+
+Task<void> Session::ServeInput() {
+  bool unfinished = true;  // the parser has seen all that is held and wants more
+  while (!broken_) {
+    const size_t need = unfinished ? FrameBytesMin() : 0;
+    if (need > kFreeFrameBytes) {
+      if (need > frame_bytes_granted_) co_await GrantFrame(need);
+      input_.Reserve(need);
+    }
+    std::string_view input = input_.Front(need);
+    if (input.empty() || input.size() < need) {
+      if (request_timed_out_ || idle_timed_out_ || receiving_over()) break;
+      if (queue_.empty() && queue_.output().empty()) group_.ReturnBuffer(queue_.output());
+      StartReceiving();
+      ArmDeadline();
+      co_await Until(Wait::kInput);
+      continue;
+    }
+    const uint64_t requests_before = requests_;
+    const Protocol::Progress progress = Take(input);
+    unfinished = progress == Protocol::Progress::kInput;
+    input_.Left(input, unfinished);
+    if (frame_bytes_granted_ > 0 && requests_ != requests_before) ReleaseFrame();
+    last_active_ns_ = core_.now_ns();
+    switch (progress) {
+      case Protocol::Progress::kInput:
+        NoteFrame(requests_before);
+        break;
+      case Protocol::Progress::kRoom:
+        frame_open_ = false;
+        input_.Settle();
+        if (turn_left_ == 0) {
+          co_await NextPass(core_);
+        } else {
+          co_await Until(Wait::kRoom);
+        }
+        break;
+      case Protocol::Progress::kSlow:
+        frame_open_ = false;
+        input_.Settle();
+        co_await protocol_->RunSlow();
+        break;
+      case Protocol::Progress::kClose:
+        closing_ = true;
+        co_return;
+    }
+  }
+}
+
+Protocol::Progress Session::Take(std::string_view& input) {
+  turn_left_ = group_.limits().turn_requests;
+  if (queue_.output().capacity() == 0) group_.BorrowBuffer(queue_.output());
+  if (protocol_ == nullptr) {
+    bool refused = false;
+    protocol_ = (*make_protocol_)(*this, input, &refused);
+    if (refused) {
+      CountProtocolError();
+      return Protocol::Progress::kClose;
+    }
+    if (protocol_ == nullptr) {
+      undecided_bytes_ = input.size();
+      return Protocol::Progress::kInput;
+    }
+  }
+  return protocol_->Consume(input);
+}
+
+// Keeps the time of the request that is being received.
+void Session::NoteFrame(uint64_t requests_before) {
+  const bool was_open = std::exchange(frame_open_, InFrame());
+  if (!frame_open_ || (was_open && requests_ == requests_before)) return;
+  frame_begin_ns_ = core_.now_ns();
+  frame_begin_bytes_ = input_.received_bytes();
+}
+
+// Waits until the core has memory for a request of `bytes`. That time is not the client's fault.
+Task<void> Session::GrantFrame(size_t bytes) {
+  const uint64_t begin_ns = core_.now_ns();
+  while (!broken_ && !group_.frame_budget.MayTake(taker_)) {
+    input_.Settle();
+    group_.frame_budget.Wait(taker_);
+    co_await Until(Wait::kFrameRoom);
+  }
+  group_.frame_budget.Take(bytes - frame_bytes_granted_);
+  frame_bytes_granted_ = bytes;
+  frame_begin_ns_ += core_.now_ns() - begin_ns;
+}
+
+void Session::ReleaseFrame() {
+  group_.frame_budget.Give(std::exchange(frame_bytes_granted_, 0));
+  group_.frame_budget.Leave(taker_);
+}
+
+Task<void> Session::KeyRoom(bool is_write) {
+  ByteBudget& budget = is_write ? group_.write_budget : group_.read_budget;
+  while (!broken_ && !budget.has_room()) {
+    budget.Wait(taker_);
+    co_await Until(is_write ? Wait::kWriteRoom : Wait::kReadRoom);
+  }
+  budget.Leave(taker_);
+}
+
+void Session::CountEnd() {
+  SessionCounters& counters = group_.counters();
+  if (request_timed_out_) {
+    ++counters.request_timeouts;
+    if (protocol_ != nullptr) protocol_->SayGoodbye(ProtocolEnd::kRequestTimeout);
+  } else if (idle_timed_out_) {
+    ++counters.idle_timeouts;
+  } else if (broken_) {
+    ++counters.ended_by_error;
+  } else if (!closing_ && !draining_) {
+    ++(InFrame() ? counters.ended_within_frame : counters.ended_between_frames);
+  }
+}
+
+// Sends what is owed, tells the client that it is over, and lets go of the socket once neither the
+// store nor the ring has anything of this session's.
+Task<void> Session::Close() {
+  frame_open_ = false;
+  discarding_ = true;
+  input_.Discard();
+  ReleaseFrame();
+  while (!Holds(Wait::kQuiet)) co_await Until(Wait::kQuiet);
+  linger_end_ns_ = core_.now_ns() + kLingerNs;
+  ArmDeadline();
+  HasOutput();
+  co_await Until(Wait::kSent);
+  while (outstanding_ > 0) co_await Until(Wait::kReturned);
+
+  const bool peer_has_ended = !receiver_.in_flight && receiver_.end.value() == 0;
+  if (!broken_ && !peer_has_ended) {
+    const IoResult shut = co_await socket_.ShutdownSend();
+    linger_end_ns_ = core_.now_ns() + kFarewellNs;
+    ArmDeadline();
+    receive_again_ = shut.ok() && !receiver_.in_flight;
+    StartReceiving();
+    co_await Until(Wait::kEnded);
+  }
+  StopReceiving();
+  if (send_.in_flight) core_.ring().RequestCancel(send_);
+  while (!Holds(Wait::kDisconnected)) co_await Until(Wait::kDisconnected);
+  input_.Discard();
+  deadline_.Disarm();
+  group_.ReturnBuffer(queue_.output());
+  const IoResult closed = co_await socket_.Close();
+  // Linux has let go of the descriptor whatever close says.
+  static_cast<void>(closed.ok());
+}
+
+// ---- Waiting ----
+
+bool Session::Holds(Wait what) const {
+  switch (what) {
+    case Wait::kNothing:
+      return true;
+    case Wait::kInput:
+      return broken_ || input_.has_received() || request_timed_out_ || idle_timed_out_ ||
+             receiving_over();
+    case Wait::kRoom:
+      return broken_ || (in_flight() < group_.limits().in_flight_max &&
+                         unsent_bytes() < group_.limits().output_bytes_max);
+    case Wait::kQuiet:
+      return broken_ || (queue_.empty() && outstanding_ == 0);
+    case Wait::kWriteRoom:
+      return broken_ || group_.write_budget.has_room();
+    case Wait::kReadRoom:
+      return broken_ || group_.read_budget.has_room();
+    case Wait::kFrameRoom:
+      return broken_ || group_.frame_budget.MayTake(taker_);
+    case Wait::kReturned:
+      return outstanding_ == 0;
+    case Wait::kSent:
+      return broken_ || (!send_.in_flight && queue_.output().empty());
+    case Wait::kEnded:
+      return broken_ || receiving_over();
+    case Wait::kDisconnected:
+      return !send_.in_flight && !receiver_.in_flight;
+  }
+  return true;
+}
+
+void Session::Poke() {
+  if (waiting_ == Wait::kNothing || !Holds(waiting_)) return;
+  waiting_ = Wait::kNothing;
+  core_.MakeReady(waiter_);
+}
+
+// ---- Receiving ----
+
+void Session::StartReceiving() {
+  if (receiver_.in_flight || !receive_again_ || broken_ || (draining_ && !discarding_)) return;
+  receive_again_ = false;
+  core_.ring().SubmitReceive(receiver_);
+}
+
+void Session::StopReceiving() {
+  if (receiver_.in_flight) core_.ring().RequestCancel(receiver_);
+}
+
+void Session::Received() {
+  if (discarding_) {
+    input_.Discard();
+  } else if (waiting_ != Wait::kInput) {
+    // Busy with something else: the ring's buffers are for those who are not.
+    input_.Settle();
+    if (input_.held_bytes() > kReceivedAheadBytesMax) StopReceiving();
+  }
+  if (!receiver_.in_flight) {
+    const int32_t error = receiver_.end.error();
+    if (error == ENOBUFS) ++group_.counters().receives_without_buffer;
+    if (error == ENOBUFS || error == ECANCELED) {
+      receive_again_ = !draining_ || discarding_;
+      const bool ahead = waiting_ != Wait::kInput && input_.held_bytes() > kReceivedAheadBytesMax;
+      if (!ahead && !broken_ && waiting_ != Wait::kDisconnected) StartReceiving();
+    } else if (error != 0) {
+      Break();
+    }
+  }
+  Poke();
+}
+
+// ---- Sending ----
+
+void Session::HasOutput() {
+  if (broken_) {
+    queue_.output().Clear(0);
+  } else if (!queue_.output().empty()) {
+    core_.AtPassEnd(pass_end_);
+  }
+}
+
+void Session::BeginSend() {
+  if (send_.in_flight || broken_ || queue_.output().empty()) return;
+  sending_.Swap(queue_.output());
+  sent_bytes_ = 0;
+  SubmitSend();
+}
+
+void Session::SubmitSend() {
+  send_.request = {
+      .opcode = Opcode::kSend,
+      .handle = socket_.handle(),
+      .length = static_cast<uint32_t>(std::min(sending_.size() - sent_bytes_, kSendBytesMax)),
+      .const_buffer = sending_.data() + sent_bytes_};
+  core_.ring().Submit(send_);
+}
+
+void Session::Sent() {
+  if (!send_.result.ok() || send_.result.value() == 0) {
+    Break();
+  } else {
+    sent_bytes_ += send_.result.count();
+    group_.counters().bytes_sent += send_.result.count();
+    last_active_ns_ = core_.now_ns();
+    if (sent_bytes_ < sending_.size() && !broken_) {
+      SubmitSend();
+      return;
+    }
+  }
+  sending_.Clear();
+  group_.ReturnBuffer(sending_);
+  HasOutput();
+  Poke();
+}
+
+void Session::Break() {
+  if (broken_) return;
+  broken_ = true;
+  queue_.Discard();
+  if (send_.in_flight) core_.ring().RequestCancel(send_);
+  StopReceiving();
+  Poke();
+}
+
+void Session::RequestDrain() {
+  draining_ = true;
+  receive_again_ = false;
+  if (!discarding_) StopReceiving();
+  Poke();
+}
+
+void Session::RequestKill() { Break(); }
+
+// ---- Time ----
+
+uint64_t Session::NextDeadlineNs() const {
+  const SessionLimits& limits = group_.limits();
+  uint64_t deadline_ns = linger_end_ns_;
+  if (frame_open_ && limits.request_timeout_ns != 0) {
+    const uint64_t received = input_.received_bytes() - frame_begin_bytes_;
+    deadline_ns =
+        std::min(deadline_ns, frame_begin_ns_ + limits.request_timeout_ns +
+                                  received / kRequestExtensionBytes * kRequestExtensionNs);
+  }
+  if (limits.idle_timeout_ns != 0) {
+    deadline_ns = std::min(deadline_ns, last_active_ns_ + limits.idle_timeout_ns);
+  }
+  return deadline_ns;
+}
+
+// The timer may be early, since what it waits for moves with every byte; then it is armed again.
+void Session::ArmDeadline() {
+  const uint64_t deadline_ns = NextDeadlineNs();
+  if (deadline_ns == kNever) return;
+  if (deadline_.armed() && deadline_.deadline_ns() <= deadline_ns) return;
+  deadline_.Arm(core_.timers(), deadline_ns);
+}
+
+void Session::DeadlinePassed() {
+  const uint64_t now_ns = core_.now_ns();
+  const uint64_t idle_timeout_ns = group_.limits().idle_timeout_ns;
+  if (now_ns >= linger_end_ns_) return Break();
+  if (now_ns < NextDeadlineNs()) return ArmDeadline();
+  if (idle_timeout_ns != 0 && now_ns >= last_active_ns_ + idle_timeout_ns) {
+    if (outstanding_ > 0) {
+      last_active_ns_ = now_ns;  // not the client is slow
+    } else if (waiting_ == Wait::kInput) {
+      idle_timed_out_ = true;
+    } else {
+      return Break();
+    }
+  } else if (waiting_ == Wait::kInput) {
+    request_timed_out_ = true;
+  }
+  // Otherwise the next wait for input arms it.
+  if (NextDeadlineNs() > now_ns) ArmDeadline();
+  Poke();
+}
+
+// ---- Requests ----
+
+void Session::Reserve(ReplySlot& slot) {
+  slot.session_ = this;
+  slot.reserved_reply_bytes_ = slot.needs == OldState::kValue ? reply_bytes_expected_ : 0;
+  reserved_reply_bytes_ += slot.reserved_reply_bytes_;
+  ++outstanding_;
+  if (slot.is_write) {
+    ++writes_outstanding_;
+    ++writes_outstanding_;
+    slot.reserved_args_bytes_ =
+        static_cast<uint32_t>(sizeof(ReplySlot) + slot.key.size() + slot.value.size());
+    group_.write_budget.Take(slot.reserved_args_bytes_);
+  } else {
+    group_.read_budget.Take(slot.reserved_reply_bytes_);
+  }
+}
+
+void Session::Prepare(ReplySlot& slot) {
+  slot.hash = store_->Hash(slot.namespace_id, slot.key);
+  slot.session = info_.id;
+  slot.session_has_writes = writes_outstanding_ > 0 && !PAKV_BUG(kGetMissesOwnSet);
+  slot.done = &Session::Done;
+}
+
+void Session::StartKey(ReplySlot& slot) {
+  Prepare(slot);
+  if (store_->Start(core_, slot)) {
+    if (queue_.PassAtOnce(slot)) {
+      HasOutput();
+      if (slot.scratch.capacity() > kScratchBytesKept) [[unlikely]]
+        slot.Reset();
+      return;
+    }
+    slot.filled_ = true;
+    queue_.Append(group_.slots().Take());
+    return;
+  }
+  group_.slots().Take();
+  Reserve(slot);
+  queue_.Append(slot);
+}
+
+ReplySlot& Session::BeginParts(ReplySlot::Encode encode) {
+  ReplySlot& whole = group_.slots().Take();
+  whole.encode = encode;
+  whole.reply.kind = Reply::Kind::kInteger;
+  whole.session_ = this;
+  whole.parts_ = 1;  // until EndParts
+  queue_.Append(whole);
+  return whole;
+}
+
+void Session::StartPart(ReplySlot& whole, ReplySlot& slot) {
+  Prepare(slot);
+  if (store_->Start(core_, slot)) {
+    AddPart(whole, slot);
+    return;
+  }
+  group_.slots().Take();
+  slot.parent_ = &whole;
+  ++whole.parts_;
+  ++parts_;
+  Reserve(slot);
+}
+
+ReplySlot& Session::TakePart(ReplySlot& whole) {
+  ReplySlot& slot = group_.slots().Take();
+  slot.parent_ = &whole;
+  ++whole.parts_;
+  ++parts_;
+  return slot;
+}
+
+void Session::StartGroup(ReplySlot* const* parts, size_t count) {
+  std::vector<Request*> requests(count);
+  for (size_t index = 0; index < count; ++index) {
+    Prepare(*parts[index]);
+    Reserve(*parts[index]);
+    requests[index] = parts[index];
+  }
+  store_->StartGroup(core_, requests.data(), count);
+}
+
+void Session::EndParts(ReplySlot& whole) {
+  if (--whole.parts_ > 0) return;
+  queue_.Fill(whole);
+  HasOutput();
+}
+
+void Session::AddPart(ReplySlot& whole, const ReplySlot& part) {
+  if (whole.outcome != Outcome::kDone || whole.reply.kind == Reply::Kind::kError) return;
+  if (part.outcome == Outcome::kDone && part.reply.kind != Reply::Kind::kError) {
+    whole.reply.integer += part.reply.integer;
+    return;
+  }
+  whole.outcome = part.outcome;
+  whole.reply = part.reply;
+  whole.KeepReply();
+}
+
+void Session::Done(Request& request) {
+  ReplySlot& slot = static_cast<ReplySlot&>(request);
+  slot.session_->Returned(slot);
+}
+
+void Session::Returned(ReplySlot& slot) {
+  --outstanding_;
+  if (slot.is_write) {
+    --writes_outstanding_;
+    group_.write_budget.Give(slot.reserved_args_bytes_);
+  } else {
+    group_.read_budget.Give(slot.reserved_reply_bytes_);
+  }
+  if (slot.needs == OldState::kValue) {
+    reserved_reply_bytes_ -= slot.reserved_reply_bytes_;
+    const auto bytes = static_cast<uint32_t>(slot.reply.bytes.size());
+    reply_bytes_expected_ = std::max(
+        {bytes, reply_bytes_expected_ - reply_bytes_expected_ / 8, kReplyBytesExpectedMin});
+  }
+  if (queue_.output().capacity() == 0) group_.BorrowBuffer(queue_.output());
+  if (slot.parent_ == nullptr) {
+    queue_.Fill(slot);
+  } else {
+    ReplySlot& whole = *slot.parent_;
+    AddPart(whole, slot);
+    --parts_;
+    group_.slots().Give(slot);
+    if (--whole.parts_ == 0) queue_.Fill(whole);
+  }
+  HasOutput();
+  Poke();
+}
+
+}  // namespace pakv

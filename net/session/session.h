@@ -1,0 +1,270 @@
+// Session: one client connection. It owns the socket, receives, lets its protocol take requests
+// off the bytes, starts them on the store, and sends the replies: at most one send in flight, one
+// begun per pass. One coroutine (Serve) with a plain loop; a request costs no coroutine.
+//
+// Everything is bounded (SessionLimits); at a bound the session takes no further request until
+// there is room. A session whose client has gone lives until its last request is back. While it
+// waits for anything it holds no buffer of the ring.
+#pragma once
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "kv/store/store.h"
+#include "net/session/input.h"
+#include "net/session/protocol.h"
+#include "net/session/reply_queue.h"
+#include "net/session/session_group.h"
+#include "runtime/base/seeded_bug.h"
+#include "runtime/core/core.h"
+#include "runtime/io/socket.h"
+#include "runtime/io/timer.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+class Session : public ListHook {
+ public:
+  // Runs on its core; everything here does.
+  Session(SessionGroup& group, SessionGroup::NewConnection connection);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  // Serves the connection to its end. Once.
+  Task<void> Serve();
+
+  SessionGroup& group() { return group_; }
+  Core& core() { return core_; }
+  Store& store() { return group_.store(); }
+  const ConnectionInfo& info() const { return info_; }
+  uint64_t opened_ns() const { return opened_ns_; }
+
+  // ---- For the protocol ----
+
+  // Before the first request: in which order replies are sent.
+  void set_reply_order(ReplyOrder order) { queue_.set_order(order); }
+
+  // Whether another request may be taken off the input now; if not, Consume returns kRoom.
+  bool MayStart() const {
+    return turn_left_ > 0 && in_flight() < group_.limits().in_flight_max &&
+           unsent_bytes() < group_.limits().output_bytes_max;
+  }
+  // A request was taken off.
+  void CountRequest() {
+    if (turn_left_ > 0) --turn_left_;
+    ++requests_;
+    ++group_.counters().requests;
+  }
+  // Whether a request on a key may be started: there is room for the arguments of a write, or for
+  // the reply of a read. If not, it is a slow one, and waits with KeyRoom.
+  bool MayStartKey(bool is_write) const {
+    return is_write ? group_.write_budget.has_room() : group_.read_budget.has_room();
+  }
+
+  // How many requests it may start, apart from the turn.
+  size_t free_slots() const {
+    const size_t max = group_.limits().in_flight_max;
+    return in_flight() < max ? max - in_flight() : 0;
+  }
+
+  // A slot to fill in for one of the calls below, which the next call of NextSlot may return again
+  // until then.
+  ReplySlot& NextSlot() { return group_.slots().Peek(); }
+  // Starts the request in `slot` (of NextSlot): key, function, is_read, needs, encode and the
+  // command's own fields are set. It is not the caller's any more.
+  void StartKey(ReplySlot& slot);
+  // A request on several keys with one reply: Begin makes the slot of that, StartPart starts a
+  // slot of NextSlot as a part of it, End is called after the last part. The integers of the parts'
+  // replies are summed up in its reply; the first failure is its outcome.
+  ReplySlot& BeginParts(ReplySlot::Encode encode);
+  void StartPart(ReplySlot& whole, ReplySlot& slot);
+  // `count` parts as one write, all or none. Taken from the pool by TakePart.
+  ReplySlot& TakePart(ReplySlot& whole);
+  void StartGroup(ReplySlot* const* parts, size_t count);
+  void EndParts(ReplySlot& whole);
+
+  // A reply that is known at once: write it to the buffer, then call CloseReply.
+  OutputBuffer& OpenReply() { return queue_.Open(); }
+  void CloseReply() {
+    queue_.Close();
+    HasOutput();
+  }
+  // The stream cannot be understood: counted; Consume then returns kClose.
+  void CountProtocolError() { ++group_.counters().protocol_errors; }
+
+  // ---- For RunSlow: `co_await session.X()`, then look at broken() ----
+  enum class Wait : uint8_t {
+    kNothing,
+    kInput,      // something was received, or receiving ended
+    kRoom,       // MayStart, apart from the turn
+    kQuiet,      // all earlier requests are answered
+    kWriteRoom,  // MayStartKey
+    kReadRoom,
+    kFrameRoom,
+    kReturned,      // the store has nothing of this session's
+    kSent,          // nothing is left to send
+    kEnded,         // the peer has ended its stream
+    kDisconnected,  // neither a send nor a receive is in flight
+  };
+  class WaitAwaiter;
+  WaitAwaiter Until(Wait what);
+  WaitAwaiter Room();
+  WaitAwaiter Quiet();
+  // Until MayStartKey.
+  Task<void> KeyRoom(bool is_write);
+  // The connection is gone: whatever else is done for it is in vain.
+  bool broken() const { return broken_; }
+
+  // ---- For the group ----
+  void RequestDrain();
+  void RequestKill();
+
+ private:
+  size_t in_flight() const { return queue_.count() + parts_; }
+  size_t unsent_bytes() const {
+    return queue_.unsent_bytes() + sending_.size() + reserved_reply_bytes_;
+  }
+  bool Holds(Wait what) const;
+  // Wakes the coroutine if what it waits for has come.
+  void Poke();
+
+  // The steps of Serve.
+  Task<void> ServeInput();
+  Task<void> GrantFrame(size_t bytes);
+  void ReleaseFrame();
+  Task<void> Close();
+  Protocol::Progress Take(std::string_view& input);
+  size_t FrameBytesMin() const {
+    return protocol_ != nullptr ? protocol_->frame_bytes_min() : undecided_bytes_ + 1;
+  }
+  bool InFrame() const {
+    return protocol_ != nullptr ? protocol_->in_frame() : undecided_bytes_ > 0;
+  }
+  void NoteFrame(uint64_t requests_before);
+  void CountEnd();
+  bool receiving_over() const { return !receiver_.in_flight && !receive_again_; }
+
+  void StartReceiving();
+  void StopReceiving();
+  void Received();
+  void HasOutput();
+  void BeginSend();
+  void SubmitSend();
+  void Sent();
+  void Break();
+  void DeadlinePassed();
+  void ArmDeadline();
+  uint64_t NextDeadlineNs() const;
+
+  void Reserve(ReplySlot& slot);
+  static void Done(Request& request);
+  void Prepare(ReplySlot& slot);
+  void Returned(ReplySlot& slot);
+  static void AddPart(ReplySlot& whole, const ReplySlot& part);
+
+  struct ReceiveOperation : Receiver {
+    explicit ReceiveOperation(Session& session)
+        : Receiver([](Completion& self) { static_cast<ReceiveOperation&>(self).owner.Received(); }),
+          owner(session) {}
+    Session& owner;
+  };
+  struct SendOperation : Operation {
+    explicit SendOperation(Session& session)
+        : Operation([](Completion& self) { static_cast<SendOperation&>(self).owner.Sent(); }),
+          owner(session) {}
+    Session& owner;
+  };
+  struct Deadline : Timer {
+    explicit Deadline(Session& session)
+        : Timer([](Timer& self) { static_cast<Deadline&>(self).owner.DeadlinePassed(); }),
+          owner(session) {}
+    Session& owner;
+  };
+  struct PassEnd : Runnable {
+    explicit PassEnd(Session& session)
+        : Runnable([](Runnable& self) { static_cast<PassEnd&>(self).owner.BeginSend(); }),
+          owner(session) {}
+    Session& owner;
+  };
+  struct BudgetTaker : ByteBudget::Taker {
+    explicit BudgetTaker(Session& session)
+        : Taker([](Taker& self) { static_cast<BudgetTaker&>(self).owner.Poke(); }),
+          owner(session) {}
+    Session& owner;
+  };
+
+  SessionGroup& group_;
+  Core& core_;
+  Store* const store_;
+  const ConnectionInfo info_;
+  const uint64_t opened_ns_;
+  const SessionGroup::MakeProtocol* const make_protocol_;
+  std::function<void()> ended_;
+
+  Socket socket_;
+  ReceiveOperation receiver_{*this};
+  SendOperation send_{*this};
+  Deadline deadline_{*this};
+  PassEnd pass_end_{*this};
+  BudgetTaker taker_{*this};
+  Waiter waiter_;
+  Wait waiting_ = Wait::kNothing;
+
+  std::unique_ptr<Protocol> protocol_;
+  Input input_;
+  ReplyQueue queue_;
+  OutputBuffer sending_;
+  size_t sent_bytes_ = 0;  // of sending_
+
+  uint32_t turn_left_ = 0;
+  uint32_t parts_ = 0;        // slots of this session's that are parts
+  uint32_t outstanding_ = 0;  // requests that the store has
+  uint32_t writes_outstanding_ = 0;
+  uint64_t requests_ = 0;
+  size_t reserved_reply_bytes_ = 0;
+  // What a reply that is not there at once may come to: the larger ones of late.
+  uint32_t reply_bytes_expected_;
+  size_t frame_bytes_granted_ = 0;
+
+  bool receive_again_;   // the receiver is not in flight and can be
+  bool broken_ = false;  // nothing can be sent, nothing is worth receiving
+  bool draining_;
+  bool discarding_ = false;     // what is received is not looked at
+  bool closing_ = false;        // the protocol has said so
+  size_t undecided_bytes_ = 0;  // received, not enough to tell the protocol
+
+  // The request that is being received.
+  bool frame_open_ = false;
+  bool request_timed_out_ = false;
+  bool idle_timed_out_ = false;
+  uint64_t frame_begin_ns_ = 0;
+  uint64_t frame_begin_bytes_ = 0;
+  uint64_t last_active_ns_ = 0;
+  uint64_t linger_end_ns_ = kNever;
+};
+
+class [[nodiscard]] Session::WaitAwaiter {
+ public:
+  WaitAwaiter(Session& session, Wait what) : session_(session), what_(what) {}
+  bool await_ready() const { return session_.Holds(what_); }
+  void await_suspend(std::coroutine_handle<> handle) {
+    session_.waiting_ = what_;
+    session_.waiter_.set_handle(handle);
+  }
+  void await_resume() const {}
+
+ private:
+  Session& session_;
+  Wait what_;
+};
+
+inline Session::WaitAwaiter Session::Until(Wait what) { return WaitAwaiter(*this, what); }
+inline Session::WaitAwaiter Session::Room() { return Until(Wait::kRoom); }
+inline Session::WaitAwaiter Session::Quiet() { return Until(Wait::kQuiet); }
+
+}  // namespace pakv

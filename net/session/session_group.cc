@@ -1,0 +1,72 @@
+#include "net/session/session_group.h"
+
+#include <utility>
+
+#include "net/session/session.h"
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+Task<void> RunSession(std::unique_ptr<Session> session) { co_await session->Serve(); }
+
+}  // namespace
+
+SessionGroup::SessionGroup(Core& core, Store* store, const SessionLimits& limits)
+    : write_budget(limits.core_write_bytes_max),
+      read_budget(limits.core_read_bytes_max),
+      frame_budget(limits.core_frame_bytes_max),
+      core_(core),
+      store_(store),
+      limits_(limits),
+      empty_(core.ready()) {
+  empty_.Set();
+}
+
+SessionGroup::~SessionGroup() = default;
+
+void SessionGroup::Serve(NewConnection connection) {
+  empty_.Reset();
+  core_.nursery().Spawn(RunSession(std::make_unique<Session>(*this, std::move(connection))));
+}
+
+void SessionGroup::RequestDrain() {
+  draining_ = true;
+  for (Session* session = sessions_.First(); session != nullptr;) {
+    Session* const next = sessions_.Next(*session);
+    session->RequestDrain();
+    session = next;
+  }
+}
+
+void SessionGroup::RequestKill() {
+  draining_ = true;
+  for (Session* session = sessions_.First(); session != nullptr;) {
+    Session* const next = sessions_.Next(*session);
+    session->RequestKill();
+    session = next;
+  }
+}
+
+Task<void> SessionGroup::WaitUntilEmpty() {
+  while (session_count_ > 0) co_await empty_.Wait();
+}
+
+void SessionGroup::BorrowBuffer(OutputBuffer& buffer) {
+  if (buffers_.empty()) return;
+  buffer.Swap(buffers_.back());
+  buffers_.pop_back();
+}
+
+void SessionGroup::ReturnBuffer(OutputBuffer& buffer) {
+  PAKV_DCHECK(buffer.empty());
+  if (buffer.capacity() == 0) return;
+  if (buffer.capacity() > kKeptBufferBytes || buffers_.size() == kKeptBuffers) {
+    buffer.Clear(0);
+    return;
+  }
+  buffers_.emplace_back();
+  buffers_.back().Swap(buffer);
+}
+
+}  // namespace pakv

@@ -1,0 +1,134 @@
+// SessionGroup: what the sessions of one core share: their slots, bounds, buffers and counters.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/session/byte_budget.h"
+#include "net/session/output_buffer.h"
+#include "net/session/protocol.h"
+#include "net/session/reply_queue.h"
+#include "runtime/core/core.h"
+#include "runtime/task/nursery.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+class Session;
+class Store;
+
+// Bounds of sessions. At each there is back-pressure: the session reads no further.
+struct SessionLimits {
+  // Of one session: bytes of replies not yet sent, above which no further request is started.
+  size_t output_bytes_max = 1 << 20;
+  // Of one session: requests without a reply.
+  size_t in_flight_max = 1024;
+  // Of one session: requests per pass, after which others have their turn.
+  uint32_t turn_requests = 256;
+  // Of one core: arguments of writes on their way, with the slots that they take.
+  size_t core_write_bytes_max = 64 << 20;
+  // Of one core: expected replies of reads that are not answered at once.
+  size_t core_read_bytes_max = 64 << 20;
+  // Of one core: requests that are being received, as far as they are larger than a ring buffer.
+  size_t core_frame_bytes_max = 64 << 20;
+
+  uint64_t idle_timeout_ns = 0;     // 0: off
+  uint64_t request_timeout_ns = 0;  // 0: off
+};
+
+// A request may take this much longer per kBytesPerExtension received.
+inline constexpr uint64_t kRequestExtensionNs = kNsPerSecond;
+inline constexpr uint64_t kRequestExtensionBytes = 64 << 10;
+
+// Counters of one core's sessions, since its start.
+struct SessionCounters {
+  uint64_t opened = 0;
+  uint64_t requests = 0;
+  uint64_t bytes_received = 0;
+  uint64_t bytes_sent = 0;
+  uint64_t ended_between_frames = 0;
+  uint64_t ended_within_frame = 0;
+  uint64_t ended_by_error = 0;  // the connection broke
+  uint64_t protocol_errors = 0;
+  uint64_t request_timeouts = 0;
+  uint64_t idle_timeouts = 0;
+  uint64_t receives_without_buffer = 0;
+};
+
+// Who is at the other end, for logs and for the protocol.
+struct ConnectionInfo {
+  uint64_t id = 0;    // counts up over all cores from 1; never used again
+  std::string peer;   // as the system names it
+  std::string local;  // the address that was connected to
+};
+
+class SessionGroup {
+ public:
+  // Makes the protocol of a connection by the first bytes that it sent; nullptr as long as they
+  // do not tell, and `*refused` set where they tell that no protocol of ours is spoken.
+  using MakeProtocol = std::function<std::unique_ptr<Protocol>(
+      Session& session, std::string_view begin, bool* refused)>;
+
+  // `store` may be nullptr where no protocol uses it. All outlive the group.
+  SessionGroup(Core& core, Store* store, const SessionLimits& limits);
+  SessionGroup(const SessionGroup&) = delete;
+  SessionGroup& operator=(const SessionGroup&) = delete;
+  ~SessionGroup();
+
+  Core& core() { return core_; }
+  Store& store() { return *store_; }
+  const SessionLimits& limits() const { return limits_; }
+  SlotPool& slots() { return slots_; }
+  SessionCounters& counters() { return counters_; }
+  size_t session_count() const { return session_count_; }
+  IntrusiveList<Session>& sessions() { return sessions_; }
+
+  ByteBudget write_budget;
+  ByteBudget read_budget;
+  ByteBudget frame_budget;
+
+  // Serves a connection in the core's nursery; `plain` is the handle that an accept or connect
+  // gave. `ended` is called, on this core, when it is over and its memory is about to go.
+  struct NewConnection {
+    Handle plain = Handle::kNone;
+    ConnectionInfo info;
+    const MakeProtocol* make_protocol = nullptr;
+    std::function<void()> ended;
+  };
+  void Serve(NewConnection connection);
+
+  // Asks all sessions to answer what they have received, and to end then.
+  void RequestDrain();
+  // Ends all sessions, whatever they are at.
+  void RequestKill();
+  bool draining() const { return draining_; }
+  // No session is left.
+  Task<void> WaitUntilEmpty();
+
+  // Gives `buffer`, which is empty, some memory that another session used before.
+  void BorrowBuffer(OutputBuffer& buffer);
+  void ReturnBuffer(OutputBuffer& buffer);
+
+ private:
+  friend class Session;
+
+  static constexpr size_t kKeptBuffers = 64;
+  static constexpr size_t kKeptBufferBytes = 64 << 10;
+
+  Core& core_;
+  Store* const store_;
+  const SessionLimits limits_;
+  SlotPool slots_;
+  SessionCounters counters_;
+  std::vector<OutputBuffer> buffers_;
+  IntrusiveList<Session> sessions_;
+  size_t session_count_ = 0;
+  bool draining_ = false;
+  Event empty_;
+};
+
+}  // namespace pakv
