@@ -1,4 +1,5 @@
 // Commands on the connection and the server.
+#include <limits.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -92,6 +93,12 @@ std::string Megabytes(uint64_t bytes) {
   return std::to_string(hundredths / 100) + (fraction.size() < 2 ? ".0" : ".") + fraction + "M";
 }
 
+std::string Executable() {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+  return length > 0 ? std::string(path, static_cast<size_t>(length)) : std::string();
+}
+
 void ServerSection(InfoText& info, RespProtocol& protocol) {
   if (!info.Section("Server")) return;
   const RespServer& server = protocol.server();
@@ -113,7 +120,7 @@ void ServerSection(InfoText& info, RespProtocol& protocol) {
   info.Line("server_time_usec", protocol.core().wall_us());
   info.Line("uptime_in_seconds", uptime_s);
   info.Line("uptime_in_days", uptime_s / 86400);
-  info.Line("executable", server.executable);
+  info.Line("executable", Executable());
   info.Line("config_file", "");
   info.Line("io_threads_active", server.core_count > 1 ? 1 : 0);
   info.Line("cores", server.core_count);

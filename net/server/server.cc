@@ -1,6 +1,6 @@
 #include "net/server/server.h"
 
-#include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "net/resp/resp_protocol.h"
@@ -11,6 +11,15 @@
 
 namespace pakv {
 namespace {
+
+// Of "127.0.0.1:7379"; 0 of a unix socket.
+uint16_t PortOf(std::string_view address) {
+  uint16_t port = 0;
+  const char* const begin = address.data() + address.rfind(':') + 1;
+  const char* const end = address.data() + address.size();
+  if (std::from_chars(begin, end, port).ptr != end) return 0;
+  return port;
+}
 
 Task<bool> EndSessions(SessionGroup& group) {
   group.RequestKill();
@@ -54,54 +63,66 @@ struct Server::CoreStats {
   uint64_t passes = 0;
 };
 
-Server::Server(Cores& cores, Store& store, const ServerOptions& options, ServerIdentity identity)
+Server::Server(Cores& cores, const ServerOptions& options, ServerIdentity identity)
     : cores_(cores),
       core_(cores.core(0)),
-      store_(store),
       options_(options),
       identity_(std::move(identity)),
-      started_ns_(cores.core(0).now_ns()),
-      per_core_(cores.count()) {}
+      started_ns_(cores.core(0).now_ns()) {}
 
 Server::~Server() = default;
 
-Task<absl::Status> Server::Start() {
-  PAKV_CHECK(!started_);
-  started_ = true;
-  const bool made = co_await MakeCores();
-  PAKV_CHECK(made);
+Task<absl::Status> Server::Listen() {
   absl::Status status = co_await ListenAll();
-  if (!status.ok()) {
-    co_await Stop();
-    co_return status;
+  if (!status.ok()) co_await Stop();
+  co_return status;
+}
+
+Task<absl::Status> Server::ListenAll() {
+  PAKV_CHECK(listener_ == nullptr);
+  ListenerOptions options;
+  options.connection_count_max = options_.connection_count_max;
+  options.overflow = options_.overflow;
+  listener_ = std::make_unique<Listener>(core_, options);
+  for (const Endpoint& endpoint : options_.data_endpoints) {
+    absl::Status status = co_await listener_->Listen(endpoint);
+    if (!status.ok()) co_return status;
   }
-  listener_->Accept();
-  if (admin_listener_ != nullptr) admin_listener_->Accept();
+  data_addresses_ = listener_->addresses();
   co_return absl::OkStatus();
 }
 
-Task<bool> Server::MakeCores() {
+Task<void> Server::Start(Store& store) {
+  PAKV_CHECK(listener_ != nullptr && store_ == nullptr);
+  store_ = &store;
+  per_core_.resize(cores_.count());
   const SessionLimits limits = LimitsOf(options_);
+  std::vector<Listener::Target> targets;
   for (uint32_t id = 0; id < cores_.count(); ++id) {
-    const bool made = co_await core_.CallOn(id, [this, id, limits](Core& there) {
-      per_core_[id] = std::make_unique<PerCore>(there, store_, limits);
-      RespServer& resp = per_core_[id]->resp;
-      resp.key_bytes_max = options_.key_bytes_max;
-      resp.value_bytes_max = options_.value_bytes_max;
-      resp.version = identity_.version;
-      resp.run_id = identity_.run_id;
-      resp.executable = identity_.executable;
-      resp.directory = options_.directory;
-      resp.core_count = cores_.count();
-      resp.connection_count_max = options_.connection_count_max;
-      resp.started_ns = started_ns_;
-      resp.idle_timeout_s = options_.idle_timeout_ns / kNsPerSecond;
-      resp.stats = [this](Core& here) { return Stats(here); };
-      return true;
+    PerCore* const made = co_await core_.CallOn(id, [this, id, limits](Core& there) {
+      per_core_[id] = std::make_unique<PerCore>(there, *store_, limits);
+      per_core_[id]->resp = DescribeServer();
+      return per_core_[id].get();
     });
-    PAKV_CHECK(made);
+    targets.push_back({&made->group, DataProtocols(*made)});
   }
-  co_return true;
+  listener_->Accept(std::move(targets));
+}
+
+RespServer Server::DescribeServer() {
+  RespServer resp;
+  resp.key_bytes_max = options_.key_bytes_max;
+  resp.value_bytes_max = options_.value_bytes_max;
+  resp.version = identity_.version;
+  resp.run_id = identity_.run_id;
+  resp.directory = options_.directory;
+  resp.core_count = cores_.count();
+  resp.connection_count_max = options_.connection_count_max;
+  resp.started_ns = started_ns_;
+  resp.idle_timeout_s = options_.idle_timeout_ns / kNsPerSecond;
+  if (!data_addresses_.empty()) resp.tcp_port = PortOf(data_addresses_[0]);
+  resp.stats = [this](Core& here) { return Stats(here); };
+  return resp;
 }
 
 SessionGroup::MakeProtocol Server::DataProtocols(PerCore& of_core) {
@@ -124,27 +145,10 @@ SessionGroup::MakeProtocol Server::DataProtocols(PerCore& of_core) {
   };
 }
 
-Task<absl::Status> Server::ListenAll() {
-  ListenerOptions options;
-  options.connection_count_max = options_.connection_count_max;
-  options.overflow = options_.overflow;
-  std::vector<Listener::Target> targets;
-  for (auto& of_core : per_core_) {
-    targets.push_back({&of_core->group, DataProtocols(*of_core)});
-  }
-  listener_ = std::make_unique<Listener>(core_, std::move(targets), options);
-  for (const Endpoint& endpoint : options_.data_endpoints) {
-    absl::Status status = co_await listener_->Listen(endpoint);
-    if (!status.ok()) co_return status;
-  }
-  data_addresses_ = listener_->addresses();
-  co_return absl::OkStatus();
-}
-
 Task<bool> Server::Drain(uint64_t timeout_ns) {
   stopping_ = true;
-  if (listener_ != nullptr) co_await listener_->Stop();
-  for (uint32_t id = 0; id < cores_.count(); ++id) {
+  co_await listener_->Stop();
+  for (uint32_t id = 0; id < per_core_.size(); ++id) {
     const bool asked = co_await core_.CallOn(id, [this, id](Core&) {
       per_core_[id]->group.RequestDrain();
       return true;
@@ -158,7 +162,7 @@ Task<bool> Server::Drain(uint64_t timeout_ns) {
 Task<void> Server::Stop() {
   stopping_ = true;
   if (listener_ != nullptr) co_await listener_->Stop();
-  for (uint32_t id = 0; id < cores_.count(); ++id) {
+  for (uint32_t id = 0; id < per_core_.size(); ++id) {
     const bool ended = co_await core_.CallTaskOn(
         id, [this, id](Core&) { return EndSessions(per_core_[id]->group); });
     PAKV_CHECK(ended);
@@ -172,7 +176,7 @@ Task<void> Server::Stop() {
 
 Task<ServerStats> Server::Stats(Core& here) {
   ServerStats stats;
-  for (uint32_t id = 0; id < cores_.count(); ++id) {
+  for (uint32_t id = 0; id < per_core_.size(); ++id) {
     const CoreStats part = co_await here.CallOn(id, [this, id](Core& there) {
       CoreStats of_core;
       of_core.sessions = per_core_[id]->group.counters();
@@ -186,7 +190,7 @@ Task<ServerStats> Server::Stats(Core& here) {
   }
   stats.connections_rejected = co_await here.CallOn(
       0, [this](Core&) { return listener_ == nullptr ? uint64_t{0} : listener_->rejected(); });
-  stats.store = co_await store_.Stats(here);
+  stats.store = co_await store_->Stats(here);
   co_return stats;
 }
 

@@ -1,8 +1,9 @@
 // Server: a store's face to the network: addresses, connections and protocols of one pakvd. Can be
 // started and stopped any number of times in a process.
 //
-//   Server server(cores, store, options, info);
-//   absl::Status status = co_await server.Start();   // listens and serves
+//   Server server(cores, options, identity);
+//   absl::Status status = co_await server.Listen();  // the addresses are taken
+//   co_await server.Start(store);                    // from here on it serves
 //   ...
 //   bool drained = co_await server.Drain(timeout_ns);
 //   co_await server.Stop();                           // then the store's Stop
@@ -27,33 +28,34 @@ namespace pakv {
 
 // What the server tells about the program that it runs in.
 struct ServerIdentity {
-  std::string version;     // of pakv
-  std::string executable;  // its path
-  std::string run_id;      // 40 hexadecimal digits, made at random for this run
+  std::string version;  // of pakv
+  std::string run_id;   // 40 hexadecimal digits, made at random for this run
 };
 
 class Server {
  public:
-  // All outlive it. Everything below runs on core 0.
-  Server(Cores& cores, Store& store, const ServerOptions& options, ServerIdentity identity);
+  // The cores outlive it. Everything below runs on core 0.
+  Server(Cores& cores, const ServerOptions& options, ServerIdentity identity);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
-  // Stop was awaited, or was never needed (Start failed or was not called), or the tasks of all
-  // cores are gone (a simulated crash).
+  // Stop was awaited, or Listen failed or was never called, or the tasks of all cores are gone (a
+  // simulated crash).
   ~Server();
 
-  // Listens on all addresses and begins to serve. An error names the address: AlreadyExists if it
-  // is taken, InvalidArgument otherwise; nothing is left open then.
-  Task<absl::Status> Start();
+  // Takes all addresses; who connects waits for Start. An error names the address: AlreadyExists
+  // if it is taken, InvalidArgument otherwise; nothing is left open then. Once.
+  Task<absl::Status> Listen();
+  // Begins to serve `store`, which outlives the Stop. Once, after Listen.
+  Task<void> Start(Store& store);
   // Where it listens, with the ports that the system picked: in the order of the options.
   const std::vector<std::string>& data_addresses() const { return data_addresses_; }
   // Empty: no admin port.
   const std::string& admin_address() const { return admin_address_; }
 
-  // Accepts nothing more, lets every session answer what it has received, and waits until they
-  // have ended. False: some had not after `timeout_ns`.
+  // After Start. Accepts nothing more, lets every session answer what it has received, and waits
+  // until they have ended. False: some had not after `timeout_ns`.
   Task<bool> Drain(uint64_t timeout_ns);
-  // Ends all sessions, drained or not, and closes everything.
+  // Ends all sessions, drained or not, and closes everything. Also after Listen alone.
   Task<void> Stop();
 
   // Any core.
@@ -64,18 +66,17 @@ class Server {
   struct PerCore;
   struct CoreStats;
 
-  Task<bool> MakeCores();
   Task<absl::Status> ListenAll();
+  RespServer DescribeServer();
   SessionGroup::MakeProtocol DataProtocols(PerCore& of_core);
   SessionGroup::MakeProtocol AdminProtocols();
 
   Cores& cores_;
   Core& core_;  // the accepting one
-  Store& store_;
+  Store* store_ = nullptr;
   const ServerOptions options_;
   const ServerIdentity identity_;
   const uint64_t started_ns_;
-  bool started_ = false;
   bool stopping_ = false;
   std::vector<std::unique_ptr<PerCore>> per_core_;
   std::unique_ptr<SessionGroup> admin_group_;

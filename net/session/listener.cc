@@ -36,16 +36,12 @@ struct Listener::Place : Message {
   ConnectionInfo info;
 };
 
-Listener::Listener(Core& core, std::vector<Target> targets, const ListenerOptions& options)
+Listener::Listener(Core& core, const ListenerOptions& options)
     : core_(core),
-      targets_(std::move(targets)),
       options_(options),
       free_places_(core.ready(), options.connection_count_max),
       emptied_(core.ready()),
-      connection_counts_(targets_.size()),
-      nursery_(core.ready()) {
-  PAKV_CHECK(!targets_.empty());
-}
+      nursery_(core.ready()) {}
 
 Listener::~Listener() = default;
 
@@ -70,7 +66,10 @@ Task<absl::Status> Listener::Listen(const Endpoint& endpoint) {
   co_return absl::OkStatus();
 }
 
-void Listener::Accept() {
+void Listener::Accept(std::vector<Target> targets) {
+  PAKV_CHECK(targets_.empty() && !targets.empty());
+  targets_ = std::move(targets);
+  connection_counts_.resize(targets_.size());
   for (auto& listening : listening_) nursery_.Spawn(AcceptAll(*listening));
 }
 

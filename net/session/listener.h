@@ -37,7 +37,7 @@ class Listener {
     SessionGroup* group = nullptr;
     SessionGroup::MakeProtocol make_protocol;
   };
-  Listener(Core& core, std::vector<Target> targets, const ListenerOptions& options);
+  Listener(Core& core, const ListenerOptions& options);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
   // Stop was awaited, or its tasks are gone.
@@ -47,10 +47,10 @@ class Listener {
   Task<absl::Status> Listen(const Endpoint& endpoint);
   // Where it listens, in the order of the calls; with the port that the system picked.
   const std::vector<std::string>& addresses() const { return addresses_; }
-  // Begins to accept.
-  void Accept();
-  // Accepts no further connection; those that wait for a place are closed. The connections that
-  // are served go on.
+  // Begins to accept. Once.
+  void Accept(std::vector<Target> targets);
+  // Closes the addresses. Accepts no further connection; those that wait for a place are closed.
+  // The connections that are served go on.
   Task<void> Stop();
 
   // Waits until no connection is left, or until `deadline_ns`; true if none is left.
@@ -75,7 +75,7 @@ class Listener {
   void GiveBack(Place& place);
 
   Core& core_;
-  const std::vector<Target> targets_;
+  std::vector<Target> targets_;
   const ListenerOptions options_;
   std::vector<std::unique_ptr<Listening>> listening_;
   std::vector<std::string> addresses_;

@@ -79,9 +79,10 @@ class TestServer {
     auto opened = co_await Store::Open(*cores_, options, report);
     PAKV_CHECK(opened.ok(), opened.status().ToString().c_str());
     store_ = std::move(*opened);
-    server_ = std::make_unique<Server>(*cores_, *store_, options_, ServerIdentity{});
-    const absl::Status status = co_await server_->Start();
+    server_ = std::make_unique<Server>(*cores_, options_, ServerIdentity{});
+    const absl::Status status = co_await server_->Listen();
     PAKV_CHECK(status.ok(), status.ToString().c_str());
+    co_await server_->Start(*store_);
     started_.set_value();
   }
 
