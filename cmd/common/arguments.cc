@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cmd/common/values.h"
+#include "runtime/base/utf8.h"
 
 namespace pakv {
 namespace {
@@ -56,8 +57,9 @@ bool Arguments::Parse(CLI::App& app) {
   } catch (const CLI::Error& error) {
     // That something is missing hides from CLI11 that something else was misspelt.
     const std::vector<std::string> unexpected = app.remaining(true);
-    error_ = unexpected.empty() ? Restore(error.what())
-                                : "unknown or too much: " + Escaped(Restore(unexpected.front()));
+    error_ = unexpected.empty()
+                 ? Restore(error.what())
+                 : "unknown or too much: " + EscapeControls(Restore(unexpected.front()));
     return false;
   }
   return true;

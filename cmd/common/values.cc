@@ -130,26 +130,6 @@ std::string FormatSize(uint64_t bytes) { return FormatWithUnit(kSizeUnits, bytes
 
 std::string FormatDuration(uint64_t ns) { return FormatWithUnit(kDurationUnits, ns); }
 
-std::string Escaped(std::string_view text) {
-  std::string escaped;
-  while (!text.empty()) {
-    const size_t bytes = Utf8SequenceBytes(text);
-    const auto first = static_cast<uint8_t>(text[0]);
-    // C1 controls, U+0080 to U+009F, are controls to terminals too.
-    const bool c1 = bytes == 2 && first == 0xc2 && static_cast<uint8_t>(text[1]) < 0xa0;
-    const std::string_view sequence = text.substr(0, bytes == 0 ? 1 : bytes);
-    if (bytes == 0 || first < 0x20 || first == 0x7f || c1) {
-      for (const char byte : sequence) {
-        fmt::format_to(std::back_inserter(escaped), "\\x{:02x}", static_cast<uint8_t>(byte));
-      }
-    } else {
-      escaped += sequence;
-    }
-    text.remove_prefix(sequence.size());
-  }
-  return escaped;
-}
-
-std::string Quoted(std::string_view text) { return "\"" + Escaped(text) + "\""; }
+std::string Quoted(std::string_view text) { return "\"" + EscapeControls(text) + "\""; }
 
 }  // namespace pakv

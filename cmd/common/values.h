@@ -25,9 +25,7 @@ absl::StatusOr<bool> ParseBool(std::string_view text);
 std::string FormatSize(uint64_t bytes);
 std::string FormatDuration(uint64_t ns);
 
-// `text` with control characters and invalid UTF-8 as \xNN: what is written to a terminal must not
-// command it. Quoted puts it in quotes, for values in messages.
-std::string Escaped(std::string_view text);
+// `text` in quotes, with what a terminal would obey escaped: for messages.
 std::string Quoted(std::string_view text);
 
 }  // namespace pakv

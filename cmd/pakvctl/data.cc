@@ -9,6 +9,7 @@
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/output.h"
+#include "runtime/base/utf8.h"
 
 namespace pakv {
 namespace {
@@ -49,14 +50,14 @@ class Runner {
   bool json() const { return request_.output == CtlOutput::kJson; }
 
   int Fail(const ClientError& error) {
-    err_ << "pakvctl: " << Escaped(error.text) << '\n';
+    err_ << "pakvctl: " << EscapeControls(error.text) << '\n';
     if (error.outcome_unknown) err_ << "pakvctl: the write may have taken effect\n";
     return ExitCodeOf(error);
   }
 
   void TellMissing(const std::string& key) {
     err_ << kNotFound;
-    if (request_.keys.size() > 1) err_ << ": " << Escaped(key);
+    if (request_.keys.size() > 1) err_ << ": " << EscapeControls(key);
     err_ << '\n';
   }
 
@@ -241,7 +242,7 @@ class Runner {
       if (json()) {
         object[counter.name] = counter.value;
       } else {
-        out_ << Escaped(counter.name) << ' ' << counter.value << '\n';
+        out_ << EscapeControls(counter.name) << ' ' << counter.value << '\n';
       }
     }
     if (json()) {

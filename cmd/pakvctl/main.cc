@@ -10,6 +10,7 @@
 #include "cmd/pakvctl/data.h"
 #include "cmd/pakvctl/online_client.h"
 #include "runtime/base/log.h"
+#include "runtime/base/utf8.h"
 
 int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
@@ -26,7 +27,7 @@ int main(int argc, char** argv) {
   pakv::ClientError error;
   const auto client = pakv::OnlineClient::Connect(line.request.endpoints, error);
   if (client == nullptr) {
-    std::cerr << "pakvctl: cannot connect: " << pakv::Escaped(error.text) << '\n';
+    std::cerr << "pakvctl: cannot connect: " << pakv::EscapeControls(error.text) << '\n';
     return pakv::ExitCodeOf(error);
   }
   return pakv::RunCommand(line.request, *client, streams);

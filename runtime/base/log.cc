@@ -9,8 +9,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <time.h>
 
+#include <algorithm>
 #include <chrono>
-#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -28,6 +28,8 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
       return spdlog::level::info;
     case LogLevel::kWarning:
       return spdlog::level::warn;
+    case LogLevel::kNotice:
+      return spdlog::level::critical;
     case LogLevel::kError:
       break;
   }
@@ -43,6 +45,8 @@ LogLevel FromSpdlog(spdlog::level::level_enum level) {
       return LogLevel::kInfo;
     case spdlog::level::warn:
       return LogLevel::kWarning;
+    case spdlog::level::critical:
+      return LogLevel::kNotice;
     default:
       return LogLevel::kError;
   }
@@ -53,6 +57,7 @@ std::string_view LevelName(LogLevel level) {
     case LogLevel::kDebug:
       return "debug";
     case LogLevel::kInfo:
+    case LogLevel::kNotice:
       return "info";
     case LogLevel::kWarning:
       return "warn";
@@ -62,32 +67,20 @@ std::string_view LevelName(LogLevel level) {
   return "error";
 }
 
-// A control character: C0, DEL, and in UTF-8 also C1 (terminals obey those too).
-bool IsControl(std::string_view sequence) {
-  const auto byte = static_cast<uint8_t>(sequence[0]);
-  if (sequence.size() == 1) return byte < 0x20 || byte == 0x7f;
-  return sequence.size() == 2 && byte == 0xc2 && static_cast<uint8_t>(sequence[1]) < 0xa0;
-}
-
-// Bytes that may not appear as they are become \xNN; in JSON the backslash itself is escaped, so
-// a reader sees the same text in both formats.
+// In JSON the backslash itself is escaped, so a reader sees the same text in both formats.
 void AppendEscaped(LogFormat format, std::string_view text, std::string& line) {
-  const bool json = format == LogFormat::kJson;
+  if (format == LogFormat::kText) {
+    line += EscapeControls(text);
+    return;
+  }
   while (!text.empty()) {
-    const size_t bytes = Utf8SequenceBytes(text);
-    const std::string_view sequence = text.substr(0, bytes == 0 ? 1 : bytes);
-    if (bytes == 0 || IsControl(sequence)) {
-      for (const char byte : sequence) {
-        fmt::format_to(std::back_inserter(line), "{}x{:02x}", json ? "\\\\" : "\\",
-                       static_cast<uint8_t>(byte));
-      }
-    } else if (json && (sequence == "\"" || sequence == "\\")) {
-      line += '\\';
-      line += sequence;
-    } else {
-      line += sequence;
-    }
-    text.remove_prefix(sequence.size());
+    const size_t plain = std::min(text.find_first_of("\"\\"), text.size());
+    line += EscapeControls(text.substr(0, plain), "\\\\");
+    text.remove_prefix(plain);
+    if (text.empty()) break;
+    line += '\\';
+    line += text[0];
+    text.remove_prefix(1);
   }
 }
 

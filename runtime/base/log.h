@@ -14,7 +14,9 @@
 
 namespace pakv {
 
-enum class LogLevel : uint8_t { kDebug, kInfo, kWarning, kError };
+// kNotice is for the few lines that are written whatever the level, such as that a server is ready;
+// they say info.
+enum class LogLevel : uint8_t { kDebug, kInfo, kWarning, kError, kNotice };
 enum class LogFormat : uint8_t { kText, kJson };
 
 struct LogOptions {
@@ -39,7 +41,7 @@ void LogMessage(LogLevel level, std::string_view message);
 std::string FormatLogLine(LogFormat format, LogLevel level, uint64_t wall_us, int32_t core,
                           std::string_view message);
 
-// For the four templates below: the format string was checked when it was compiled.
+// For the templates below: the format string was checked when it was compiled.
 void LogFormatted(LogLevel level, fmt::string_view format, fmt::format_args arguments) noexcept;
 
 template <typename... Arguments>
@@ -64,6 +66,11 @@ template <typename... Arguments>
 void LogError(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
   if (!IsLogged(LogLevel::kError)) return;
   LogFormatted(LogLevel::kError, format, fmt::make_format_args(arguments...));
+}
+
+template <typename... Arguments>
+void LogNotice(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  LogFormatted(LogLevel::kNotice, format, fmt::make_format_args(arguments...));
 }
 
 }  // namespace pakv

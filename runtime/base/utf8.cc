@@ -7,6 +7,13 @@ namespace {
 
 bool IsWithin(uint8_t byte, uint8_t low, uint8_t high) { return byte >= low && byte <= high; }
 
+// Of one valid sequence. Terminals obey C1, U+0080 to U+009F, as they obey C0.
+bool IsControl(std::string_view sequence) {
+  const auto first = static_cast<uint8_t>(sequence[0]);
+  if (sequence.size() == 1) return first < 0x20 || first == 0x7f;
+  return first == 0xc2 && static_cast<uint8_t>(sequence[1]) < 0xa0;
+}
+
 }  // namespace
 
 size_t Utf8SequenceBytes(std::string_view text) {
@@ -46,6 +53,29 @@ bool IsUtf8(std::string_view text) {
     text.remove_prefix(bytes);
   }
   return true;
+}
+
+std::string EscapeControls(std::string_view text, std::string_view backslash) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string escaped;
+  escaped.reserve(text.size());
+  while (!text.empty()) {
+    const size_t bytes = Utf8SequenceBytes(text);
+    const std::string_view sequence = text.substr(0, bytes == 0 ? 1 : bytes);
+    text.remove_prefix(sequence.size());
+    if (bytes != 0 && !IsControl(sequence)) {
+      escaped += sequence;
+      continue;
+    }
+    for (const char c : sequence) {
+      const auto byte = static_cast<uint8_t>(c);
+      escaped += backslash;
+      escaped += 'x';
+      escaped += kDigits[byte >> 4];
+      escaped += kDigits[byte & 15];
+    }
+  }
+  return escaped;
 }
 
 }  // namespace pakv

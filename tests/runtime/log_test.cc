@@ -84,13 +84,21 @@ TEST(LogTest, LevelDropsLinesAndFormatReachesStderr) {
   InitLogging({.level = LogLevel::kWarning, .format = LogFormat::kJson});
   LogInfo("dropped {}", 1);
   LogWarning("kept {} {}", 2, std::string_view("a\"b"));
+  InitLogging({.level = LogLevel::kError});
+  LogNotice("ready {}", 5);
   InitLogging({});
   LogDebug("dropped {}", 3);
   LogInfo("kept {}", 4);
   const std::string output = GetCapturedStderr();
   EXPECT_THAT(output, HasSubstr("\"level\":\"warn\",\"message\":\"kept 2 a\\\"b\"}\n"));
+  EXPECT_THAT(output, HasSubstr("info ready 5\n"));
   EXPECT_THAT(output, HasSubstr("info kept 4\n"));
   EXPECT_EQ(output.find("dropped"), std::string::npos);
+}
+
+TEST(LogTest, BothFormatsShowTheSameText) {
+  EXPECT_THAT(Text("a\\b\"\n"), HasSubstr("a\\b\"\\x0a\n"));
+  EXPECT_THAT(Json("a\\b\"\n"), HasSubstr("\"a\\\\b\\\"\\\\x0a\"}\n"));
 }
 
 TEST(Utf8Test, AcceptsShortestFormsAlone) {
