@@ -47,7 +47,7 @@ std::string_view ParseScan(RespArgs args, ScanArgs& scan) {
     if (index + 1 == args.size()) return kErrSyntax;
     const std::string_view value = args[index + 1];
     if (IsWord(args[index], "count")) {
-      const std::optional<int64_t> count = ParseInteger(value);
+      const std::optional<int64_t> count = ParseRespInteger(value);
       if (!count) return kErrNotInteger;
       if (*count < 1) return kErrSyntax;
       scan.count = static_cast<size_t>(std::min(*count, kScanCountMax));

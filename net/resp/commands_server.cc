@@ -220,7 +220,7 @@ void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   RespVersion version = protocol.version();
   size_t index = 1;
   if (args.size() > 1) {
-    const std::optional<int64_t> number = ParseInteger(args[1]);
+    const std::optional<int64_t> number = ParseRespInteger(args[1]);
     if (!number) return writer.Error("ERR Protocol version is not an integer or out of range");
     if (*number != 2 && *number != 3) {
       return writer.Error("NOPROTO unsupported protocol version");
@@ -268,7 +268,7 @@ void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
 }
 
 void RunSelect(RespProtocol&, RespArgs args, RespWriter& writer) {
-  const std::optional<int64_t> index = ParseInteger(args[1]);
+  const std::optional<int64_t> index = ParseRespInteger(args[1]);
   if (!index || *index != static_cast<int32_t>(*index)) return writer.Error(kErrNotInteger);
   if (*index != 0) return writer.Error("ERR DB index is out of range");
   writer.Ok();

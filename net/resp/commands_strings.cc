@@ -80,7 +80,7 @@ Change GetAndDelete(const OldValue& old, Request& request) {
 }
 
 Change AddInteger(const OldValue& old, Request& request) {
-  const std::optional<int64_t> before = old.exists ? ParseInteger(old.value) : 0;
+  const std::optional<int64_t> before = old.exists ? ParseRespInteger(old.value) : 0;
   if (!before) {
     ReplyError(kErrNotInteger, request);
     return Keep();
@@ -150,7 +150,7 @@ std::string_view FillDecr(RespProtocol&, RespArgs, ReplySlot& slot) {
 }
 
 std::string_view FillIncrBy(RespProtocol&, RespArgs args, ReplySlot& slot) {
-  const std::optional<int64_t> delta = ParseInteger(args[2]);
+  const std::optional<int64_t> delta = ParseRespInteger(args[2]);
   if (!delta) return kErrNotInteger;
   slot.number = *delta;
   slot.value = {};
@@ -158,7 +158,7 @@ std::string_view FillIncrBy(RespProtocol&, RespArgs args, ReplySlot& slot) {
 }
 
 std::string_view FillDecrBy(RespProtocol&, RespArgs args, ReplySlot& slot) {
-  const std::optional<int64_t> delta = ParseInteger(args[2]);
+  const std::optional<int64_t> delta = ParseRespInteger(args[2]);
   if (!delta) return kErrNotInteger;
   if (*delta == std::numeric_limits<int64_t>::min()) return "ERR decrement would overflow";
   slot.number = -*delta;

@@ -50,7 +50,7 @@ bool MatchOne(std::string_view pattern, size_t& at, char letter, bool ignore_cas
 
 }  // namespace
 
-std::optional<int64_t> ParseInteger(std::string_view text) {
+std::optional<int64_t> ParseRespInteger(std::string_view text) {
   if (text == "0") return 0;
   const bool negative = !text.empty() && text[0] == '-';
   if (negative) text.remove_prefix(1);

@@ -9,7 +9,7 @@
 namespace pakv {
 
 // Redis' string2ll: an optional minus and digits without leading zeros, nothing else.
-std::optional<int64_t> ParseInteger(std::string_view text);
+std::optional<int64_t> ParseRespInteger(std::string_view text);
 // Compares with a word in lower case.
 bool IsWord(std::string_view text, std::string_view lower);
 std::string Lower(std::string_view text);
