@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/base/log.h"
 
 namespace pakv {
 
@@ -18,8 +19,15 @@ Cores::Cores(Clock& clock, std::vector<std::unique_ptr<Ring>> rings, const CoreO
     cores_.push_back(std::make_unique<Core>(id, count, clock, std::move(rings[id]), options));
     leave_messages_.push_back(std::make_unique<LeaveMessage>());
   }
+  bool registered = true;
   for (auto& core : cores_) {
     for (auto& peer : cores_) core->peers_.push_back(peer.get());
+    registered = registered && core->buffers().registered();
+  }
+  if (!registered && options.buffer_count > 0) {
+    LogWarning(
+        "the memlock limit is too low to register the buffers for direct I/O; writes cost more "
+        "CPU; raise it with: ulimit -l unlimited (with systemd: LimitMEMLOCK=infinity)");
   }
 }
 

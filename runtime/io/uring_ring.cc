@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "runtime/base/check.h"
@@ -48,44 +47,78 @@ std::unique_ptr<UringRing> UringRing::Create(const UringOptions& options, std::s
 }
 
 bool UringRing::SetUp(const UringOptions& options, std::string& error) {
-  io_uring_params params{};
-  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
-                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
-                 IORING_SETUP_CLAMP;
-  params.cq_entries = options.entries * 8;
-  int result = io_uring_queue_init_params(options.entries, &ring_, &params);
+  int result = SetUpQueues(options.entries);
   if (result < 0) {
     error = UringSetUpError(-result, "io_uring_setup", ThisMachine());
     return false;
   }
-  ring_ready_ = true;
   // A ring that is not enabled yet answers EBADFD; a sandbox that forbids the call something else.
   if (syscall(SYS_io_uring_enter, ring_.ring_fd, 0, 0, 0, nullptr, 0) < 0 && errno != EBADFD) {
     error = UringSetUpError(errno, "io_uring_enter", ThisMachine());
     return false;
   }
-
-  buffer_count_ = options.receive_buffer_count;
-  buffer_bytes_ = options.receive_buffer_bytes;
-  PAKV_CHECK((buffer_count_ & (buffer_count_ - 1)) == 0);
-  const size_t ring_bytes = buffer_count_ * sizeof(io_uring_buf);
-  const size_t memory_bytes = size_t{buffer_count_} * buffer_bytes_;
-  void* ring_memory =
-      mmap(nullptr, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  void* memory =
-      mmap(nullptr, memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  PAKV_CHECK(ring_memory != MAP_FAILED && memory != MAP_FAILED, "out of memory");
-  buffer_ring_ = static_cast<io_uring_buf_ring*>(ring_memory);
-  buffer_memory_ = static_cast<char*>(memory);
-  io_uring_buf_reg registration{};
-  registration.ring_addr = reinterpret_cast<uint64_t>(buffer_ring_);
-  registration.ring_entries = buffer_count_;
-  registration.bgid = kBufferGroup;
-  result = io_uring_register_buf_ring(&ring_, &registration, 0);
+  result = SetUpReceiveBuffers(options.receive_buffer_count, options.receive_buffer_bytes);
   if (result < 0) {
     error = UringSetUpError(-result, "io_uring_register", ThisMachine());
     return false;
   }
+  SetUpRegisteredFiles(options.registered_files);
+  wake_fd_ = eventfd(0, EFD_CLOEXEC);
+  if (wake_fd_ < 0) {
+    error = UringSetUpError(errno, "eventfd", ThisMachine());
+    return false;
+  }
+  ArmWake();
+  return true;
+}
+
+// The queues count against the memlock limit (Linux 6.14 and newer): under a short one they are
+// smaller, which costs system calls and nothing else.
+int UringRing::SetUpQueues(uint32_t entries) {
+  constexpr uint32_t kEntriesMin = 64;
+  int result = -ENOMEM;
+  for (; result == -ENOMEM && (entries >= kEntriesMin || !degraded_); entries /= 2) {
+    io_uring_params params{};
+    params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                   IORING_SETUP_R_DISABLED | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
+                   IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    params.cq_entries = entries * 8;
+    result = io_uring_queue_init_params(entries, &ring_, &params);
+    if (result < 0) degraded_ = true;
+  }
+  ring_ready_ = result >= 0;
+  return result;
+}
+
+// So does the ring that lists the receive buffers.
+int UringRing::SetUpReceiveBuffers(uint32_t count, uint32_t bytes) {
+  constexpr uint32_t kBuffersMin = 64;
+  PAKV_CHECK(count > 0 && (count & (count - 1)) == 0, "a power of two");
+  buffer_bytes_ = bytes;
+  int result = -ENOMEM;
+  for (buffer_count_ = count; result == -ENOMEM;) {
+    const size_t ring_bytes = buffer_count_ * sizeof(io_uring_buf);
+    void* memory =
+        mmap(nullptr, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    PAKV_CHECK(memory != MAP_FAILED, "out of memory");
+    buffer_ring_ = static_cast<io_uring_buf_ring*>(memory);
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<uint64_t>(buffer_ring_);
+    registration.ring_entries = buffer_count_;
+    registration.bgid = kBufferGroup;
+    result = io_uring_register_buf_ring(&ring_, &registration, 0);
+    if (result >= 0) break;
+    degraded_ = true;
+    munmap(memory, ring_bytes);
+    buffer_ring_ = nullptr;
+    if (buffer_count_ <= kBuffersMin) return result;
+    buffer_count_ /= 2;
+  }
+  if (result < 0) return result;
+  void* memory = mmap(nullptr, size_t{buffer_count_} * buffer_bytes_, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  PAKV_CHECK(memory != MAP_FAILED, "out of memory");
+  buffer_memory_ = static_cast<char*>(memory);
   io_uring_buf_ring_init(buffer_ring_);
   buffers_ = std::vector<ReceivedBuffer>(buffer_count_);
   for (uint32_t i = 0; i < buffer_count_; ++i) {
@@ -93,23 +126,15 @@ bool UringRing::SetUp(const UringOptions& options, std::string& error) {
     buffers_[i].data = buffer_memory_ + size_t{i} * buffer_bytes_;
     ProvideBuffer(buffers_[i]);
   }
+  return 0;
+}
 
-  // Registered files are limited by RLIMIT_NOFILE; without them sockets stay plain descriptors.
-  for (uint32_t slots = options.registered_files; slots >= 16; slots /= 2) {
-    if (io_uring_register_files_sparse(&ring_, slots) < 0) continue;
-    for (uint32_t slot = slots; slot > 0; --slot) {
-      free_slots_.push_back(static_cast<int32_t>(slot - 1));
-    }
-    break;
-  }
-
-  wake_fd_ = eventfd(0, EFD_CLOEXEC);
-  if (wake_fd_ < 0) {
-    error = std::string("cannot create an eventfd: ") + std::strerror(errno);
-    return false;
-  }
-  ArmWake();
-  return true;
+// Registered files are limited by RLIMIT_NOFILE; without them sockets stay plain descriptors.
+void UringRing::SetUpRegisteredFiles(uint32_t slots) {
+  constexpr uint32_t kSlotsMin = 16;
+  while (slots >= kSlotsMin && io_uring_register_files_sparse(&ring_, slots) < 0) slots /= 2;
+  if (slots < kSlotsMin) return;
+  for (; slots > 0; --slots) free_slots_.push_back(static_cast<int32_t>(slots - 1));
 }
 
 UringRing::~UringRing() {

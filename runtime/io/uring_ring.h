@@ -30,6 +30,10 @@ class UringRing final : public Ring {
   static std::unique_ptr<UringRing> Create(const UringOptions& options, std::string& error);
   ~UringRing() override;
 
+  // The memlock limit was too low for what the options ask for: queues or receive buffers are
+  // fewer.
+  bool degraded() const { return degraded_; }
+
   void Start() override;
   void Submit(Operation& operation) override;
   void RequestCancel(Operation& operation) override;
@@ -51,6 +55,9 @@ class UringRing final : public Ring {
 
   UringRing() = default;
   bool SetUp(const UringOptions& options, std::string& error);
+  int SetUpQueues(uint32_t entries);
+  int SetUpReceiveBuffers(uint32_t count, uint32_t bytes);
+  void SetUpRegisteredFiles(uint32_t slots);
   void Begin(Operation& operation);
 
   io_uring_sqe* NextSqe();
@@ -71,6 +78,7 @@ class UringRing final : public Ring {
 
   io_uring ring_{};
   bool ring_ready_ = false;
+  bool degraded_ = false;
   bool started_ = false;
   std::vector<Operation*> early_;  // submitted before Start: the kernel takes nothing until then
   int wake_fd_ = -1;
