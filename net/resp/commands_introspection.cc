@@ -126,7 +126,7 @@ void RunCommandInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   for (const std::string_view name : args.subspan(2)) {
     const CommandRow* const row = FindNamed(name);
     if (row == nullptr) {
-      writer.NullArray();
+      writer.Null();
     } else {
       WriteRow(*row, writer);
     }

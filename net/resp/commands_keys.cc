@@ -12,6 +12,8 @@ namespace {
 // What SCAN looks at per step unless it is told, and at most, whatever it is told.
 constexpr int64_t kScanCount = 10;
 constexpr int64_t kScanCountMax = 10000;
+// Cursors have 52 bits, so that clients may keep them in doubles.
+constexpr uint64_t kCursorEnd = uint64_t{1} << 52;
 // Keys that KEYS looks at between two looks at whether somebody still wants to know.
 constexpr size_t kKeysStep = 1000;
 // A longer reply is refused: KEYS has to count its keys before it can send the first.
@@ -38,11 +40,21 @@ struct ScanArgs {
   bool strings = true;  // keys of the one type that there is are wanted
 };
 
+// What Redis takes for a cursor: what strtoul takes, but for leading blanks.
+bool ParseCursor(std::string_view text, uint64_t& cursor) {
+  cursor = 0;
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  if (text.empty()) return !negative;
+  const char* const end = text.data() + text.size();
+  const auto [parsed, error] = std::from_chars(text.data(), end, cursor);
+  if (negative) cursor = 0 - cursor;
+  return error == std::errc() && parsed == end;
+}
+
 // The error, if there is one.
 std::string_view ParseScan(RespArgs args, ScanArgs& scan) {
-  const char* const end = args[1].data() + args[1].size();
-  const auto [parsed, error] = std::from_chars(args[1].data(), end, scan.cursor);
-  if (error != std::errc() || parsed != end) return "ERR invalid cursor";
+  if (!ParseCursor(args[1], scan.cursor)) return "ERR invalid cursor";
   for (size_t index = 2; index < args.size(); index += 2) {
     if (index + 1 == args.size()) return kErrSyntax;
     const std::string_view value = args[index + 1];
@@ -96,6 +108,14 @@ Task<void> RunScan(RespProtocol& protocol, RespArgs args) {
   const std::string_view error = ParseScan(args, scan);
   if (!error.empty()) {
     AloneReply(protocol)->Error(error);
+    co_return;
+  }
+  // A cursor that no scan ever returned is behind all keys.
+  if (scan.cursor >= kCursorEnd) {
+    AloneReply reply(protocol);
+    reply->Array(2);
+    reply->Bulk("0");
+    reply->Array(0);
     co_return;
   }
   Store::KeyFilter accept = MakeFilter(scan.pattern);

@@ -327,11 +327,12 @@ void RunClientSetInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer)
 void RunConfigGet(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   std::vector<Parameter> found;
   for (Parameter& parameter : Parameters(protocol.server())) {
-    const RespArgs patterns = args.subspan(2);
-    if (std::any_of(patterns.begin(), patterns.end(), [&](std::string_view pattern) {
-          return GlobMatches(pattern, parameter.name, /*ignore_case=*/true);
-        })) {
+    for (const std::string_view pattern : args.subspan(2)) {
+      if (!GlobMatches(pattern, parameter.name, /*ignore_case=*/true)) continue;
+      // As in Redis, a name comes back as it was asked for.
+      if (IsWord(pattern, parameter.name)) parameter.name = pattern;
       found.push_back(std::move(parameter));
+      break;
     }
   }
   writer.Map(found.size());
@@ -343,7 +344,7 @@ void RunConfigGet(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
 
 // Nothing can be changed at run time yet; what is so already may be set.
 void RunConfigSet(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
-  if (args.size() % 2 != 0) return WrongArity("config|set", writer);
+  if (args.size() % 2 != 0) return writer.Error(kErrSyntax);
   const std::vector<Parameter> parameters = Parameters(protocol.server());
   for (size_t index = 2; index < args.size(); index += 2) {
     const auto found = std::find_if(

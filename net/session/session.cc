@@ -456,6 +456,8 @@ void Session::StartKey(ReplySlot& slot) {
 ReplySlot& Session::BeginParts(ReplySlot::Encode encode) {
   ReplySlot& whole = group_.slots().Take();
   whole.encode = encode;
+  whole.outcome = Outcome::kDone;
+  whole.reply = Reply();
   whole.reply.kind = Reply::Kind::kInteger;
   whole.session_ = this;
   whole.parts_ = 1;  // until EndParts

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""The same commands to pakvd and to redis-server 7: the same bytes come back.
+
+Every command by a table of uses and misuses, then random sequences of them over few keys, both over
+RESP2 and RESP3. What cannot be equal (times, ids, orders, what Redis knows and pakvd does not) is
+taken out by name, below."""
+
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import time
+
+import pakv
+
+SEED = int(os.environ.get("PAKV_E2E_SEED", "1"))
+RANDOM_COMMANDS = 4000
+BIG = "9223372036854775807"
+
+
+class Redis:
+    """redis-server on a port of its own."""
+
+    def __init__(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--save", "", "--loglevel", "warning"],
+            stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except OSError:
+                pakv.check(time.monotonic() < deadline, "redis-server does not start")
+                time.sleep(0.01)  # the first connection that succeeds is the event
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class RawClient(pakv.Client):
+    """Replies as the bytes that came."""
+
+    def reply(self):
+        line = self.line()
+        raw = line + b"\r\n"
+        kind, rest = line[:1], line[1:]
+        if kind in b"$=" and int(rest) >= 0:
+            while len(self.buffer) < int(rest) + 2:
+                self.more()
+            raw += self.buffer[:int(rest) + 2]
+            self.buffer = self.buffer[int(rest) + 2:]
+        elif kind in b"*~>%":
+            for _ in range(int(rest) * (2 if kind == b"%" else 1)):
+                raw += self.reply()
+        return raw
+
+    def ask(self, *args):
+        self.send(*args)
+        return self.reply()
+
+
+TABLE = [
+    # Connection.
+    ["PING"], ["ping", "hi"], ["PING", "a", "b"], ["PING", ""], ["ECHO", "x"], ["ECHO"],
+    ["ECHO", "a", "b"], ["SELECT", "0"], ["SELECT", "1x"], ["SELECT", "-1"], ["SELECT", "99"],
+    ["SELECT"], ["SELECT", "99999999999999999999"], ["AUTH", "x"], ["AUTH", "default", "x"],
+    ["AUTH", "nobody", "x"], ["AUTH"], ["AUTH", "a", "b", "c"], ["HELLO", "1"], ["HELLO", "4"],
+    ["HELLO", "x"], ["HELLO", "2", "SETNAME"], ["HELLO", "2", "NOSUCH"],
+    ["HELLO", "2", "AUTH", "nobody", "x"], ["HELLO", "2", "SETNAME", "a b"],
+    ["CLIENT", "GETNAME"], ["CLIENT", "SETNAME", "me"], ["CLIENT", "GETNAME"],
+    ["CLIENT", "SETNAME", "a b"], ["CLIENT", "SETNAME", "a\nb"], ["CLIENT", "GETNAME"],
+    ["CLIENT", "SETNAME", ""], ["CLIENT", "GETNAME"], ["CLIENT", "SETNAME"], ["CLIENT"],
+    ["CLIENT", "NOSUCH"], ["CLIENT", "ID", "x"], ["client", "getname", "x"],
+    ["CLIENT", "SETNAME", "again"], ["RESET"], ["CLIENT", "GETNAME"], ["RESET", "x"],
+    # Unknown things.
+    ["NOSUCH"], ["NOSUCH", "a", "b"], ["NOSUCH", "x" * 200, "y"], ["N" * 200], [""],
+    ["NOSUCH", "a\r\nb"], ["G"], ["GETT", "a"], ["COMMAND", "NOSUCH"], ["CONFIG", "NOSUCH", "a"],
+    ["CONFIG"], ["CONFIG", "GET"], ["CONFIG", "SET", "a"], ["CONFIG", "SET", "nosuch", "1"],
+    ["CONFIG", "SET", "appendonly", "yes", "save"], ["CONFIG", "SET", "save", ""],
+    ["CONFIG", "GET", "nosuch"], ["CONFIG", "GET", "SAVE"], ["CONFIG", "GET", "maxmemory-polic?"],
+    ["CONFIG", "GET", "save", "s[a]ve", "nosuch"],
+    # COMMAND.
+    ["COMMAND", "INFO", "nosuch", "get"], ["COMMAND", "COUNT", "x"],
+    ["COMMAND", "GETKEYS", "get", "a"], ["COMMAND", "GETKEYS", "mset", "a", "1", "b", "2"],
+    ["COMMAND", "GETKEYS", "ping", "x"], ["COMMAND", "GETKEYS", "nosuch", "x"],
+    ["COMMAND", "GETKEYS", "get", "a", "b"], ["COMMAND", "GETKEYS", "del", "a", "b"],
+    ["COMMAND", "GETKEYS"], ["COMMAND", "LIST", "x"], ["COMMAND", "LIST", "FILTERBY", "x", "y"],
+    ["COMMAND", "DOCS", "nosuch"],
+    *[["COMMAND", "INFO", name] for name in (
+        "append auth dbsize decr decrby del echo exists flushall flushdb get getdel getset hello "
+        "incr incrby info keys mget mset ping quit randomkey reset scan select set setnx strlen "
+        "time type unlink").split()],
+    # Strings.
+    ["SET", "a", "1"], ["GET", "a"], ["GET"], ["GET", "a", "b"], ["SET", "a"], ["SET"],
+    ["SET", "a", "2", "NX"], ["SET", "new", "1", "nx"], ["SET", "new2", "1", "XX"],
+    ["SET", "a", "3", "xx"], ["SET", "a", "4", "GET"], ["SET", "fresh", "4", "GET"],
+    ["SET", "a", "5", "NX", "GET"], ["SET", "fresh2", "5", "NX", "GET"],
+    ["SET", "none", "5", "XX", "GET"], ["SET", "a", "6", "NX", "XX"],
+    ["SET", "a", "6", "XX", "NX"], ["SET", "a", "6", "NX", "NX"], ["SET", "a", "6", "NOSUCH"],
+    ["SET", "a", "6", "GET", "GET", "XX"], ["GET", "a"], ["SET", "", "empty key"], ["GET", ""],
+    ["SET", "e", ""], ["GET", "e"], ["STRLEN", "e"], ["STRLEN", "nosuch"], ["STRLEN"],
+    ["SETNX", "a", "x"], ["SETNX", "b", "x"], ["SETNX", "b"], ["GETSET", "b", "y"],
+    ["GETSET", "c", "y"], ["GETSET", "c"], ["GETDEL", "c"], ["GETDEL", "c"], ["GETDEL"],
+    ["APPEND", "s", "abc"], ["APPEND", "s", "def"], ["APPEND", "s", ""], ["GET", "s"],
+    ["APPEND", "s"], ["STRLEN", "s"], ["SET", "bin", b"\x00\r\n\xff"], ["GET", "bin"],
+    ["MGET", "a", "nosuch", "b", "a"], ["MGET"], ["MSET", "m1", "1", "m2", "2"],
+    ["MSET", "m1", "1", "m2"], ["MSET"], ["MSET", "d", "1", "d", "2", "d", "3"], ["GET", "d"],
+    ["MGET", "m1", "m2"],
+    # Numbers.
+    ["INCR", "n"], ["INCR", "n"], ["DECR", "n"], ["INCRBY", "n", "10"], ["DECRBY", "n", "3"],
+    ["INCRBY", "n", "-4"], ["INCRBY", "n", "x"], ["INCRBY", "n", "1.5"], ["INCRBY", "n", " 1"],
+    ["INCRBY", "n", "+1"], ["INCRBY", "n", "01"], ["INCRBY", "n", ""], ["INCRBY", "n"],
+    ["INCR"], ["INCR", "s"], ["INCR", "e"], ["SET", "n", BIG], ["INCR", "n"], ["DECR", "n"],
+    ["SET", "n", "-" + BIG], ["DECR", "n"], ["DECR", "n"], ["GET", "n"],
+    ["DECRBY", "n", "-9223372036854775808"], ["INCRBY", "n", "-9223372036854775808"],
+    ["INCRBY", "n", "9223372036854775808"], ["SET", "n", "-0"], ["INCR", "n"],
+    ["SET", "n", " 5"], ["INCR", "n"], ["SET", "n", "05"], ["INCR", "n"], ["INCRBY", "nosuch1", "0"],
+    ["DECRBY", "n", "x"], ["GETSET", "n", "7"], ["INCR", "n"],
+    # Keys.
+    ["EXISTS", "a"], ["EXISTS", "a", "a", "nosuch", "b"], ["EXISTS"], ["TYPE", "a"],
+    ["TYPE", "nosuch"], ["TYPE"], ["DEL", "nosuch"], ["DEL", "m1"], ["DEL", "m1", "m2", "m2"],
+    ["DEL"], ["UNLINK", "b", "d"], ["UNLINK"], ["DBSIZE"], ["DBSIZE", "x"], ["KEYS"],
+    ["KEYS", "*"], ["KEYS", "a"], ["KEYS", "[a-c]*"], ["KEYS", "nosuch*"], ["RANDOMKEY", "x"],
+    ["SCAN"], ["SCAN", "x"], ["SCAN", "-1"], ["SCAN", "+0", "COUNT", "999"],
+    ["SCAN", " 0"], ["SCAN", "", "COUNT", "999"], ["SCAN", "0x"], ["SCAN", "18446744073709551615"], ["SCAN", "0", "COUNT"], ["SCAN", "0", "COUNT", "0"],
+    ["SCAN", "0", "COUNT", "x"], ["SCAN", "0", "NOSUCH", "x"], ["SCAN", "0", "COUNT", "1000"],
+    ["SCAN", "0", "COUNT", "1000", "MATCH", "?"], ["SCAN", "0", "COUNT", "1000", "TYPE", "list"],
+    ["SCAN", "0", "TYPE", "string", "COUNT", "1000"], ["SCAN", "0", "MATCH"],
+    ["SCAN", "18446744073709551616"], ["FLUSHDB", "x"], ["FLUSHDB", "ASYNC", "SYNC"],
+    ["FLUSHALL", "SYNC"], ["DBSIZE"], ["RANDOMKEY"], ["SET", "one", "1"], ["RANDOMKEY"],
+    ["FLUSHDB", "async"], ["GET", "one"], ["KEYS", "*"], ["SCAN", "0"], ["TIME", "x"],
+    ["INFO", "nosuch"],
+]
+
+# Commands whose replies differ by nature.
+ORDERLESS = {"KEYS", "SCAN"}
+
+
+def without_order(raw):
+    head, *bulks = re.split(rb"(?=\$\d+\r\n)", raw)
+    return head, sorted(bulks)
+
+
+def same(command, ours, theirs):
+    name = command[0].upper()
+    if name in ORDERLESS:
+        return without_order(ours) == without_order(theirs)
+    return ours == theirs
+
+
+def show(command, ours, theirs):
+    at = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), 0)
+    begin = max(0, at - 60)
+    return (f"{command}:\n  pakvd {ours[begin:begin + 200]!r}\n"
+            f"  redis {theirs[begin:begin + 200]!r}")
+
+
+def compare(commands, ours, theirs):
+    differences = []
+    for command in commands:
+        pair = ours.ask(*command), theirs.ask(*command)
+        if not same(command, *pair):
+            differences.append(show(command, *pair))
+    return differences
+
+
+def random_commands(prng, count):
+    keys = ["k1", "k2", "k3", "", "k\r\n5"]
+    values = ["", "0", "1", "-7", BIG, "-" + BIG, "x", "hello", "10", b"\x00\xff", "12345678901"]
+    patterns = ["*", "k*", "?1", "[k]?", "[^k]*", "k[1-2]", "\\k1", "*1*", "k[3-1]", "k[", "*\r*"]
+
+    def key():
+        return prng.choice(keys)
+
+    def value():
+        return prng.choice(values)
+
+    makers = [
+        lambda: ["SET", key(), value()],
+        lambda: ["SET", key(), value()] + prng.sample(["NX", "XX", "GET", "get"], prng.randint(1, 3)),
+        lambda: ["GET", key()], lambda: ["GETSET", key(), value()], lambda: ["GETDEL", key()],
+        lambda: ["SETNX", key(), value()], lambda: ["APPEND", key(), value()],
+        lambda: ["STRLEN", key()], lambda: ["INCR", key()], lambda: ["DECR", key()],
+        lambda: ["INCRBY", key(), value()], lambda: ["DECRBY", key(), value()],
+        lambda: ["MGET"] + [key() for _ in range(prng.randint(1, 5))],
+        lambda: ["MSET"] + [word for _ in range(prng.randint(1, 4)) for word in (key(), value())],
+        lambda: ["DEL"] + [key() for _ in range(prng.randint(1, 3))],
+        lambda: ["UNLINK", key()], lambda: ["EXISTS"] + [key() for _ in range(prng.randint(1, 4))],
+        lambda: ["TYPE", key()], lambda: ["DBSIZE"], lambda: ["KEYS", prng.choice(patterns)],
+        lambda: ["SCAN", "0", "COUNT", "1000", "MATCH", prng.choice(patterns)],
+        lambda: ["PING", value()], lambda: ["ECHO", value()],
+    ]
+    commands = [prng.choice(makers)() for _ in range(count)]
+    for index in range(0, count, 500):
+        commands[index] = ["FLUSHALL"]
+    return commands
+
+
+def with_both(pakvd, parent, body):
+    if shutil.which("redis-server") is None:
+        return "redis-server is not installed"
+    redis = Redis()
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--cores", "1", "--cache", "8MiB",
+                         "--admin-addr", "none")
+    try:
+        for version in ("2", "3"):
+            ours, theirs = RawClient(server.port()), RawClient(redis.port)
+            for client in (ours, theirs):
+                client.ask("FLUSHALL")
+                client.ask("HELLO", version)
+            body(ours, theirs)
+    finally:
+        redis.stop()
+        code = server.stop()
+    pakv.check(code == 0, f"no clean stop:\n{server.last_log}")
+    return None
+
+
+def every_command_replies_as_redis_does(pakvd, _pakvctl, parent):
+    def body(ours, theirs):
+        differences = compare(TABLE, ours, theirs)
+        pakv.check(not differences, "\n".join(differences))
+
+    return with_both(pakvd, parent, body)
+
+
+def random_sequences_reply_as_redis_does(pakvd, _pakvctl, parent):
+    def body(ours, theirs):
+        commands = random_commands(random.Random(SEED), RANDOM_COMMANDS)
+        differences = compare(commands, ours, theirs)
+        pakv.check(not differences, f"seed {SEED}\n" + "\n".join(differences[:20]))
+
+    return with_both(pakvd, parent, body)
+
+
+def hello_is_the_same_but_for_the_id(pakvd, _pakvctl, parent):
+    def body(ours, theirs):
+        for version in ("2", "3"):
+            pair = [re.sub(rb"(\r\nid\r\n:)\d+", rb"\1N", client.ask("HELLO", version))
+                    for client in (ours, theirs)]
+            pakv.check(pair[0] == pair[1], show(["HELLO", version], *pair))
+
+    return with_both(pakvd, parent, body)
+
+
+if __name__ == "__main__":
+    pakv.main([every_command_replies_as_redis_does, random_sequences_reply_as_redis_does,
+               hello_is_the_same_but_for_the_id])
