@@ -1,0 +1,27 @@
+#include "cmd/pakvd/port_file.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace pakv {
+
+absl::Status WritePortFile(const std::string& path, const std::vector<NamedAddress>& addresses) {
+  const auto error = [&path](const char* what) {
+    return absl::InvalidArgumentError("cannot " + std::string(what) + " the port file " + path +
+                                      ": " + std::strerror(errno));
+  };
+  std::string text;
+  for (const NamedAddress& named : addresses) text += named.name + " " + named.address + "\n";
+  const std::string beside = path + ".tmp" + std::to_string(getpid());
+  FILE* file = std::fopen(beside.c_str(), "we");
+  if (file == nullptr) return error("create");
+  const bool written = std::fputs(text.c_str(), file) >= 0;
+  if (std::fclose(file) != 0 || !written) return error("write");
+  if (std::rename(beside.c_str(), path.c_str()) != 0) return error("rename");
+  return absl::OkStatus();
+}
+
+}  // namespace pakv

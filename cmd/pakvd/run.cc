@@ -1,0 +1,293 @@
+#include "cmd/pakvd/run.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cmd/common/exit_codes.h"
+#include "cmd/pakvd/port_file.h"
+#include "cmd/pakvd/process_facts.h"
+#include "kv/log/file_io.h"
+#include "kv/store/store.h"
+#include "net/server/server.h"
+#include "runtime/base/check.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/log.h"
+#include "runtime/core/cores.h"
+#include "runtime/io/uring_ring.h"
+
+namespace pakv {
+namespace {
+
+// Descriptors beside connections: rings, eventfds, listeners, log files, those that come and go.
+constexpr uint64_t kDescriptorsPerProcess = 16;
+constexpr uint64_t kDescriptorsPerCore = 10;
+// Segments that all cores together keep open for reading, where the limit allows it.
+constexpr uint64_t kReadSegmentsMax = 256;
+
+// Delivers SIGTERM and SIGINT as events instead of interruptions. Made before any other thread,
+// which inherits the mask.
+class Signals {
+ public:
+  Signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    PAKV_CHECK(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
+    signal(SIGPIPE, SIG_IGN);
+    descriptor_ = signalfd(-1, &set, SFD_CLOEXEC);
+    PAKV_CHECK(descriptor_ >= 0, "no descriptor for signals");
+  }
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+  ~Signals() { close(descriptor_); }
+  int descriptor() const { return descriptor_; }
+  int Take() {
+    signalfd_siginfo info{};
+    PAKV_CHECK(read(descriptor_, &info, sizeof(info)) == sizeof(info));
+    return static_cast<int>(info.ssi_signo);
+  }
+
+ private:
+  int descriptor_ = -1;
+};
+
+std::string RandomHex(size_t digits) {
+  std::string text;
+  std::vector<uint8_t> bytes((digits + 1) / 2);
+  PAKV_CHECK(getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+  for (const uint8_t byte : bytes) text += fmt::format("{:02x}", byte);
+  text.resize(digits);
+  return text;
+}
+
+// The server as one object that core 0 runs: start, and stop on request.
+class Service {
+ public:
+  Service(Cores& cores, ServerConfig config, size_t read_segments_max)
+      : cores_(cores),
+        config_(std::move(config)),
+        read_segments_max_(read_segments_max),
+        start_(*this),
+        stop_(*this),
+        stop_requested_(cores.core(0).ready()) {
+    ended_ = eventfd(0, EFD_CLOEXEC);
+    PAKV_CHECK(ended_ >= 0, "no descriptor for the end");
+  }
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+  ~Service() { close(ended_); }
+
+  // Main thread. Each once.
+  void Start() { cores_.core(0).Post(start_); }
+  void RequestStop() { cores_.core(0).Post(stop_); }
+  // Readable when all cores have been asked to leave.
+  int ended() const { return ended_; }
+  // After that.
+  int exit_code() const { return exit_code_; }
+
+ private:
+  struct StartMessage : Message {
+    explicit StartMessage(Service& service_in)
+        : Message([](Message& self, Core& here) {
+            here.nursery().Spawn(static_cast<StartMessage&>(self).service.Live());
+          }),
+          service(service_in) {}
+    Service& service;
+  };
+  struct StopMessage : Message {
+    explicit StopMessage(Service& service_in)
+        : Message([](Message& self, Core&) {
+            static_cast<StopMessage&>(self).service.stop_requested_.Set();
+          }),
+          service(service_in) {}
+    Service& service;
+  };
+
+  Task<void> Live() {
+    exit_code_ = co_await Serve();
+    cores_.RequestLeave();
+    const uint64_t one = 1;
+    PAKV_CHECK(write(ended_, &one, sizeof(one)) == sizeof(one));
+  }
+
+  // From listening to the last byte made durable; the exit code.
+  Task<int> Serve() {
+    const ServerOptions& options = config_.server;
+    ServerIdentity identity;
+    identity.version = PAKV_VERSION;
+    identity.run_id = RandomHex(40);
+    server_ = std::make_unique<Server>(cores_, options, std::move(identity));
+    // First of all, so that a taken port leaves the directory untouched.
+    absl::Status status = co_await server_->Listen();
+    if (!status.ok()) co_return Fail(status, kServerExitUsage);
+
+    OpenReport report;
+    absl::StatusOr<std::unique_ptr<Store>> opened =
+        co_await Store::Open(cores_, OptionsOfStore(), report);
+    if (!opened.ok()) {
+      co_await server_->Stop();
+      co_return Fail(opened.status(), kServerExitDirectory);
+    }
+    store_ = std::move(*opened);
+    for (const std::string& note : report.notes) LogWarning("{}", note);
+    if (!report.direct_io) {
+      LogWarning(
+          "{}: this file system refuses direct I/O; writes are buffered and synced, which "
+          "is slower",
+          options.directory);
+    }
+    co_await server_->Start(*store_);
+    status = WritePortFile();
+    if (status.ok()) {
+      TellReady(report);
+      co_await stop_requested_.Wait();
+      LogInfo("stopping: no further connections, answering what was received");
+    }
+    const bool drained = co_await server_->Drain(status.ok() ? options.drain_timeout_ns : 0);
+    co_await server_->Stop();
+    const absl::Status stopped = co_await store_->Stop();
+    if (!status.ok()) co_return Fail(status, kServerExitUsage);
+    if (!stopped.ok()) co_return Fail(stopped, kServerExitFailed);
+    if (!drained) {
+      LogWarning("stopped; some clients had not been answered within --drain-timeout");
+      co_return kServerExitFailed;
+    }
+    LogInfo("stopped");
+    co_return kServerExitOk;
+  }
+
+  static int Fail(const absl::Status& status, int exit_code) {
+    LogError("{}", MessageOf(status));
+    return exit_code;
+  }
+
+  StoreOptions OptionsOfStore() const {
+    StoreOptions options;
+    options.directory = config_.server.directory;
+    options.cache_bytes = config_.server.cache_bytes_max;
+    options.segment_bytes = config_.server.segment_bytes;
+    options.key_bytes_max = config_.server.key_bytes_max;
+    options.value_bytes_max = config_.server.value_bytes_max;
+    options.open_segments_max = read_segments_max_;
+    options.accept_clock = config_.server.accept_clock;
+    return options;
+  }
+
+  absl::Status WritePortFile() {
+    const std::string& path = config_.server.port_file_path;
+    if (path.empty()) return absl::OkStatus();
+    std::vector<NamedAddress> addresses;
+    for (const std::string& address : server_->data_addresses()) {
+      addresses.push_back({"data", address});
+    }
+    if (!server_->admin_address().empty()) {
+      addresses.push_back({"admin", server_->admin_address()});
+    }
+    return pakv::WritePortFile(path, addresses);
+  }
+
+  void TellReady(const OpenReport& report) {
+    std::string given;
+    for (const Endpoint& endpoint : config_.server.data_endpoints) {
+      if (!given.empty()) given += ", ";
+      given += endpoint.text;
+    }
+    LogInfo(
+        "pakvd {} ready: engine log, directory {} ({}, {} keys), {} {}, durability always, "
+        "address {}",
+        PAKV_VERSION, config_.server.directory, report.created ? "created" : "opened", report.keys,
+        cores_.count(), cores_.count() == 1 ? "core" : "cores", given);
+  }
+
+  Cores& cores_;
+  const ServerConfig config_;
+  const size_t read_segments_max_;
+  StartMessage start_;
+  StopMessage stop_;
+  Event stop_requested_;
+  int ended_ = -1;
+  int exit_code_ = kServerExitFailed;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace
+
+int RunServer(const ServerConfig& given) {
+  ServerConfig config = given;
+  ServerOptions& options = config.server;
+  Signals signals;
+
+  const uint64_t file_limit = RaiseFileLimit();
+  uint64_t reserved = kDescriptorsPerProcess + kDescriptorsPerCore * options.core_count;
+  // A quarter of what is left, so that most stays for clients.
+  const uint64_t left = file_limit > reserved ? file_limit - reserved : 0;
+  const uint64_t read_segments =
+      std::clamp<uint64_t>(left / 4 / options.core_count, 1, kReadSegmentsMax / options.core_count);
+  reserved += read_segments * options.core_count;
+  const uint32_t connections =
+      ConnectionsWithin(options.connection_count_max, file_limit, reserved);
+  if (connections < options.connection_count_max) {
+    LogWarning(
+        "only {} connections are served at once: this process may open {} files (ulimit "
+        "-n); --max-connections asks for {}",
+        connections, file_limit, options.connection_count_max);
+    options.connection_count_max = connections;
+  }
+
+  std::vector<std::unique_ptr<Ring>> rings;
+  UringOptions ring_options;
+  ring_options.registered_files =
+      std::min<uint32_t>(ring_options.registered_files, options.connection_count_max + 16);
+  for (uint32_t id = 0; id < options.core_count; ++id) {
+    std::string error;
+    std::unique_ptr<Ring> ring = UringRing::Create(ring_options, error);
+    if (ring == nullptr) {
+      LogError("{}", error);
+      return kServerExitUnsupported;
+    }
+    rings.push_back(std::move(ring));
+  }
+  Cores cores(SystemClock(), std::move(rings), {});
+  Service service(cores, config, read_segments);
+  if (!cores.Start()) {
+    LogError("the system gives no {} threads", options.core_count);
+    return kServerExitFailed;
+  }
+  service.Start();
+
+  bool stop_requested = false;
+  while (true) {
+    pollfd waiting[] = {{signals.descriptor(), POLLIN, 0}, {service.ended(), POLLIN, 0}};
+    if (poll(waiting, 2, -1) < 0) continue;  // interrupted
+    if (waiting[1].revents != 0) break;
+    if (waiting[0].revents == 0) continue;
+    const int number = signals.Take();
+    if (stop_requested) {
+      LogWarning("a second {}: ending at once", strsignal(number));
+      // The log is what keeps the promises; nothing that was acknowledged depends on a clean end.
+      _exit(kServerExitFailed);
+    }
+    stop_requested = true;
+    service.RequestStop();
+  }
+  cores.Join();
+  return service.exit_code();
+}
+
+}  // namespace pakv

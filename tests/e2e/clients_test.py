@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Stock clients, as Debian ships them, against pakvd: redis-cli, redis-benchmark, redis-py,
+hiredis."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pakv
+
+try:
+    import redis
+except ImportError:  # the system's Python has it, another one may not
+    redis = None
+
+
+def with_server(pakvd, parent, body):
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--cores", "2",
+                         "--cache", "64MiB", "--admin-addr", "none")
+    try:
+        body(server)
+    except BaseException:
+        server.kill()
+        raise
+    pakv.check(server.stop() == 0, f"no clean stop:\n{server.last_log}")
+
+
+def cli(server, *args, stdin=None):
+    done = subprocess.run(["redis-cli", "-p", str(server.port()), *args], capture_output=True,
+                          text=True, input=stdin, timeout=60, check=False)
+    return done.stdout.rstrip("\n")
+
+
+def redis_cli(pakvd, _pakvctl, parent):
+    if shutil.which("redis-cli") is None:
+        return "redis-cli is not installed"
+
+    def body(server):
+        for args, expected in [
+                (["PING"], "PONG"),
+                (["SET", "greeting", "hello world"], "OK"),
+                (["GET", "greeting"], "hello world"),
+                (["APPEND", "greeting", "!"], "12"),
+                (["STRLEN", "greeting"], "12"),
+                (["GET", "missing"], ""),
+                (["INCRBY", "n", "41"], "41"),
+                (["INCR", "n"], "42"),
+                (["EXISTS", "n", "greeting", "missing"], "2"),
+                (["TYPE", "n"], "string"),
+                (["MGET", "n", "missing"], "42\n"),
+                (["DBSIZE"], "2"),
+                (["DEL", "n", "missing"], "1"),
+                (["NOSUCH", "x"], "ERR unknown command 'NOSUCH', with args beginning with: 'x' ")]:
+            got = cli(server, *args)
+            pakv.check(got.strip() == expected.strip(), f"{args}: {got!r}, not {expected!r}")
+        pakv.check("redis_version:7." in cli(server, "INFO"), "INFO names no version")
+        for i in range(50):
+            cli(server, "SET", f"scan:{i}", str(i))
+        found = cli(server, "--scan", "--pattern", "scan:*").split()
+        pakv.check(sorted(found) == sorted(f"scan:{i}" for i in range(50)), "--scan")
+        pakv.check("HELLO" in cli(server, "-3", "ECHO", "HELLO"), "RESP3")
+        pakv.check(cli(server, "FLUSHALL") == "OK" and cli(server, "DBSIZE") == "0", "FLUSHALL")
+        commands = "".join(f"SET pipe{i} {i}\r\n" for i in range(1000))
+        out = subprocess.run(["redis-cli", "-p", str(server.port()), "--pipe"], input=commands,
+                             capture_output=True, text=True, timeout=60, check=True).stdout
+        pakv.check("errors: 0, replies: 1000" in out, f"--pipe: {out}")
+
+    with_server(pakvd, parent, body)
+    return None
+
+
+def redis_benchmark(pakvd, _pakvctl, parent):
+    if shutil.which("redis-benchmark") is None:
+        return "redis-benchmark is not installed"
+
+    def body(server):
+        done = subprocess.run(
+            ["redis-benchmark", "-p", str(server.port()), "-t", "ping,set,get,incr,mset", "-n",
+             "5000", "-c", "20", "-P", "4", "-r", "1000", "-q"],
+            capture_output=True, text=True, timeout=120, check=False)
+        pakv.check(done.returncode == 0, done.stderr)
+        for test in ("PING", "SET", "GET", "INCR"):
+            pakv.check(test in done.stdout, f"{test} is missing: {done.stdout}")
+
+    with_server(pakvd, parent, body)
+    return None
+
+
+def redis_py(pakvd, _pakvctl, parent):
+    if redis is None:
+        # The interpreter that Debian's python3-redis belongs to.
+        if sys.executable != "/usr/bin/python3" and os.path.exists("/usr/bin/python3"):
+            probe = subprocess.run(["/usr/bin/python3", "-c", "import redis"],
+                                   capture_output=True, check=False)
+            if probe.returncode == 0:
+                done = subprocess.run(["/usr/bin/python3", *sys.argv[:3], "redis_py"],
+                                      capture_output=True, text=True, check=False)
+                pakv.check(done.returncode == 0, done.stdout + done.stderr)
+                return None
+        return "redis-py is not installed"
+
+    def body(server):
+        client = redis.Redis(port=server.port())
+        pakv.check(client.ping(), "ping")
+        value = bytes(range(256)) * 100
+        pakv.check(client.set("key", value) and client.get("key") == value, "binary values")
+        pakv.check(client.set("key", "other", nx=True) is None, "nx")
+        pakv.check(client.set("key", "other", xx=True, get=True) == value, "xx get")
+        pakv.check(client.incr("n", 5) == 5 and client.decr("n") == 4, "incr")
+        pakv.check(client.mget("key", "n", "none") == [b"other", b"4", None], "mget")
+        pakv.check(client.delete("key", "n", "none") == 2, "delete")
+        with client.pipeline(transaction=False) as pipeline:
+            for i in range(1000):
+                pipeline.set(f"p{i}", i)
+            pakv.check(all(pipeline.execute()), "pipeline")
+        pakv.check(sorted(client.scan_iter("p*")) == sorted(b"p%d" % i for i in range(1000)),
+                   "scan_iter")
+        pakv.check(client.dbsize() == 1000, "dbsize")
+        pakv.check(client.info()["redis_mode"] == "standalone", "info")
+        pakv.check(client.config_get("save") is not None, "config get")
+        try:
+            client.execute_command("LPUSH", "list", "x")
+            raise pakv.Failure("LPUSH was accepted")
+        except redis.ResponseError as error:
+            pakv.check("unknown command" in str(error), str(error))
+        pakv.check(client.flushall(), "flushall")
+
+    with_server(pakvd, parent, body)
+    return None
+
+
+def hiredis(pakvd, _pakvctl, parent):
+    program = os.environ.get("PAKV_HIREDIS_CLIENT", "")
+    if not os.path.exists(program):
+        return "hiredis is not installed"
+
+    def body(server):
+        done = subprocess.run([program, str(server.port())], capture_output=True, text=True,
+                              timeout=60, check=False)
+        pakv.check(done.returncode == 0, done.stderr)
+
+    with_server(pakvd, parent, body)
+    return None
+
+
+if __name__ == "__main__":
+    pakv.main([redis_cli, redis_benchmark, redis_py, hiredis])

@@ -1,0 +1,181 @@
+"""What the end-to-end tests share: a server process, and a small RESP client on a plain socket."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+
+class Failure(Exception):
+    """A demand that was not met; its text says which."""
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+class Server:
+    """pakvd on ports of its own choice. `directory` is the data directory."""
+
+    def __init__(self, binary, directory, *flags, wait=True, environment=None):
+        self.directory = directory
+        self.scratch = tempfile.mkdtemp(prefix="pakv-e2e-")
+        self.port_file = os.path.join(self.scratch, "ports")
+        self.log_path = os.path.join(self.scratch, "log")
+        command = [binary, "--addr", "127.0.0.1:0", "--dir", directory,
+                   "--port-file", self.port_file, *flags]
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        self.ports = {}
+        if wait:
+            self.wait_until_ready()
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def wait_until_ready(self, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not os.path.exists(self.port_file):
+            code = self.process.poll()
+            check(code is None, f"pakvd ended with {code} at its start:\n{self.log()}")
+            check(time.monotonic() < deadline, f"pakvd is not ready:\n{self.log()}")
+            time.sleep(0.005)  # the file's appearance is the event; there is no other
+        with open(self.port_file, encoding="ascii") as ports:
+            for line in ports:
+                name, address = line.split()
+                self.ports.setdefault(name, address)
+
+    def port(self, name="data"):
+        return int(self.ports[name].rpartition(":")[2])
+
+    def connect(self, timeout=30):
+        return Client(self.port(), timeout)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def stop(self, seconds=60):
+        """A graceful stop; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(seconds)
+        self.last_log = self.log()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        return code
+
+    def wait(self, seconds=60):
+        code = self.process.wait(seconds)
+        self.last_log = self.log()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        return code
+
+
+class ServerError(Exception):
+    """An error reply."""
+
+
+def encode(*args):
+    parts = [b"*%d\r\n" % len(args)]
+    for arg in args:
+        data = arg if isinstance(arg, bytes) else str(arg).encode()
+        parts.append(b"$%d\r\n%s\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+class Client:
+    """One connection. Replies: bytes, int, None, list, str (simple), ServerError (as a value)."""
+
+    def __init__(self, port, timeout=30):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = b""
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, *args):
+        self.socket.sendall(encode(*args))
+
+    def send_raw(self, data):
+        self.socket.sendall(data)
+
+    def call(self, *args):
+        self.send(*args)
+        reply = self.reply()
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply
+
+    def pipeline(self, commands):
+        self.socket.sendall(b"".join(encode(*command) for command in commands))
+        return [self.reply() for _ in commands]
+
+    def more(self):
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise ConnectionError("closed by the server")
+        self.buffer += data
+
+    def line(self):
+        while b"\r\n" not in self.buffer:
+            self.more()
+        line, _, self.buffer = self.buffer.partition(b"\r\n")
+        return line
+
+    def reply(self):
+        line = self.line()
+        kind, rest = line[:1], line[1:]
+        if kind == b"+":
+            return rest.decode()
+        if kind == b"-":
+            return ServerError(rest.decode())
+        if kind == b":":
+            return int(rest)
+        if kind == b"_":
+            return None
+        if kind == b"$":
+            length = int(rest)
+            if length < 0:
+                return None
+            while len(self.buffer) < length + 2:
+                self.more()
+            data, self.buffer = self.buffer[:length], self.buffer[length + 2:]
+            return data
+        if kind in (b"*", b"~", b">"):
+            return None if int(rest) < 0 else [self.reply() for _ in range(int(rest))]
+        if kind == b"%":
+            return {self.reply(): self.reply() for _ in range(int(rest))}
+        raise Failure(f"not RESP: {line!r}")
+
+
+def main(tests):
+    """Runs the test functions, each given the path of pakvd and of pakvctl; exit code 0 if all
+    pass. `PROGRAM PAKVD PAKVCTL [NAME…]`."""
+    pakvd, pakvctl, wanted = sys.argv[1], sys.argv[2], sys.argv[3:]
+    failed = 0
+    skipped = 0
+    for test in tests:
+        if wanted and test.__name__ not in wanted:
+            continue
+        parent = tempfile.mkdtemp(prefix="pakv-e2e-", dir=os.environ.get("PAKV_E2E_DIR"))
+        begin = time.monotonic()
+        try:
+            outcome = test(pakvd, pakvctl, parent)
+            if outcome is not None:
+                skipped += 1
+                print(f"SKIP {test.__name__}: {outcome}", flush=True)
+            else:
+                print(f"ok   {test.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+        except Exception as error:  # pylint: disable=broad-except
+            failed += 1
+            print(f"FAIL {test.__name__}: {type(error).__name__}: {error}", flush=True)
+        finally:
+            shutil.rmtree(parent, ignore_errors=True)
+    sys.exit(1 if failed else 77 if skipped and skipped == len(tests) else 0)

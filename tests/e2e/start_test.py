@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""How pakvd starts and stops: what it refuses, with which exit code and in which words, and that it
+touches nothing that is not its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pakv
+
+
+def run(pakvd, *flags, environment=None, seconds=60):
+    """A start that is expected to end by itself: exit code, stdout, stderr."""
+    done = subprocess.run([pakvd, *flags], capture_output=True, text=True, timeout=seconds,
+                          env={**os.environ, **(environment or {})}, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def one_line(text):
+    """The error that a person reads: one line, whatever log lines stand before it."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    pakv.check(lines, "nothing was said on stderr")
+    return lines[-1]
+
+
+def tree(path):
+    """Every file below `path` with its bytes."""
+    found = {}
+    for directory, _, names in os.walk(path):
+        for name in names:
+            full = os.path.join(directory, name)
+            with open(full, "rb") as file:
+                found[os.path.relpath(full, path)] = file.read()
+    return found
+
+
+def wrong_usage_is_exit_2_and_names_the_culprit(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    for flags, culprit in [
+            (["--no-such-flag"], "no-such-flag"),
+            (["--cores", "0"], "cores"),
+            (["--cores", "257"], "cores"),
+            (["--addr", "127.0.0.1"], "127.0.0.1"),
+            (["--addr", "127.0.0.1:65536"], "65536"),
+            (["--max-value", "lots"], "lots"),
+            (["--idle-timeout", "soon"], "soon"),
+            (["--durability", "sometimes"], "sometimes"),
+            (["--engine", "sled"], "sled"),
+            (["--config", os.path.join(parent, "missing.toml")], "missing.toml"),
+            (["--addr", "0.0.0.0:0"], "--insecure")]:
+        code, out, err = run(pakvd, "--dir", data, "--admin-addr", "none", *flags)
+        pakv.check(code == 2, f"{flags}: exit {code}: {err}")
+        pakv.check(culprit in err, f"{flags}: {culprit!r} is not named: {err}")
+        pakv.check(not out, f"{flags}: stdout is for data: {out}")
+    config = os.path.join(parent, "pakvd.toml")
+    with open(config, "w", encoding="ascii") as file:
+        file.write('cores = 1\nno-such-key = "x"\n')
+    code, _, err = run(pakvd, "--config", config, "--dir", data)
+    pakv.check(code == 2 and "no-such-key" in err, f"exit {code}: {err}")
+    code, _, err = run(pakvd, "--dir", data, environment={"PAKV_CORES": "many"})
+    pakv.check(code == 2 and "PAKV_CORES" in err, f"exit {code}: {err}")
+    pakv.check(not os.path.exists(data), "a refused start left a data directory")
+
+
+def print_config_shows_value_and_source(pakvd, _pakvctl, parent):
+    config = os.path.join(parent, "pakvd.toml")
+    with open(config, "w", encoding="ascii") as file:
+        file.write('max-connections = 7\nmax-key = "1KiB"\ncores = 3\n')
+    code, out, err = run(pakvd, "--config", config, "--cores", "2", "--print-config",
+                         environment={"PAKV_MAX_KEY": "2KiB"})
+    pakv.check(code == 0, f"exit {code}: {err}")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()}
+    pakv.check(rows["max-connections"] == ["7", "file"], rows)
+    pakv.check(rows["max-key"] == ["2KiB", "environment"], rows)
+    pakv.check(rows["cores"] == ["2", "flag"], rows)
+    pakv.check(rows["durability"] == ["always", "default"], rows)
+
+
+def version_and_help(pakvd, pakvctl, _parent):
+    for program in (pakvd, pakvctl):
+        for flag in ("--version", "-V", "--help"):
+            code, out, err = run(program, flag)
+            pakv.check(code == 0 and out and not err, f"{program} {flag}: {code} {out} {err}")
+        _, out, _ = run(program, "--version")
+        pakv.check(re.search(r"\d+\.\d+\.\d+", out), out)
+
+
+def a_taken_port_is_exit_2(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        code, _, err = run(pakvd, "--dir", data, "--addr", address, "--admin-addr", "none")
+        pakv.check(code == 2 and address in err, f"exit {code}: {err}")
+        code, _, err = run(pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", address)
+        pakv.check(code == 2 and address in err, f"exit {code}: {err}")
+
+
+def a_second_server_is_refused(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    server = pakv.Server(pakvd, data, "--admin-addr", "none")
+    try:
+        server.connect().call("SET", "key", "value")
+        code, _, err = run(pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", "none")
+        pakv.check(code == 3 and data in err, f"exit {code}: {err}")
+        pakv.check(server.connect().call("GET", "key") == b"value", "the first server suffered")
+    finally:
+        pakv.check(server.stop() == 0, "the first server did not stop cleanly")
+
+
+def a_foreign_directory_is_refused_untouched(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    os.mkdir(data)
+    with open(os.path.join(data, "thesis.txt"), "w", encoding="ascii") as file:
+        file.write("years of work")
+    before = tree(data)
+    code, _, err = run(pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", "none")
+    pakv.check(code == 3 and data in err, f"exit {code}: {err}")
+    pakv.check(tree(data) == before, "a foreign directory was changed")
+    code, _, err = run(pakvd, "--dir", os.path.join(data, "thesis.txt"), "--addr", "127.0.0.1:0",
+                       "--admin-addr", "none")
+    pakv.check(code == 3, f"a file as directory: exit {code}: {err}")
+
+
+def garbage_in_the_directory_is_told_by_file_and_offset(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    server = pakv.Server(pakvd, data, "--admin-addr", "none", "--cores", "1",
+                         "--segment-size", "1MiB")
+    client = server.connect()
+    for i in range(50):
+        client.call("SET", f"key{i}", "value")
+    pakv.check(server.stop() == 0, "no clean stop")
+    segment = sorted(name for name in os.listdir(data) if name.endswith(".seg"))[0]
+    with open(os.path.join(data, segment), "r+b") as file:
+        file.seek(512 * 3 + 90)
+        file.write(b"garbage")
+    damaged = tree(data)
+    code, _, err = run(pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", "none")
+    line = one_line(err)
+    pakv.check(code == 3, f"exit {code}: {err}")
+    pakv.check(segment in line and "1536" in line, f"file and offset are not named: {line}")
+    segments = {name: data for name, data in damaged.items() if name.endswith(".seg")}
+    pakv.check({name: data for name, data in tree(data).items() if name.endswith(".seg")}
+               == segments, "the damaged segments were changed")
+
+
+def sigterm_answers_and_exits_0(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    server = pakv.Server(pakvd, data, "--admin-addr", "none", "--cores", "2")
+    client = server.connect()
+    count = 2000
+    client.send_raw(b"".join(pakv.encode("SET", f"key{i}", i) for i in range(count)))
+    server.process.send_signal(signal.SIGTERM)
+    replies = 0
+    try:
+        while True:
+            pakv.check(client.reply() == "OK", "a write was refused during the stop")
+            replies += 1
+    except ConnectionError:
+        pass
+    code = server.wait()
+    pakv.check(code == 0, f"exit {code}:\n{server.last_log}")
+    server = pakv.Server(pakvd, data, "--admin-addr", "none")
+    client = server.connect()
+    held = sum(value is not None
+               for value in client.pipeline([("GET", f"key{i}") for i in range(count)]))
+    pakv.check(held >= replies, f"{replies} writes were answered, {held} are there")
+    pakv.check(server.stop() == 0, "no clean stop")
+
+
+def a_second_signal_ends_at_once_with_1(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    server = pakv.Server(pakvd, data, "--admin-addr", "none", "--drain-timeout", "1h")
+    client = server.connect()
+    client.send_raw(b"*2\r\n$3\r\nGET\r\n")  # half a request holds the drain
+    client.socket.settimeout(0.2)
+    server.process.send_signal(signal.SIGTERM)
+    refused = threading.Event()
+    for _ in range(1000):  # the listener closes: the stop has begun
+        try:
+            socket.create_connection(("127.0.0.1", server.port()), timeout=1).close()
+        except OSError:
+            refused.set()
+            break
+        time.sleep(0.005)
+    pakv.check(refused.is_set(), "it went on accepting")
+    server.process.send_signal(signal.SIGTERM)
+    code = server.wait(10)
+    pakv.check(code == 1, f"exit {code}")
+
+
+def starts_with_64_descriptors(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    command = ["bash", "-c", f"ulimit -n 64; exec {pakvd} \"$@\"", "pakvd"]
+    port_file = os.path.join(parent, "ports")
+    process = subprocess.Popen(command + ["--dir", data, "--addr", "127.0.0.1:0", "--admin-addr",
+                                          "none", "--port-file", port_file, "--cores", "2"],
+                               stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 30
+        while not os.path.exists(port_file):
+            pakv.check(process.poll() is None, f"it ended: {process.stderr.read()}")
+            pakv.check(time.monotonic() < deadline, "it is not ready")
+            time.sleep(0.01)
+        with open(port_file, encoding="ascii") as ports:
+            port = int(ports.read().rpartition(":")[2])
+        client = pakv.Client(port)
+        pakv.check(client.call("SET", "key", "value") == "OK", "no write")
+    finally:
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    pakv.check(process.returncode == 0, f"exit {process.returncode}: {err}")
+    pakv.check("connections" in err and "64" in err, f"no warning: {err}")
+
+
+def the_start_line_says_what_runs(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    server = pakv.Server(pakvd, data, "--cores", "2", "--admin-addr", "none")
+    pakv.check(server.stop() == 0, "no clean stop")
+    for word in ("pakvd", "log", data, "2", "always", "127.0.0.1:0"):
+        pakv.check(word in server.last_log, f"{word!r} is missing in: {server.last_log}")
+
+
+if __name__ == "__main__":
+    pakv.main([
+        wrong_usage_is_exit_2_and_names_the_culprit,
+        print_config_shows_value_and_source,
+        version_and_help,
+        a_taken_port_is_exit_2,
+        a_second_server_is_refused,
+        a_foreign_directory_is_refused_untouched,
+        garbage_in_the_directory_is_told_by_file_and_offset,
+        sigterm_answers_and_exits_0,
+        a_second_signal_ends_at_once_with_1,
+        starts_with_64_descriptors,
+        the_start_line_says_what_runs,
+    ])
