@@ -66,7 +66,7 @@ Task<absl::Status> WriteAll(File& file, Bytes bytes, uint64_t offset, uint32_t u
     const IoResult result =
         co_await file.Write(bytes.data(), static_cast<uint32_t>(length), offset, sync);
     if (!result.ok()) co_return IoErrorAt("write", path, offset, result);
-    const uint64_t whole = result.count() / unit * unit;
+    const uint64_t whole = RoundDown(result.count(), unit);
     fruitless = whole == 0 ? fruitless + 1 : 0;
     if (fruitless == kFruitlessMax) co_return IoErrorAt("write", path, offset, IoResult(-EIO));
     bytes = bytes.subspan(whole);
@@ -85,7 +85,7 @@ Task<absl::StatusOr<uint64_t>> ReadAll(File& file, uint8_t* buffer, uint64_t len
         co_await file.Read(buffer + done, static_cast<uint32_t>(wanted), offset + done);
     if (!result.ok()) co_return IoErrorAt("read", path, offset + done, result);
     if (result.count() == 0) break;
-    const uint64_t whole = result.count() / unit * unit;
+    const uint64_t whole = RoundDown(result.count(), unit);
     if (whole != result.count()) {
       // Between two units: the end of the file, or a short transfer?
       FileStat stat;

@@ -22,6 +22,7 @@ using Bytes = std::span<const uint8_t>;
 inline constexpr size_t RoundUp(size_t value, size_t unit) {
   return (value + unit - 1) / unit * unit;
 }
+inline constexpr uint64_t RoundDown(uint64_t value, uint64_t unit) { return value / unit * unit; }
 // True if every byte is zero. Any length and alignment.
 bool AllZero(Bytes bytes);
 // How many 512-byte sectors of `bytes` are zero; its length is a multiple of 512.

@@ -67,7 +67,7 @@ Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t
   PAKV_CHECK(location.segment != 0 && location.length >= kRecordHeaderSize);
   const std::string path = directory_.PathOf(SegmentName(location.segment));
   const uint32_t unit = directory_.alignment();
-  const uint64_t begin = location.offset / unit * unit;
+  const uint64_t begin = RoundDown(location.offset, unit);
   const uint64_t end = RoundUp(uint64_t{location.offset} + location.length, unit);
   AlignedBuffer buffer(end - begin);
   {

@@ -247,7 +247,7 @@ void LogWriter::Written() {
     // The rest is written and flushed too before anybody is answered. Direct I/O goes on from the
     // last whole unit; what lies behind it is written again with the same bytes.
     ++counters_.short_writes;
-    if (direct) written_bytes_ = written_bytes_ / alignment_ * alignment_;
+    if (direct) written_bytes_ = static_cast<uint32_t>(RoundDown(written_bytes_, alignment_));
     return SubmitRest();
   }
   if (direct) return Durable();

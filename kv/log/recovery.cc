@@ -287,10 +287,12 @@ class Recovery {
       const std::string name = SegmentName(cut.segment) + "." + std::to_string(cut.offset);
       status = co_await WriteWholeFile(core_, kept, name, cut.bytes);
       if (!status.ok()) co_return status;
+      std::string path = kept;
+      path.append("/").append(name);
       report_.cuts.push_back({.path = PathOf(cut.segment),
                               .offset = cut.offset,
                               .bytes = cut.bytes.size(),
-                              .kept_in = kept + "/" + name,
+                              .kept_in = path,
                               .reason = cut.reason});
       LogWarning("{}: cut off at {}: {} ({} bytes, kept in {}/{})", PathOf(cut.segment), cut.offset,
                  cut.reason, cut.bytes.size(), kept, name);
