@@ -1,5 +1,8 @@
 #include "runtime/io/socket.h"
 
+#include <algorithm>
+#include <limits>
+
 namespace pakv {
 
 IoAwaiter Socket::Listen(IoContext& io, const char* address, uint32_t backlog, std::string& bound) {
@@ -31,6 +34,17 @@ IoAwaiter Socket::ShutdownSend() {
 IoAwaiter Socket::Close() {
   return IoAwaiter(*io_,
                    {.opcode = Opcode::kClose, .handle = std::exchange(handle_, Handle::kNone)});
+}
+
+Task<IoResult> Socket::SendAll(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const auto length =
+        static_cast<uint32_t>(std::min<size_t>(bytes.size(), std::numeric_limits<int32_t>::max()));
+    IoResult sent = co_await Send(bytes.data(), length);
+    if (!sent.ok()) co_return sent;
+    bytes.remove_prefix(sent.count());
+  }
+  co_return IoResult(0);
 }
 
 }  // namespace pakv

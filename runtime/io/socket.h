@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "runtime/io/io_context.h"
+#include "runtime/task/task.h"
 
 namespace pakv {
 
@@ -38,6 +40,9 @@ class Socket {
 
   // May send fewer bytes than asked for.
   IoAwaiter Send(const void* buffer, uint32_t length);
+  // Sends all of it, however many sends that takes; the bytes stay where they are until it has
+  // ended. The count of the result is 0.
+  Task<IoResult> SendAll(std::string_view bytes);
   // Ends both directions; receives and sends in flight complete.
   IoAwaiter Shutdown();
   // The peer sees the end of the stream behind what was sent; receiving goes on.

@@ -248,7 +248,7 @@ TEST(StartUpTest, AnAmpleMemlockLimitCostsNothing) {
   if (MemlockLimit() < kAmpleBytes) GTEST_SKIP() << "this machine's limit is short";
   const ChildResult result = WriteInChildUnderMemlock(kAmpleBytes);
   EXPECT_EQ(result.answer, "whole, index 0, wrote 4096");
-  EXPECT_EQ(result.log, "");
+  EXPECT_THAT(result.log, testing::Not(testing::HasSubstr("memlock")));
 }
 
 TEST(StartUpTest, SixtyFourOpenFilesAreEnough) {
