@@ -371,7 +371,7 @@ Task<std::optional<std::string>> Store::RandomKey(Core& here, uint32_t namespace
   co_return std::nullopt;
 }
 
-Task<Outcome> Store::Flush(Core& here, uint32_t namespace_id) {
+Task<Outcome> Store::Flush(Core& here, uint32_t namespace_id, Lsn* lsn) {
   // Nobody decides a write from here on, so the drop's LSN, above all clocks, divides all writes
   // into those before and those after it.
   for (uint32_t id = 0; id < here.count(); ++id) {
@@ -382,12 +382,13 @@ Task<Outcome> Store::Flush(Core& here, uint32_t namespace_id) {
     });
   }
   Shard& own = *shards_[here.id()];
-  const Lsn lsn = own.NextLsn();
-  const Outcome outcome = co_await own.WriteDrop(namespace_id, lsn);
+  const Lsn drop_lsn = own.NextLsn();
+  if (lsn != nullptr) *lsn = drop_lsn;
+  const Outcome outcome = co_await own.WriteDrop(namespace_id, drop_lsn);
   for (uint32_t id = 0; id < here.count(); ++id) {
     Shard* shard = shards_[id].get();
-    co_await here.CallOn(id, [shard, namespace_id, lsn, outcome](Core&) {
-      if (outcome == Outcome::kDone) shard->Drop(namespace_id, lsn);
+    co_await here.CallOn(id, [shard, namespace_id, drop_lsn, outcome](Core&) {
+      if (outcome == Outcome::kDone) shard->Drop(namespace_id, drop_lsn);
       shard->Thaw();
       return true;
     });

@@ -84,8 +84,9 @@ class Store {
   Task<uint64_t> CountKeys(Core& here, uint32_t namespace_id);
   // Some key, evenly over the hash range rather than over keys; nothing if there is none.
   Task<std::optional<std::string>> RandomKey(Core& here, uint32_t namespace_id);
-  // Removes all keys of the namespace, durably, with one record.
-  Task<Outcome> Flush(Core& here, uint32_t namespace_id);
+  // Removes all keys of the namespace, durably, with one record. `lsn`, if given, is set to that of
+  // the record: what is older is gone.
+  Task<Outcome> Flush(Core& here, uint32_t namespace_id, Lsn* lsn = nullptr);
   Task<StoreStats> Stats(Core& here);
   // Any core: a failed log has made the store read-only until restart. Cheap.
   bool read_only() const;

@@ -36,7 +36,8 @@ inline constexpr size_t kHttpHeadBytesMax = 8192;
 struct HttpRequest {
   std::string_view method;  // as sent; methods are case-sensitive
   std::string_view path;    // without the query; of an absolute target, what follows the host
-  bool keep_alive = false;  // the client will send further requests
+  // The client may send further requests. Of HTTP/1.0 one request per connection is served.
+  bool keep_alive = false;
 };
 
 class HttpRequestReader {
@@ -67,10 +68,16 @@ class HttpRequestReader {
 
  private:
   Status Fail(HttpStatus status, std::string_view text);
+  // Each: whether it is as it should be; if not, after Fail.
+  bool TakeRequestLine(std::string_view line, HttpRequest& request);
+  bool TakeTarget(std::string_view target, HttpRequest& request);
+  bool TakeHeaders(std::string_view lines, HttpRequest& request);
 
   bool failed_ = false;
+  bool blank_line_seen_ = false;
   size_t searched_bytes_ = 0;  // of what was left: no head ends there
   size_t line_begin_ = 0;      // of the line that is not whole yet, in what was left
+  bool is_http_1_0_ = false;
   HttpStatus status_ = HttpStatus::kOk;
   std::string_view error_;
 };
@@ -78,6 +85,7 @@ class HttpRequestReader {
 struct HttpResponse {
   HttpStatus status = HttpStatus::kOk;
   std::string_view content_type = "text/plain; charset=utf-8";
+  std::string_view allow;  // for kMethodNotAllowed: the methods that are
   std::string_view body;
   bool without_body = false;  // the answer to HEAD: the headers of the body, and not the body
   bool close = false;         // says that the connection is closed behind it

@@ -7,21 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "kv/store/store.h"
-#include "net/session/session_group.h"
+#include "net/session/server_stats.h"
 #include "runtime/core/core.h"
 #include "runtime/task/task.h"
 
 namespace pakv {
-
-// Counters of the whole server, gathered from its cores.
-struct ServerStats {
-  StoreStats store;
-  SessionCounters sessions;
-  uint64_t connections = 0;
-  uint64_t connections_rejected = 0;
-  uint64_t passes = 0;
-};
 
 // One core's; the same content on each.
 struct RespServer {

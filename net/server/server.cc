@@ -41,6 +41,15 @@ void Add(SessionCounters& sum, const SessionCounters& part) {
   sum.receives_without_buffer += part.receives_without_buffer;
 }
 
+// Of the admin port: few clients who ask little. They cannot keep others out for ever.
+constexpr uint32_t kAdminConnectionsMax = 64;
+SessionLimits AdminLimits() {
+  SessionLimits limits;
+  limits.idle_timeout_ns = 60 * kNsPerSecond;
+  limits.request_timeout_ns = 10 * kNsPerSecond;
+  return limits;
+}
+
 SessionLimits LimitsOf(const ServerOptions& options) {
   SessionLimits limits;
   limits.idle_timeout_ns = options.idle_timeout_ns;
@@ -55,12 +64,14 @@ struct Server::PerCore {
   PerCore(Core& core, Store& store, const SessionLimits& limits) : group(core, &store, limits) {}
   SessionGroup group;
   RespServer resp;
+  PakvServer pakv;
 };
 
 struct Server::CoreStats {
   SessionCounters sessions;
   uint64_t connections = 0;
   uint64_t passes = 0;
+  uint64_t stalls = 0;
 };
 
 Server::Server(Cores& cores, const ServerOptions& options, ServerIdentity identity)
@@ -89,7 +100,42 @@ Task<absl::Status> Server::ListenAll() {
     if (!status.ok()) co_return status;
   }
   data_addresses_ = listener_->addresses();
+  if (!options_.admin_endpoint) co_return absl::OkStatus();
+  absl::Status status = co_await ListenForAdmin();
+  co_return status;
+}
+
+Task<absl::Status> Server::ListenForAdmin() {
+  ListenerOptions options;
+  options.connection_count_max = kAdminConnectionsMax;
+  auto listener = std::make_unique<Listener>(core_, options);
+  absl::Status status = co_await listener->Listen(*options_.admin_endpoint);
+  if (absl::IsAlreadyExists(status) && options_.admin_endpoint_is_default) {
+    LogWarning("{}; going on without health and metrics (admin-addr)",
+               std::string_view(status.message().data(), status.message().size()));
+    co_return absl::OkStatus();
+  }
+  if (!status.ok()) co_return status;
+  admin_.version = identity_.version;
+  admin_.stats = [this](Core& here) { return Stats(here); };
+  admin_.phase = [this] { return phase(); };
+  admin_group_ = std::make_unique<SessionGroup>(core_, nullptr, AdminLimits());
+  Listener::Target target;
+  target.group = admin_group_.get();
+  target.make_protocol = [this](Session& session, std::string_view, bool*) {
+    return MakeAdminProtocol(session, admin_);
+  };
+  std::vector<Listener::Target> targets;
+  targets.push_back(std::move(target));
+  admin_listener_ = std::move(listener);
+  admin_address_ = admin_listener_->addresses()[0];
+  admin_listener_->Accept(std::move(targets));
   co_return absl::OkStatus();
+}
+
+ServerPhase Server::phase() const {
+  if (stopping_) return ServerPhase::kStopping;
+  return serving_ ? ServerPhase::kServing : ServerPhase::kStarting;
 }
 
 Task<void> Server::Start(Store& store) {
@@ -102,11 +148,13 @@ Task<void> Server::Start(Store& store) {
     PerCore* const made = co_await core_.CallOn(id, [this, id, limits](Core& there) {
       per_core_[id] = std::make_unique<PerCore>(there, *store_, limits);
       per_core_[id]->resp = DescribeServer();
+      per_core_[id]->pakv = DescribePakv();
       return per_core_[id].get();
     });
     targets.push_back({&made->group, DataProtocols(*made)});
   }
   listener_->Accept(std::move(targets));
+  serving_ = true;
 }
 
 RespServer Server::DescribeServer() {
@@ -125,6 +173,15 @@ RespServer Server::DescribeServer() {
   return resp;
 }
 
+PakvServer Server::DescribePakv() {
+  PakvServer pakv;
+  pakv.key_bytes_max = options_.key_bytes_max;
+  pakv.value_bytes_max = options_.value_bytes_max;
+  pakv.software = "pakvd " + identity_.version;
+  pakv.stats = [this](Core& here) { return Stats(here); };
+  return pakv;
+}
+
 SessionGroup::MakeProtocol Server::DataProtocols(PerCore& of_core) {
   return [&of_core](Session& session, std::string_view begin,
                     bool* refused) -> std::unique_ptr<Protocol> {
@@ -134,6 +191,7 @@ SessionGroup::MakeProtocol Server::DataProtocols(PerCore& of_core) {
       case WireProtocol::kResp:
         return std::make_unique<RespProtocol>(session, of_core.resp);
       case WireProtocol::kPakv:
+        return MakePakvProtocol(session, of_core.pakv);
       case WireProtocol::kHttp:
       case WireProtocol::kTls:
         break;
@@ -172,24 +230,36 @@ Task<void> Server::Stop() {
     const bool empty = co_await listener_->WaitUntilEmpty(kNever);
     PAKV_CHECK(empty);
   }
+  // Last: until here it tells that the server is stopping.
+  if (admin_listener_ != nullptr) {
+    co_await admin_listener_->Stop();
+    co_await EndSessions(*admin_group_);
+    const bool empty = co_await admin_listener_->WaitUntilEmpty(kNever);
+    PAKV_CHECK(empty);
+  }
 }
 
 Task<ServerStats> Server::Stats(Core& here) {
   ServerStats stats;
+  if (!serving_) co_return stats;
   for (uint32_t id = 0; id < per_core_.size(); ++id) {
     const CoreStats part = co_await here.CallOn(id, [this, id](Core& there) {
       CoreStats of_core;
       of_core.sessions = per_core_[id]->group.counters();
       of_core.connections = per_core_[id]->group.session_count();
       of_core.passes = there.counters().passes;
+      of_core.stalls = there.stalls().count();
       return of_core;
     });
     Add(stats.sessions, part.sessions);
     stats.connections += part.connections;
     stats.passes += part.passes;
+    stats.stalls += part.stalls;
   }
   stats.connections_rejected = co_await here.CallOn(
       0, [this](Core&) { return listener_ == nullptr ? uint64_t{0} : listener_->rejected(); });
+  stats.core_count = per_core_.size();
+  stats.uptime_s = (here.now_ns() - started_ns_) / kNsPerSecond;
   stats.store = co_await store_->Stats(here);
   co_return stats;
 }

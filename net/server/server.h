@@ -17,6 +17,8 @@
 #include <vector>
 
 #include "kv/store/store.h"
+#include "net/admin/admin_protocol.h"
+#include "net/pakv/service.h"
 #include "net/resp/resp_server.h"
 #include "net/session/listener.h"
 #include "net/session/server_options.h"
@@ -42,8 +44,9 @@ class Server {
   // simulated crash).
   ~Server();
 
-  // Takes all addresses; who connects waits for Start. An error names the address: AlreadyExists
-  // if it is taken, InvalidArgument otherwise; nothing is left open then. Once.
+  // Takes all addresses; who connects waits for Start, but the admin port answers from here on. An
+  // error names the address: AlreadyExists if it is taken, InvalidArgument otherwise; nothing is
+  // left open then. Once.
   Task<absl::Status> Listen();
   // Begins to serve `store`, which outlives the Stop. Once, after Listen.
   Task<void> Start(Store& store);
@@ -58,18 +61,19 @@ class Server {
   // Ends all sessions, drained or not, and closes everything. Also after Listen alone.
   Task<void> Stop();
 
-  // Any core.
+  // Core 0 from Listen on, any core from Start on. Nothing is counted before Start.
   Task<ServerStats> Stats(Core& here);
-  bool stopping() const { return stopping_; }
 
  private:
   struct PerCore;
   struct CoreStats;
 
   Task<absl::Status> ListenAll();
+  Task<absl::Status> ListenForAdmin();
+  ServerPhase phase() const;
   RespServer DescribeServer();
+  PakvServer DescribePakv();
   SessionGroup::MakeProtocol DataProtocols(PerCore& of_core);
-  SessionGroup::MakeProtocol AdminProtocols();
 
   Cores& cores_;
   Core& core_;  // the accepting one
@@ -77,8 +81,10 @@ class Server {
   const ServerOptions options_;
   const ServerIdentity identity_;
   const uint64_t started_ns_;
+  bool serving_ = false;
   bool stopping_ = false;
   std::vector<std::unique_ptr<PerCore>> per_core_;
+  AdminServer admin_;
   std::unique_ptr<SessionGroup> admin_group_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<Listener> admin_listener_;

@@ -34,6 +34,8 @@ class Protocol {
   // Runs the request that Consume stopped at. Must not use the bytes that were given to Consume
   // after its first suspension.
   virtual Task<void> RunSlow();
+  // After RunSlow: as after kClose, nothing more is taken.
+  virtual bool finished() const { return false; }
 
   // After kInput: how many bytes the next Consume needs to get any further, and whether the end
   // of the stream would be in the middle of a request.

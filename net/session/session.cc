@@ -121,7 +121,8 @@ Task<void> Session::ServeInput() {
         frame_open_ = false;
         input_.Settle();
         co_await protocol_->RunSlow();
-        break;
+        if (!protocol_->finished()) break;
+        [[fallthrough]];
       case Protocol::Progress::kClose:
         closing_ = true;
         co_return;

@@ -1,0 +1,21 @@
+// Whether a server is ready to be sent requests, and if not, why.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "net/session/server_stats.h"
+
+namespace pakv {
+
+enum class ServerPhase : uint8_t {
+  kStarting,  // it recovers its data
+  kServing,
+  kStopping,
+};
+
+// Empty: it is ready. Otherwise one line for people, which begins with "starting", "stopping",
+// "read-only" or "disk full".
+std::string_view ReasonNotReady(const ServerStats& stats, ServerPhase phase);
+
+}  // namespace pakv

@@ -1,0 +1,19 @@
+// /metrics: a server's counters in the text format of Prometheus.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "net/session/server_stats.h"
+
+namespace pakv {
+
+inline constexpr std::string_view kMetricsContentType = "text/plain; version=0.0.4; charset=utf-8";
+
+// The name of a row of ServerMetrics there: "pakv_requests_total", "pakv_keys".
+std::string PrometheusName(const ServerMetric& metric);
+
+// The whole page. `version` is the server's.
+std::string PrometheusPage(const ServerStats& stats, std::string_view version);
+
+}  // namespace pakv

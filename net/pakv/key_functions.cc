@@ -1,0 +1,263 @@
+// A function tells the reply's status in Reply::integer, and by Reply::kind whether there is an old
+// value in Reply::bytes; incr's kOk has the number in Reply::integer, and the kind tells.
+#include "net/pakv/key_functions.h"
+
+#include <charconv>
+#include <cstddef>
+#include <optional>
+
+#include "net/resp/words.h"
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+// In Request::options.
+enum : uint32_t {
+  kIfAbsentBit = 1,
+  kIfPresentBit = 2,
+  kIfVersionBit = 4,  // it is in if_lsn
+  kReturnOldBit = 8,
+};
+
+Change Decline(Request& request, PakvStatus status) {
+  request.reply.integer = static_cast<uint8_t>(status);
+  return {};
+}
+
+// Kind and bytes of a reply that tells the old value if it was asked for.
+void ReturnOld(const OldValue& old, Request& request) {
+  const bool asked = (request.options & kReturnOldBit) != 0;
+  request.reply.kind = asked && old.exists ? Reply::Kind::kBytes : Reply::Kind::kOk;
+  request.reply.bytes = asked && old.exists ? old.value : std::string_view();
+}
+
+bool ConditionHolds(const OldValue& old, const Request& request) {
+  if ((request.options & kIfAbsentBit) != 0) return !old.exists;
+  if ((request.options & kIfPresentBit) != 0) return old.exists;
+  if ((request.options & kIfVersionBit) != 0) return old.exists && old.lsn == request.if_lsn;
+  return true;
+}
+
+Change Set(const OldValue& old, Request& request) {
+  ReturnOld(old, request);
+  if (!ConditionHolds(old, request)) return Decline(request, PakvStatus::kConditionFailed);
+  request.reply.integer = 0;
+  Change change;
+  change.action = Change::Action::kWrite;
+  change.value = request.value;
+  return change;
+}
+
+Change Delete(const OldValue& old, Request& request) {
+  if (!old.exists) return Decline(request, PakvStatus::kNotFound);
+  if (!ConditionHolds(old, request)) return Decline(request, PakvStatus::kConditionFailed);
+  ReturnOld(old, request);
+  request.reply.integer = 0;
+  Change change;
+  change.action = Change::Action::kDelete;
+  return change;
+}
+
+// The longest value that there may be is in `options`.
+Change Incr(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kError;
+  const std::optional<int64_t> before = old.exists ? ParseRespInteger(old.value) : 0;
+  if (!before) return Decline(request, PakvStatus::kNotAnInteger);
+  int64_t after;
+  if (__builtin_add_overflow(*before, request.number, &after)) {
+    return Decline(request, PakvStatus::kOverflow);
+  }
+  char digits[24];
+  const char* const end = std::to_chars(digits, digits + sizeof(digits), after).ptr;
+  const auto length = static_cast<size_t>(end - digits);
+  if (length > request.options) return Decline(request, PakvStatus::kValueTooLong);
+  request.scratch.assign(digits, length);
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = after;
+  Change change;
+  change.action = Change::Action::kWrite;
+  change.value = request.scratch;
+  change.expiry_ms = old.expiry_ms;
+  return change;
+}
+
+// ---- Replies ----
+
+// True: the request did not come to its function's reply, and this is the one instead.
+bool EncodeOutcome(const ReplySlot& slot, PakvType type, OutputBuffer& output) {
+  if (slot.outcome == Outcome::kDone) [[likely]]
+    return false;
+  WritePakvError(output, type, slot.id, PakvStatusOf(slot.outcome),
+                 PakvTextOf(slot.outcome, slot.reply.bytes));
+  return true;
+}
+
+PakvStatus StatusIn(const ReplySlot& slot) {
+  return static_cast<PakvStatus>(static_cast<uint8_t>(slot.reply.integer));
+}
+
+void EncodeGet(const ReplySlot& slot, OutputBuffer& output) {
+  if (EncodeOutcome(slot, PakvType::kGet, output)) return;
+  PakvWriter writer(output, PakvType::kGet, slot.id, StatusIn(slot));
+  if (StatusIn(slot) == PakvStatus::kOk) writer.Number(PakvField::kLsn, slot.lsn);
+  if (slot.reply.kind == Reply::Kind::kBytes) {
+    writer.Bytes(PakvField::kValue, slot.reply.bytes);
+  }
+  writer.Finish();
+}
+
+// A write that was declined tells the version that declined it, if there is one.
+void EncodeWrite(const ReplySlot& slot, PakvType type, OutputBuffer& output) {
+  if (EncodeOutcome(slot, type, output)) return;
+  const PakvStatus status = StatusIn(slot);
+  PakvWriter writer(output, type, slot.id, status);
+  if (slot.lsn != kNoLsn) writer.Number(PakvField::kLsn, slot.lsn);
+  if (slot.reply.kind == Reply::Kind::kBytes) {
+    writer.Bytes(PakvField::kOldValue, slot.reply.bytes);
+  }
+  writer.Finish();
+}
+
+void EncodeSet(const ReplySlot& slot, OutputBuffer& output) {
+  EncodeWrite(slot, PakvType::kSet, output);
+}
+
+void EncodeDelete(const ReplySlot& slot, OutputBuffer& output) {
+  EncodeWrite(slot, PakvType::kDelete, output);
+}
+
+std::string_view TextOfDeclined(PakvStatus status) {
+  switch (status) {
+    case PakvStatus::kNotAnInteger:
+      return "the value is not an integer of 64 bits";
+    case PakvStatus::kOverflow:
+      return "the sum does not fit into 64 bits";
+    default:
+      return "the sum has more digits than a value may have (max-value)";
+  }
+}
+
+void EncodeIncr(const ReplySlot& slot, OutputBuffer& output) {
+  if (EncodeOutcome(slot, PakvType::kIncr, output)) return;
+  if (slot.reply.kind == Reply::Kind::kError) {
+    const PakvStatus status = StatusIn(slot);
+    WritePakvError(output, PakvType::kIncr, slot.id, status, TextOfDeclined(status));
+    return;
+  }
+  PakvWriter writer(output, PakvType::kIncr, slot.id, PakvStatus::kOk);
+  writer.Number(PakvField::kNumber, static_cast<uint64_t>(slot.reply.integer));
+  writer.Number(PakvField::kLsn, slot.lsn);
+  writer.Finish();
+}
+
+// ---- Requests ----
+
+// What a write that may have a condition, and may return the old value, has to know.
+void FillWrite(const PakvFields& fields, OldState at_least, ReplySlot& slot) {
+  slot.needs = at_least;
+  if (fields.Has(PakvField::kCondition)) {
+    const auto condition = static_cast<PakvCondition>(fields.Number(PakvField::kCondition));
+    slot.options |= condition == PakvCondition::kIfAbsent ? kIfAbsentBit : kIfPresentBit;
+    slot.needs = OldState::kExistence;
+  }
+  if (fields.Has(PakvField::kIfVersion)) {
+    slot.options |= kIfVersionBit;
+    slot.if_lsn = fields.Number(PakvField::kIfVersion);
+    slot.needs = OldState::kExistence;
+  }
+  if (fields.HasOption(PakvOption::kReturnOld)) {
+    slot.options |= kReturnOldBit;
+    slot.needs = OldState::kValue;
+  }
+}
+
+Change GetWithoutValue(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kOk;
+  if (!old.exists) return Decline(request, PakvStatus::kNotFound);
+  request.reply.integer = 0;
+  return {};
+}
+
+}  // namespace
+
+Change PakvGetFunction(const OldValue& old, Request& request) {
+  request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
+  request.reply.bytes = old.value;
+  request.reply.integer = old.exists ? 0 : static_cast<uint8_t>(PakvStatus::kNotFound);
+  return {};
+}
+
+void FillPakvKeyRequest(PakvType type, const PakvFields& fields, uint32_t value_bytes_max,
+                        ReplySlot& slot) {
+  switch (type) {
+    case PakvType::kGet: {
+      const bool with_value = !fields.HasOption(PakvOption::kWithoutValue);
+      slot.function = with_value ? &PakvGetFunction : &GetWithoutValue;
+      slot.needs = with_value ? OldState::kValue : OldState::kExistence;
+      slot.encode = &EncodeGet;
+      return;
+    }
+    case PakvType::kSet:
+      slot.function = &Set;
+      slot.encode = &EncodeSet;
+      FillWrite(fields, OldState::kNothing, slot);
+      return;
+    case PakvType::kDelete:
+      slot.function = &Delete;
+      slot.encode = &EncodeDelete;
+      FillWrite(fields, OldState::kExistence, slot);
+      return;
+    case PakvType::kIncr:
+      slot.function = &Incr;
+      slot.encode = &EncodeIncr;
+      slot.needs = OldState::kValue;
+      slot.number = static_cast<int64_t>(fields.Number(PakvField::kNumber, 1));
+      slot.options = value_bytes_max;
+      return;
+    default:
+      PAKV_CHECK(false, "not a request on one key");
+  }
+}
+
+PakvStatus PakvStatusOf(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kDone:
+      return PakvStatus::kOk;
+    case Outcome::kUnknown:
+      return PakvStatus::kUnknownOutcome;
+    case Outcome::kReadOnly:
+      return PakvStatus::kReadOnly;
+    case Outcome::kDiskFull:
+      return PakvStatus::kDiskFull;
+    case Outcome::kOutOfMemory:
+      return PakvStatus::kOutOfMemory;
+    case Outcome::kDamaged:
+      return PakvStatus::kDamaged;
+    case Outcome::kStopping:
+      return PakvStatus::kStopping;
+  }
+  return PakvStatus::kInternal;
+}
+
+std::string_view PakvTextOf(Outcome outcome, std::string_view detail) {
+  switch (outcome) {
+    case Outcome::kDone:
+      return {};
+    case Outcome::kUnknown:
+      return "the log has failed; the write may appear after a restart";
+    case Outcome::kReadOnly:
+      return "the log has failed; writes are refused until a restart";
+    case Outcome::kDiskFull:
+      return "the disk is full; writes are refused until there is space, deletes are admitted";
+    case Outcome::kOutOfMemory:
+      return "the memory limit is reached; new keys are refused";
+    case Outcome::kDamaged:
+      return detail.empty() ? "the value on disk is not what was written" : detail;
+    case Outcome::kStopping:
+      return "the server is stopping";
+  }
+  return "internal error";
+}
+
+}  // namespace pakv

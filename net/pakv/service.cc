@@ -1,0 +1,322 @@
+#include "net/pakv/service.h"
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <string_view>
+
+#include "net/pakv/codec.h"
+#include "net/pakv/key_functions.h"
+#include "net/pakv/scan.h"
+#include "net/session/protocol.h"
+#include "net/session/server_stats.h"
+#include "net/session/session.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+
+namespace pakv {
+namespace {
+
+// What of a client's name the log shows.
+constexpr size_t kSoftwareShownBytes = 64;
+
+size_t FrameBytesMax(const PakvServer& server) {
+  return size_t{server.key_bytes_max} + server.value_bytes_max + kPakvFrameOverheadBytes;
+}
+
+bool IsWrite(PakvType type) {
+  return type == PakvType::kSet || type == PakvType::kDelete || type == PakvType::kIncr;
+}
+
+class PakvProtocol final : public Protocol {
+ public:
+  PakvProtocol(Session& session, PakvServer& server)
+      : session_(session), server_(server), reader_(PakvReads::kRequests, FrameBytesMax(server)) {
+    session_.set_reply_order(ReplyOrder::kAny);
+  }
+
+  Progress Consume(std::string_view& input) override;
+  Task<void> RunSlow() override;
+  size_t frame_bytes_min() const override { return reader_.frame_bytes_min(); }
+  bool in_frame() const override { return reader_.in_frame(); }
+  void SayGoodbye(ProtocolEnd end) override;
+
+ private:
+  // Whether the next frame may be taken, or what has to come before it.
+  enum class Next : uint8_t { kFrame, kSlow, kClose };
+
+  Next Run(const PakvFrame& frame);
+  Next RunHello(const PakvFrame& frame);
+  Next Defer(const PakvFrame& frame);
+  bool Refuses(const PakvFrame& frame);
+  void StartKey(const PakvFrame& frame);
+  Task<void> RunScan(uint64_t id);
+  Task<void> RunStats(uint64_t id);
+  Task<void> RunFlush(uint64_t id);
+  void ReplyError(PakvType type, uint64_t id, PakvStatus status, std::string_view text);
+
+  Session& session_;
+  PakvServer& server_;
+  PakvFrameReader reader_;
+  bool greeted_ = false;
+  PakvFields fields_;      // of the request that is being run
+  PakvFrame slow_;         // a request that waits
+  std::string slow_body_;  // its own copy: the bytes that it came in may move
+};
+
+void PakvProtocol::ReplyError(PakvType type, uint64_t id, PakvStatus status,
+                              std::string_view text) {
+  WritePakvError(session_.OpenReply(), type, id, status, text);
+  session_.CloseReply();
+}
+
+void PakvProtocol::SayGoodbye(ProtocolEnd end) {
+  switch (end) {
+    case ProtocolEnd::kRequestTimeout:
+      ReplyError(PakvType::kNone, 0, PakvStatus::kTimeout, "the request was not complete in time");
+      break;
+  }
+}
+
+Protocol::Progress PakvProtocol::Consume(std::string_view& input) {
+  while (session_.MayStart()) {
+    PakvFrame frame;
+    switch (reader_.Next(input, frame)) {
+      case PakvFrameReader::Status::kFrame:
+        session_.CountRequest();
+        switch (Run(frame)) {
+          case Next::kFrame:
+            break;
+          case Next::kSlow:
+            return Progress::kSlow;
+          case Next::kClose:
+            return Progress::kClose;
+        }
+        break;
+      case PakvFrameReader::Status::kPartial:
+        return Progress::kInput;
+      case PakvFrameReader::Status::kRefused:
+        session_.CountRequest();
+        ReplyError(frame.type, frame.id, reader_.refusal(), PakvFaultText(reader_.refusal(), 0));
+        break;
+      case PakvFrameReader::Status::kError:
+        session_.CountProtocolError();
+        ReplyError(PakvType::kNone, 0, reader_.refusal(), reader_.error());
+        return Progress::kClose;
+    }
+  }
+  return Progress::kRoom;
+}
+
+PakvProtocol::Next PakvProtocol::Run(const PakvFrame& frame) {
+  if (!greeted_ && frame.type != PakvType::kHello) [[unlikely]] {
+    session_.CountProtocolError();
+    ReplyError(frame.type, frame.id, PakvStatus::kHelloExpected,
+               "the first request of a connection is hello");
+    return Next::kClose;
+  }
+  const PakvStatus status = DecodePakvRequest(frame, fields_);
+  if (status != PakvStatus::kOk) [[unlikely]] {
+    ReplyError(frame.type, frame.id, status, PakvFaultText(status, fields_.fault_tag()));
+    return Next::kFrame;
+  }
+  if (Refuses(frame)) return Next::kFrame;
+  switch (frame.type) {
+    case PakvType::kHello:
+      return RunHello(frame);
+    case PakvType::kPing: {
+      PakvWriter writer(session_.OpenReply(), frame.type, frame.id, PakvStatus::kOk);
+      if (fields_.Has(PakvField::kValue)) {
+        writer.Bytes(PakvField::kValue, fields_.Bytes(PakvField::kValue));
+      }
+      writer.Finish();
+      session_.CloseReply();
+      return Next::kFrame;
+    }
+    case PakvType::kGet:
+    case PakvType::kSet:
+    case PakvType::kDelete:
+    case PakvType::kIncr:
+      if (!session_.MayStartKey(IsWrite(frame.type))) [[unlikely]]
+        return Defer(frame);
+      StartKey(frame);
+      return Next::kFrame;
+    case PakvType::kScan:
+    case PakvType::kStats:
+    case PakvType::kFlush:
+      return Defer(frame);
+    case PakvType::kNone:
+      break;
+  }
+  PAKV_CHECK(false, "a type that the codec knows has a case of its own");
+  return Next::kClose;
+}
+
+// Whether this server does not take a well-formed request; it is answered then.
+bool PakvProtocol::Refuses(const PakvFrame& frame) {
+  const auto has = [this](PakvField field) { return fields_.Has(field); };
+  const auto refuse = [&](PakvStatus status, std::string_view text) {
+    ReplyError(frame.type, frame.id, status, text);
+    return true;
+  };
+  const auto too_long = [&](PakvStatus status, size_t bytes, size_t bytes_max, const char* what) {
+    return refuse(status, fmt::format("{} bytes are more than the {} that {} allows", bytes,
+                                      bytes_max, what));
+  };
+  const bool is_set = frame.type == PakvType::kSet;
+  const size_t key_bytes = fields_.Bytes(PakvField::kKey).size();
+  const size_t value_bytes = is_set ? fields_.Bytes(PakvField::kValue).size() : 0;
+  constexpr uint64_t kDurable = static_cast<uint64_t>(PakvDurability::kDurable);
+
+  if (fields_.Number(PakvField::kNamespace, kDefaultNamespace) != kDefaultNamespace) {
+    return refuse(PakvStatus::kUnsupported, "namespaces other than 0 are not supported yet");
+  }
+  if (has(PakvField::kTtlMs) || has(PakvField::kExpiresAtMs) ||
+      (is_set && fields_.HasOption(PakvOption::kKeepTtl))) {
+    return refuse(PakvStatus::kUnsupported, "times to live are not supported yet");
+  }
+  if (fields_.Number(PakvField::kDurability, kDurable) != kDurable) {
+    return refuse(PakvStatus::kUnsupported, "relaxed durability is not supported yet");
+  }
+  if (key_bytes > server_.key_bytes_max) {
+    return too_long(PakvStatus::kKeyTooLong, key_bytes, server_.key_bytes_max, "max-key");
+  }
+  if (value_bytes > server_.value_bytes_max) {
+    return too_long(PakvStatus::kValueTooLong, value_bytes, server_.value_bytes_max, "max-value");
+  }
+  if (has(PakvField::kCursor) && !PakvScanCursor(fields_)) {
+    return refuse(PakvStatus::kBadValue, "this is no cursor that a server has given");
+  }
+  return false;
+}
+
+PakvProtocol::Next PakvProtocol::RunHello(const PakvFrame& frame) {
+  const bool spoken = fields_.Number(PakvField::kVersionMin) <= kPakvVersion &&
+                      fields_.Number(PakvField::kVersionMax) >= kPakvVersion;
+  PakvWriter writer(session_.OpenReply(), frame.type, frame.id,
+                    spoken ? PakvStatus::kOk : PakvStatus::kVersionUnsupported);
+  writer.Number(PakvField::kVersionMin, kPakvVersion);
+  writer.Number(PakvField::kVersionMax, kPakvVersion);
+  if (spoken) {
+    writer.Number(PakvField::kFrameBytesMax, FrameBytesMax(server_));
+    writer.Number(PakvField::kKeyBytesMax, server_.key_bytes_max);
+    writer.Number(PakvField::kValueBytesMax, server_.value_bytes_max);
+    writer.Number(PakvField::kInFlightMax, session_.group().limits().in_flight_max);
+    writer.Number(PakvField::kSession, session_.info().id);
+    if (!server_.software.empty()) writer.Bytes(PakvField::kSoftware, server_.software);
+  } else {
+    writer.Bytes(PakvField::kText, "this server speaks version 1");
+  }
+  writer.Finish();
+  session_.CloseReply();
+  if (!spoken) {
+    session_.CountProtocolError();
+    return Next::kClose;
+  }
+  greeted_ = true;
+  if (fields_.Has(PakvField::kSoftware)) {
+    const std::string_view software = fields_.Bytes(PakvField::kSoftware);
+    LogDebug("connection {} of {}: {}", session_.info().id, session_.info().peer,
+             software.substr(0, kSoftwareShownBytes));
+  }
+  return Next::kFrame;
+}
+
+// ---- Requests on one key ----
+
+void PakvProtocol::StartKey(const PakvFrame& frame) {
+  ReplySlot& slot = session_.NextSlot();
+  slot.id = frame.id;
+  slot.namespace_id = kDefaultNamespace;
+  slot.key = fields_.Bytes(PakvField::kKey);
+  slot.value = fields_.Bytes(PakvField::kValue);
+  slot.number = 0;
+  slot.options = 0;
+  slot.expiry_ms = kNoExpiry;
+  slot.if_lsn = kNoLsn;
+  slot.lsn = kNoLsn;
+  slot.outcome = Outcome::kDone;
+  slot.reply = {};
+  slot.is_write = IsWrite(frame.type);
+  slot.is_read = !slot.is_write;
+  FillPakvKeyRequest(frame.type, fields_, server_.value_bytes_max, slot);
+  session_.StartKey(slot);
+}
+
+// ---- Requests that wait ----
+
+PakvProtocol::Next PakvProtocol::Defer(const PakvFrame& frame) {
+  slow_ = frame;
+  slow_body_.assign(frame.body);
+  slow_.body = slow_body_;
+  return Next::kSlow;
+}
+
+Task<void> PakvProtocol::RunSlow() {
+  const PakvStatus status = DecodePakvRequest(slow_, fields_);
+  PAKV_CHECK(status == PakvStatus::kOk, "it was decoded before");
+  switch (slow_.type) {
+    case PakvType::kScan:
+      co_await RunScan(slow_.id);
+      break;
+    case PakvType::kStats:
+      co_await RunStats(slow_.id);
+      break;
+    case PakvType::kFlush:
+      co_await RunFlush(slow_.id);
+      break;
+    default:
+      co_await session_.KeyRoom(IsWrite(slow_.type));
+      if (!session_.broken()) StartKey(slow_);
+      break;
+  }
+  std::string().swap(slow_body_);
+}
+
+Task<void> PakvProtocol::RunScan(uint64_t id) {
+  co_await session_.Quiet();
+  if (session_.broken()) co_return;
+  PakvScan scan(session_, fields_, server_.key_bytes_max, server_.value_bytes_max);
+  co_await scan.Run();
+  if (session_.broken()) co_return;
+  scan.WriteReply(session_.OpenReply(), id);
+  session_.CloseReply();
+}
+
+// Waits for nothing of the session's: it is to tell what goes on while a disk hangs.
+Task<void> PakvProtocol::RunStats(uint64_t id) {
+  const ServerStats stats = co_await server_.stats(session_.core());
+  PakvWriter writer(session_.OpenReply(), PakvType::kStats, id, PakvStatus::kOk);
+  for (const ServerMetric& metric : ServerMetrics()) {
+    writer.BeginEntry();
+    writer.Number(PakvField::kNumber, metric.value(stats));
+    writer.Bytes(PakvField::kKey, metric.name);
+    writer.EndEntry();
+  }
+  writer.Finish();
+  session_.CloseReply();
+}
+
+// There is one namespace, so that one of them and all of them are the same.
+Task<void> PakvProtocol::RunFlush(uint64_t id) {
+  co_await session_.Quiet();
+  if (session_.broken()) co_return;
+  Lsn lsn = kNoLsn;
+  const Outcome outcome = co_await session_.store().Flush(session_.core(), kDefaultNamespace, &lsn);
+  if (outcome != Outcome::kDone) {
+    ReplyError(PakvType::kFlush, id, PakvStatusOf(outcome), PakvTextOf(outcome, {}));
+    co_return;
+  }
+  PakvWriter writer(session_.OpenReply(), PakvType::kFlush, id, PakvStatus::kOk);
+  writer.Number(PakvField::kLsn, lsn);
+  writer.Finish();
+  session_.CloseReply();
+}
+
+}  // namespace
+
+std::unique_ptr<Protocol> MakePakvProtocol(Session& session, PakvServer& server) {
+  return std::make_unique<PakvProtocol>(session, server);
+}
+
+}  // namespace pakv

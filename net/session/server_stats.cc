@@ -1,0 +1,78 @@
+#include "net/session/server_stats.h"
+
+namespace pakv {
+namespace {
+
+using enum MetricKind;
+
+constexpr ServerMetric kMetrics[] = {
+    {"uptime_seconds", kGauge, "Time since the server began to serve.",
+     [](const ServerStats& stats) { return stats.uptime_s; }},
+    {"cores", kGauge, "Cores that serve, each a thread with its own io_uring.",
+     [](const ServerStats& stats) { return stats.core_count; }},
+
+    {"connections", kGauge, "Connections to data ports that are being served.",
+     [](const ServerStats& stats) { return stats.connections; }},
+    {"connections_opened", kCounter, "Connections to data ports that were served.",
+     [](const ServerStats& stats) { return stats.sessions.opened; }},
+    {"connections_rejected", kCounter, "Connections beyond the limit that were told so and closed.",
+     [](const ServerStats& stats) { return stats.connections_rejected; }},
+    {"connections_broken", kCounter, "Connections that ended by an error of the network.",
+     [](const ServerStats& stats) { return stats.sessions.ended_by_error; }},
+    {"connections_cut", kCounter, "Connections that the client ended in the middle of a request.",
+     [](const ServerStats& stats) { return stats.sessions.ended_within_frame; }},
+    {"requests", kCounter, "Requests taken off connections, refused ones included.",
+     [](const ServerStats& stats) { return stats.sessions.requests; }},
+    {"received_bytes", kCounter, "Bytes received from clients.",
+     [](const ServerStats& stats) { return stats.sessions.bytes_received; }},
+    {"sent_bytes", kCounter, "Bytes sent to clients.",
+     [](const ServerStats& stats) { return stats.sessions.bytes_sent; }},
+    {"protocol_errors", kCounter, "Streams that were not understood, so that they were closed.",
+     [](const ServerStats& stats) { return stats.sessions.protocol_errors; }},
+    {"request_timeouts", kCounter, "Requests that were not complete in time.",
+     [](const ServerStats& stats) { return stats.sessions.request_timeouts; }},
+    {"idle_timeouts", kCounter, "Connections that were closed because they were idle.",
+     [](const ServerStats& stats) { return stats.sessions.idle_timeouts; }},
+    {"receives_without_buffer", kCounter, "Receives that had to wait for a buffer of the core's.",
+     [](const ServerStats& stats) { return stats.sessions.receives_without_buffer; }},
+
+    {"keys", kGauge, "Keys that are there.",
+     [](const ServerStats& stats) { return stats.store.keys; }},
+    {"index_bytes", kGauge, "Memory of the index.",
+     [](const ServerStats& stats) { return stats.store.index_bytes; }},
+    {"cached_bytes", kGauge, "Memory of the values that are held in the cache.",
+     [](const ServerStats& stats) { return stats.store.cached_bytes; }},
+    {"reads", kCounter, "Reads of a key.",
+     [](const ServerStats& stats) { return stats.store.reads; }},
+    {"read_hits", kCounter, "Reads that found the key and were answered from memory.",
+     [](const ServerStats& stats) { return stats.store.read_hits; }},
+    {"read_device", kCounter, "Reads that found the key and were answered from the device.",
+     [](const ServerStats& stats) { return stats.store.read_device; }},
+    {"read_misses", kCounter, "Reads that found no key.",
+     [](const ServerStats& stats) { return stats.store.read_misses; }},
+    {"writes", kCounter, "Writes that are durable.",
+     [](const ServerStats& stats) { return stats.store.writes; }},
+    {"writes_unknown", kCounter, "Writes whose outcome is unknown since the log failed.",
+     [](const ServerStats& stats) { return stats.store.writes_unknown; }},
+    {"blocks", kCounter, "Blocks written to the log; each is one flush, marks included.",
+     [](const ServerStats& stats) { return stats.store.blocks; }},
+    {"block_bytes", kCounter, "Bytes of these blocks, with headers and padding.",
+     [](const ServerStats& stats) { return stats.store.block_bytes; }},
+    {"record_bytes", kCounter, "Bytes of the records in these blocks.",
+     [](const ServerStats& stats) { return stats.store.record_bytes; }},
+    {"read_only", kGauge, "1 if the log has failed: writes are refused until a restart.",
+     [](const ServerStats& stats) { return uint64_t{stats.store.read_only}; }},
+    {"disk_full", kGauge, "1 if writes are refused until there is room on the disk.",
+     [](const ServerStats& stats) { return uint64_t{stats.store.disk_full}; }},
+
+    {"passes", kCounter, "Passes of the cores' loops.",
+     [](const ServerStats& stats) { return stats.passes; }},
+    {"stalls", kCounter, "Passes that took 5 ms or longer.",
+     [](const ServerStats& stats) { return stats.stalls; }},
+};
+
+}  // namespace
+
+std::span<const ServerMetric> ServerMetrics() { return kMetrics; }
+
+}  // namespace pakv
