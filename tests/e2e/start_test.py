@@ -204,7 +204,8 @@ def starts_with_64_descriptors(pakvd, _pakvctl, parent):
     try:
         deadline = time.monotonic() + 30
         while not os.path.exists(port_file):
-            pakv.check(process.poll() is None, f"it ended: {process.stderr.read()}")
+            if process.poll() is not None:
+                raise pakv.Failure(f"it ended: {process.stderr.read()}")
             pakv.check(time.monotonic() < deadline, "it is not ready")
             time.sleep(0.01)
         with open(port_file, encoding="ascii") as ports:
