@@ -258,10 +258,10 @@ class Reader {
     choose(*parser_.set_if_present, ClientCondition::kIfPresent);
     choose(*parser_.set_if_version, ClientCondition::kIfVersion);
     if (conditions > 1) return "set: --if-absent, --if-present and --if-version exclude each other";
-    if (auto fault =
-            ReadNumber(*parser_.set_if_version, "--if-version", ParseCount, request_.version)) {
-      return fault;
-    }
+    std::optional<uint64_t> version;
+    if (auto fault = ReadPositive(*parser_.set_if_version, "--if-version", version)) return fault;
+    request_.version = version.value_or(0);
+    if (request_.version > INT64_MAX) return "--if-version: an LSN has 63 bits";
     return std::nullopt;
   }
 

@@ -207,7 +207,7 @@ class Service {
       if (!given.empty()) given += ", ";
       given += endpoint.text;
     }
-    LogInfo(
+    LogNotice(
         "pakvd {} ready: engine log, directory {} ({}, {} keys), {} {}, durability always, "
         "address {}",
         PAKV_VERSION, config_.server.directory, report.created ? "created" : "opened", report.keys,

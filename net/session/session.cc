@@ -102,6 +102,7 @@ Task<void> Session::ServeInput() {
     const Protocol::Progress progress = Take(input);
     unfinished = progress == Protocol::Progress::kInput;
     input_.Left(input, unfinished);
+    CountReceived();
     if (frame_bytes_granted_ > 0 && requests_ != requests_before) ReleaseFrame();
     last_active_ns_ = core_.now_ns();
     switch (progress) {
@@ -183,7 +184,13 @@ Task<void> Session::KeyRoom(bool is_write) {
   budget.Leave(taker_);
 }
 
+void Session::CountReceived() {
+  group_.counters().bytes_received += input_.received_bytes() - counted_bytes_;
+  counted_bytes_ = input_.received_bytes();
+}
+
 void Session::CountEnd() {
+  CountReceived();
   SessionCounters& counters = group_.counters();
   if (request_timed_out_) {
     ++counters.request_timeouts;

@@ -145,6 +145,7 @@ class Session : public ListHook {
   bool InFrame() const {
     return protocol_ != nullptr ? protocol_->in_frame() : undecided_bytes_ > 0;
   }
+  void CountReceived();
   void NoteFrame(uint64_t requests_before);
   void CountEnd();
   bool receiving_over() const { return !receiver_.in_flight && !receive_again_; }
@@ -226,6 +227,7 @@ class Session : public ListHook {
   uint32_t outstanding_ = 0;  // requests that the store has
   uint32_t writes_outstanding_ = 0;
   uint64_t requests_ = 0;
+  uint64_t counted_bytes_ = 0;  // of input_.received_bytes()
   size_t reserved_reply_bytes_ = 0;
   // What a reply that is not there at once may come to: the larger ones of late.
   uint32_t reply_bytes_expected_;

@@ -176,6 +176,8 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"set", "k", "v", "--if-absent", "--if-present"}, "exclude each other"},
       {{"set", "k", "v", "--if-version", "x"}, "--if-version: \"x\" is not a number"},
       {{"set", "k", "v", "--if-version", "-1"}, "--if-version"},
+      {{"set", "k", "v", "--if-version", "0"}, "--if-version: must be at least 1"},
+      {{"set", "k", "v", "--if-version", "9223372036854775808"}, "63 bits"},
       {{"set", "k", "v", "--old=x"}, "--old"},
       {{"get", "k", "--old"}, "--old"},
       {{"get", "-k"}, "-k"},

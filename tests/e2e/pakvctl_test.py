@@ -1,0 +1,179 @@
+"""pakvctl against pakvd: what the contract says that each command prints, and its exit code."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pakv
+
+
+class Ctl:
+    """pakvctl with the address of a server."""
+
+    def __init__(self, binary, address):
+        self.binary = binary
+        self.address = address
+
+    def __call__(self, *args, stdin=b"", environment=None):
+        """(exit code, stdout, stderr), both outputs as bytes."""
+        done = subprocess.run(
+            [self.binary, "--addr", self.address, *args], input=stdin, capture_output=True,
+            timeout=60, check=False, env={**os.environ, **(environment or {})})
+        return done.returncode, done.stdout, done.stderr
+
+    def says(self, args, out, code=0, err=b"", stdin=b""):
+        got = self(*args, stdin=stdin)
+        pakv.check(got[0] == code and got[1] == out and err in got[2] and bool(err) == bool(got[2]),
+                   f"{args}: {got}, wanted {(code, out, err)}")
+
+
+def with_server(pakvd, pakvctl, parent, body, *flags):
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--cores", "2", *flags)
+    try:
+        body(Ctl(pakvctl, server.ports["data"]), server)
+    finally:
+        code = server.stop()
+    pakv.check(code == 0, f"pakvd ended with {code}: {server.last_log}")
+
+
+def every_command_prints_what_is_promised(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        ctl.says(["set", "k", "v 1"], b"OK\n")
+        ctl.says(["-q", "set", "k", "v 2"], b"")
+        ctl.says(["set", "k", "v 3", "--old"], b"OK old value: v 2\n")
+        ctl.says(["get", "k"], b"v 3\n")
+        ctl.says(["get", "k", "-o", "raw"], b"v 3")
+        ctl.says(["get", "none"], b"", 1, b"Key not found\n")
+        ctl.says(["set", "k2", "w"], b"OK\n")
+        ctl.says(["get", "k2", "none", "k"], b"w\nv 3\n", 1, b"Key not found: none\n")
+        ctl.says(["set", "k", "x", "--if-absent"], b"", 1, b"Condition not met\n")
+        ctl.says(["set", "none", "x", "--if-present"], b"", 1, b"Condition not met\n")
+        lsn = json.loads(ctl("-o", "json", "get", "k")[1])[0]["lsn"]
+        pakv.check(isinstance(lsn, str), f"an LSN is a string: {lsn!r}")
+        ctl.says(["set", "k", "y", "--if-version", str(int(lsn) - 1)], b"", 1, b"Condition not met\n")
+        ctl.says(["set", "k", "y", "--if-version", lsn], b"OK\n")
+        ctl.says(["incr", "n"], b"1\n")
+        ctl.says(["incr", "n", "-11"], b"-10\n")
+        ctl.says(["incr", "k"], b"", 4, b"integer")
+        ctl.says(["rm", "k2", "--old"], b"OK old value: w\n")
+        ctl.says(["rm", "k2"], b"", 1, b"Key not found\n")
+        ctl.says(["rm", "-q", "n"], b"")
+        ctl.says(["scan"], b"k\n")
+        ctl.says(["scan", "none"], b"")
+        code, out, _ = ctl("ping", "-c", "3")
+        pakv.check(code == 0 and out.count(b"\n") == 3, f"ping: {out}")
+        code, out, _ = ctl("stats")
+        counters = dict(line.split() for line in out.decode().splitlines())
+        pakv.check(code == 0 and counters["keys"] == "1", f"stats: {out}")
+        pakv.check(int(counters["received_bytes"]) > 0 and int(counters["sent_bytes"]) > 0,
+                   f"stats: {out}")
+        # RESP clients see the same keys.
+        pakv.check(server.connect().call("GET", "k") == b"y", "RESP sees another value")
+
+    with_server(pakvd, pakvctl, parent, body)
+
+
+def any_bytes_go_through(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        value = os.urandom(1 << 20)
+        ctl.says(["set", "k", "-"], b"OK\n", stdin=value)
+        ctl.says(["-o", "raw", "get", "k"], value)
+        ctl.says(["set", "long", "-"], b"", 4, b"max-value", stdin=value + b"x")
+        for key in (b"", b"{}", b"[a,b]", b"get", b"\xff\xfe", b"a\nb", b"x" * 65536):
+            ctl.says(["set", "--", key, key], b"OK\n")
+            ctl.says(["-o", "raw", "get", "--", key], key)
+            pakv.check(server.connect().call("GET", key) == key, f"RESP sees another {key[:20]}")
+        ctl.says(["set", "--", b"x" * 65537, "v"], b"", 4, b"max-key")
+        ctl.says(["set", "--", "-q", "--old"], b"OK\n")
+        ctl.says(["get", "--", "-q"], b"--old\n")
+        found = json.loads(ctl("-o", "json", "get", b"\xff\xfe")[1])
+        pakv.check(found[0]["value"] == "//4=" and found[0]["encoding"] == "base64", f"{found}")
+
+    with_server(pakvd, pakvctl, parent, body)
+
+
+def scan_finds_every_key_once(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        keys = [f"key:{i}" for i in range(5000)]
+        server.connect().pipeline([("SET", key, "v") for key in keys + ["other"]])
+        code, out, _ = ctl("scan", "key:")
+        pakv.check(code == 0 and sorted(out.decode().split()) == sorted(keys), "other keys")
+        pakv.check(len(ctl("scan", "--limit", "1234")[1].split()) == 1234, "the limit")
+        found = json.loads(ctl("-o", "json", "scan", "key:")[1])
+        pakv.check(len(found) == 5000 and found[0]["key"].startswith("key:"), "JSON")
+        # Many keys of one command.
+        code, out, err = ctl("get", *keys[:2000])
+        pakv.check(code == 0 and out == b"v\n" * 2000, f"get of many: {code} {err}")
+        code, out, err = ctl("rm", *keys)
+        pakv.check(code == 0 and out == b"OK\n" * 5000, f"rm of many: {code} {err}")
+        ctl.says(["scan"], b"other\n")
+
+    with_server(pakvd, pakvctl, parent, body)
+
+
+def who_is_not_there_is_exit_3(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            refusing = f"127.0.0.1:{free.getsockname()[1]}"
+        gone = Ctl(pakvctl, refusing)
+        gone.says(["ping"], b"", 3, b"Connection refused")
+        gone.says(["--addr", ctl.address, "set", "k", "v"], b"OK\n")
+        code, out, _ = Ctl(pakvctl, f"unix:{parent}/socket")("get", "k")
+        pakv.check((code, out) == (0, b"v\n"), f"unix: {code} {out}")
+        done = subprocess.run([pakvctl, "get", "k"], capture_output=True, check=False, timeout=60,
+                              env={**os.environ, "PAKV_ADDR": f"{refusing},{ctl.address}"})
+        pakv.check(done.stdout == b"v\n", f"PAKV_ADDR: {done}")
+
+    with_server(pakvd, pakvctl, parent, body, "--addr", f"unix:{parent}/socket")
+
+
+def a_server_that_is_killed_is_exit_3(pakvd, pakvctl, parent):
+    server = pakv.Server(pakvd, os.path.join(parent, "data"))
+    # Stopped, it takes the connection and answers nothing: the command waits until it is killed.
+    server.process.send_signal(signal.SIGSTOP)
+    process = subprocess.Popen([pakvctl, "--addr", server.ports["data"], "set", "k", "v"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    server.kill()
+    out, err = process.communicate(timeout=60)
+    pakv.check(process.returncode == 3 and not out, f"{process.returncode} {out} {err}")
+
+
+def wrong_use_is_exit_2(_pakvd, pakvctl, _parent):
+    for args in ([], ["frob"], ["get"], ["set", "k"], ["ttl", "k"], ["--user", "u", "ping"],
+                 ["--addr", "localhost", "ping"], ["--addr", "h:65536", "ping"], ["-n", "x", "ping"],
+                 ["set", "k", "v", "--ttl", "5s"], ["incr", "k", "one"], ["scan", "--limit", "0"]):
+        done = subprocess.run([pakvctl, *args], capture_output=True, check=False, timeout=60)
+        pakv.check(done.returncode == 2 and not done.stdout and b"usage:" in done.stderr,
+                   f"{args}: {done}")
+
+
+def a_reader_that_goes_ends_a_scan(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        server.connect().pipeline([("SET", f"{i:0200}", "v") for i in range(20000)])
+        process = subprocess.Popen([pakvctl, "--addr", ctl.address, "scan"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.readline()
+        process.stdout.close()
+        killer = threading.Timer(30, process.kill)
+        killer.start()
+        code = process.wait()
+        killer.cancel()
+        process.stderr.close()
+        pakv.check(code in (5, -signal.SIGPIPE), f"exit {code}")
+
+    with_server(pakvd, pakvctl, parent, body)
+
+
+if __name__ == "__main__":
+    pakv.main([
+        every_command_prints_what_is_promised,
+        any_bytes_go_through,
+        scan_finds_every_key_once,
+        who_is_not_there_is_exit_3,
+        a_server_that_is_killed_is_exit_3,
+        wrong_use_is_exit_2,
+        a_reader_that_goes_ends_a_scan,
+    ])
