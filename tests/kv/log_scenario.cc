@@ -18,7 +18,7 @@
 namespace pakv {
 namespace {
 
-constexpr int kWriters = 4;
+constexpr int kWriters = 3;
 constexpr const char* kPath = "/data/store";
 
 // What a key's writer knows. Versions count from 1.
@@ -78,7 +78,8 @@ class Life : private RecoverySink {
         oracle_(oracle),
         prng_(prng),
         run_(run),
-        segment_bytes_(segment_bytes) {}
+        segment_bytes_(segment_bytes),
+        logs_(node.cores().count()) {}
 
   // Opens, recovers and checks; then the writers run until `quota` writes were acknowledged or
   // refused. True if it was opened.
@@ -100,18 +101,18 @@ class Life : private RecoverySink {
     }
     recovered_ = std::move(*recovered);
     CheckRecovered();
-    clock_ = std::make_unique<LsnClock>(0, recovered_.report.lsn_max);
     context_ = ContextOf(*directory_, recovered_, segment_bytes_);
-    writer_ = std::make_unique<LogWriter>(core_, context_, LogWriterOptions{});
-    writer_->Start();
     quota_ = quota;
-    Nursery writers(core_.ready());
-    for (int i = 0; i < kWriters; ++i) writers.Spawn(WriteKeys(i));
-    co_await writers.Join();
+    Nursery cores(core_.ready());
+    for (uint32_t id = 0; id < logs_.size(); ++id) cores.Spawn(RunOn(id));
+    co_await cores.Join();
     co_return true;
   }
   Task<void> Stop() {
-    if (writer_ != nullptr) co_await writer_->Stop();
+    for (uint32_t id = 0; id < logs_.size(); ++id) {
+      auto stop = [this, id](Core&) { return StopLog(id); };
+      co_await core_.CallTaskOn(id, std::move(stop));
+    }
     if (recovered_.manifest != nullptr) co_await recovered_.manifest->Close();
     if (directory_ != nullptr) co_await directory_->Close();
   }
@@ -130,6 +131,35 @@ class Life : private RecoverySink {
     Event settled;
     bool durable = false;
   };
+
+  // One core's log and its clock.
+  struct Log {
+    std::unique_ptr<LsnClock> clock;
+    std::unique_ptr<LogWriter> writer;
+  };
+
+  Task<void> RunOn(uint32_t id) {
+    auto run = [this, id](Core&) { return RunLog(id); };
+    const bool ended = co_await core_.CallTaskOn(id, std::move(run));
+    PAKV_CHECK(ended);
+  }
+  Task<bool> RunLog(uint32_t id) {
+    Core& core = node_.core(id);
+    logs_[id].clock = std::make_unique<LsnClock>(id, recovered_.report.lsn_max);
+    LogWriterOptions options;
+    options.log = id;
+    logs_[id].writer = std::make_unique<LogWriter>(core, context_, options);
+    logs_[id].writer->Start();
+    Nursery writers(core.ready());
+    for (int i = 0; i < kWriters; ++i) writers.Spawn(WriteKeys(core, i));
+    co_await writers.Join();
+    co_return true;
+  }
+  Task<bool> StopLog(uint32_t id) {
+    if (logs_[id].writer != nullptr) co_await logs_[id].writer->Stop();
+    logs_[id].writer.reset();
+    co_return true;
+  }
 
   // Only errors that the disk has made may keep a store from opening.
   void NotOpened(const char* what, const absl::Status& status) {
@@ -185,48 +215,50 @@ class Life : private RecoverySink {
     }
   }
 
-  Task<void> WriteKeys(int writer) {
-    while (quota_ > 0 && !writer_->read_only()) {
+  Task<void> WriteKeys(Core& core, int writer) {
+    Log& log = logs_[core.id()];
+    while (quota_ > 0 && !log.writer->read_only()) {
       --quota_;
       if (prng_.Chance(1, 4)) {
-        co_await WriteGroup(writer);
+        co_await WriteGroup(core, log, writer);
       } else {
-        co_await WriteOne(writer);
+        co_await WriteOne(core, log, writer);
       }
       if (prng_.Chance(1, 8)) {
         const uint64_t pause_ns = prng_.Below(4) * kNsPerMs;
-        co_await core_.timers().SleepUntil(core_.now_ns() + pause_ns);
+        co_await core.timers().SleepUntil(core.now_ns() + pause_ns);
       }
     }
   }
 
-  std::string KeyOf(int writer) {
-    return "w" + std::to_string(writer) + "-" + std::to_string(prng_.Below(3));
+  // A key has one writer in a life, on whatever core it is then.
+  static std::string KeyOf(const Core& core, int writer, uint64_t number) {
+    return "w" + std::to_string(core.id() * kWriters + static_cast<uint32_t>(writer)) + "-" +
+           std::to_string(number);
   }
   size_t FillingLength() {
     if (prng_.Chance(1, 40)) return prng_.Below(2 * segment_bytes_);
     return prng_.Chance(1, 6) ? prng_.Below(segment_bytes_ / 2) : prng_.Below(300);
   }
 
-  Task<void> WriteOne(int writer) {
-    const std::string key = KeyOf(writer);
+  Task<void> WriteOne(Core& core, Log& log, int writer) {
+    const std::string key = KeyOf(core, writer, prng_.Below(3));
     KeyState& state = oracle_.keys[key];
     const uint64_t version = state.attempted + 1;
     const std::string value = MakeValue(version, "-", FillingLength());
-    if (writer_->Admit(EncodedRecordSize(key, value), false) != Admission::kOk) co_return;
+    if (log.writer->Admit(EncodedRecordSize(key, value), false) != Admission::kOk) co_return;
     state.attempted = version;
-    Entry entry(core_.ready());
-    const RecordFields fields{.lsn = clock_->Next(core_.wall_us()), .key = key, .value = value};
-    const Appended appended = writer_->Append(fields, entry);
+    Entry entry(core.ready());
+    const RecordFields fields{.lsn = log.clock->Next(core.wall_us()), .key = key, .value = value};
+    const Appended appended = log.writer->Append(fields, entry);
     if (appended.key() != key || appended.value() != value) oracle_.Say("a pending value differs");
     co_await entry.settled.Wait();
     if (entry.durable) state.acknowledged = version;
   }
 
-  Task<void> WriteGroup(int writer) {
+  Task<void> WriteGroup(Core& core, Log& log, int writer) {
     std::vector<std::string> keys;
-    for (int i = 0; i < 3; ++i)
-      keys.push_back("w" + std::to_string(writer) + "-" + std::to_string(i));
+    for (uint64_t i = 0; i < 3; ++i) keys.push_back(KeyOf(core, writer, i));
     const std::string group = "g" + std::to_string(oracle_.next_group++);
     std::vector<std::string> values;
     std::vector<RecordFields> records;
@@ -237,16 +269,16 @@ class Life : private RecoverySink {
       values.push_back(MakeValue(oracle_.keys[key].attempted + 1, group, FillingLength()));
       bytes += EncodedRecordSize(key, values.back());
     }
-    if (writer_->Admit(bytes, false) != Admission::kOk) co_return;
-    const Lsn lsn = clock_->Next(core_.wall_us());
+    if (log.writer->Admit(bytes, false) != Admission::kOk) co_return;
+    const Lsn lsn = log.clock->Next(core.wall_us());
     for (size_t i = 0; i < keys.size(); ++i) {
       ++oracle_.keys[keys[i]].attempted;
       records.push_back({.lsn = lsn, .key = keys[i], .value = values[i]});
-      entries.push_back(std::make_unique<Entry>(core_.ready()));
+      entries.push_back(std::make_unique<Entry>(core.ready()));
       pointers.push_back(entries.back().get());
     }
     oracle_.groups[group] = keys.size();
-    writer_->AppendGroup(records, pointers, {});
+    log.writer->AppendGroup(records, pointers, {});
     co_await entries.back()->settled.Wait();
     for (size_t i = 0; i < keys.size(); ++i) {
       if (entries[i]->durable) oracle_.keys[keys[i]].acknowledged = oracle_.keys[keys[i]].attempted;
@@ -262,8 +294,7 @@ class Life : private RecoverySink {
   std::unique_ptr<StoreDirectory> directory_;
   Recovered recovered_;
   LogContext context_;
-  std::unique_ptr<LsnClock> clock_;
-  std::unique_ptr<LogWriter> writer_;
+  std::vector<Log> logs_;
   uint64_t quota_ = 0;
   bool rot_ = false;
   std::map<std::string, std::pair<Lsn, uint64_t>> newest_;  // by key: LSN and version
@@ -277,7 +308,7 @@ class Scenario {
       : options_(options), world_(seed), prng_(seed * 31 + 7) {
     SimDiskOptions disk;
     const uint32_t alignments[] = {512, 4096, 0};
-    disk.direct_alignment = alignments[prng_.Below(3)];
+    disk.direct_alignment = options_.buffered ? 0 : alignments[prng_.Below(3)];
     node_ = std::make_unique<SimNode>(world_, "10.0.0.1", disk);
     node_->disk().MakeDirectories("/data");
     segment_bytes_ = (uint64_t{16} << 10) << prng_.Below(3);
@@ -324,6 +355,14 @@ class Scenario {
     if (stop && !node_->Run(life.Stop()) && node_->running())
       oracle_.Say("its stop hangs: " + world_.failure());
     if (node_->running()) node_->Crash(kind);
+  }
+
+  // With any number of cores, each time anew.
+  void Boot() {
+    const auto core_count = static_cast<uint32_t>(prng_.Between(1, 3));
+    node_->Start({.core_count = core_count,
+                  .ring = {},
+                  .core = {.buffer_count = 3, .buffer_bytes = buffer_bytes_}});
   }
 
   // One bit of one file flips: the store refuses to open, or shows nothing wrong. False if it

@@ -13,6 +13,7 @@ struct LogScenarioOptions {
   bool short_transfers = true;
   bool disk_errors = true;  // EIO and failed flushes
   bool clock_steps = true;  // the wall clock is set back between lives
+  bool buffered = false;    // direct I/O is refused in every seed, not in a third of them
   int lives = 8;
   int flipped_bits = 20;  // at the end, one after the other
 };

@@ -26,6 +26,13 @@ TEST(LogSimTest, FailingDisksLoseNothingThatWasAcknowledged) {
   for (uint64_t seed = 2000; seed <= 2200; ++seed) ASSERT_EQ(PlayLogScenario(seed, {}), "");
 }
 
+// Without direct I/O a failed flush leaves pages that look clean: the next process reads a block
+// that no flush will ever write, seals it, and a power cut takes it away.
+TEST(LogSimTest, BlockThatOnlyThePageCacheHoldsIsMadeDurableByRecovery) {
+  const LogScenarioOptions options{.short_transfers = false, .buffered = true};
+  for (uint64_t seed = 3000; seed <= 3150; ++seed) ASSERT_EQ(PlayLogScenario(seed, options), "");
+}
+
 #ifdef PAKV_SIMULATOR
 class SeededBugTest : public ::testing::TestWithParam<SeededBug> {};
 

@@ -350,9 +350,11 @@ int32_t SimDisk::Write(Inode& inode, bool direct, const void* buffer, uint32_t l
     return -EIO;
   }
   uint64_t end = offset + length;
-  const uint64_t unit = direct ? kSectorBytes : 1;
-  if (length > unit && Fault(faults.short_transfer)) {
-    end = offset + (1 + prng_.Below(length / unit)) * unit;
+  // At a sector's end: direct writes are cut between the device's requests, buffered ones between
+  // folios (generic_perform_write, Linux 6.18), as long as the memory that is written is mapped.
+  if (length > kSectorBytes && Fault(faults.short_transfer)) {
+    const uint64_t first_end = (offset / kSectorBytes + 1) * kSectorBytes;
+    end = std::min(end, first_end + prng_.Below(length / kSectorBytes) * kSectorBytes);
   }
   // As much as there is space for, from the front.
   uint64_t end_sector = SectorsOf(end);
