@@ -62,7 +62,8 @@ def a_full_disk_refuses_and_resumes(pakvd, _pakvctl, parent):
         server = pakv.Server(pakvd, os.path.join(mount, "data"), "--cores", "2",
                              "--admin-addr", "none", "--segment-size", "4MiB")
         client = server.connect(timeout=60)
-        pakv.check(client.call("GET", "after") == b"space came back", "an acknowledged write is lost")
+        pakv.check(client.call("GET", "after") == b"space came back",
+                   "an acknowledged write is lost")
         pakv.check(client.call("GET", acknowledged[0]) is None, "a deleted key came back")
         for key in acknowledged[1:]:
             pakv.check(client.call("STRLEN", key) == 16384, f"{key} is lost")
