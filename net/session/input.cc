@@ -17,7 +17,8 @@ constexpr size_t kKeptBytes = 0;
 std::string_view Input::Front(size_t frame_bytes_min) {
   if (held_bytes() == 0) {
     if (received_.empty()) return {};
-    return FrontBuffer();
+    // Otherwise it is the beginning of a frame, left there by Left.
+    if (FrontBuffer().size() >= frame_bytes_min) return FrontBuffer();
   }
   while (!received_.empty()) {
     const size_t missing = frame_bytes_min > held_bytes() ? frame_bytes_min - held_bytes() : 0;

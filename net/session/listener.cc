@@ -60,7 +60,7 @@ Task<absl::Status> Listener::Listen(const Endpoint& endpoint) {
     if (result.error() == EADDRNOTAVAIL) text += " (no such host or address here)";
     co_return absl::InvalidArgumentError(text);
   }
-  listening->socket = Socket(core_.io(), core_.ring().Adopt(Handle{result.value()}));
+  listening->socket = Socket(core_.io(), Handle{result.value()});
   addresses_.push_back(listening->address);
   listening_.push_back(std::move(listening));
   co_return absl::OkStatus();

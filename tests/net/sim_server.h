@@ -1,0 +1,173 @@
+// A whole server in a simulated world, in virtual time and one thread, and raw connections to it
+// whose bytes arrive in the pieces that a test wants.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "net/server/server.h"
+#include "tests/sim/sim_node.h"
+#include "tests/sim/sim_world.h"
+
+namespace pakv {
+
+class SimServer {
+ public:
+  struct Options {
+    uint32_t core_count = 1;
+    uint64_t seed = 1;
+    uint32_t key_bytes_max = 64 << 10;
+    uint32_t value_bytes_max = 1 << 20;
+    uint64_t request_timeout_ns = 30 * kNsPerSecond;
+    uint64_t cache_bytes = 1 << 20;
+    uint64_t disk_bytes = uint64_t{1} << 30;
+    bool start = true;  // false: it listens, and does not serve yet
+  };
+
+  SimServer() : SimServer(Options{}) {}
+  explicit SimServer(const Options& options)
+      : world(options.seed),
+        node(world, "10.0.0.1", {.capacity_bytes = options.disk_bytes}),
+        options_(options) {
+    world.net().faults = {.cut = 0};
+    node.disk().MakeDirectories("/pakv");
+    node.Start({.core_count = options.core_count});
+    server = std::make_unique<Server>(node.cores(), MakeServerOptions(),
+                                      ServerIdentity{.version = "1.2.3", .run_id = "r"});
+    EXPECT_TRUE(node.Run(Listen())) << world.failure();
+    if (options.start) Start();
+  }
+  ~SimServer() {
+    EXPECT_TRUE(node.Run(End())) << world.failure();
+    server.reset();
+    store.reset();
+    node.Stop();
+  }
+
+  void Start() { EXPECT_TRUE(node.Run(OpenAndServe())) << world.failure(); }
+  std::string data_address() const { return server->data_addresses()[0]; }
+  std::string admin_address() const { return server->admin_address(); }
+
+  SimWorld world;
+  SimNode node;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<Server> server;
+  bool store_fails = false;  // its Stop is expected to say so
+
+ private:
+  ServerOptions MakeServerOptions() const {
+    ServerOptions options;
+    options.data_endpoints.push_back(*ParseEndpoint("10.0.0.1:7379"));
+    options.admin_endpoint = *ParseEndpoint("10.0.0.1:7380");
+    options.core_count = options_.core_count;
+    options.key_bytes_max = options_.key_bytes_max;
+    options.value_bytes_max = options_.value_bytes_max;
+    options.request_timeout_ns = options_.request_timeout_ns;
+    return options;
+  }
+  Task<void> Listen() {
+    const absl::Status status = co_await server->Listen();
+    EXPECT_TRUE(status.ok()) << status;
+  }
+  Task<void> OpenAndServe() {
+    StoreOptions options;
+    options.directory = "/pakv/data";
+    options.segment_bytes = 1 << 20;
+    options.cache_bytes = options_.cache_bytes;
+    options.key_bytes_max = options_.key_bytes_max;
+    options.value_bytes_max = options_.value_bytes_max;
+    StoreEntropy entropy;
+    entropy.store_id = {1, 2};
+    entropy.hash_seed = options_.seed;
+    entropy.run = options_.seed;
+    options.entropy = entropy;
+    OpenReport report;
+    auto opened = co_await Store::Open(node.cores(), options, report);
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    if (!opened.ok()) co_return;
+    store = std::move(*opened);
+    co_await server->Start(*store);
+  }
+  Task<void> End() {
+    co_await server->Stop();
+    if (store == nullptr) co_return;
+    const absl::Status stopped = co_await store->Stop();
+    EXPECT_EQ(stopped.ok(), !store_fails) << stopped;
+  }
+
+  const Options options_;
+};
+
+// A client's end of a connection, without a program behind it. Calls step the world.
+class SimConnection {
+ public:
+  SimConnection(SimServer& server, const std::string& address) : world_(server.world) {
+    bool answered = false;
+    world_.net().Connect(/*owner=*/0, "10.0.0.9", address,
+                         [&](int32_t error, SimNet::EndpointRef near_end) {
+                           EXPECT_EQ(error, 0);
+                           near_end_ = std::move(near_end);
+                           answered = true;
+                         });
+    EXPECT_TRUE(world_.RunUntil([&] { return answered; })) << world_.failure();
+    far_end_ = near_end_->peer;
+  }
+  SimConnection(const SimConnection&) = delete;
+  SimConnection& operator=(const SimConnection&) = delete;
+  ~SimConnection() { world_.net().Close(near_end_); }
+
+  // Sends all of `bytes` as fast as the server takes them.
+  void Send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const int32_t sent = world_.net().Send(near_end_, bytes);
+      if (sent < 0) return;  // the server has closed
+      bytes.remove_prefix(static_cast<size_t>(sent));
+      if (bytes.empty()) return;
+      const bool ran = world_.RunUntil([&] {
+        return near_end_->outstanding_bytes < near_end_->window_bytes || near_end_->error != 0;
+      });
+      EXPECT_TRUE(ran) << world_.failure();
+      if (!ran) return;
+    }
+  }
+  // Sends `piece`, and waits until the server has taken it by itself and looked at it.
+  void SendAlone(std::string_view piece) {
+    Send(piece);
+    const bool taken = world_.RunUntil([&] {
+      const auto far_end = far_end_.lock();
+      return far_end == nullptr || far_end->closed || near_end_->error != 0 ||
+             (near_end_->wire.empty() && far_end->received.empty());
+    });
+    EXPECT_TRUE(taken) << world_.failure();
+    world_.RunFor(20 * kNsPerUs);
+  }
+
+  // Waits for so many bytes in all that were not taken before; takes them. Fewer: the stream ended.
+  std::string Receive(size_t bytes) {
+    std::string received;
+    const bool came = world_.RunUntil([&] {
+      received += ReceiveNow(bytes - received.size());
+      return received.size() == bytes || near_end_->end_received || near_end_->error != 0;
+    });
+    EXPECT_TRUE(came) << world_.failure();
+    return received;
+  }
+  std::string ReceiveToEnd() { return Receive(SIZE_MAX); }
+  bool ended() const { return near_end_->end_received && near_end_->received.empty(); }
+  // What has come so far.
+  std::string ReceiveNow(size_t bytes_max = SIZE_MAX) {
+    if (near_end_->received.empty()) return {};
+    return world_.net().Take(near_end_, bytes_max);
+  }
+
+ private:
+  SimWorld& world_;
+  SimNet::EndpointRef near_end_;
+  std::weak_ptr<SimNet::Endpoint> far_end_;
+};
+
+}  // namespace pakv
