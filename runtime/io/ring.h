@@ -33,7 +33,7 @@ class Ring {
 
   // Sends off what was submitted, waits until something has completed, somebody called Wake or the
   // monotonic clock has reached `deadline_ns` (0: does not wait), and appends what has completed
-  // to `completed`.
+  // to `completed`. It may return sooner with nothing.
   virtual void Enter(uint64_t deadline_ns, IntrusiveList<Completion>& completed) = 0;
 
   // Ends the wait of the owner's Enter, or of its next one. Any thread.

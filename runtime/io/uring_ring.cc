@@ -23,7 +23,13 @@ namespace {
 
 // What a completion belongs to: the low bits of its user data, the rest is a pointer.
 constexpr uint64_t kTagMask = 7;
-enum Tag : uint64_t { kTagOperation = 0, kTagReceiver = 1, kTagWake = 2, kTagIgnored = 3 };
+enum Tag : uint64_t {
+  kTagOperation = 0,
+  kTagReceiver = 1,
+  kTagWake = 2,
+  kTagAlarm = 3,
+  kTagIgnored = 4
+};
 
 // A handle with this bit is a slot of the ring's registered files, without it a descriptor.
 constexpr int32_t kSlotBit = 1 << 30;
@@ -231,6 +237,25 @@ void UringRing::ArmWake() {
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_poll_multishot(sqe, wake_fd_, POLLIN);
   io_uring_sqe_set_data64(sqe, kTagWake);
+}
+
+// One timer in the kernel for all waits: it is set anew when an earlier end is wanted, and else
+// left alone. A wait with a timeout of its own would set the machine's timer twice each time, which
+// in a virtual machine costs more than all the rest; so a wait may end once early, in vain.
+void UringRing::SetAlarm(uint64_t deadline_ns) {
+  const bool armed = alarm_ns_ != kNever;
+  alarm_ns_ = deadline_ns;
+  alarm_time_.tv_sec = static_cast<int64_t>(deadline_ns / kNsPerSecond);
+  alarm_time_.tv_nsec = static_cast<long long>(deadline_ns % kNsPerSecond);
+  io_uring_sqe* sqe = NextSqe();
+  if (armed) {
+    io_uring_prep_timeout_update(sqe, &alarm_time_, kTagAlarm, IORING_TIMEOUT_ABS);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, kTagIgnored);
+  } else {
+    io_uring_prep_timeout(sqe, &alarm_time_, 0, IORING_TIMEOUT_ABS);
+    io_uring_sqe_set_data64(sqe, kTagAlarm);
+  }
 }
 
 void UringRing::Wake() {
@@ -497,6 +522,9 @@ void UringRing::CompletionArrived(const Arrived& arrived) {
     case kTagReceiver:
       ReceiverCompleted(*static_cast<Receiver*>(object), result, flags);
       break;
+    case kTagAlarm:
+      alarm_ns_ = kNever;
+      break;
     case kTagWake:
       if ((flags & IORING_CQE_F_MORE) == 0) ArmWake();
       break;
@@ -507,30 +535,20 @@ void UringRing::CompletionArrived(const Arrived& arrived) {
 
 void UringRing::Enter(uint64_t deadline_ns, IntrusiveList<Completion>& completed) {
   int result = 0;
-  uint64_t now_ns = 0;
-  const bool bounded = deadline_ns != kNever && deadline_ns != 0;
-  if (bounded) now_ns = SystemClock().MonotonicNs();
-  if (!done_.empty() || !aside_.empty() || deadline_ns == 0 || (bounded && deadline_ns <= now_ns)) {
+  if (!done_.empty() || !aside_.empty() || deadline_ns == 0) {
     // The kernel is entered only if it has something to take or to give.
     constexpr unsigned kWorkWaits = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
     if (io_uring_sq_ready(&ring_) > 0 || (IO_URING_READ_ONCE(*ring_.sq.kflags) & kWorkWaits) != 0) {
       result = io_uring_submit_and_get_events(&ring_);
     }
-  } else if (!bounded) {
-    result = io_uring_submit_and_wait(&ring_, 1);
   } else {
-    const uint64_t wait_ns = deadline_ns - now_ns;
-    __kernel_timespec timeout{};
-    timeout.tv_sec = static_cast<int64_t>(wait_ns / kNsPerSecond);
-    timeout.tv_nsec = static_cast<long long>(wait_ns % kNsPerSecond);
-    io_uring_cqe* cqe = nullptr;
-    result = io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+    if (deadline_ns < alarm_ns_) SetAlarm(deadline_ns);
+    result = io_uring_submit_and_wait(&ring_, 1);
   }
   // EBUSY: the completion queue has overflowed into the kernel's list; taking what is there makes
   // room. EAGAIN: no memory for requests right now; they stay queued.
-  PAKV_CHECK(
-      result >= 0 || result == -ETIME || result == -EINTR || result == -EBUSY || result == -EAGAIN,
-      "io_uring_enter failed");
+  PAKV_CHECK(result >= 0 || result == -EINTR || result == -EBUSY || result == -EAGAIN,
+             "io_uring_enter failed");
 
   HandleCompletions();
   completed.Splice(done_);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/clock.h"
 #include "runtime/io/ring.h"
 
 namespace pakv {
@@ -66,6 +67,7 @@ class UringRing final : public Ring {
   void SetCompletionsAside();
   void HandleCompletions();
   void ArmWake();
+  void SetAlarm(uint64_t deadline_ns);
   void ArmReceive(Receiver& receiver);
   void ProvideBuffer(ReceivedBuffer& buffer);
   void SubmitConnect(Operation& operation);
@@ -82,6 +84,8 @@ class UringRing final : public Ring {
   bool started_ = false;
   std::vector<Operation*> early_;  // submitted before Start: the kernel takes nothing until then
   int wake_fd_ = -1;
+  uint64_t alarm_ns_ = kNever;  // when the kernel's timer completes, kNever if none is set
+  __kernel_timespec alarm_time_{};
   std::vector<int32_t> free_slots_;
 
   io_uring_buf_ring* buffer_ring_ = nullptr;
