@@ -59,7 +59,44 @@ struct Judgement {
   std::vector<End> ends;
 };
 
-// `visitor` may be nullptr.
+// Judges one log in steps, so that a core can do something else in between. `log`, its segments
+// and their bytes outlive it; `visitor` may be nullptr.
+class LogJudge {
+ public:
+  LogJudge(const JudgedLog& log, BlockVisitor* visitor);
+  LogJudge(const LogJudge&) = delete;
+  LogJudge& operator=(const LogJudge&) = delete;
+
+  // Goes on for about `bytes_max` of blocks (one block at least). True when it has come to an end.
+  bool Advance(uint64_t bytes_max);
+  // Once, after the end.
+  Judgement TakeResult();
+
+ private:
+  const JudgedSegment& segment() const { return log_.segments[index_]; }
+  const JudgedSegment* next() const;
+  uint64_t limit() const;
+  bool Step();
+  bool StepZero(Bytes rest);
+  bool StepBadBody(Bytes block, const BlockHeader& header);
+  const char* Mismatch(const BlockHeader& header) const;
+  bool Witnessed(Bytes rest) const;
+  bool WitnessedLater() const;
+  bool HoldsWitness(const JudgedSegment& in, Bytes bytes, uint64_t base, size_t begin) const;
+  bool GoOn(uint64_t cut_end);
+  bool Torn(std::string_view reason);
+  bool Corrupt(std::string_view reason);
+
+  const JudgedLog log_;
+  BlockVisitor* const visitor_;
+  size_t index_ = 0;
+  uint64_t offset_ = 0;
+  uint64_t judged_bytes_ = 0;
+  bool ended_ = false;
+  Judgement result_;
+};
+
+// The whole of it at once.
 Judgement JudgeLog(const JudgedLog& log, BlockVisitor* visitor);
 
 // True if `bytes`, the first sector of a file named as `segment`, is a block header of `run`.

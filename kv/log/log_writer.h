@@ -122,6 +122,11 @@ class LogWriter {
   // Bytes of records that are pending: what back-pressure goes by.
   size_t pending_bytes() const { return pending_bytes_; }
 
+  // Ordinary records may be refused for lack of space; see Admit.
+  bool disk_full() const { return supply_.disk_full(); }
+  // Zeros written ahead since the start.
+  uint64_t zeroed_bytes() const { return supply_.zeroed_bytes(); }
+
   // The clock that expiry is judged by: never goes back, and every block persists it.
   uint64_t ExpiryClockMs();
 

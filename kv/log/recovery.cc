@@ -17,6 +17,8 @@ namespace pakv {
 namespace {
 
 constexpr std::string_view kCutName = "cut";
+// Blocks judged before others on this core have their turn; several turns fit one pass.
+constexpr uint64_t kJudgeBytesMax = uint64_t{1} << 20;
 
 // Memory for reading segments into, used again for the next one of the same size or less.
 class SegmentMemory {
@@ -162,7 +164,9 @@ class Recovery {
     }
     const JudgedLog log{.run = infos[0]->run, .log = infos[0]->log, .segments = segments};
     BlockCollector collector;
-    const Judgement judgement = JudgeLog(log, &collector);
+    LogJudge judge(log, &collector);
+    while (!judge.Advance(kJudgeBytesMax)) co_await core_.ready().Yield();
+    const Judgement judgement = judge.TakeResult();
     if (judgement.outcome == Judgement::Outcome::kCorrupt) {
       co_return Damaged(PathOf(judgement.segment), judgement.offset, judgement.reason);
     }
