@@ -133,6 +133,7 @@ void Shard::AddTo(StoreStats& stats) const {
   stats.blocks += log.blocks;
   stats.block_bytes += log.block_bytes;
   stats.record_bytes += log.record_bytes;
+  stats.disk_full = stats.disk_full || log_->disk_full();
 }
 
 void Shard::RefuseWrites() { log_->Refuse(); }

@@ -1,0 +1,293 @@
+// The admin port of a whole server in a simulated world, and the page of its counters.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/admin/admin_protocol.h"
+#include "net/admin/metrics.h"
+#include "tests/net/pakv_frames.h"
+#include "tests/net/sim_server.h"
+
+namespace pakv {
+namespace {
+
+struct Response {
+  std::string head;  // with the empty line
+  std::string body;
+  int status() const { return head.size() < 12 ? 0 : std::stoi(head.substr(9, 3)); }
+  bool Has(std::string_view header) const { return head.find(header) != std::string::npos; }
+};
+
+// A connection to the admin port.
+class AdminClient {
+ public:
+  explicit AdminClient(SimServer& server) : raw(server, server.admin_address()) {}
+
+  Response Get(std::string_view path) { return Ask("GET", path); }
+  Response Ask(std::string_view method, std::string_view path) {
+    raw.Send(std::string(method) + " " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n\r\n");
+    return Take(method != "HEAD");
+  }
+  // The next response in the stream.
+  Response Take(bool with_body = true) {
+    Response response;
+    while (!response.head.ends_with("\r\n\r\n")) {
+      const std::string byte = raw.Receive(1);
+      if (byte.empty()) return response;
+      response.head += byte;
+    }
+    const std::string_view mark = "Content-Length: ";
+    const size_t length = std::stoul(response.head.substr(response.head.find(mark) + mark.size()));
+    if (with_body) response.body = raw.Receive(length);
+    return response;
+  }
+
+  SimConnection raw;
+};
+
+TEST(AdminTest, ThreePagesOnOneConnection) {
+  SimServer server({.core_count = 2});
+  AdminClient client(server);
+  const Response health = client.Get("/healthz");
+  EXPECT_EQ(health.status(), 200);
+  EXPECT_EQ(health.body, "ok\n");
+  EXPECT_EQ(client.Get("/readyz?verbose").body, "ready\n");
+  const Response metrics = client.Get("/metrics");
+  EXPECT_EQ(metrics.status(), 200);
+  EXPECT_TRUE(metrics.Has("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+  EXPECT_TRUE(metrics.body.starts_with("# HELP pakv_info "));
+  EXPECT_TRUE(metrics.body.ends_with("\n"));
+  EXPECT_EQ(client.Get("/healthz").body, "ok\n");
+}
+
+TEST(AdminTest, WhatIsNoPageOrNoMethodIsSaid) {
+  SimServer server;
+  AdminClient client(server);
+  EXPECT_EQ(client.Get("/").status(), 404);
+  EXPECT_EQ(client.Get("/healthz/").status(), 404);
+  EXPECT_EQ(client.Ask("DELETE", "/none").status(), 404);
+  const Response refused = client.Ask("POST", "/metrics");
+  EXPECT_EQ(refused.status(), 405);
+  EXPECT_TRUE(refused.Has("Allow: GET, HEAD\r\n"));
+  EXPECT_EQ(client.Ask("get", "/metrics").status(), 405);
+  EXPECT_EQ(client.Ask("OPTIONS", "*").status(), 404);
+}
+
+TEST(AdminTest, HeadIsGetWithoutTheBody) {
+  SimServer server;
+  AdminClient client(server);
+  for (const std::string_view path : {"/healthz", "/readyz", "/metrics", "/none"}) {
+    const Response with_body = client.Get(path);
+    const Response without = client.Ask("HEAD", path);
+    EXPECT_EQ(without.status(), with_body.status());
+    // The counters' digits may be more by now; the length is that of the body as it would be.
+    EXPECT_TRUE(without.Has("Content-Length: "));
+    EXPECT_EQ(client.Get("/healthz").body, "ok\n") << "a body behind HEAD " << path;
+  }
+}
+
+TEST(AdminTest, PipelinedRequestsAreAnsweredInOrder) {
+  SimServer server({.core_count = 2});
+  AdminClient client(server);
+  std::string stream;
+  const std::vector<std::string> paths = {"/metrics", "/healthz", "/readyz", "/none", "/healthz"};
+  for (const std::string& path : paths) stream += "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n";
+  for (const char byte : stream) client.raw.SendAlone(std::string_view(&byte, 1));
+  client.raw.Send(stream);
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(client.Take().body.substr(0, 6), "# HELP");
+    EXPECT_EQ(client.Take().body, "ok\n");
+    EXPECT_EQ(client.Take().body, "ready\n");
+    EXPECT_EQ(client.Take().status(), 404);
+    EXPECT_EQ(client.Take().body, "ok\n");
+  }
+}
+
+TEST(AdminTest, TheConnectionEndsWhereItHasTo) {
+  const struct {
+    std::string request;
+    int status;
+  } kCases[] = {
+      // Answered at once, and after the cores were asked.
+      {"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200},
+      {"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200},
+      {"GET /readyz HTTP/1.0\r\n\r\n", 200},
+      {"GET /none HTTP/1.0\r\n\r\n", 404},
+      {"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 413},
+      {"GET / HTTP/2.0\r\n", 505},
+      {"*1\r\n$4\r\nPING\r\n", 400},
+      {"GET /" + std::string(3000, 'x'), 414},
+      {"GET / HTTP/1.1\r\nx: " + std::string(9000, 'x'), 431},
+  };
+  for (const auto& each : kCases) {
+    SimServer server;
+    AdminClient client(server);
+    client.raw.Send(each.request + "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    const Response response = client.Take();
+    EXPECT_EQ(response.status(), each.status) << each.request;
+    EXPECT_TRUE(response.Has("Connection: close\r\n")) << each.request;
+    EXPECT_EQ(client.raw.ReceiveToEnd(), "") << each.request;
+  }
+}
+
+TEST(AdminTest, ARequestThatIsNotCompletedIsTimedOut) {
+  SimServer server;
+  AdminClient client(server);
+  const uint64_t begin_ns = server.world.now_ns();
+  client.raw.Send("GET /healthz HTTP/1.1\r\n");
+  EXPECT_EQ(client.Take().status(), 408);
+  EXPECT_EQ(client.raw.ReceiveToEnd(), "");
+  EXPECT_LT(server.world.now_ns() - begin_ns, 12 * kNsPerSecond);
+}
+
+TEST(AdminTest, AnIdleConnectionIsClosed) {
+  SimServer server;
+  AdminClient client(server);
+  EXPECT_EQ(client.Get("/healthz").status(), 200);
+  EXPECT_EQ(client.raw.ReceiveToEnd(), "");
+}
+
+TEST(AdminTest, ItIsAliveButNotReadyBeforeItServesAndWhileItStops) {
+  SimServer server({.start = false});
+  AdminClient client(server);
+  EXPECT_EQ(client.Get("/healthz").status(), 200);
+  const Response starting = client.Get("/readyz");
+  EXPECT_EQ(starting.status(), 503);
+  EXPECT_TRUE(starting.body.starts_with("starting: ")) << starting.body;
+  EXPECT_NE(client.Get("/metrics").body.find("pakv_keys 0\n"), std::string::npos);
+  server.Start();
+  EXPECT_EQ(client.Get("/readyz").status(), 200);
+
+  // A client that does not go keeps it from stopping.
+  SimConnection data(server, server.data_address());
+  data.Send("PING\r\nSET a ");
+  EXPECT_EQ(data.Receive(7), "+PONG\r\n");
+  bool drained = false;
+  struct Drain {
+    static Task<void> Run(Server& of, bool& ended) {
+      ended = co_await of.Drain(1000 * kNsPerSecond);
+    }
+  };
+  server.node.core(0).nursery().Spawn(Drain::Run(*server.server, drained));
+  server.node.core(0).ring().Wake();
+  const Response stopping = client.Get("/readyz");
+  EXPECT_EQ(stopping.status(), 503);
+  EXPECT_TRUE(stopping.body.starts_with("stopping: ")) << stopping.body;
+  EXPECT_EQ(client.Get("/healthz").status(), 200);
+  ASSERT_TRUE(server.world.RunUntil([&] { return drained; }));
+}
+
+TEST(AdminTest, AStoreThatTakesNoWritesIsNotReady) {
+  SimServer server;
+  server.store_fails = true;
+  AdminClient client(server);
+  EXPECT_EQ(client.Get("/readyz").status(), 200);
+  server.node.disk().faults.flush_error = 10'000;
+  SimConnection data(server, server.data_address());
+  data.Send("SET a b\r\n");
+  EXPECT_TRUE(data.Receive(8).starts_with("-MISCONF"));
+  server.node.disk().faults.flush_error = 0;
+  const Response response = client.Get("/readyz");
+  EXPECT_EQ(response.status(), 503);
+  EXPECT_TRUE(response.body.starts_with("read-only: ")) << response.body;
+  EXPECT_EQ(client.Get("/healthz").status(), 200);
+  EXPECT_NE(client.Get("/metrics").body.find("\npakv_read_only 1\n"), std::string::npos);
+}
+
+TEST(AdminTest, AFullDiskIsNotReadyUntilThereIsRoom) {
+  SimServer server({.disk_bytes = 32 << 20});
+  AdminClient client(server);
+  server.node.disk().SetBallast(32 << 20);
+  SimConnection data(server, server.data_address());
+  const std::string value(100'000, 'v');
+  std::string reply;
+  for (int i = 0; i < 200 && !reply.starts_with("-"); ++i) {
+    data.Send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n" + value + "\r\n");
+    reply = data.Receive(5);
+  }
+  EXPECT_EQ(reply, "-MISC");
+  const Response response = client.Get("/readyz");
+  EXPECT_EQ(response.status(), 503);
+  EXPECT_TRUE(response.body.starts_with("disk full: ")) << response.body;
+  EXPECT_NE(client.Get("/metrics").body.find("\npakv_disk_full 1\n"), std::string::npos);
+  server.node.disk().SetBallast(0);
+  server.world.RunFor(5 * kNsPerSecond);
+  EXPECT_EQ(client.Get("/readyz").status(), 200);
+}
+
+// ---- /metrics ----
+
+std::string Content(const std::string& path) {
+  std::ifstream file(std::string(PAKV_SOURCE_ROOT) + "/" + path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+TEST(MetricsTest, EachCounterOfAServerIsOnThePage) {
+  SimServer server({.core_count = 2});
+  SimConnection data(server, server.data_address());
+  data.Send("SET a b\r\nGET a\r\nGET c\r\n");
+  EXPECT_EQ(data.Receive(5 + 7 + 5), "+OK\r\n$1\r\nb\r\n$-1\r\n");
+  AdminClient client(server);
+  const std::string page = client.Get("/metrics").body;
+  for (const std::string_view line :
+       {"pakv_info{version=\"1.2.3\"} 1", "pakv_cores 2", "pakv_connections 1",
+        "pakv_connections_opened_total 1", "pakv_requests_total 3", "pakv_received_bytes_total 23",
+        "pakv_sent_bytes_total 17", "pakv_reads_total 2", "pakv_read_hits_total 1",
+        "pakv_read_misses_total 1", "pakv_read_device_total 0", "pakv_writes_total 1",
+        "pakv_keys 1", "pakv_read_only 0", "pakv_disk_full 0", "pakv_protocol_errors_total 0",
+        "pakv_request_timeouts_total 0"}) {
+    EXPECT_NE(page.find("\n" + std::string(line) + "\n"), std::string::npos) << line << page;
+  }
+}
+
+// As the format wants it: HELP, TYPE and the sample of each metric together, each name once.
+TEST(MetricsTest, ThePageIsInPrometheusFormat) {
+  ServerStats stats;
+  stats.connections = UINT64_MAX;
+  std::istringstream page(PrometheusPage(stats, "a\"b\\c\nd"));
+  std::string help;
+  std::string type;
+  std::string sample;
+  std::set<std::string> names;
+  const auto word = [](const std::string& line, int index) {
+    std::istringstream words(line);
+    std::string result;
+    for (int i = 0; i <= index; ++i) words >> result;
+    return result;
+  };
+  while (std::getline(page, help) && std::getline(page, type) && std::getline(page, sample)) {
+    const std::string name = word(help, 2);
+    EXPECT_TRUE(help.starts_with("# HELP " + name + " ")) << help;
+    EXPECT_TRUE(names.insert(name).second) << name << " twice";
+    EXPECT_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_"), std::string::npos) << name;
+    const std::string kind = word(type, 3);
+    EXPECT_EQ(type, "# TYPE " + name + " " + kind);
+    EXPECT_EQ(kind, name.ends_with("_total") ? "counter" : "gauge");
+    EXPECT_TRUE(sample.starts_with(name + " ") || sample.starts_with(name + "{")) << sample;
+  }
+  EXPECT_EQ(names.size(), ServerMetrics().size() + 1);
+  EXPECT_NE(page.str().find("pakv_info{version=\"a\\\"b\\\\c\\nd\"} 1\n"), std::string::npos);
+  EXPECT_NE(page.str().find("pakv_connections 18446744073709551615\n"), std::string::npos);
+}
+
+TEST(MetricsTest, TheDocumentNamesEachAndNoOther) {
+  std::istringstream document(Content("docs/metrics.md"));
+  std::vector<std::string> documented;
+  std::string line;
+  while (std::getline(document, line)) {
+    if (line.starts_with("| `pakv_")) documented.push_back(line.substr(3, line.find('`', 3) - 3));
+  }
+  std::vector<std::string> expected = {"pakv_info"};
+  for (const ServerMetric& metric : ServerMetrics()) expected.push_back(PrometheusName(metric));
+  EXPECT_EQ(documented, expected);
+}
+
+}  // namespace
+}  // namespace pakv
