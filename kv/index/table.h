@@ -90,6 +90,10 @@ class Table {
   Entry Find(const TableKey& key) const;
   // Starts fetching the memory that Find will need first; for batches.
   void Prefetch(uint64_t hash) const;
+  // The next step, once that memory is there: the items that Find will look at.
+  void PrefetchItem(uint64_t hash) const;
+  // An entry with this hash, whatever its key: to fetch what belongs to it in advance.
+  Entry FindByHash(uint64_t hash) const;
 
   enum class Outcome : uint8_t {
     kInserted,

@@ -62,6 +62,19 @@ class Shard {
   // See Store::Start; the request's owner is this shard.
   [[nodiscard]] bool Start(Request& request);
   void StartGroup(Request& leader);
+  // See Store::Prefetch.
+  void Prefetch(uint64_t hash, PrefetchStep step) const {
+    switch (step) {
+      case PrefetchStep::kBucket:
+        return table_->Prefetch(hash);
+      case PrefetchStep::kItem:
+        return table_->PrefetchItem(hash);
+      case PrefetchStep::kValue:
+        if (const Entry entry = table_->FindByHash(hash); entry && entry.cache() != 0) {
+          cache_->Prefetch(entry.cache());
+        }
+    }
+  }
   // Gives a completed request back to the core that started it.
   void Complete(Request& request);
 

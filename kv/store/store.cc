@@ -117,10 +117,6 @@ uint64_t Store::Hash(uint32_t namespace_id, std::string_view key) const {
   return HashOf(hash_seed_, namespace_id, key);
 }
 
-uint32_t Store::OwnerOf(uint64_t hash) const {
-  return pakv::OwnerOf(hash, static_cast<uint32_t>(shards_.size()));
-}
-
 bool Store::read_only() const { return shared_->read_only.load(std::memory_order_relaxed); }
 
 // ---- Open and stop ----

@@ -61,12 +61,22 @@ class Store {
 
   const StoreOptions& options() const { return options_; }
   uint64_t Hash(uint32_t namespace_id, std::string_view key) const;
-  uint32_t OwnerOf(uint64_t hash) const;
+  uint32_t OwnerOf(uint64_t hash) const {
+    return pakv::OwnerOf(hash, static_cast<uint32_t>(shards_.size()));
+  }
 
   // Any core, its own requests. True: the request is complete, its reply is in it. False: it will
   // be, and `done` is then called on this core, from its loop. Keys and values within the options'
   // limits. Requests on one key from one core run in the order of their start.
   [[nodiscard]] bool Start(Core& here, Request& request);
+
+  // For batches: begins to fetch memory that a Start with this hash will need, if `here` owns the
+  // key. One step for all requests of a batch, then the next step, then their Starts: so that they
+  // wait for memory together and not one after another.
+  void Prefetch(const Core& here, uint64_t hash, PrefetchStep step) const {
+    const uint32_t owner = OwnerOf(hash);
+    if (owner == here.id()) shards_[owner]->Prefetch(hash, step);
+  }
 
   // Writes `count` requests as one: one block, one LSN, so all or none after a crash, and readers
   // of one core see all or none. All have needs kNothing and the same owner, no key twice. `done`

@@ -122,6 +122,7 @@ Task<void> Session::ServeInput() {
         frame_open_ = false;
         input_.Settle();
         co_await protocol_->RunSlow();
+        StartBatch();
         if (!protocol_->finished()) break;
         [[fallthrough]];
       case Protocol::Progress::kClose:
@@ -146,7 +147,10 @@ Protocol::Progress Session::Take(std::string_view& input) {
       return Protocol::Progress::kInput;
     }
   }
-  return protocol_->Consume(input);
+  PAKV_DCHECK(group_.batch.count == 0);
+  const Protocol::Progress progress = protocol_->Consume(input);
+  StartBatch();
+  return progress;
 }
 
 // Keeps the time of the request that is being received.
@@ -436,32 +440,56 @@ void Session::Reserve(ReplySlot& slot) {
   }
 }
 
-void Session::Prepare(ReplySlot& slot) {
+void Session::StartKey(ReplySlot& slot) {
   slot.hash = store_->Hash(slot.namespace_id, slot.key);
+  if (slot.needs != OldState::kNothing) {
+    store_->Prefetch(core_, slot.hash, PrefetchStep::kBucket);
+  }
+  if (++group_.batch.count == SessionGroup::Batch::kMax) StartBatchNow();
+}
+
+void Session::StartBatchNow() {
+  SessionGroup::Batch& batch = group_.batch;
+  const size_t count = std::exchange(batch.count, 0);
+  // A lone request would only wait twice.
+  for (size_t index = 0; count > 1 && index < count; ++index) {
+    const ReplySlot& slot = *batch.slots[index];
+    if (slot.needs == OldState::kNothing) continue;
+    store_->Prefetch(core_, slot.hash, PrefetchStep::kItem);
+  }
+  for (size_t index = 0; count > 1 && index < count; ++index) {
+    const ReplySlot& slot = *batch.slots[index];
+    if (slot.needs != OldState::kValue) continue;
+    store_->Prefetch(core_, slot.hash, PrefetchStep::kValue);
+  }
+  for (size_t index = 0; index < count; ++index) {
+    ReplySlot& slot = *batch.slots[index];
+    if (StartNow(slot)) {
+      if (queue_.PassAtOnce(slot)) {
+        if (slot.scratch.capacity() > kScratchBytesKept) [[unlikely]]
+          slot.Reset();
+        continue;
+      }
+      slot.filled_ = true;
+    } else {
+      Reserve(slot);
+    }
+    batch.slots[index] = nullptr;
+    queue_.Append(slot);
+  }
+  HasOutput();
+}
+
+// True: it is complete.
+bool Session::StartNow(ReplySlot& slot) {
   slot.session = info_.id;
   slot.session_has_writes = writes_outstanding_ > 0 && !PAKV_BUG(kGetMissesOwnSet);
   slot.done = &Session::Done;
-}
-
-void Session::StartKey(ReplySlot& slot) {
-  Prepare(slot);
-  if (store_->Start(core_, slot)) {
-    if (queue_.PassAtOnce(slot)) {
-      HasOutput();
-      if (slot.scratch.capacity() > kScratchBytesKept) [[unlikely]]
-        slot.Reset();
-      return;
-    }
-    slot.filled_ = true;
-    queue_.Append(group_.slots().Take());
-    return;
-  }
-  group_.slots().Take();
-  Reserve(slot);
-  queue_.Append(slot);
+  return store_->Start(core_, slot);
 }
 
 ReplySlot& Session::BeginParts(ReplySlot::Encode encode) {
+  StartBatch();
   ReplySlot& whole = group_.slots().Take();
   whole.encode = encode;
   whole.outcome = Outcome::kDone;
@@ -474,20 +502,16 @@ ReplySlot& Session::BeginParts(ReplySlot::Encode encode) {
 }
 
 void Session::StartPart(ReplySlot& whole, ReplySlot& slot) {
-  Prepare(slot);
-  if (store_->Start(core_, slot)) {
+  slot.hash = store_->Hash(slot.namespace_id, slot.key);
+  if (StartNow(slot)) {
     AddPart(whole, slot);
     return;
   }
-  group_.slots().Take();
-  slot.parent_ = &whole;
-  ++whole.parts_;
-  ++parts_;
-  Reserve(slot);
+  Reserve(TakePart(whole));
 }
 
 ReplySlot& Session::TakePart(ReplySlot& whole) {
-  ReplySlot& slot = group_.slots().Take();
+  ReplySlot& slot = *std::exchange(group_.batch.slots[0], nullptr);
   slot.parent_ = &whole;
   ++whole.parts_;
   ++parts_;
@@ -497,9 +521,12 @@ ReplySlot& Session::TakePart(ReplySlot& whole) {
 void Session::StartGroup(ReplySlot* const* parts, size_t count) {
   std::vector<Request*> requests(count);
   for (size_t index = 0; index < count; ++index) {
-    Prepare(*parts[index]);
-    Reserve(*parts[index]);
-    requests[index] = parts[index];
+    ReplySlot& slot = *parts[index];
+    slot.hash = store_->Hash(slot.namespace_id, slot.key);
+    slot.session = info_.id;
+    slot.done = &Session::Done;
+    Reserve(slot);
+    requests[index] = &slot;
   }
   store_->StartGroup(core_, requests.data(), count);
 }

@@ -72,24 +72,32 @@ class Session : public ListHook {
     return in_flight() < max ? max - in_flight() : 0;
   }
 
-  // A slot to fill in for one of the calls below, which the next call of NextSlot may return again
-  // until then.
-  ReplySlot& NextSlot() { return group_.slots().Peek(); }
+  // A slot to fill in for one of the calls below; the next call of NextSlot returns it again until
+  // then.
+  ReplySlot& NextSlot() {
+    ReplySlot*& slot = group_.batch.slots[group_.batch.count];
+    if (slot == nullptr) slot = &group_.slots().Take();
+    return *slot;
+  }
   // Starts the request in `slot` (of NextSlot): key, function, is_read, needs, encode and the
-  // command's own fields are set. It is not the caller's any more.
+  // command's own fields are set. It is not the caller's any more; its bytes stay valid until the
+  // protocol returns to the session or waits.
   void StartKey(ReplySlot& slot);
   // A request on several keys with one reply: Begin makes the slot of that, StartPart starts a
   // slot of NextSlot as a part of it, End is called after the last part. The integers of the parts'
   // replies are summed up in its reply; the first failure is its outcome.
   ReplySlot& BeginParts(ReplySlot::Encode encode);
   void StartPart(ReplySlot& whole, ReplySlot& slot);
-  // `count` parts as one write, all or none. Taken from the pool by TakePart.
+  // `count` parts as one write, all or none: each was filled in and then taken with TakePart.
   ReplySlot& TakePart(ReplySlot& whole);
   void StartGroup(ReplySlot* const* parts, size_t count);
   void EndParts(ReplySlot& whole);
 
   // A reply that is known at once: write it to the buffer, then call CloseReply.
-  OutputBuffer& OpenReply() { return queue_.Open(); }
+  OutputBuffer& OpenReply() {
+    StartBatch();
+    return queue_.Open();
+  }
   void CloseReply() {
     queue_.Close();
     HasOutput();
@@ -125,7 +133,7 @@ class Session : public ListHook {
   void RequestKill();
 
  private:
-  size_t in_flight() const { return queue_.count() + parts_; }
+  size_t in_flight() const { return queue_.count() + parts_ + group_.batch.count; }
   size_t unsent_bytes() const {
     return queue_.unsent_bytes() + sending_.size() + reserved_reply_bytes_;
   }
@@ -164,7 +172,11 @@ class Session : public ListHook {
 
   void Reserve(ReplySlot& slot);
   static void Done(Request& request);
-  void Prepare(ReplySlot& slot);
+  void StartBatch() {
+    if (group_.batch.count > 0) StartBatchNow();
+  }
+  void StartBatchNow();
+  bool StartNow(ReplySlot& slot);
   void Returned(ReplySlot& slot);
   static void AddPart(ReplySlot& whole, const ReplySlot& part);
 
@@ -265,7 +277,10 @@ class [[nodiscard]] Session::WaitAwaiter {
   Wait what_;
 };
 
-inline Session::WaitAwaiter Session::Until(Wait what) { return WaitAwaiter(*this, what); }
+inline Session::WaitAwaiter Session::Until(Wait what) {
+  StartBatch();
+  return WaitAwaiter(*this, what);
+}
 inline Session::WaitAwaiter Session::Room() { return Until(Wait::kRoom); }
 inline Session::WaitAwaiter Session::Quiet() { return Until(Wait::kQuiet); }
 

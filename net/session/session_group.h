@@ -1,6 +1,7 @@
 // SessionGroup: what the sessions of one core share: their slots, bounds, buffers and counters.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -108,6 +109,15 @@ class SessionGroup {
   bool draining() const { return draining_; }
   // No session is left.
   Task<void> WaitUntilEmpty();
+
+  // Requests of the session whose turn it is, filled in and not started yet: they are started
+  // together, so that they wait for memory together. Empty whenever another session may run.
+  struct Batch {
+    static constexpr size_t kMax = 16;
+    std::array<ReplySlot*, kMax> slots{};  // taken from the pool; used again if answered at once
+    size_t count = 0;
+  };
+  Batch batch;
 
   // Gives `buffer`, which is empty, some memory that another session used before.
   void BorrowBuffer(OutputBuffer& buffer);
