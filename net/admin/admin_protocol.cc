@@ -72,6 +72,10 @@ void AdminProtocol::SayGoodbye(ProtocolEnd end) {
       without_body_ = false;
       ReplyText(HttpStatus::kRequestTimeout, "the request was not complete in time");
       break;
+    case ProtocolEnd::kProtocol:
+    case ProtocolEnd::kIdleTimeout:
+    case ProtocolEnd::kStopping:
+      break;  // HTTP has no response without a request
   }
 }
 

@@ -59,9 +59,10 @@ class PakvProtocol final : public Protocol {
   PakvServer& server_;
   PakvFrameReader reader_;
   bool greeted_ = false;
-  PakvFields fields_;      // of the request that is being run
-  PakvFrame slow_;         // a request that waits
-  std::string slow_body_;  // its own copy: the bytes that it came in may move
+  PakvStatus stream_fault_ = PakvStatus::kOk;  // why the stream is not read any further
+  PakvFields fields_;                          // of the request that is being run
+  PakvFrame slow_;                             // a request that waits
+  std::string slow_body_;                      // its own copy: the bytes that it came in may move
 };
 
 void PakvProtocol::ReplyError(PakvType type, uint64_t id, PakvStatus status,
@@ -70,11 +71,21 @@ void PakvProtocol::ReplyError(PakvType type, uint64_t id, PakvStatus status,
   session_.CloseReply();
 }
 
+// The last frame of a connection: what has no reply before it was not taken.
 void PakvProtocol::SayGoodbye(ProtocolEnd end) {
+  const auto say = [this](PakvStatus status, std::string_view text) {
+    ReplyError(PakvType::kNone, 0, status, text);
+  };
   switch (end) {
+    case ProtocolEnd::kProtocol:
+      if (stream_fault_ != PakvStatus::kOk) say(stream_fault_, reader_.error());
+      return;
     case ProtocolEnd::kRequestTimeout:
-      ReplyError(PakvType::kNone, 0, PakvStatus::kTimeout, "the request was not complete in time");
-      break;
+      return say(PakvStatus::kTimeout, "the request was not complete in time");
+    case ProtocolEnd::kIdleTimeout:
+      return say(PakvStatus::kTimeout, "the connection was idle for too long");
+    case ProtocolEnd::kStopping:
+      return say(PakvStatus::kStopping, "the server is stopping");
   }
 }
 
@@ -101,7 +112,7 @@ Protocol::Progress PakvProtocol::Consume(std::string_view& input) {
         break;
       case PakvFrameReader::Status::kError:
         session_.CountProtocolError();
-        ReplyError(PakvType::kNone, 0, reader_.refusal(), reader_.error());
+        stream_fault_ = reader_.refusal();
         return Progress::kClose;
     }
   }

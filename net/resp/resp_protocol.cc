@@ -108,6 +108,10 @@ void RespProtocol::SayGoodbye(ProtocolEnd end) {
     case ProtocolEnd::kRequestTimeout:
       ReplyError("ERR request timeout: the request was not complete in time");
       break;
+    case ProtocolEnd::kProtocol:
+    case ProtocolEnd::kIdleTimeout:
+    case ProtocolEnd::kStopping:
+      break;  // as Redis: a line that answers nothing would be taken for an answer
   }
 }
 

@@ -13,7 +13,10 @@ namespace pakv {
 
 // Why a session ends a connection that its client would go on with.
 enum class ProtocolEnd : uint8_t {
+  kProtocol,        // the protocol wanted it (kClose, finished)
   kRequestTimeout,  // a started request was not complete in time
+  kIdleTimeout,     // nothing was asked for a long time
+  kStopping,        // the server is being stopped; what was received is answered
 };
 
 class Protocol {
@@ -43,6 +46,7 @@ class Protocol {
   virtual bool in_frame() const { return false; }
 
   // Tells the client, if the protocol has words for it, why the connection is about to be closed.
+  // Called once, when all requests are answered; not if the client has ended the stream.
   virtual void SayGoodbye(ProtocolEnd) {}
 };
 

@@ -198,12 +198,17 @@ void Session::CountEnd() {
   SessionCounters& counters = group_.counters();
   if (request_timed_out_) {
     ++counters.request_timeouts;
-    if (protocol_ != nullptr) protocol_->SayGoodbye(ProtocolEnd::kRequestTimeout);
+    goodbye_ = ProtocolEnd::kRequestTimeout;
   } else if (idle_timed_out_) {
     ++counters.idle_timeouts;
+    goodbye_ = ProtocolEnd::kIdleTimeout;
   } else if (broken_) {
     ++counters.ended_by_error;
-  } else if (!closing_ && !draining_) {
+  } else if (closing_) {
+    goodbye_ = ProtocolEnd::kProtocol;
+  } else if (draining_) {
+    goodbye_ = ProtocolEnd::kStopping;
+  } else {
     ++(InFrame() ? counters.ended_within_frame : counters.ended_between_frames);
   }
 }
@@ -216,6 +221,7 @@ Task<void> Session::Close() {
   input_.Discard();
   ReleaseFrame();
   while (!Holds(Wait::kQuiet)) co_await Until(Wait::kQuiet);
+  if (goodbye_ && protocol_ != nullptr) protocol_->SayGoodbye(*goodbye_);
   linger_end_ns_ = core_.now_ns() + kLingerNs;
   ArmDeadline();
   HasOutput();
@@ -387,7 +393,7 @@ uint64_t Session::NextDeadlineNs() const {
         std::min(deadline_ns, frame_begin_ns_ + limits.request_timeout_ns +
                                   received / kRequestExtensionBytes * kRequestExtensionNs);
   }
-  if (limits.idle_timeout_ns != 0) {
+  if (limits.idle_timeout_ns != 0 && !discarding_) {
     deadline_ns = std::min(deadline_ns, last_active_ns_ + limits.idle_timeout_ns);
   }
   return deadline_ns;
@@ -406,7 +412,7 @@ void Session::DeadlinePassed() {
   const uint64_t idle_timeout_ns = group_.limits().idle_timeout_ns;
   if (now_ns >= linger_end_ns_) return Break();
   if (now_ns < NextDeadlineNs()) return ArmDeadline();
-  if (idle_timeout_ns != 0 && now_ns >= last_active_ns_ + idle_timeout_ns) {
+  if (idle_timeout_ns != 0 && !discarding_ && now_ns >= last_active_ns_ + idle_timeout_ns) {
     if (outstanding_ > 0) {
       last_active_ns_ = now_ns;  // not the client is slow
     } else if (waiting_ == Wait::kInput) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "kv/store/store.h"
@@ -248,8 +249,9 @@ class Session : public ListHook {
   bool receive_again_;   // the receiver is not in flight and can be
   bool broken_ = false;  // nothing can be sent, nothing is worth receiving
   bool draining_;
-  bool discarding_ = false;     // what is received is not looked at
-  bool closing_ = false;        // the protocol has said so
+  bool discarding_ = false;  // what is received is not looked at
+  bool closing_ = false;     // the protocol has said so
+  std::optional<ProtocolEnd> goodbye_;
   size_t undecided_bytes_ = 0;  // received, not enough to tell the protocol
 
   // The request that is being received.

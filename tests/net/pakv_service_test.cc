@@ -314,11 +314,11 @@ TEST(PakvServiceTest, AStreamThatIsNotUnderstoodGetsOneReplyAndEnds) {
                     PakvRequest(kSet, 2, {Key("k"), Value("w")}));
     const std::vector<PakvTestReply> replies = client.Replies(3);
     ASSERT_EQ(replies.size(), 2u);
-    // What is not understood is told at once, what was asked before it is answered.
-    EXPECT_EQ(replies[0].id, 0u);
-    EXPECT_EQ(replies[0].type, PakvType::kNone);
-    EXPECT_EQ(replies[0].status, broken.status);
-    EXPECT_EQ(replies[1].text, "set 1 ok lsn=#1");
+    // It is the last reply: what was asked before it is answered.
+    EXPECT_EQ(replies[0].text, "set 1 ok lsn=#1");
+    EXPECT_EQ(replies[1].id, 0u);
+    EXPECT_EQ(replies[1].type, PakvType::kNone);
+    EXPECT_EQ(replies[1].status, broken.status);
     EXPECT_TRUE(client.Ended());
     PakvConnection after(server);
     EXPECT_EQ(after.AskText(PakvRequest(kGet, 3, {Key("k")})), "get 3 ok lsn=#1 value=\"v\"");
@@ -336,6 +336,29 @@ TEST(PakvServiceTest, HalfAFrameAndSilenceIsTimedOut) {
   EXPECT_EQ(replies[0].text, "none 0 timeout");
   EXPECT_GE(server.world.now_ns() - begin_ns, 5 * kNsPerSecond);
   EXPECT_LT(server.world.now_ns() - begin_ns, 6 * kNsPerSecond);
+}
+
+TEST(PakvServiceTest, AnIdleConnectionIsToldSo) {
+  SimServer server({.idle_timeout_ns = 3 * kNsPerSecond});
+  PakvConnection client(server);
+  const std::vector<PakvTestReply> replies = client.Replies(2);
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_EQ(replies[0].text, "none 0 timeout");
+}
+
+TEST(PakvServiceTest, AStoppingServerAnswersWhatItTookAndSaysSo) {
+  SimServer server({.core_count = 2});
+  PakvConnection client(server);
+  // Half a request: it is not taken.
+  const std::string half = PakvRequest(kSet, 4, {Key("c"), Value("3")}).substr(0, 30);
+  client.raw.SendAlone(PakvRequest(kSet, 2, {Key("a"), Value("1")}) +
+                       PakvRequest(kSet, 3, {Key("b"), Value("2")}) + half);
+  EXPECT_EQ(server.node.Run(server.server->Drain(10 * kNsPerSecond)), true);
+  const std::vector<PakvTestReply> replies = client.Replies(4);
+  ASSERT_EQ(replies.size(), 3u);
+  EXPECT_EQ(replies[0].status, PakvStatus::kOk);
+  EXPECT_EQ(replies[1].status, PakvStatus::kOk);
+  EXPECT_EQ(replies[2].text, "none 0 stopping");
 }
 
 TEST(PakvServiceTest, AReplyDoesNotWaitForAnotherKeysDeviceRead) {

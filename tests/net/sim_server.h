@@ -23,6 +23,7 @@ class SimServer {
     uint32_t key_bytes_max = 64 << 10;
     uint32_t value_bytes_max = 1 << 20;
     uint64_t request_timeout_ns = 30 * kNsPerSecond;
+    uint64_t idle_timeout_ns = 0;
     uint64_t cache_bytes = 1 << 20;
     uint64_t disk_bytes = uint64_t{1} << 30;
     bool start = true;  // false: it listens, and does not serve yet
@@ -66,6 +67,7 @@ class SimServer {
     options.core_count = options_.core_count;
     options.key_bytes_max = options_.key_bytes_max;
     options.value_bytes_max = options_.value_bytes_max;
+    options.idle_timeout_ns = options_.idle_timeout_ns;
     options.request_timeout_ns = options_.request_timeout_ns;
     return options;
   }
