@@ -126,6 +126,21 @@ class Request : public Message, public DurableEntry {
     kReadBehind,  // its session's own write, to be read then
   };
 
+  void AddDependent(uint64_t dependent) {
+    if (dependents_ == Dependents::kNone) {
+      dependents_ = Dependents::kOneSession;
+      dependent_session_ = dependent;
+    } else if (dependent_session_ != dependent) {
+      dependents_ = Dependents::kSeveral;
+    }
+  }
+  // Whether an answer of `reader` may wait for this pending write. Of several sessions it does not
+  // know which: then a read waits that need not.
+  bool HasDependent(uint64_t reader) const {
+    return dependents_ == Dependents::kSeveral ||
+           (dependents_ == Dependents::kOneSession && dependent_session_ == reader);
+  }
+
   std::string arguments_;
   std::string reply_bytes_;
   Shard* shard_ = nullptr;  // the owner's
@@ -140,6 +155,10 @@ class Request : public Message, public DurableEntry {
   std::string_view pending_value_;
   uint64_t pending_expiry_ms_ = kNoExpiry;
   bool pending_delete_ = false;
+  // Sessions whose answers wait for this write although they wrote nothing (Role::kAnswer).
+  enum class Dependents : uint8_t { kNone, kOneSession, kSeveral };
+  Dependents dependents_ = Dependents::kNone;
+  uint64_t dependent_session_ = 0;
   Request* older_ = nullptr;
   Request* newer_ = nullptr;
 };

@@ -80,31 +80,39 @@ bool Shard::StartRead(Request& request) {
   return ReadPublished(request);
 }
 
-// A session sees its own writes: the read goes behind the session's last write of this key, if
-// that is not durable yet. Other sessions' writes are nobody's concern.
+// A session sees its own writes, and what its own answers were decided by: the read goes behind the
+// newest pending write of this key that is the session's or that one of its answers waits for.
+// Other writes are nobody's concern.
 bool Shard::QueueBehindOwnWrite(Request& request) {
-  if (PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key)) {
-    if (slot->blocked != nullptr) {
-      for (Request* other = slot->blocked->waiting.First(); other != nullptr;
-           other = slot->blocked->waiting.Next(*other)) {
-        if (other->session != request.session || other->is_read) continue;
-        request.KeepArguments();
-        slot->blocked->waiting.PushBack(request);
-        return true;
-      }
-    }
-    for (Request* write = slot->newest; write != nullptr; write = write->older_) {
-      if (write->session != request.session) continue;
+  PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key);
+  if (slot != nullptr && slot->blocked != nullptr) {
+    for (Request* other = slot->blocked->waiting.First(); other != nullptr;
+         other = slot->blocked->waiting.Next(*other)) {
+      if (other->session != request.session || other->is_read) continue;
       request.KeepArguments();
-      request.role_ = Request::Role::kReadBehind;
-      LogWriter::InsertBehind(*write, request);
+      slot->blocked->waiting.PushBack(request);
       return true;
     }
   }
+  // What a FLUSH holds is newer than what is pending.
   for (Request* other = frozen_.First(); other != nullptr; other = frozen_.Next(*other)) {
     if (other->session != request.session || other->is_read) continue;
     request.KeepArguments();
     frozen_.PushBack(request);
+    return true;
+  }
+  Request* write = slot == nullptr ? nullptr : slot->newest;
+  for (; write != nullptr; write = write->older_) {
+    if (write->session != request.session && !write->HasDependent(request.session)) continue;
+    // A FLUSH that is over has taken it before anybody could see it.
+    if (write->lsn <= DropLsn(request.namespace_id)) break;
+    request.KeepArguments();
+    request.role_ = Request::Role::kReadBehind;
+    request.lsn = write->lsn;
+    request.pending_value_ = write->pending_value_;
+    request.pending_delete_ = write->pending_delete_;
+    request.pending_expiry_ms_ = write->pending_expiry_ms_;
+    LogWriter::InsertBehind(*write, request);
     return true;
   }
   return false;
@@ -154,6 +162,23 @@ bool Shard::ReadPublished(Request& request) {
   PAKV_DCHECK(change.action == Change::Action::kKeep, "a read changes nothing");
   static_cast<void>(change);
   return true;
+}
+
+// Answers from the write that the request was put behind, while its block is in memory.
+void Shard::ReadPending(Request& request) {
+  OldValue old;
+  if (request.pending_delete_) {
+    ++counters_.read_misses;
+  } else {
+    ++counters_.read_hits;
+    old.exists = true;
+    old.lsn = request.lsn;
+    old.expiry_ms = request.pending_expiry_ms_;
+    old.value = request.pending_value_;
+    old.value_length = static_cast<uint32_t>(old.value.size());
+  }
+  request.lsn = old.lsn;
+  static_cast<void>(request.function(old, request));
 }
 
 bool Shard::Refuse(Request& request, Outcome outcome) {
@@ -215,7 +240,9 @@ bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* sl
   request.KeepArguments();
   request.KeepReply();
   request.role_ = Request::Role::kAnswer;
-  LogWriter::InsertBehind(*slot->newest, request);
+  Request& newest = *slot->newest;
+  newest.AddDependent(request.session);
+  LogWriter::InsertBehind(newest, request);
   return false;
 }
 
@@ -245,6 +272,7 @@ bool Shard::AppendWrite(Request& request, const Change& change) {
 
 void Shard::BecomePending(Request& request, const Appended& appended, bool is_delete) {
   request.role_ = Request::Role::kWrite;
+  request.dependents_ = Request::Dependents::kNone;
   request.pending_key_ = appended.key();
   request.pending_value_ = appended.value();
   request.pending_delete_ = is_delete;
@@ -335,8 +363,14 @@ void Shard::Settled(Request& request, bool durable) {
       if (!durable) request.outcome = Outcome::kUnknown;
       break;
     case Request::Role::kReadBehind:
-      // If the write failed its own reply says so; what is published can be shown all the same.
-      if (!ReadPublished(request)) return;
+      // What that write left, not what a FLUSH or a later write has made of it since: operations
+      // that the session sent behind this one may have been decided by it.
+      if (durable) {
+        ReadPending(request);
+      } else if (!ReadPublished(request)) {
+        // If the write failed its own reply says so; what is published can be shown all the same.
+        return;
+      }
       break;
   }
   Complete(request);

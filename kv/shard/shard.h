@@ -117,6 +117,7 @@ class Shard {
   bool StartRead(Request& request);
   bool StartUpdate(Request& request);
   bool ReadPublished(Request& request);
+  void ReadPending(Request& request);
   bool Decide(Request& request, const OldValue& old, PendingTable::Slot* slot);
   bool Refuse(Request& request, Outcome outcome);
   bool AppendWrite(Request& request, const Change& change);
@@ -147,6 +148,7 @@ class Shard {
 
   absl::flat_hash_map<uint32_t, Lsn> drops_;
   uint32_t freeze_count_ = 0;
+  bool refuses_writes_ = false;
   IntrusiveList<Request> frozen_;
 
   // By segment << 32 | offset.

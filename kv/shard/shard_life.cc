@@ -109,6 +109,8 @@ void Shard::Run(const LogContext& context, const LogWriterOptions& log_options, 
   clock_.emplace(core_.id(), largest);
   reader_ = &reader;
   log_ = std::make_unique<LogWriter>(core_, context, log_options);
+  // Another core's log may have failed before this one was there.
+  if (refuses_writes_) log_->Refuse();
   log_->Start();
 }
 
@@ -136,6 +138,9 @@ void Shard::AddTo(StoreStats& stats) const {
   stats.disk_full = stats.disk_full || log_->disk_full();
 }
 
-void Shard::RefuseWrites() { log_->Refuse(); }
+void Shard::RefuseWrites() {
+  refuses_writes_ = true;
+  if (log_ != nullptr) log_->Refuse();
+}
 
 }  // namespace pakv

@@ -9,46 +9,9 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "tests/sim/sim_inode.h"
 
 namespace pakv {
-namespace {
-
-constexpr size_t kSectorBytes = SimDisk::kSectorBytes;
-
-uint64_t SectorsOf(uint64_t bytes) { return (bytes + kSectorBytes - 1) / kSectorBytes; }
-
-}  // namespace
-
-struct SimDisk::Inode {
-  struct Page {
-    Sector data;
-    bool dirty;
-  };
-
-  explicit Inode(std::shared_ptr<uint64_t> used) : used_sectors(std::move(used)) {}
-  Inode(const Inode&) = delete;
-  Inode& operator=(const Inode&) = delete;
-  ~Inode() { *used_sectors -= allocated_count; }
-
-  std::shared_ptr<uint64_t> used_sectors;
-  uint64_t number = 0;
-
-  bool directory = false;
-  std::map<std::string, InodeRef, std::less<>> names;  // as seen now
-  std::map<std::string, InodeRef, std::less<>> durable_names;
-
-  uint64_t size_bytes = 0;
-  uint64_t durable_size_bytes = 0;
-  // The smallest size since the last sync, if it was cut: behind it the platter does not count.
-  std::optional<uint64_t> cut_bytes;
-  std::vector<Sector> platter;
-  std::map<uint64_t, std::vector<Sector>> drive;  // versions since the last flush, newest last
-  std::map<uint64_t, Page> pages;
-  std::vector<bool> allocated;
-  uint64_t allocated_count = 0;
-  uint64_t lock_owner = 0;  // 0: not locked
-};
-
 SimDisk::SimDisk(const SimDiskOptions& options, uint64_t seed)
     : options_(options), prng_(seed), used_sectors_(std::make_shared<uint64_t>(0)) {
   root_ = NewInode(/*directory=*/true);
@@ -251,7 +214,7 @@ void SimDisk::Unlock(Inode& inode, uint64_t owner) {
 // ---- Contents ----
 
 SimDisk::Sector SimDisk::Base(const Inode& inode, uint64_t sector) const {
-  const bool cut = inode.cut_bytes && sector >= SectorsOf(*inode.cut_bytes);
+  const bool cut = inode.cut_bytes && sector >= SectorCount(*inode.cut_bytes);
   return cut || sector >= inode.platter.size() ? Sector{} : inode.platter[sector];
 }
 
@@ -357,7 +320,7 @@ int32_t SimDisk::Write(Inode& inode, bool direct, const void* buffer, uint32_t l
     end = std::min(end, first_end + prng_.Below(length / kSectorBytes) * kSectorBytes);
   }
   // As much as there is space for, from the front.
-  uint64_t end_sector = SectorsOf(end);
+  uint64_t end_sector = SectorCount(end);
   const uint64_t first_sector = offset / kSectorBytes;
   while (end_sector > first_sector &&
          !MakeRoom(SectorsToAllocate(inode, first_sector, end_sector))) {
@@ -401,7 +364,7 @@ void SimDisk::WriteSome(Inode& inode, bool direct, const void* buffer, uint32_t 
 
 void SimDisk::MakeMetadataDurable(Inode& inode) {
   if (inode.cut_bytes) {
-    const uint64_t sectors = SectorsOf(*inode.cut_bytes);
+    const uint64_t sectors = SectorCount(*inode.cut_bytes);
     if (inode.platter.size() > sectors) inode.platter.resize(sectors);
     inode.cut_bytes.reset();
   }
@@ -429,7 +392,7 @@ int32_t SimDisk::Flush(Inode& inode, const std::set<uint64_t>& sectors) {
 
 int32_t SimDisk::SyncRange(Inode& inode, uint64_t offset, uint32_t length) {
   std::set<uint64_t> sectors;
-  for (uint64_t sector = offset / kSectorBytes; sector < SectorsOf(offset + length); ++sector) {
+  for (uint64_t sector = offset / kSectorBytes; sector < SectorCount(offset + length); ++sector) {
     sectors.insert(sector);
   }
   return Flush(inode, sectors);
@@ -447,7 +410,7 @@ int32_t SimDisk::SyncData(Inode& inode) {
 int32_t SimDisk::Truncate(Inode& inode, uint64_t size_bytes) {
   if (inode.directory) return -EISDIR;
   if (size_bytes < inode.size_bytes) {
-    const uint64_t sectors = SectorsOf(size_bytes);
+    const uint64_t sectors = SectorCount(size_bytes);
     if (size_bytes % kSectorBytes != 0) {
       Sector last = Look(inode, sectors - 1, /*direct=*/false);
       std::fill(last.begin() + static_cast<int64_t>(size_bytes % kSectorBytes), last.end(), 0);
@@ -465,142 +428,6 @@ int32_t SimDisk::Truncate(Inode& inode, uint64_t size_bytes) {
   }
   inode.size_bytes = size_bytes;
   return 0;
-}
-
-// ---- Crashes ----
-
-void SimDisk::EvictCleanPages(Inode& inode) {
-  // A clean page may leave the cache at any time; then what the drive has shows.
-  std::erase_if(inode.pages,
-                [this](const auto& entry) { return !entry.second.dirty && prng_.Chance(1, 2); });
-}
-
-void SimDisk::CutPower(Inode& inode) {
-  inode.lock_owner = 0;
-  const bool metadata_kept = prng_.Chance(1, 2);
-  if (metadata_kept) MakeMetadataDurable(inode);
-  inode.cut_bytes.reset();
-  for (auto& [sector, page] : inode.pages) {
-    if (page.dirty && prng_.Chance(1, 2)) inode.drive[sector].push_back(page.data);
-  }
-  inode.pages.clear();
-  for (auto& [sector, versions] : inode.drive) {
-    const uint64_t kept = prng_.Below(versions.size() + 1);
-    if (kept < versions.size()) Persist(inode, sector, versions[kept]);
-  }
-  inode.drive.clear();
-  inode.size_bytes = inode.durable_size_bytes;
-  const uint64_t sectors = SectorsOf(inode.size_bytes);
-  if (inode.platter.size() > sectors) inode.platter.resize(sectors);
-  // What was written behind the size is gone; what a lost cut had freed is back.
-  inode.allocated.resize(sectors);
-  for (uint64_t sector = 0; sector < inode.platter.size(); ++sector) {
-    if (inode.platter[sector] != Sector{}) inode.allocated[sector] = true;
-  }
-  const auto count =
-      static_cast<uint64_t>(std::count(inode.allocated.begin(), inode.allocated.end(), true));
-  *used_sectors_ += count - inode.allocated_count;
-  inode.allocated_count = count;
-}
-
-void SimDisk::CutPowerBelow(Inode& directory) {
-  directory.names = directory.durable_names;
-  for (auto& [name, inode] : directory.names) {
-    if (inode->directory) {
-      CutPowerBelow(*inode);
-    } else {
-      CutPower(*inode);
-    }
-  }
-}
-
-void SimDisk::EvictBelow(Inode& directory) {
-  for (auto& [name, inode] : directory.names) {
-    if (inode->directory) {
-      EvictBelow(*inode);
-    } else {
-      inode->lock_owner = 0;
-      EvictCleanPages(*inode);
-    }
-  }
-}
-
-void SimDisk::Crash(CrashKind kind) {
-  if (kind == CrashKind::kProcessKill) {
-    EvictBelow(*root_);
-    return;
-  }
-  // Either the journal up to some change, or each change by its own coin, unless one before it at
-  // the same name was lost.
-  const bool in_order = prng_.Chance(1, 2);
-  const uint64_t kept_count = prng_.Below(journal_.size() + 1);
-  std::set<std::pair<uint64_t, std::string>> lost;
-  for (size_t i = 0; i < journal_.size(); ++i) {
-    bool keep = in_order ? i < kept_count : prng_.Chance(1, 2);
-    for (const NameChange& each : journal_[i]) {
-      keep = keep && !lost.contains({each.directory->number, each.name});
-    }
-    if (keep) {
-      ApplyDurably(journal_[i]);
-    } else {
-      for (const NameChange& each : journal_[i]) lost.insert({each.directory->number, each.name});
-    }
-  }
-  journal_.clear();
-  CutPowerBelow(*root_);
-}
-
-// ---- For tests ----
-
-void SimDisk::FlipBit(const char* path, uint64_t offset, uint32_t bit) {
-  const Place place = Find(path);
-  PAKV_CHECK(place.inode != nullptr && offset < place.inode->size_bytes);
-  const uint64_t sector = offset / kSectorBytes;
-  place.inode->pages.erase(sector);
-  Sector data = Look(*place.inode, sector, /*direct=*/true);
-  data[offset % kSectorBytes] ^= static_cast<uint8_t>(1u << bit);
-  place.inode->drive.erase(sector);
-  Persist(*place.inode, sector, data);
-}
-
-std::optional<std::string> SimDisk::Contents(const char* path) {
-  const Place place = Find(path);
-  if (place.inode == nullptr || place.inode->directory) return std::nullopt;
-  std::string contents;
-  for (uint64_t sector = 0; sector < SectorsOf(place.inode->size_bytes); ++sector) {
-    const Sector data = Look(*place.inode, sector, /*direct=*/false);
-    contents.append(data.begin(), data.end());
-  }
-  contents.resize(place.inode->size_bytes);
-  return contents;
-}
-
-void SimDisk::Put(const char* path, std::string_view contents) {
-  const std::string_view whole(path);
-  if (const size_t slash = whole.rfind('/'); slash != whole.npos && slash > 0) {
-    MakeDirectories(std::string(whole.substr(0, slash)).c_str());
-  }
-  const SimDiskFaults saved = std::exchange(faults, {});
-  InodeRef inode;
-  PAKV_CHECK(Open(path, O_RDWR | O_CREAT | O_TRUNC, inode) == 0);
-  const auto length = static_cast<uint32_t>(contents.size());
-  PAKV_CHECK(Write(*inode, /*direct=*/false, contents.data(), length, 0) ==
-             static_cast<int32_t>(length));
-  PAKV_CHECK(SyncData(*inode) == 0);
-  CommitNames();
-  faults = saved;
-}
-
-void SimDisk::MakeDirectories(const char* path) {
-  const SimDiskFaults saved = std::exchange(faults, {});
-  const std::string_view whole(path);
-  for (size_t i = whole.find('/', 1); true; i = whole.find('/', i + 1)) {
-    const std::string step(whole.substr(0, i));
-    if (Find(step).inode == nullptr) PAKV_CHECK(MakeDirectory(step.c_str()) == 0);
-    if (i == whole.npos) break;
-  }
-  CommitNames();
-  faults = saved;
 }
 
 }  // namespace pakv

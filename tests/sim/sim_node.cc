@@ -1,6 +1,7 @@
 #include "tests/sim/sim_node.h"
 
 #include "runtime/base/check.h"
+#include "runtime/base/log.h"
 
 namespace pakv {
 
@@ -19,6 +20,7 @@ SimNode::~SimNode() {
 
 void SimNode::Start(const SimNodeOptions& options) {
   PAKV_CHECK(!running());
+  LogDebug("-- {} at {} ns: start with {} cores", host_, world_.now_ns(), options.core_count);
   process_ = std::make_unique<SimProcess>(world_.machine_, disk_, host_, world_.next_process_++,
                                           world_.prng().Next());
   std::vector<std::unique_ptr<Ring>> rings;
@@ -33,8 +35,21 @@ void SimNode::Start(const SimNodeOptions& options) {
   not_before_ns_.assign(options.core_count, 0);
 }
 
+SimNode::Starter::Starter(Task<void> task_in)
+    : Message([](Message& self, Core& here) {
+        here.nursery().Spawn(std::move(static_cast<Starter&>(self).task));
+      }),
+      task(std::move(task_in)) {}
+
+void SimNode::Spawn(uint32_t id, Task<void> task) {
+  starters_.push_back(std::make_unique<Starter>(std::move(task)));
+  core(id).Post(*starters_.back());
+}
+
 void SimNode::TearDown() {
-  for (uint32_t id = 0; id < cores_->count(); ++id) core(id).nursery().DestroyTasks();
+  // Core 0 coordinates as a rule: what it has others do goes before it.
+  for (uint32_t id = cores_->count(); id > 0; --id) core(id - 1).nursery().DestroyTasks();
+  starters_.clear();
   while (!owned_.empty()) owned_.pop_back();
   cores_.reset();
   rings_.clear();
@@ -43,6 +58,8 @@ void SimNode::TearDown() {
 
 void SimNode::Crash(CrashKind kind) {
   if (!running()) return;
+  LogDebug("-- {} at {} ns: {}", host_, world_.now_ns(),
+           kind == CrashKind::kPowerCut ? "power cut" : "process kill");
   process_->Crash(kind);
   TearDown();
   disk_.Crash(kind);

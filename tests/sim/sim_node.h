@@ -66,19 +66,22 @@ class SimNode {
   SimProcess& process() { return *process_; }
   const std::string& host() const { return host_; }
 
+  // Gives `task` to the nursery of core `id`, from its loop: its next pass begins it.
+  void Spawn(uint32_t id, Task<void> task);
+
   // Runs `task` on core 0 and steps the world until it has ended. nullopt, or false, if it has
   // not: the node crashed, or the world hangs.
   template <typename T>
   std::optional<T> Run(Task<T> task) {
     std::optional<T> result;
-    core(0).nursery().Spawn(Keep(std::move(task), result));
+    Spawn(0, Keep(std::move(task), result));
     core(0).ring().Wake();  // it began outside of a pass: what it left for a pass's end has one
     if (!world_.RunUntil([&] { return result.has_value() || !running(); })) return std::nullopt;
     return result;
   }
   bool Run(Task<void> task) {
     std::optional<bool> result;
-    core(0).nursery().Spawn(KeepVoid(std::move(task), result));
+    Spawn(0, KeepVoid(std::move(task), result));
     core(0).ring().Wake();
     return world_.RunUntil([&] { return result.has_value() || !running(); }) && result.has_value();
   }
@@ -94,6 +97,10 @@ class SimNode {
     co_await std::move(task);
     result = true;
   }
+  struct Starter : Message {
+    explicit Starter(Task<void> task_in);
+    Task<void> task;
+  };
   void TearDown();
 
   SimWorld& world_;
@@ -104,6 +111,7 @@ class SimNode {
   std::unique_ptr<Cores> cores_;
   std::vector<SimRing*> rings_;          // by core
   std::vector<uint64_t> not_before_ns_;  // by core: the system runs something else
+  std::vector<std::unique_ptr<Starter>> starters_;
   std::vector<std::shared_ptr<void>> owned_;
   CrashKind pending_crash_ = CrashKind::kProcessKill;
 };

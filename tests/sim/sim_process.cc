@@ -108,8 +108,7 @@ void SimProcess::TryReceive(Handle, Socket& socket) {
     const std::string bytes = machine_.net.Take(socket.endpoint, count);
     std::memcpy(const_cast<char*>(buffer.data), bytes.data(), bytes.size());
     buffer.length = static_cast<uint32_t>(bytes.size());
-    receiver.received.PushBack(buffer);
-    if (!receiver.linked()) ring.done_.PushBack(receiver);
+    ring.receiver_news_.push_back({&receiver, &buffer, 0});
     machine_.trace.Add(bytes.size());
     // The kernel may end a multishot receive after any completion.
     if (prng_.Chance(1, 64)) {

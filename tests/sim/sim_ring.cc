@@ -279,8 +279,7 @@ void SimRing::Finish(uint64_t id, int32_t result) {
   Operation& operation = *found->second.operation;
   in_flight_.erase(found);
   operation.result = IoResult(result);
-  operation.in_flight = false;
-  done_.PushBack(operation);
+  finished_.push_back(&operation);
   process_.machine_.trace.Add(static_cast<uint64_t>(static_cast<uint32_t>(result)));
 }
 
@@ -345,10 +344,7 @@ void SimRing::RequestCancel(Receiver& receiver) {
 }
 
 void SimRing::EndReceiver(Receiver& receiver, int32_t result) {
-  receiver.in_flight = false;
-  receiver.end = IoResult(result);
-  std::erase(receivers_, &receiver);
-  if (!receiver.linked()) done_.PushBack(receiver);
+  receiver_news_.push_back({&receiver, nullptr, result});
   process_.machine_.trace.Add(static_cast<uint64_t>(static_cast<uint32_t>(result)));
 }
 
@@ -365,7 +361,23 @@ void SimRing::ReturnBuffer(ReceivedBuffer& buffer) {
 
 void SimRing::Enter(uint64_t, IntrusiveList<Completion>& completed) {
   woken_ = false;
-  completed.Splice(done_);
+  for (Operation* operation : finished_) {
+    operation->in_flight = false;
+    completed.PushBack(*operation);
+  }
+  finished_.clear();
+  for (const ReceiverNews& news : receiver_news_) {
+    Receiver& receiver = *news.receiver;
+    if (news.buffer != nullptr) {
+      receiver.received.PushBack(*news.buffer);
+    } else {
+      receiver.in_flight = false;
+      receiver.end = IoResult(news.end);
+      std::erase(receivers_, &receiver);
+    }
+    if (!receiver.linked()) completed.PushBack(receiver);
+  }
+  receiver_news_.clear();
 }
 
 Handle SimRing::Adopt(Handle plain) {
@@ -389,6 +401,19 @@ IoResult SimRing::RegisterBuffers(std::span<const std::span<std::byte>> buffers)
   PAKV_CHECK(registered_.empty(), "buffers are registered once");
   registered_.assign(buffers.begin(), buffers.end());
   return IoResult(0);
+}
+
+std::string SimRing::Describe() const {
+  std::string text;
+  for (const auto& [id, flight] : in_flight_) {
+    const IoRequest& request = flight.operation->request;
+    text += " opcode " + std::to_string(static_cast<int>(request.opcode)) + " on handle " +
+            std::to_string(static_cast<int>(request.handle)) +
+            (request.path != nullptr ? std::string(" ") + request.path : "") +
+            (flight.operation->cancelled ? " cancelled;" : ";");
+  }
+  if (!receivers_.empty()) text += " receivers: " + std::to_string(receivers_.size());
+  return text.empty() ? " nothing" : text;
 }
 
 // The kernel has an operation whose process dies: it may be carried out, a write in any part.
@@ -429,10 +454,12 @@ void SimRing::Forget() {
     if (!flight.landed) LeaveBehind(operation.request);
   }
   in_flight_.clear();
+  for (Operation* operation : finished_) operation->in_flight = false;
+  finished_.clear();
+  receiver_news_.clear();
   for (Receiver* receiver : receivers_) receiver->in_flight = false;
   receivers_.clear();
   for (ReceivedBuffer& buffer : buffers_) buffer.Unlink();
-  done_.Clear();
 }
 
 }  // namespace pakv

@@ -135,8 +135,10 @@ class SimRing final : public Ring {
   Handle Adopt(Handle plain) override;
   IoResult RegisterBuffers(std::span<const std::span<std::byte>> buffers) override;
 
+  // What is under way, for the message about a hang.
+  std::string Describe() const;
   // Its core has a reason to run a pass.
-  bool ready() const { return woken_ || !done_.empty(); }
+  bool ready() const { return woken_ || !finished_.empty() || !receiver_news_.empty(); }
 
  private:
   friend class SimProcess;
@@ -164,7 +166,15 @@ class SimRing final : public Ring {
   std::map<uint64_t, InFlight> in_flight_;
   std::vector<Receiver*> receivers_;  // armed
   std::atomic<bool> woken_{false};
-  IntrusiveList<Completion> done_;
+
+  // What the next Enter hands over; until then nobody can see it.
+  struct ReceiverNews {
+    Receiver* receiver;
+    ReceivedBuffer* buffer;  // nullptr: it has ended
+    int32_t end;
+  };
+  std::vector<ReceiverNews> receiver_news_;
+  std::vector<Operation*> finished_;
 
   uint32_t buffer_bytes_;
   std::vector<char> buffer_memory_;

@@ -75,6 +75,12 @@ bool SimWorld::RunUntil(const std::function<bool()>& done, uint64_t limit_ns) {
       continue;
     }
     failure_ += " (at " + std::to_string(now_ns()) + " ns)";
+    for (const SimNode* node : nodes_) {
+      for (size_t id = 0; id < node->rings_.size(); ++id) {
+        failure_ += "\n  " + node->host_ + " core " + std::to_string(id) +
+                    " waits for:" + node->rings_[id]->Describe();
+      }
+    }
     return false;
   }
   return true;

@@ -1,0 +1,436 @@
+#include "tests/sim/oracle.h"
+
+#include <charconv>
+#include <system_error>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+std::string Quote(const std::string& bytes) {
+  constexpr size_t kShown = 48;
+  if (bytes.size() <= kShown) return "\"" + bytes + "\"";
+  return "\"" + bytes.substr(0, kShown) + "...\" (" + std::to_string(bytes.size()) + " bytes)";
+}
+
+std::optional<int64_t> ParseNumber(const std::string& text) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return number;
+}
+
+bool IsRead(const OracleOperation& operation) { return operation.command == OracleCommand::kGet; }
+
+OracleReply Integer(int64_t value) { return {OracleReply::Kind::kInteger, value, {}}; }
+
+}  // namespace
+
+OracleReply Apply(const OracleOperation& operation, OracleValue& value) {
+  switch (operation.command) {
+    case OracleCommand::kGet:
+      if (!value) return {OracleReply::Kind::kNull, 0, {}};
+      return {OracleReply::Kind::kBytes, 0, *value};
+    case OracleCommand::kSet:
+      value = operation.argument;
+      return {};
+    case OracleCommand::kSetIfAbsent:
+      if (value) return Integer(0);
+      value = operation.argument;
+      return Integer(1);
+    case OracleCommand::kDelete: {
+      const bool existed = value.has_value();
+      value.reset();
+      return Integer(existed ? 1 : 0);
+    }
+    case OracleCommand::kIncrement: {
+      const std::optional<int64_t> old = value ? ParseNumber(*value) : 0;
+      if (!old) return {OracleReply::Kind::kError, 0, {}};
+      value = std::to_string(*old + operation.number);
+      return Integer(*old + operation.number);
+    }
+    case OracleCommand::kAppend:
+      value = value.value_or("") + operation.argument;
+      return Integer(static_cast<int64_t>(value->size()));
+  }
+  PAKV_CHECK(false, "no such command");
+  return {};
+}
+
+std::string Describe(const OracleOperation& operation) {
+  switch (operation.command) {
+    case OracleCommand::kGet:
+      return "GET";
+    case OracleCommand::kSet:
+      return "SET " + Quote(operation.argument);
+    case OracleCommand::kSetIfAbsent:
+      return "SETNX " + Quote(operation.argument);
+    case OracleCommand::kDelete:
+      return "DEL";
+    case OracleCommand::kIncrement:
+      return "INCRBY " + std::to_string(operation.number);
+    case OracleCommand::kAppend:
+      return "APPEND " + Quote(operation.argument);
+  }
+  return "?";
+}
+
+std::string Describe(const OracleReply& reply) {
+  switch (reply.kind) {
+    case OracleReply::Kind::kOk:
+      return "OK";
+    case OracleReply::Kind::kNull:
+      return "nothing";
+    case OracleReply::Kind::kInteger:
+      return std::to_string(reply.integer);
+    case OracleReply::Kind::kBytes:
+      return Quote(reply.bytes);
+    case OracleReply::Kind::kError:
+      return "an error";
+  }
+  return "?";
+}
+
+void Oracle::Note(Key& key, std::string line) {
+  if (key.history.size() >= 2 * kHistoryLines) {
+    key.history.erase(key.history.begin(), key.history.begin() + kHistoryLines);
+  }
+  key.history.push_back(std::move(line));
+}
+
+void Oracle::Violate(const std::string& name, const Key& key, const std::string& what) {
+  if (!violation_.empty()) return;
+  violation_ = "key " + Quote(name) + ": " + what + "\n  its last operations:";
+  for (const std::string& line : key.history) violation_ += "\n    " + line;
+}
+
+Oracle::Key& Oracle::KeyOf(const std::string& name) {
+  const auto [found, is_new] = keys_.try_emplace(name);
+  if (is_new) {
+    for (auto& [id, flush] : flushes_) {
+      const OperationId part = next_id_++;
+      flush.parts.emplace(name, part);
+      Pending pending{flush.session, {OracleCommand::kDelete, {}, 0}, flush.hidden};
+      found->second.pending.emplace(part, std::move(pending));
+      Note(found->second, "#" + std::to_string(part) + " FLUSH is under way");
+    }
+  }
+  return found->second;
+}
+
+void Oracle::BeginPart(OperationId id, uint64_t session, const std::string& name,
+                       OracleOperation what) {
+  Key& key = KeyOf(name);
+  Note(key,
+       "#" + std::to_string(id) + " session " + std::to_string(session) + ": " + Describe(what));
+  const bool is_read = IsRead(what);
+  key.pending.emplace(id, Pending{session, std::move(what)});
+  if (!is_read) return;
+  std::set<Explanation> looked;
+  for (Explanation explanation : key.explanations) {
+    explanation.reads.emplace(id, Seen());
+    LookAround(key, explanation);
+    looked.insert(std::move(explanation));
+  }
+  key.explanations = std::move(looked);
+}
+
+Oracle::OperationId Oracle::Begin(uint64_t session, const std::string& key,
+                                  OracleOperation operation) {
+  const OperationId id = next_id_++;
+  BeginPart(id, session, key, std::move(operation));
+  key_of_.emplace(id, key);
+  return id;
+}
+
+Oracle::OperationId Oracle::BeginFlush(uint64_t session) {
+  const OperationId id = next_id_++;
+  Flush flush{session, {}};
+  for (auto& [name, key] : keys_) {
+    const OperationId part = next_id_++;
+    flush.parts.emplace(name, part);
+    BeginPart(part, session, name, {OracleCommand::kDelete, {}, 0});
+  }
+  flushes_.emplace(id, std::move(flush));
+  return id;
+}
+
+// Earlier writes of the same session come first.
+bool Oracle::Eligible(const Key& key, const Explanation& explanation, OperationId id) {
+  const uint64_t session = key.pending.at(id).session;
+  for (const auto& [other, pending] : key.pending) {
+    if (other == id) return true;
+    if (pending.session == session && !pending.hidden && !IsRead(pending.operation) &&
+        !explanation.done.contains(other)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// The value is new, or an operation: every read under way that could happen now may answer it.
+void Oracle::LookAround(const Key& key, Explanation& explanation) {
+  OracleValue same = explanation.value;
+  const OracleReply reply = Apply({}, same);
+  for (auto& [id, seen] : explanation.reads) {
+    if (seen.closed) continue;
+    (Eligible(key, explanation, id) ? seen.replies : seen.before).insert(reply);
+  }
+}
+
+void Oracle::Walk(const std::string& name, Key& key, bool with_hidden, const Stop& stop) {
+  std::set<Explanation> seen = key.explanations;
+  std::vector<Explanation> todo(seen.begin(), seen.end());
+  while (!todo.empty()) {
+    const Explanation explanation = std::move(todo.back());
+    todo.pop_back();
+    if (stop(explanation)) continue;
+    for (const auto& [id, pending] : key.pending) {
+      if (IsRead(pending.operation) || explanation.done.contains(id) ||
+          (pending.hidden && !with_hidden) || !Eligible(key, explanation, id)) {
+        continue;
+      }
+      Explanation next = explanation;
+      OracleReply reply = Apply(pending.operation, next.value);
+      next.done.emplace(id, silent_ ? OracleReply() : std::move(reply));
+      for (auto& [read, what] : next.reads) {
+        if (key.pending.at(read).session != pending.session) continue;
+        // A later write of the session has happened, so the read has, too; before an earlier one it
+        // has not.
+        if (read < id) what.closed = true;
+        if (read > id) what.before.clear();
+      }
+      LookAround(key, next);
+      if (seen.insert(next).second) todo.push_back(std::move(next));
+    }
+    if (seen.size() > kExplanationsMax) {
+      Violate(name, key, "too many operations under way to tell what may have happened");
+      return;
+    }
+  }
+}
+
+void Oracle::EndRead(const std::string& name, OperationId id, const OracleReply& reply) {
+  Key& key = keys_.at(name);
+  std::set<Explanation> left;
+  std::set<std::string> possible;
+  Walk(name, key, /*with_hidden=*/false, [&](const Explanation& explanation) {
+    const Seen& seen = explanation.reads.at(id);
+    if (!seen.replies.contains(reply)) {
+      for (const OracleReply& other : seen.replies) possible.insert(Describe(other));
+      return false;
+    }
+    Explanation kept = explanation;
+    kept.reads.erase(id);
+    left.insert(std::move(kept));
+    return true;
+  });
+  if (left.empty()) Impossible(name, key, id, reply, possible);
+  key.pending.erase(id);
+  key.explanations = std::move(left);
+}
+
+void Oracle::EndPart(const std::string& name, OperationId id, const OracleReply& reply) {
+  Key& key = keys_.at(name);
+  Note(key, "#" + std::to_string(id) + " -> " + Describe(reply));
+  if (IsRead(key.pending.at(id).operation)) return EndRead(name, id, reply);
+  std::set<Explanation> left;
+  std::set<std::string> possible;
+  Walk(name, key, /*with_hidden=*/false, [&](const Explanation& explanation) {
+    const auto done = explanation.done.find(id);
+    if (done == explanation.done.end()) return false;
+    possible.insert(Describe(done->second));
+    if (done->second == reply) {
+      Explanation kept = explanation;
+      kept.done.erase(id);
+      left.insert(std::move(kept));
+    }
+    return true;
+  });
+  if (left.empty()) Impossible(name, key, id, reply, possible);
+  key.pending.erase(id);
+  key.explanations = std::move(left);
+}
+
+void Oracle::Impossible(const std::string& name, const Key& key, OperationId id,
+                        const OracleReply& reply, const std::set<std::string>& possible) {
+  constexpr size_t kShown = 8;
+  std::string could;
+  size_t shown = 0;
+  for (const std::string& each : possible) {
+    if (++shown <= kShown) could += (could.empty() ? "" : " or ") + each;
+  }
+  Violate(name, key,
+          Describe(key.pending.at(id).operation) + " answered " + Describe(reply) +
+              ", it could have answered " + (could.empty() ? "nothing at all" : could));
+}
+
+void Oracle::ForgetRead(Key& key, OperationId id) {
+  if (!IsRead(key.pending.at(id).operation)) return;
+  std::set<Explanation> left;
+  for (Explanation explanation : key.explanations) {
+    explanation.reads.erase(id);
+    left.insert(std::move(explanation));
+  }
+  key.explanations = std::move(left);
+}
+
+// An operation will not take effect (before a crash): its session's later reads did not have to
+// wait for it.
+void Oracle::NeverHappens(Key& key, OperationId id) {
+  std::set<Explanation> left;
+  for (Explanation explanation : key.explanations) {
+    for (auto read = explanation.reads.upper_bound(id); read != explanation.reads.end(); ++read) {
+      if (!Eligible(key, explanation, read->first)) continue;
+      read->second.replies.merge(read->second.before);
+      read->second.before.clear();
+    }
+    LookAround(key, explanation);
+    left.insert(std::move(explanation));
+  }
+  key.explanations = std::move(left);
+}
+
+void Oracle::RefusePart(const std::string& name, OperationId id) {
+  Key& key = keys_.at(name);
+  Note(key, "#" + std::to_string(id) + " -> refused");
+  // Neither has it taken effect in what others have seen.
+  std::erase_if(key.explanations,
+                [id](const Explanation& explanation) { return explanation.done.contains(id); });
+  ForgetRead(key, id);
+  if (key.explanations.empty()) {
+    Violate(name, key,
+            Describe(key.pending.at(id).operation) + " was refused, yet its effect was seen");
+  }
+  key.pending.erase(id);
+  NeverHappens(key, id);
+}
+
+void Oracle::Acknowledged(OperationId id, OracleReply reply) {
+  ++acknowledged_count_;
+  if (const auto flush = flushes_.find(id); flush != flushes_.end()) {
+    for (const auto& [name, part] : flush->second.parts) {
+      Key& key = keys_.at(name);
+      // A flush does not say which keys there were: whatever DEL would have answered is right.
+      std::set<Explanation> left;
+      Walk(name, key, /*with_hidden=*/false, [&](const Explanation& explanation) {
+        if (!explanation.done.contains(part)) return false;
+        Explanation kept = explanation;
+        kept.done.erase(part);
+        left.insert(std::move(kept));
+        return true;
+      });
+      Note(key, "#" + std::to_string(part) + " -> flushed");
+      key.explanations = std::move(left);
+      key.pending.erase(part);
+    }
+    flushes_.erase(flush);
+    return;
+  }
+  EndPart(key_of_.at(id), id, reply);
+  key_of_.erase(id);
+}
+
+void Oracle::Refused(OperationId id) {
+  ++refused_count_;
+  if (const auto flush = flushes_.find(id); flush != flushes_.end()) {
+    for (const auto& [name, part] : flush->second.parts) RefusePart(name, part);
+    flushes_.erase(flush);
+    return;
+  }
+  RefusePart(key_of_.at(id), id);
+  key_of_.erase(id);
+}
+
+void Oracle::Unknown(OperationId id) {
+  ++unknown_count_;
+  const auto hide = [this](const std::string& name, OperationId part) {
+    Key& key = keys_.at(name);
+    Note(key, "#" + std::to_string(part) + " -> unknown");
+    std::erase_if(key.explanations, [part](const Explanation& explanation) {
+      return explanation.done.contains(part);
+    });
+    if (key.explanations.empty()) {
+      Violate(name, key, "an operation's effect was seen before it ended as unknown");
+    }
+    key.pending.at(part).hidden = true;
+    NeverHappens(key, part);
+  };
+  if (const auto flush = flushes_.find(id); flush != flushes_.end()) {
+    for (const auto& [name, part] : flush->second.parts) hide(name, part);
+    flush->second.hidden = true;
+    return;
+  }
+  hide(key_of_.at(id), id);
+}
+
+void Oracle::Crashed() {
+  for (auto& [name, key] : keys_) {
+    if (key.pending.empty()) continue;
+    // Nobody will hear what those under way would have answered.
+    std::set<Explanation> silent;
+    for (Explanation explanation : key.explanations) {
+      explanation.reads.clear();
+      for (auto& [id, reply] : explanation.done) reply = {};
+      silent.insert(std::move(explanation));
+    }
+    key.explanations = std::move(silent);
+    silent_ = true;
+    std::set<Explanation> found;
+    Walk(name, key, /*with_hidden=*/true, [&found](const Explanation& explanation) {
+      found.insert(Explanation{explanation.value, {}, {}});
+      return false;
+    });
+    silent_ = false;
+    key.explanations = std::move(found);
+    key.pending.clear();
+    Note(key, "-- crash --");
+  }
+  key_of_.clear();
+  flushes_.clear();
+}
+
+std::vector<std::string> Oracle::keys() const {
+  std::vector<std::string> names;
+  for (const auto& [name, key] : keys_) names.push_back(name);
+  return names;
+}
+
+std::string Oracle::DescribePending() const {
+  std::string text;
+  for (const auto& [name, key] : keys_) {
+    for (const auto& [id, pending] : key.pending) {
+      text += "\n  " + name + " #" + std::to_string(id) + " session " +
+              std::to_string(pending.session) + ": " + Describe(pending.operation) +
+              (pending.hidden ? " (unknown)" : " (under way)");
+    }
+  }
+  return text;
+}
+
+size_t Oracle::pending_count(const std::string& key) const {
+  const auto found = keys_.find(key);
+  return found == keys_.end() ? 0 : found->second.pending.size();
+}
+
+bool Oracle::CanExist(const std::string& name) const {
+  const auto found = keys_.find(name);
+  if (found == keys_.end()) return false;
+  if (!found->second.pending.empty()) return true;
+  for (const Explanation& explanation : found->second.explanations) {
+    if (explanation.value) return true;
+  }
+  return false;
+}
+
+bool Oracle::MustExist(const std::string& name) const {
+  const auto found = keys_.find(name);
+  if (found == keys_.end() || !found->second.pending.empty()) return false;
+  for (const Explanation& explanation : found->second.explanations) {
+    if (!explanation.value) return false;
+  }
+  return true;
+}
+
+}  // namespace pakv

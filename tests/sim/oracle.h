@@ -1,0 +1,160 @@
+// The oracle: what a store may answer, and what may be in it after a crash. Pure: it is told of
+// each operation when it begins and when its outcome is known, in the order of virtual time, and
+// says at once when no order of the operations explains what was seen.
+//
+// Per key it keeps every explanation that is still possible: which of the operations under way
+// have taken effect, and the value then (Wing and Gong's search, done step by step as Lowe's
+// just-in-time linearization). It demands
+//   - linearizability per key, and per session the order in which it sent;
+//   - what was acknowledged, or shown by a read, is there after every crash;
+//   - what was refused has never happened;
+//   - what ended as unknown does not show before a restart, and may show after it;
+//   - what was under way at a crash happened or not, in the session's order, and stays so.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pakv {
+
+enum class OracleCommand : uint8_t {
+  kGet,
+  kSet,
+  kSetIfAbsent,  // 1 or 0
+  kDelete,       // 1 or 0
+  kIncrement,    // the new number, or an error if the value is no number
+  kAppend,       // the new length
+};
+
+struct OracleOperation {
+  OracleCommand command = OracleCommand::kGet;
+  std::string argument;
+  int64_t number = 0;
+};
+
+struct OracleReply {
+  enum class Kind : uint8_t { kOk, kNull, kInteger, kBytes, kError };
+  Kind kind = Kind::kOk;
+  int64_t integer = 0;
+  std::string bytes;  // kBytes
+  friend auto operator<=>(const OracleReply&, const OracleReply&) = default;
+};
+
+// The value of a key; nullopt: it is not there.
+using OracleValue = std::optional<std::string>;
+
+// What the operation answers, and does to `value`.
+OracleReply Apply(const OracleOperation& operation, OracleValue& value);
+std::string Describe(const OracleOperation& operation);
+std::string Describe(const OracleReply& reply);
+
+class Oracle {
+ public:
+  using OperationId = uint64_t;
+
+  // An operation of `session` begins. Operations of one session on one key take effect in the
+  // order of their beginning.
+  OperationId Begin(uint64_t session, const std::string& key, OracleOperation operation);
+  // All keys are removed, those too that begin to exist while this is under way.
+  OperationId BeginFlush(uint64_t session);
+  // Its outcome. Once for each operation, except those that were under way at a crash.
+  void Acknowledged(OperationId id, OracleReply reply);
+  void Refused(OperationId id);
+  void Unknown(OperationId id);
+  // The store died. What is under way or unknown has happened or not.
+  void Crashed();
+
+  // Whether an explanation is left; if not, what was wrong first.
+  bool ok() const { return violation_.empty(); }
+  const std::string& violation() const { return violation_; }
+  // Keys that were ever named, in order.
+  std::vector<std::string> keys() const;
+  // Whether a key can, and whether it must be there now, of what is known.
+  bool CanExist(const std::string& key) const;
+  bool MustExist(const std::string& key) const;
+
+  // Operations on the key that are under way: what a load keeps small, as the orders to be considered
+  // grow with its factorial.
+  size_t pending_count(const std::string& key) const;
+  // What is under way, for the message about a hang.
+  std::string DescribePending() const;
+
+  uint64_t acknowledged_count() const { return acknowledged_count_; }
+  uint64_t refused_count() const { return refused_count_; }
+  uint64_t unknown_count() const { return unknown_count_; }
+
+ private:
+  // Explanations of one key beyond this are too many to follow: a failure, never a pass.
+  static constexpr size_t kExplanationsMax = 50'000;
+  static constexpr size_t kHistoryLines = 40;
+
+  struct Pending {
+    uint64_t session;
+    OracleOperation operation;
+    bool hidden = false;  // unknown: takes no effect before a crash
+  };
+  // What a read under way may answer: what was there at some moment of it, from the effect of its
+  // session's earlier operations to that of its later ones.
+  struct Seen {
+    std::set<OracleReply> replies;
+    std::set<OracleReply>
+        before;  // the same while an earlier write of its session has not happened
+    bool closed = false;
+    friend auto operator<=>(const Seen&, const Seen&) = default;
+  };
+  // One way in which it may have been: the value, and of the operations under way those that took
+  // effect with what they will answer.
+  struct Explanation {
+    OracleValue value;
+    std::map<OperationId, OracleReply> done;
+    std::map<OperationId, Seen> reads;
+    friend auto operator<=>(const Explanation&, const Explanation&) = default;
+  };
+  struct Key {
+    std::map<OperationId, Pending> pending;
+    std::set<Explanation> explanations{Explanation{}};
+    std::vector<std::string> history;  // the last lines, for the message
+  };
+  struct Flush {
+    uint64_t session;
+    std::map<std::string, OperationId> parts;  // by key
+    bool hidden = false;
+  };
+
+  Key& KeyOf(const std::string& name);
+  void BeginPart(OperationId id, uint64_t session, const std::string& name, OracleOperation what);
+  void EndPart(const std::string& name, OperationId id, const OracleReply& reply);
+  void EndRead(const std::string& name, OperationId id, const OracleReply& reply);
+  void Impossible(const std::string& name, const Key& key, OperationId id, const OracleReply& reply,
+                  const std::set<std::string>& possible);
+  static void ForgetRead(Key& key, OperationId id);
+  static void NeverHappens(Key& key, OperationId id);
+  void RefusePart(const std::string& name, OperationId id);
+  static bool Eligible(const Key& key, const Explanation& explanation, OperationId id);
+  static void LookAround(const Key& key, Explanation& explanation);
+  // Walks from the present explanations through all that follow when operations under way take
+  // effect. `stop` says of each whether it is to be kept rather than followed further.
+  using Stop = std::function<bool(const Explanation&)>;
+  void Walk(const std::string& name, Key& key, bool with_hidden, const Stop& stop);
+  void Note(Key& key, std::string line);
+  void Violate(const std::string& name, const Key& key, const std::string& what);
+
+  OperationId next_id_ = 1;
+  std::map<std::string, Key> keys_;
+  std::map<OperationId, std::string> key_of_;  // operations under way
+  std::map<OperationId, Flush> flushes_;
+  bool silent_ = false;  // explanations do not keep what would have been answered
+  std::string violation_;
+  uint64_t acknowledged_count_ = 0;
+  uint64_t refused_count_ = 0;
+  uint64_t unknown_count_ = 0;
+};
+
+}  // namespace pakv

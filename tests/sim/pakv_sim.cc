@@ -1,0 +1,148 @@
+// pakv_sim: runs scenarios of the simulated world over many seeds. A failure names its seed, the
+// commit, and the one command that shows it again.
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/prng.h"
+#include "tests/sim/runner.h"
+#include "tests/sim/scenario.h"
+
+namespace pakv {
+namespace {
+
+struct Options {
+  uint64_t seeds = 100;
+  uint64_t first_seed = 1;
+  std::string seed;
+  double hours = 0;
+  std::string bug;
+  std::vector<std::string> scenarios;
+  unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
+  bool list = false;
+};
+
+std::string Commit() {
+  std::string commit;
+  FILE* git = popen("git -C '" PAKV_SOURCE_ROOT "' describe --always --dirty 2>/dev/null", "r");
+  if (git == nullptr) return "unknown";
+  char line[128];
+  if (std::fgets(line, sizeof(line), git) != nullptr) commit = line;
+  pclose(git);
+  while (commit.ends_with('\n')) commit.pop_back();
+  return commit.empty() ? "unknown" : commit;
+}
+
+void PrintList() {
+  std::cout << "scenarios\n";
+  for (const Scenario& scenario : Scenarios()) {
+    std::cout << "  " << scenario.name << "  " << scenario.description << "\n";
+  }
+  std::cout << "seeded bugs (--bug), and the scenario that finds each\n";
+  for (const SeededBugProof& proof : SeededBugProofs()) {
+    std::cout << "  " << proof.name << "  " << proof.scenario << "\n";
+  }
+}
+
+void PrintFailure(const Scenario& scenario, const SeedFailure& failure, const std::string& bug) {
+  std::cout << failure.text << "FAILED: scenario " << scenario.name << ", seed " << failure.seed
+            << ", commit " << Commit() << "\n  again: ./dev sim --seed " << failure.seed
+            << " --scenario " << scenario.name << (bug.empty() ? "" : " --bug " + bug) << "\n";
+}
+
+// Each scenario over the same seeds; the number of scenarios that failed.
+int RunRange(const std::vector<const Scenario*>& scenarios, uint64_t first, uint64_t count,
+             const Options& options, SeededBug bug) {
+  int failed = 0;
+  for (const Scenario* scenario : scenarios) {
+    uint64_t operations = 0;
+    const uint64_t begin_ns = SystemClock().MonotonicNs();
+    const auto failure = RunSeeds({scenario, first, count, bug, options.jobs}, operations);
+    const uint64_t ms = (SystemClock().MonotonicNs() - begin_ns) / kNsPerMs;
+    if (failure) {
+      PrintFailure(*scenario, *failure, options.bug);
+      ++failed;
+      continue;
+    }
+    std::cout << scenario->name << ": seeds " << first << " to " << first + count - 1 << " passed, "
+              << operations << " operations, " << ms << " ms\n"
+              << std::flush;
+  }
+  return failed;
+}
+
+int RunHours(const std::vector<const Scenario*>& scenarios, const Options& options, SeededBug bug) {
+  constexpr uint64_t kBatch = 200;
+  const uint64_t end_ns =
+      SystemClock().MonotonicNs() + static_cast<uint64_t>(options.hours * 3600 * 1e9);
+  // Seeds that no other night has seen, in a range that is short to type.
+  Prng prng(SystemClock().WallUs());
+  uint64_t first = prng.Below(1'000'000) * 1'000'000;
+  int failed = 0;
+  while (SystemClock().MonotonicNs() < end_ns && failed == 0) {
+    failed = RunRange(scenarios, first, kBatch, options, bug);
+    first += kBatch;
+  }
+  return failed;
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  CLI::App app{"pakv's simulator: whole servers and clients in virtual time, replayed by a seed"};
+  app.add_option("--seeds", options.seeds, "how many seeds")->check(CLI::PositiveNumber);
+  app.add_option("--first-seed", options.first_seed, "the first of them");
+  app.add_option("--seed", options.seed, "this seed alone");
+  app.add_option("--hours", options.hours, "new seeds for that long")->check(CLI::PositiveNumber);
+  app.add_option("--bug", options.bug, "switch a seeded bug on; finding it is a failure");
+  app.add_option("--scenario", options.scenarios, "only these scenarios");
+  app.add_option("--jobs", options.jobs, "processes at a time")->check(CLI::Range(1, 64));
+  app.add_flag("--list", options.list, "scenarios and seeded bugs");
+  CLI11_PARSE(app, argc, argv);
+  if (options.list) {
+    PrintList();
+    return 0;
+  }
+  SeededBug bug = SeededBug::kNone;
+  if (!options.bug.empty()) {
+    for (const SeededBugProof& proof : SeededBugProofs()) {
+      if (options.bug != proof.name) continue;
+      bug = proof.bug;
+      if (options.scenarios.empty()) options.scenarios.emplace_back(proof.scenario);
+    }
+#ifndef PAKV_SIMULATOR
+    std::cerr << "--bug: seeded bugs are in the simulator's build only (./dev sim)\n";
+    return 2;
+#endif
+    if (bug == SeededBug::kNone) {
+      std::cerr << "--bug: there is no '" << options.bug << "'; see --list\n";
+      return 2;
+    }
+  }
+  std::vector<const Scenario*> scenarios;
+  for (const std::string& name : options.scenarios) {
+    scenarios.push_back(FindScenario(name));
+    if (scenarios.back() == nullptr) {
+      std::cerr << "--scenario: there is no '" << name << "'; see --list\n";
+      return 2;
+    }
+  }
+  if (scenarios.empty()) {
+    for (const Scenario& scenario : Scenarios()) scenarios.push_back(&scenario);
+  }
+  if (options.hours > 0) return RunHours(scenarios, options, bug) == 0 ? 0 : 1;
+  if (!options.seed.empty()) {
+    options.seeds = 1;
+    options.first_seed = std::stoull(options.seed);
+  }
+  return RunRange(scenarios, options.first_seed, options.seeds, options, bug) == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace pakv
+
+int main(int argc, char** argv) { return pakv::Main(argc, argv); }

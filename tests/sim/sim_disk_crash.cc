@@ -1,0 +1,149 @@
+// What a crash leaves on a SimDisk, and what tests do to it by hand (tests/sim/sim_disk.h).
+#include <fcntl.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "runtime/base/check.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_inode.h"
+
+namespace pakv {
+
+void SimDisk::EvictCleanPages(Inode& inode) {
+  // A clean page may leave the cache at any time; then what the drive has shows.
+  std::erase_if(inode.pages,
+                [this](const auto& entry) { return !entry.second.dirty && prng_.Chance(1, 2); });
+}
+
+void SimDisk::CutPower(Inode& inode) {
+  inode.lock_owner = 0;
+  const bool metadata_kept = prng_.Chance(1, 2);
+  if (metadata_kept) MakeMetadataDurable(inode);
+  inode.cut_bytes.reset();
+  for (auto& [sector, page] : inode.pages) {
+    if (page.dirty && prng_.Chance(1, 2)) inode.drive[sector].push_back(page.data);
+  }
+  inode.pages.clear();
+  for (auto& [sector, versions] : inode.drive) {
+    const uint64_t kept = prng_.Below(versions.size() + 1);
+    if (kept < versions.size()) Persist(inode, sector, versions[kept]);
+  }
+  inode.drive.clear();
+  inode.size_bytes = inode.durable_size_bytes;
+  const uint64_t sectors = SectorCount(inode.size_bytes);
+  if (inode.platter.size() > sectors) inode.platter.resize(sectors);
+  // What was written behind the size is gone; what a lost cut had freed is back.
+  inode.allocated.resize(sectors);
+  for (uint64_t sector = 0; sector < inode.platter.size(); ++sector) {
+    if (inode.platter[sector] != Sector{}) inode.allocated[sector] = true;
+  }
+  const auto count =
+      static_cast<uint64_t>(std::count(inode.allocated.begin(), inode.allocated.end(), true));
+  *used_sectors_ += count - inode.allocated_count;
+  inode.allocated_count = count;
+}
+
+void SimDisk::CutPowerBelow(Inode& directory) {
+  directory.names = directory.durable_names;
+  for (auto& [name, inode] : directory.names) {
+    if (inode->directory) {
+      CutPowerBelow(*inode);
+    } else {
+      CutPower(*inode);
+    }
+  }
+}
+
+void SimDisk::EvictBelow(Inode& directory) {
+  for (auto& [name, inode] : directory.names) {
+    if (inode->directory) {
+      EvictBelow(*inode);
+    } else {
+      inode->lock_owner = 0;
+      EvictCleanPages(*inode);
+    }
+  }
+}
+
+void SimDisk::Crash(CrashKind kind) {
+  if (kind == CrashKind::kProcessKill) {
+    EvictBelow(*root_);
+    return;
+  }
+  // Either the journal up to some change, or each change by its own coin, unless one before it at
+  // the same name was lost.
+  const bool in_order = prng_.Chance(1, 2);
+  const uint64_t kept_count = prng_.Below(journal_.size() + 1);
+  std::set<std::pair<uint64_t, std::string>> lost;
+  for (size_t i = 0; i < journal_.size(); ++i) {
+    bool keep = in_order ? i < kept_count : prng_.Chance(1, 2);
+    for (const NameChange& each : journal_[i]) {
+      keep = keep && !lost.contains({each.directory->number, each.name});
+    }
+    if (keep) {
+      ApplyDurably(journal_[i]);
+    } else {
+      for (const NameChange& each : journal_[i]) lost.insert({each.directory->number, each.name});
+    }
+  }
+  journal_.clear();
+  CutPowerBelow(*root_);
+}
+
+// ---- For tests ----
+
+void SimDisk::FlipBit(const char* path, uint64_t offset, uint32_t bit) {
+  const Place place = Find(path);
+  PAKV_CHECK(place.inode != nullptr && offset < place.inode->size_bytes);
+  const uint64_t sector = offset / kSectorBytes;
+  place.inode->pages.erase(sector);
+  Sector data = Look(*place.inode, sector, /*direct=*/true);
+  data[offset % kSectorBytes] ^= static_cast<uint8_t>(1u << bit);
+  place.inode->drive.erase(sector);
+  Persist(*place.inode, sector, data);
+}
+
+std::optional<std::string> SimDisk::Contents(const char* path) {
+  const Place place = Find(path);
+  if (place.inode == nullptr || place.inode->directory) return std::nullopt;
+  std::string contents;
+  for (uint64_t sector = 0; sector < SectorCount(place.inode->size_bytes); ++sector) {
+    const Sector data = Look(*place.inode, sector, /*direct=*/false);
+    contents.append(data.begin(), data.end());
+  }
+  contents.resize(place.inode->size_bytes);
+  return contents;
+}
+
+void SimDisk::Put(const char* path, std::string_view contents) {
+  const std::string_view whole(path);
+  if (const size_t slash = whole.rfind('/'); slash != whole.npos && slash > 0) {
+    MakeDirectories(std::string(whole.substr(0, slash)).c_str());
+  }
+  const SimDiskFaults saved = std::exchange(faults, {});
+  InodeRef inode;
+  PAKV_CHECK(Open(path, O_RDWR | O_CREAT | O_TRUNC, inode) == 0);
+  const auto length = static_cast<uint32_t>(contents.size());
+  PAKV_CHECK(Write(*inode, /*direct=*/false, contents.data(), length, 0) ==
+             static_cast<int32_t>(length));
+  PAKV_CHECK(SyncData(*inode) == 0);
+  CommitNames();
+  faults = saved;
+}
+
+void SimDisk::MakeDirectories(const char* path) {
+  const SimDiskFaults saved = std::exchange(faults, {});
+  const std::string_view whole(path);
+  for (size_t i = whole.find('/', 1); true; i = whole.find('/', i + 1)) {
+    const std::string step(whole.substr(0, i));
+    if (Find(step).inode == nullptr) PAKV_CHECK(MakeDirectory(step.c_str()) == 0);
+    if (i == whole.npos) break;
+  }
+  CommitNames();
+  faults = saved;
+}
+
+}  // namespace pakv

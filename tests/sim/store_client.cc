@@ -1,0 +1,295 @@
+#include "tests/sim/store_client.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <utility>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+// What the oracle is asked to explain at once.
+constexpr size_t kPendingPerKeyMax = 7;
+
+Change Get(const OldValue& old, Request& request) {
+  request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
+  request.reply.bytes = old.value;
+  return {};
+}
+
+Change Set(const OldValue&, Request& request) {
+  request.reply.kind = Reply::Kind::kOk;
+  return {Change::Action::kWrite, kNoExpiry, request.value};
+}
+
+Change SetIfAbsent(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = old.exists ? 0 : 1;
+  if (old.exists) return {};
+  return {Change::Action::kWrite, kNoExpiry, request.value};
+}
+
+Change Delete(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = old.exists ? 1 : 0;
+  if (!old.exists) return {};
+  return {Change::Action::kDelete, kNoExpiry, {}};
+}
+
+Change Increment(const OldValue& old, Request& request) {
+  int64_t number = 0;
+  if (old.exists) {
+    const char* end = old.value.data() + old.value.size();
+    const auto parsed = std::from_chars(old.value.data(), end, number);
+    if (old.value.empty() || parsed.ec != std::errc() || parsed.ptr != end) {
+      request.reply.kind = Reply::Kind::kError;
+      request.reply.bytes = "ERR value is not an integer or out of range";
+      return {};
+    }
+  }
+  number += request.number;
+  request.scratch = std::to_string(number);
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = number;
+  return {Change::Action::kWrite, kNoExpiry, request.scratch};
+}
+
+Change Append(const OldValue& old, Request& request) {
+  request.scratch = std::string(old.value) + std::string(request.value);
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = static_cast<int64_t>(request.scratch.size());
+  return {Change::Action::kWrite, kNoExpiry, request.scratch};
+}
+
+struct Row {
+  KeyFunction function;
+  OldState needs;
+};
+
+Row RowOf(OracleCommand command) {
+  switch (command) {
+    case OracleCommand::kGet:
+      return {Get, OldState::kValue};
+    case OracleCommand::kSet:
+      return {Set, OldState::kNothing};
+    case OracleCommand::kSetIfAbsent:
+      return {SetIfAbsent, OldState::kExistence};
+    case OracleCommand::kDelete:
+      return {Delete, OldState::kExistence};
+    case OracleCommand::kIncrement:
+      return {Increment, OldState::kValue};
+    case OracleCommand::kAppend:
+      return {Append, OldState::kValue};
+  }
+  PAKV_CHECK(false, "no such command");
+  return {};
+}
+
+OracleReply ReplyOf(const Reply& reply) {
+  switch (reply.kind) {
+    case Reply::Kind::kOk:
+      return {};
+    case Reply::Kind::kNull:
+      return {OracleReply::Kind::kNull, 0, {}};
+    case Reply::Kind::kInteger:
+      return {OracleReply::Kind::kInteger, reply.integer, {}};
+    case Reply::Kind::kBytes:
+      return {OracleReply::Kind::kBytes, 0, std::string(reply.bytes)};
+    case Reply::Kind::kError:
+      return {OracleReply::Kind::kError, 0, {}};
+  }
+  return {};
+}
+
+}  // namespace
+
+StoreSession::StoreSession(StoreLoad& load, Core& core, uint64_t id, uint64_t seed)
+    : load_(load), core_(core), id_(id), prng_(seed), changed_(core.ready()) {}
+
+std::string StoreSession::RandomValue() {
+  // Unique, so that whose write a read saw is never in doubt.
+  std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
+  const uint64_t length = prng_.Chance(1, 8) ? prng_.Below(load_.value_bytes_max + 1)
+                                             : prng_.Below(std::min(load_.value_bytes_max, 64u));
+  while (value.size() < length) value.push_back(static_cast<char>('a' + prng_.Below(26)));
+  return value;
+}
+
+OracleOperation StoreSession::RandomOperation() {
+  const uint64_t dice = prng_.Below(100);
+  if (dice < 30) return {OracleCommand::kGet, {}, 0};
+  if (dice < 55) return {OracleCommand::kSet, RandomValue(), 0};
+  if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
+  if (dice < 77) return {OracleCommand::kDelete, {}, 0};
+  if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
+  return {OracleCommand::kAppend, RandomValue(), 0};
+}
+
+StoreSession::Call& StoreSession::FreeCall() {
+  if (free_.empty()) {
+    calls_.push_back(std::make_unique<Call>());
+    calls_.back()->owner = this;
+    free_.push_back(calls_.back().get());
+  }
+  Call& call = *free_.back();
+  free_.pop_back();
+  return call;
+}
+
+void StoreSession::StartCall(const std::string& key, OracleOperation what) {
+  Call& call = FreeCall();
+  call.Reset();
+  call.what = std::move(what);
+  call.name = key;
+  const Row row = RowOf(call.what.command);
+  call.is_read = call.what.command == OracleCommand::kGet;
+  call.needs = row.needs;
+  call.function = row.function;
+  call.done = [](Request& request) {
+    auto& done = static_cast<Call&>(request);
+    done.owner->Finished(done);
+  };
+  call.namespace_id = kDefaultNamespace;
+  call.hash = load_.store.Hash(kDefaultNamespace, key);
+  call.session = id_;
+  call.session_has_writes = writes_under_way_ > 0;
+  // The store copies what it needs: what it is given goes at once.
+  std::string key_bytes = key;
+  std::string value_bytes = call.what.argument;
+  call.key = key_bytes;
+  call.value = value_bytes;
+  call.number = call.what.number;
+  call.id = load_.oracle.Begin(id_, key, call.what);
+  call.finished = false;
+  started_.push_back(&call);
+  ++under_way_;
+  if (!call.is_read) ++writes_under_way_;
+  if (load_.store.Start(core_, call)) Finished(call);
+  std::fill(key_bytes.begin(), key_bytes.end(), '#');
+  std::fill(value_bytes.begin(), value_bytes.end(), '#');
+}
+
+void StoreSession::Finished(Call& call) {
+  --under_way_;
+  if (!call.is_read) --writes_under_way_;
+  call.finished = true;
+  call.reply_kept = ReplyOf(call.reply);
+  ReportInOrder();
+  changed_.Set();
+}
+
+// Per key, a client hears the answers in the order in which it asked: the store may fill them in in
+// another one.
+void StoreSession::ReportInOrder() {
+  std::set<std::string> waiting;
+  std::erase_if(started_, [&](Call* call) {
+    if (!call->finished || waiting.contains(call->name)) {
+      waiting.insert(call->name);
+      return false;
+    }
+    Report(*call);
+    free_.push_back(call);
+    return true;
+  });
+}
+
+void StoreSession::Report(Call& call) {
+  switch (call.outcome) {
+    case Outcome::kDone:
+      load_.oracle.Acknowledged(call.id, std::move(call.reply_kept));
+      break;
+    case Outcome::kUnknown:
+      load_.oracle.Unknown(call.id);
+      break;
+    default:
+      load_.oracle.Refused(call.id);
+      break;
+  }
+  if (call.outcome != Outcome::kDone && !load_.disk_is_ill && load_.wrong.empty()) {
+    load_.wrong = Describe(call.what) + " of " + call.name + " ended as outcome " +
+                  std::to_string(static_cast<int>(call.outcome)) + " although the disk is well";
+  }
+}
+
+Task<void> StoreSession::WaitUntilBelow(size_t count) {
+  while (under_way_ >= count) {
+    changed_.Reset();
+    co_await changed_.Wait();
+  }
+}
+
+Task<void> StoreSession::Flush() {
+  co_await WaitUntilBelow(1);
+  const Oracle::OperationId id = load_.oracle.BeginFlush(id_);
+  const Outcome outcome = co_await load_.store.Flush(core_, kDefaultNamespace);
+  if (outcome == Outcome::kDone) {
+    load_.oracle.Acknowledged(id, {});
+  } else if (outcome == Outcome::kUnknown) {
+    load_.oracle.Unknown(id);
+  } else {
+    load_.oracle.Refused(id);
+  }
+}
+
+Task<void> StoreSession::Run(uint32_t count) {
+  for (uint32_t i = 0; i < count && load_.oracle.ok(); ++i) {
+    if (load_.flush_per_10000 != 0 && prng_.Chance(load_.flush_per_10000, 10'000)) {
+      co_await Flush();
+    }
+    co_await WaitUntilBelow(1 + prng_.Below(load_.pipeline_max));
+    if (prng_.Chance(1, 8)) {
+      co_await core_.timers().SleepUntil(core_.now_ns() + prng_.Below(3 * kNsPerMs));
+    }
+    std::string key = KeyName(prng_.Below(load_.key_count));
+    while (load_.oracle.pending_count(key) >= kPendingPerKeyMax) {
+      co_await core_.timers().SleepUntil(core_.now_ns() + kNsPerMs);
+      key = KeyName(prng_.Below(load_.key_count));
+    }
+    StartCall(key, RandomOperation());
+  }
+  co_await WaitUntilBelow(1);
+  ++load_.sessions_done;
+}
+
+Task<void> StoreSession::ReadAll() {
+  for (uint32_t i = 0; i < load_.key_count; ++i) {
+    StartCall(KeyName(i), {OracleCommand::kGet, {}, 0});
+    co_await WaitUntilBelow(1);
+  }
+  ++load_.sessions_done;
+}
+
+Task<void> StoreSession::WriteAll() {
+  for (uint32_t i = 0; i < load_.key_count; ++i) {
+    StartCall(KeyName(i), {OracleCommand::kSet, RandomValue(), 0});
+    co_await WaitUntilBelow(1);
+  }
+  ++load_.sessions_done;
+}
+
+Task<std::string> CheckKeys(Core& core, Store& store, const Oracle& oracle, uint64_t step) {
+  std::set<std::string> found;
+  uint64_t cursor = 0;
+  do {
+    ScanStep scanned = co_await store.Scan(core, kDefaultNamespace, cursor, step,
+                                           [](std::string_view) { return true; });
+    for (std::string& key : scanned.keys) found.insert(std::move(key));
+    cursor = scanned.cursor;
+  } while (cursor != 0);
+  for (const std::string& key : found) {
+    if (!oracle.CanExist(key)) co_return "a scan found " + key + ", which cannot be there";
+  }
+  for (const std::string& key : oracle.keys()) {
+    if (oracle.MustExist(key) && !found.contains(key)) co_return "a scan missed " + key;
+  }
+  uint64_t count = co_await store.CountKeys(core, kDefaultNamespace);
+  if (count != found.size()) {
+    co_return "the store counts " + std::to_string(count) + " keys, a scan found " +
+        std::to_string(found.size());
+  }
+  co_return std::string();
+}
+
+}  // namespace pakv

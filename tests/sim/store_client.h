@@ -1,0 +1,84 @@
+// Sessions over a store's public face in a simulated world: each keeps several requests under way
+// and tells the oracle of all of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kv/store/store.h"
+#include "runtime/base/prng.h"
+#include "runtime/core/core.h"
+#include "runtime/task/sync.h"
+#include "runtime/task/task.h"
+#include "tests/sim/oracle.h"
+
+namespace pakv {
+
+// What all sessions of one life of the store share.
+struct StoreLoad {
+  Oracle& oracle;
+  Store& store;
+  uint32_t key_count = 8;
+  uint32_t pipeline_max = 4;
+  uint32_t value_bytes_max = 64;
+  uint32_t flush_per_10000 = 0;
+  // Refusals and unknown outcomes may happen: the disk is not well.
+  bool disk_is_ill = false;
+
+  uint64_t sessions_done = 0;
+  std::string wrong;  // what should not have been answered
+};
+
+class StoreSession {
+ public:
+  StoreSession(StoreLoad& load, Core& core, uint64_t id, uint64_t seed);
+  StoreSession(const StoreSession&) = delete;
+  StoreSession& operator=(const StoreSession&) = delete;
+
+  // `count` random operations, then the end.
+  Task<void> Run(uint32_t count);
+  // One read of each key, one after the other.
+  Task<void> ReadAll();
+  // A write to each key that has to be done.
+  Task<void> WriteAll();
+
+ private:
+  struct Call : Request {
+    StoreSession* owner = nullptr;
+    Oracle::OperationId id = 0;
+    OracleOperation what;
+    std::string name;
+    bool finished = false;
+    OracleReply reply_kept;
+  };
+
+  std::string KeyName(uint64_t number) const { return "key" + std::to_string(number); }
+  OracleOperation RandomOperation();
+  std::string RandomValue();
+  Call& FreeCall();
+  void StartCall(const std::string& key, OracleOperation what);
+  void Finished(Call& call);
+  void ReportInOrder();
+  void Report(Call& call);
+  Task<void> WaitUntilBelow(size_t count);
+  Task<void> Flush();
+
+  StoreLoad& load_;
+  Core& core_;
+  const uint64_t id_;
+  Prng prng_;
+  Event changed_;
+  uint64_t next_value_ = 0;
+  size_t under_way_ = 0;
+  size_t writes_under_way_ = 0;
+  std::vector<Call*> started_;  // in their order, until they are reported
+  std::vector<Call*> free_;
+  std::vector<std::unique_ptr<Call>> calls_;
+};
+
+// Looks at a store at rest: a scan finds what has to be there, and nothing that cannot be.
+Task<std::string> CheckKeys(Core& core, Store& store, const Oracle& oracle, uint64_t step);
+
+}  // namespace pakv

@@ -1,0 +1,246 @@
+// One store on several cores, through several lives: sessions write and read, the disk does what
+// disks do, and at some operation, also of the recovery, the process is killed or the power goes.
+// After each restart, with another number of cores, everything that was acknowledged or shown is
+// there. The last life is free of faults: it has to make progress.
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "runtime/base/prng.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/scenario.h"
+#include "tests/sim/sim_node.h"
+#include "tests/sim/store_client.h"
+
+namespace pakv {
+namespace {
+
+class StoreScenario {
+ public:
+  explicit StoreScenario(uint64_t seed)
+      : world_(seed), prng_(world_.prng()), node_(world_, "10.0.0.1", DiskOptions()) {
+    node_.disk().MakeDirectories("/data");
+    segment_bytes_ = uint64_t{1} << prng_.Between(13, 17);
+    buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
+    cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
+    key_count_ = static_cast<uint32_t>(prng_.Between(2, 12));
+    pipeline_max_ = static_cast<uint32_t>(prng_.Between(1, 5));
+    const uint64_t sizes = prng_.Below(4);
+    value_bytes_max_ = sizes == 0 ? 200'000 : sizes == 1 ? 6'000 : 200;
+    flush_per_10000_ = prng_.Chance(1, 3) ? 100 : 0;
+  }
+
+  ScenarioResult Run() {
+    const uint64_t lives = prng_.Between(1, 6);
+    for (uint64_t life = 0; life < lives && result_.failure.empty(); ++life) {
+      Live(/*last=*/false);
+    }
+    if (result_.failure.empty()) Live(/*last=*/true);
+    if (result_.failure.empty() && !oracle_.ok()) result_.failure = oracle_.violation();
+    result_.operations = oracle_.acknowledged_count();
+    result_.digest = world_.digest();
+    return result_;
+  }
+
+ private:
+  SimDiskOptions DiskOptions() {
+    SimDiskOptions options;
+    constexpr uint32_t kAlignments[] = {512, 4096, 4096, 0};
+    options.direct_alignment = kAlignments[prng_.Below(4)];
+    disk_fills_ = prng_.Chance(1, 4);
+    options.capacity_bytes = uint64_t{1} << 30;
+    return options;
+  }
+
+  CrashKind RandomKind() {
+    return prng_.Chance(1, 2) ? CrashKind::kProcessKill : CrashKind::kPowerCut;
+  }
+
+  // Each kind of fault is on in some lives and off in others.
+  void MakeDiskIll() {
+    SimDiskFaults& faults = node_.disk().faults;
+    faults = {};
+    if (prng_.Chance(1, 3)) faults.short_transfer = static_cast<uint32_t>(prng_.Below(3000));
+    if (prng_.Chance(1, 3)) faults.stall = static_cast<uint32_t>(prng_.Below(100));
+    if (prng_.Chance(1, 4)) faults.flush_error = static_cast<uint32_t>(prng_.Below(100));
+    if (prng_.Chance(1, 5)) faults.write_error = static_cast<uint32_t>(prng_.Below(100));
+    if (prng_.Chance(1, 6)) faults.read_error = static_cast<uint32_t>(prng_.Below(50));
+    if (prng_.Chance(1, 6)) faults.name_error = static_cast<uint32_t>(prng_.Below(100));
+    disk_is_ill_ =
+        faults.flush_error + faults.write_error + faults.read_error + faults.name_error > 0 ||
+        disk_fills_;
+  }
+
+  void Fail(std::string what) {
+    if (result_.failure.empty()) result_.failure = std::move(what);
+  }
+
+  static Task<absl::StatusOr<std::unique_ptr<Store>>> Open(Cores& cores, StoreOptions options,
+                                                           OpenReport& report) {
+    return Store::Open(cores, std::move(options), report);
+  }
+  static Task<absl::Status> Stop(Store& store) { return store.Stop(); }
+
+  void Live(bool last) {
+    MakeDiskIll();
+    if (last) {
+      node_.disk().faults = {};
+      disk_is_ill_ = false;
+    }
+    node_.disk().SetBallast(0);
+    if (prng_.Chance(1, 4)) {
+      // Within what a start accepts; back, too.
+      node_.clock().StepWall(static_cast<int64_t>(prng_.Below(2'000'000'000)) - 1'000'000'000);
+    }
+    node_.Start({.core_count = static_cast<uint32_t>(prng_.Between(1, 4)),
+                 .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}});
+    if (!last && prng_.Chance(1, 3)) node_.CrashAfter(prng_.Below(150), RandomKind());
+    Store* store = OpenStore();
+    if (store == nullptr) return;
+    Serve(*store, last);
+  }
+
+  Store* OpenStore() {
+    StoreOptions options;
+    options.directory = "/data/store";
+    options.segment_bytes = segment_bytes_;
+    options.cache_bytes = cache_bytes_;
+    StoreEntropy entropy;
+    for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
+    entropy.hash_seed = prng_.Next();
+    entropy.run = prng_.Next() | 1;
+    options.entropy = entropy;
+    OpenReport report;
+    auto opened = node_.Run(Open(node_.cores(), std::move(options), report));
+    if (!opened) {
+      if (node_.running()) Fail("the store does not open: " + world_.failure());
+      oracle_.Crashed();
+      return nullptr;
+    }
+    if (!opened->ok()) {
+      const absl::Status& status = opened->status();
+      if (!disk_is_ill_ || absl::IsDataLoss(status) || absl::IsFailedPrecondition(status)) {
+        Fail("the store does not open: " + std::string(status.message()));
+      }
+      opened.reset();
+      node_.Crash(CrashKind::kProcessKill);
+      return nullptr;
+    }
+    return &node_.Own(std::move(**opened));
+  }
+
+  void Serve(Store& store, bool last) {
+    StoreLoad& load = node_.Own(std::make_unique<StoreLoad>(StoreLoad{oracle_, store}));
+    load.key_count = key_count_;
+    load.pipeline_max = pipeline_max_;
+    load.value_bytes_max = value_bytes_max_;
+    load.flush_per_10000 = flush_per_10000_;
+    load.disk_is_ill = disk_is_ill_;
+    // What recovery shows is shown: it may not go any more.
+    if ((last || prng_.Chance(1, 2)) && !RunSessions(load, 1, Work::kReadAll)) return;
+    if (!last) {
+      if (prng_.Chance(1, 4)) {
+        node_.Crash(RandomKind());
+        oracle_.Crashed();
+        return;
+      }
+      if (prng_.Chance(3, 4)) node_.CrashAfter(prng_.Below(1500), RandomKind());
+      FillDiskForAWhile();
+      if (!RunSessions(load, prng_.Between(1, 6), Work::kRandom)) return;
+    }
+    node_.disk().SetBallast(0);
+    if (last && !RunSessions(load, 2, Work::kWriteAll)) return;
+    if (last && !RunSessions(load, 1, Work::kReadAll)) return;
+    Finish(store, last);
+  }
+
+  // Somebody else fills the disk, and frees it again.
+  void FillDiskForAWhile() {
+    if (!disk_fills_ || !prng_.Chance(1, 2)) return;
+    SpaceStat space;
+    node_.disk().Space(space);
+    node_.disk().SetBallast(space.free_bytes - std::min(space.free_bytes, prng_.Below(1 << 20)));
+    world_.agenda().After(prng_.Below(5 * kNsPerSecond), /*owner=*/0,
+                          [this] { node_.disk().SetBallast(0); });
+  }
+
+  enum class Work : uint8_t { kRandom, kReadAll, kWriteAll };
+
+  // False if the life is over: the node crashed, or the scenario has failed.
+  bool RunSessions(StoreLoad& load, uint64_t count, Work work) {
+    load.sessions_done = 0;
+    for (uint64_t i = 0; i < count; ++i) {
+      const auto id = static_cast<uint32_t>(prng_.Below(node_.cores().count()));
+      Core& core = node_.core(id);
+      StoreSession& session =
+          node_.Own(std::make_unique<StoreSession>(load, core, next_session_++, prng_.Next()));
+      switch (work) {
+        case Work::kRandom:
+          node_.Spawn(id, session.Run(static_cast<uint32_t>(prng_.Between(5, 80))));
+          break;
+        case Work::kReadAll:
+          node_.Spawn(id, session.ReadAll());
+          break;
+        case Work::kWriteAll:
+          node_.Spawn(id, session.WriteAll());
+          break;
+      }
+    }
+    std::string wrong;
+    const bool ended = world_.RunUntil(
+        [&] {
+          if (!node_.running()) return true;
+          wrong = load.wrong;
+          return load.sessions_done == count || !oracle_.ok() || !wrong.empty();
+        },
+        120 * kNsPerSecond);
+    if (!ended) Fail("no progress: " + world_.failure() + oracle_.DescribePending());
+    if (!wrong.empty()) Fail(wrong);
+    if (!oracle_.ok()) Fail(oracle_.violation());
+    if (!node_.running()) oracle_.Crashed();
+    return node_.running() && result_.failure.empty();
+  }
+
+  void Finish(Store& store, bool last) {
+    if (last || !disk_is_ill_) {
+      auto wrong = node_.Run(CheckKeys(node_.core(0), store, oracle_, prng_.Between(1, 20)));
+      if (!wrong && node_.running()) Fail("a scan does not end: " + world_.failure());
+      if (wrong && !wrong->empty()) Fail(*wrong);
+    }
+    if (node_.running() && result_.failure.empty() && (last || prng_.Chance(1, 2))) {
+      auto stopped = node_.Run(Stop(store));
+      if (!stopped && node_.running()) Fail("the store does not stop: " + world_.failure());
+      if (stopped && !stopped->ok() && !disk_is_ill_) {
+        Fail("the store does not stop well: " + std::string(stopped->message()));
+      }
+      if (stopped && result_.failure.empty()) node_.Stop();
+    }
+    node_.Crash(RandomKind());
+    oracle_.Crashed();
+  }
+
+  SimWorld world_;
+  Prng& prng_;
+  bool disk_fills_ = false;
+  SimNode node_;
+  Oracle oracle_;
+  ScenarioResult result_;
+  uint64_t segment_bytes_ = 0;
+  size_t buffer_bytes_ = 0;
+  uint64_t cache_bytes_ = 0;
+  uint32_t key_count_ = 0;
+  uint32_t pipeline_max_ = 0;
+  uint32_t value_bytes_max_ = 0;
+  uint32_t flush_per_10000_ = 0;
+  bool disk_is_ill_ = false;
+  uint64_t next_session_ = 1;
+};
+
+}  // namespace
+
+ScenarioResult RunStoreScenario(uint64_t seed) {
+  StoreScenario scenario(seed);
+  return scenario.Run();
+}
+
+}  // namespace pakv
