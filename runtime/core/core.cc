@@ -36,7 +36,12 @@ Core::~Core() = default;
 
 void Core::ReadClock() {
   now_ns_ = clock_.MonotonicNs();
-  wall_us_ = clock_.WallUs();
+  wall_us_ = 0;
+}
+
+uint64_t Core::wall_us() {
+  if (wall_us_ == 0) wall_us_ = clock_.WallUs();
+  return wall_us_;
 }
 
 void Core::Post(Message& message) {
@@ -141,6 +146,7 @@ void Core::RunPass() {
 void Core::Run() {
   ring_->Start();
   while (!leaving_) RunPass();
+  ring_->Stop();
 }
 
 }  // namespace pakv

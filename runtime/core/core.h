@@ -60,9 +60,10 @@ class Core {
   uint32_t id() const { return id_; }
   uint32_t count() const { return count_; }
 
-  // The clocks, as read at the start of this pass.
+  // The monotonic clock, as read at the start of this pass.
   uint64_t now_ns() const { return now_ns_; }
-  uint64_t wall_us() const { return wall_us_; }
+  // The wall clock, as read when this pass first asked for it.
+  uint64_t wall_us();
 
   // A clock that is never behind any message that this core has received: it travels with every
   // chain, and the larger value wins. The store keeps its LSN clock in it.
@@ -140,7 +141,7 @@ class Core {
   const uint32_t count_;
   Clock& clock_;
   uint64_t now_ns_ = 0;
-  uint64_t wall_us_ = 0;
+  uint64_t wall_us_ = 0;  // 0: not read in this pass
   const uint64_t seed_;
 
   std::unique_ptr<Ring> ring_;

@@ -18,6 +18,8 @@ class Ring {
   // Makes the calling thread the owner. Once, before the first Enter; Submit and RegisterBuffers
   // may be called before it.
   virtual void Start() = 0;
+  // The owner's last call, before another thread may destroy the ring.
+  virtual void Stop() {}
 
   // Takes `operation`; it is handed back by a later Enter, exactly once. Never blocks on a disk or
   // a peer, except for the opcodes that only start and stop use (kList, kTruncate, kLock, ...).

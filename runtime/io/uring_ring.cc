@@ -156,6 +156,9 @@ void UringRing::Start() {
       syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
   PAKV_CHECK(result == 0, "the ring was started twice");
   started_ = true;
+  // Saves looking up the descriptor in each system call; it belongs to this thread. Where it fails
+  // the plain descriptor serves.
+  static_cast<void>(io_uring_register_ring_fd(&ring_));
   for (Operation* operation : early_) {
     if (operation->cancelled) {
       FinishAtOnce(*operation, -ECANCELED);
@@ -164,6 +167,11 @@ void UringRing::Start() {
     }
   }
   early_ = {};
+}
+
+void UringRing::Stop() {
+  // Another thread would take it for one of its own.
+  static_cast<void>(io_uring_unregister_ring_fd(&ring_));
 }
 
 IoResult UringRing::RegisterBuffers(std::span<const std::span<std::byte>> buffers) {

@@ -36,6 +36,7 @@ class UringRing final : public Ring {
   bool degraded() const { return degraded_; }
 
   void Start() override;
+  void Stop() override;
   void Submit(Operation& operation) override;
   void RequestCancel(Operation& operation) override;
   void SubmitReceive(Receiver& receiver) override;
