@@ -57,9 +57,7 @@ bool Arguments::Parse(CLI::App& app) {
   } catch (const CLI::Error& error) {
     // That something is missing hides from CLI11 that something else was misspelt.
     const std::vector<std::string> unexpected = app.remaining(true);
-    error_ = unexpected.empty()
-                 ? Restore(error.what())
-                 : "unknown or too much: " + EscapeControls(Restore(unexpected.front()));
+    error_ = unexpected.empty() ? Restore(error.what()) : TellUnexpected(unexpected.front());
     return false;
   }
   return true;
@@ -73,6 +71,11 @@ std::vector<std::string> Arguments::Values(const CLI::Option& option) const {
 
 std::string Arguments::TokenFor(size_t index) const {
   return kMark + std::to_string(index) + kMark;
+}
+
+std::string Arguments::TellUnexpected(const std::string& argument) const {
+  const char* const what = argument.starts_with('-') ? "unknown option: " : "unexpected: ";
+  return what + EscapeControls(Restore(argument));
 }
 
 std::string Arguments::Restore(const std::string& text) const {

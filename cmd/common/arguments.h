@@ -30,6 +30,7 @@ class Arguments {
 
  private:
   std::string TokenFor(size_t index) const;
+  std::string TellUnexpected(const std::string& argument) const;
   // `text` with every token in it put back to what the user wrote.
   std::string Restore(const std::string& text) const;
 

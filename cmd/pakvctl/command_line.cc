@@ -97,7 +97,7 @@ CLI::Option* AddValue(CLI::App& app, const std::string& name, const std::string&
 }
 
 CLI::Option* AddSwitch(CLI::App& app, const std::string& name, const std::string& help) {
-  return app.add_flag(name, help);
+  return app.add_flag(name)->description(help);
 }
 
 CLI::Option* AddList(CLI::App& app, const std::string& name, const std::string& help) {

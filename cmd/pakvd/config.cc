@@ -147,17 +147,24 @@ using FlagOptions = std::vector<std::pair<const ConfigOption*, CLI::Option*>>;
 
 FlagOptions AddFlags(const ProcessFacts& facts, CLI::App& app) {
   app.set_help_flag("-h,--help", "print this and exit");
+  app.footer(
+      "An option may also be a key of the file (max-key), or a variable (PAKV_MAX_KEY).\n"
+      "A flag beats a variable, a variable the file. Sizes: 0, 64KiB, 4MB. Durations: 0,\n"
+      "500ms, 5s, 1h.");
   FlagOptions flags;
   for (const ConfigOption& option : ConfigOptions()) {
     const std::string names =
         (option.name == "version" ? "-V,--" : "--") + std::string(option.name);
-    const std::string help(option.help);
+    const std::string preset = option.default_text(facts);
+    std::string help(option.help);
+    if (option.kind != OptionKind::kSwitch && !preset.empty()) help += " [" + preset + "]";
     CLI::Option* flag = nullptr;
     if (option.kind == OptionKind::kSwitch) {
-      flag = app.add_flag(names, help);
+      // add_flag(names, help) would take a string that is not const for a variable to write to.
+      flag = app.add_flag(names)->description(help);
     } else {
       flag = app.add_option(names, CLI::callback_t(), help);
-      flag->type_name(std::string(option.value))->default_str(option.default_text(facts));
+      flag->type_name(std::string(option.value));
       if (option.kind == OptionKind::kList)
         flag->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     }
@@ -188,7 +195,7 @@ ConfigOutcome LoadConfig(const std::vector<std::string>& arguments,
   const FlagOptions flags = AddFlags(facts, app);
   Arguments line(arguments, {});
   if (!line.Parse(app)) return Fail(line.error(), true);
-  if (line.help_wanted()) return Print(line.help());
+  if (line.help_wanted()) return Print(line.help() + "\n");
 
   ConfigDraft draft;
   if (auto fault = ApplyDefaults(facts, draft)) return Fail(*std::move(fault));

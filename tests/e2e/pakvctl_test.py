@@ -53,7 +53,8 @@ def every_command_prints_what_is_promised(pakvd, pakvctl, parent):
         ctl.says(["set", "none", "x", "--if-present"], b"", 1, b"Condition not met\n")
         lsn = json.loads(ctl("-o", "json", "get", "k")[1])[0]["lsn"]
         pakv.check(isinstance(lsn, str), f"an LSN is a string: {lsn!r}")
-        ctl.says(["set", "k", "y", "--if-version", str(int(lsn) - 1)], b"", 1, b"Condition not met\n")
+        older = str(int(lsn) - 1)
+        ctl.says(["set", "k", "y", "--if-version", older], b"", 1, b"Condition not met\n")
         ctl.says(["set", "k", "y", "--if-version", lsn], b"OK\n")
         ctl.says(["incr", "n"], b"1\n")
         ctl.says(["incr", "n", "-11"], b"-10\n")
@@ -143,8 +144,9 @@ def a_server_that_is_killed_is_exit_3(pakvd, pakvctl, parent):
 
 def wrong_use_is_exit_2(_pakvd, pakvctl, _parent):
     for args in ([], ["frob"], ["get"], ["set", "k"], ["ttl", "k"], ["--user", "u", "ping"],
-                 ["--addr", "localhost", "ping"], ["--addr", "h:65536", "ping"], ["-n", "x", "ping"],
-                 ["set", "k", "v", "--ttl", "5s"], ["incr", "k", "one"], ["scan", "--limit", "0"]):
+                 ["--addr", "localhost", "ping"], ["--addr", "h:65536", "ping"],
+                 ["-n", "x", "ping"], ["set", "k", "v", "--ttl", "5s"], ["incr", "k", "one"],
+                 ["scan", "--limit", "0"]):
         done = subprocess.run([pakvctl, *args], capture_output=True, check=False, timeout=60)
         pakv.check(done.returncode == 2 and not done.stdout and b"usage:" in done.stderr,
                    f"{args}: {done}")
