@@ -138,6 +138,8 @@ void Oracle::BeginPart(OperationId id, uint64_t session, const std::string& name
 
 Oracle::OperationId Oracle::Begin(uint64_t session, const std::string& key,
                                   OracleOperation operation) {
+  // A new key meets the flushes under way first: numbers are the order of a session.
+  static_cast<void>(KeyOf(key));
   const OperationId id = next_id_++;
   BeginPart(id, session, key, std::move(operation));
   key_of_.emplace(id, key);

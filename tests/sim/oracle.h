@@ -80,8 +80,8 @@ class Oracle {
   bool CanExist(const std::string& key) const;
   bool MustExist(const std::string& key) const;
 
-  // Operations on the key that are under way: what a load keeps small, as the orders to be considered
-  // grow with its factorial.
+  // Operations on the key that are under way: what a load keeps small, as the orders to be
+  // considered grow with its factorial.
   size_t pending_count(const std::string& key) const;
   // What is under way, for the message about a hang.
   std::string DescribePending() const;

@@ -156,7 +156,9 @@ class EchoClient {
         if (alive) begin += result.count();
       }
       sent += message;
-      while (alive && received_.size() < sent.size() && inbox_.in_flight) {
+      // Without a free buffer it is armed again, and again not at once.
+      const auto receiving = [this] { return inbox_.in_flight || inbox_.end.error() == ENOBUFS; };
+      while (alive && received_.size() < sent.size() && receiving()) {
         news_.Reset();
         co_await news_.Wait();
       }

@@ -34,5 +34,6 @@ std::span<const SeededBugProof> SeededBugProofs();
 // One per scenario, in files of their own.
 ScenarioResult RunRuntimeScenario(uint64_t seed);
 ScenarioResult RunStoreScenario(uint64_t seed);
+ScenarioResult RunServerScenario(uint64_t seed);
 
 }  // namespace pakv

@@ -1,0 +1,238 @@
+#include "tests/sim/resp_client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+// What the oracle is asked to explain at once.
+constexpr size_t kPendingPerKeyMax = 6;
+constexpr const char* kHost = "10.0.0.9";
+
+void AppendArg(std::string& out, const std::string& arg) {
+  out += "$" + std::to_string(arg.size()) + "\r\n" + arg + "\r\n";
+}
+
+std::string Encode(const std::string& key, const OracleOperation& what) {
+  struct Words {
+    const char* name;
+    std::string argument;
+  };
+  Words words;
+  switch (what.command) {
+    case OracleCommand::kGet:
+      words = {"GET", {}};
+      break;
+    case OracleCommand::kSet:
+      words = {"SET", what.argument};
+      break;
+    case OracleCommand::kSetIfAbsent:
+      words = {"SETNX", what.argument};
+      break;
+    case OracleCommand::kDelete:
+      words = {"DEL", {}};
+      break;
+    case OracleCommand::kIncrement:
+      words = {"INCRBY", std::to_string(what.number)};
+      break;
+    case OracleCommand::kAppend:
+      words = {"APPEND", what.argument};
+      break;
+  }
+  std::string out = words.argument.empty() ? "*2\r\n" : "*3\r\n";
+  AppendArg(out, words.name);
+  AppendArg(out, key);
+  if (!words.argument.empty()) AppendArg(out, words.argument);
+  return out;
+}
+
+}  // namespace
+
+RespClient::RespClient(RespLoad& load, uint64_t id, uint64_t seed, Work work, uint32_t count)
+    : load_(load),
+      id_(id),
+      prng_(seed),
+      work_(work),
+      left_(work == Work::kRandom ? count : load.key_count) {
+  load_.world.net().Connect(
+      /*owner=*/0, kHost, load_.address,
+      [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
+        if (!lives.expired()) Connected(error, std::move(near_end));
+      });
+}
+
+RespClient::~RespClient() {
+  if (end_ == nullptr) return;
+  end_->changed = nullptr;
+  if (!end_->closed) load_.world.net().Close(end_);
+}
+
+void RespClient::Connected(int32_t error, SimNet::EndpointRef near_end) {
+  if (error != 0) {
+    // Only a server that has died refuses.
+    done_ = true;
+    ++load_.clients_done;
+    return;
+  }
+  end_ = std::move(near_end);
+  end_->changed = [this] { Poke(); };
+  Poke();
+}
+
+void RespClient::Poke() {
+  if (poking_ || done_ || end_ == nullptr) return;
+  poking_ = true;
+  TakeReplies();
+  if (!done_) StartMore();
+  if (!done_) SendRest();
+  poking_ = false;
+}
+
+void RespClient::TakeReplies() {
+  if (!end_->received.empty()) received_ += load_.world.net().Take(end_, SIZE_MAX);
+  std::string_view input = received_;
+  while (load_.wrong.empty()) {
+    RespValue reply;
+    const RespReplyParser::Status status = parser_.Next(input, reply);
+    if (status == RespReplyParser::Status::kPartial) break;
+    if (status == RespReplyParser::Status::kError) {
+      load_.wrong = "not RESP: " + std::string(parser_.error());
+      break;
+    }
+    Replied(reply);
+  }
+  received_.erase(0, received_.size() - input.size());
+  if (end_->error != 0 || end_->end_received) End();
+}
+
+void RespClient::Replied(const RespValue& reply) {
+  if (under_way_.empty()) {
+    load_.wrong = "a reply that nobody asked for";
+    return;
+  }
+  const Command command = std::move(under_way_.front());
+  under_way_.pop_front();
+  const auto starts = [&reply](std::string_view prefix) { return reply.text.starts_with(prefix); };
+  OracleReply seen;
+  switch (reply.type) {
+    case RespValue::Type::kSimple:
+      break;
+    case RespValue::Type::kNull:
+      seen.kind = OracleReply::Kind::kNull;
+      break;
+    case RespValue::Type::kInteger:
+      seen.kind = OracleReply::Kind::kInteger;
+      seen.integer = reply.integer;
+      break;
+    case RespValue::Type::kBulk:
+      seen.kind = OracleReply::Kind::kBytes;
+      seen.bytes = reply.text;
+      break;
+    case RespValue::Type::kError: {
+      const bool unknown = starts("MISCONF outcome unknown: ");
+      const bool refused =
+          starts("MISCONF read-only: ") || starts("MISCONF disk full: ") || starts("ERR damaged");
+      if ((unknown || refused) && !load_.disk_is_ill) {
+        load_.wrong = "a healthy disk, and yet: " + reply.text;
+      } else if (unknown) {
+        load_.oracle.Unknown(command.id);
+      } else if (refused) {
+        load_.oracle.Refused(command.id);
+      } else if (starts("ERR value is not an integer")) {
+        seen.kind = OracleReply::Kind::kError;
+        break;
+      } else {
+        load_.wrong = "an error that nothing explains: " + reply.text;
+      }
+      return;
+    }
+    default:
+      load_.wrong = "a reply of a type that no command here has";
+      return;
+  }
+  load_.oracle.Acknowledged(command.id, std::move(seen));
+}
+
+std::string RespClient::RandomValue() {
+  std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
+  const uint64_t length = prng_.Chance(1, 8) ? prng_.Below(load_.value_bytes_max + 1)
+                                             : prng_.Below(std::min(load_.value_bytes_max, 64u));
+  while (value.size() < length) value.push_back(static_cast<char>('a' + prng_.Below(26)));
+  return value;
+}
+
+OracleOperation RespClient::RandomOperation() {
+  const uint64_t dice = prng_.Below(100);
+  if (dice < 30) return {OracleCommand::kGet, {}, 0};
+  if (dice < 55) return {OracleCommand::kSet, RandomValue(), 0};
+  if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
+  if (dice < 77) return {OracleCommand::kDelete, {}, 0};
+  if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
+  return {OracleCommand::kAppend, RandomValue(), 0};
+}
+
+void RespClient::StartOne() {
+  --left_;
+  Command command;
+  if (work_ == Work::kRandom && prng_.Chance(load_.flush_per_10000, 10'000)) {
+    command.is_flush = true;
+    command.id = load_.oracle.BeginFlush(id_);
+    to_send_ += "FLUSHALL\r\n";
+    under_way_.push_back(std::move(command));
+    return;
+  }
+  const uint64_t number = work_ == Work::kRandom ? prng_.Below(load_.key_count) : left_;
+  const std::string key = "key" + std::to_string(number);
+  switch (work_) {
+    case Work::kRandom:
+      if (load_.oracle.pending_count(key) >= kPendingPerKeyMax) return;
+      command.what = RandomOperation();
+      break;
+    case Work::kReadAll:
+      command.what = {OracleCommand::kGet, {}, 0};
+      break;
+    case Work::kWriteAll:
+      command.what = {OracleCommand::kSet, RandomValue(), 0};
+      break;
+  }
+  command.id = load_.oracle.Begin(id_, key, command.what);
+  to_send_ += Encode(key, command.what);
+  under_way_.push_back(std::move(command));
+}
+
+// A burst now and then, so that commands share a chunk, and each other's blocks.
+void RespClient::StartMore() {
+  if (!load_.wrong.empty() || !load_.oracle.ok()) return;
+  if (left_ == 0 && under_way_.empty()) return End();
+  // At least one has to be under way: its reply is the next occasion.
+  const size_t burst = 1 + prng_.Below(load_.pipeline_max);
+  for (size_t i = 0;
+       left_ > 0 && (i < burst || under_way_.empty()) && under_way_.size() < load_.pipeline_max;
+       ++i) {
+    StartOne();
+  }
+  if (left_ == 0 && under_way_.empty()) End();
+}
+
+void RespClient::SendRest() {
+  while (!to_send_.empty()) {
+    const int32_t sent = load_.world.net().Send(end_, to_send_);
+    if (sent < 0) return End();
+    if (sent == 0) return;  // the window opens with a call of `changed`
+    to_send_.erase(0, static_cast<size_t>(sent));
+  }
+}
+
+// What is still under way is left to the oracle: it may have happened.
+void RespClient::End() {
+  if (done_) return;
+  done_ = true;
+  ++load_.clients_done;
+  end_->changed = nullptr;
+  load_.world.net().Close(end_);
+}
+
+}  // namespace pakv

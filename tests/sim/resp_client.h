@@ -1,0 +1,79 @@
+// RespClient: a client of a simulated server: one connection that keeps several commands under way
+// and tells the oracle of each. Driven by what arrives; it has no task and no core.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "net/resp/reply_parser.h"
+#include "runtime/base/prng.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/sim_world.h"
+
+namespace pakv {
+
+// What the clients of one life of the server share.
+struct RespLoad {
+  SimWorld& world;
+  Oracle& oracle;
+  std::string address;
+  uint32_t key_count = 8;
+  uint32_t pipeline_max = 4;
+  uint32_t value_bytes_max = 64;
+  uint32_t flush_per_10000 = 0;
+  // Refusals and unknown outcomes may happen: the disk is not well.
+  bool disk_is_ill = false;
+
+  uint64_t clients_done = 0;
+  std::string wrong;  // what should not have been answered
+};
+
+class RespClient {
+ public:
+  enum class Work : uint8_t { kRandom, kReadAll, kWriteAll };
+
+  // Connects and works: `count` random commands, or one for each key. Then it is done.
+  RespClient(RespLoad& load, uint64_t id, uint64_t seed, Work work, uint32_t count);
+  RespClient(const RespClient&) = delete;
+  RespClient& operator=(const RespClient&) = delete;
+  // Lets go of its connection, if it has one.
+  ~RespClient();
+
+ private:
+  struct Command {
+    Oracle::OperationId id = 0;
+    OracleOperation what;
+    bool is_flush = false;
+  };
+
+  void Connected(int32_t error, SimNet::EndpointRef near_end);
+  void Poke();
+  void TakeReplies();
+  void Replied(const RespValue& reply);
+  void StartMore();
+  void StartOne();
+  void SendRest();
+  void End();
+  OracleOperation RandomOperation();
+  std::string RandomValue();
+
+  RespLoad& load_;
+  const uint64_t id_;
+  Prng prng_;
+  const Work work_;
+  uint32_t left_;
+  uint64_t next_value_ = 0;
+  SimNet::EndpointRef end_;
+  RespReplyParser parser_;
+  std::string received_;
+  std::string to_send_;
+  std::deque<Command> under_way_;
+  // An attempt to connect may outlive its client.
+  std::shared_ptr<bool> lives_ = std::make_shared<bool>(true);
+  bool poking_ = false;
+  bool done_ = false;
+};
+
+}  // namespace pakv

@@ -1,0 +1,65 @@
+// The scenarios over a few seeds, and the proof that they would find a bug: each seeded one is
+// found by its scenario within 1,000 seeds that pass without it.
+#include "tests/sim/scenario.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+
+#include "tests/sim/runner.h"
+
+namespace pakv {
+namespace {
+
+constexpr uint64_t kQuickSeeds = 30;
+[[maybe_unused]] constexpr uint64_t kProofSeedsMax = 1000;
+
+class ScenarioTest : public ::testing::TestWithParam<Scenario> {};
+INSTANTIATE_TEST_SUITE_P(All, ScenarioTest,
+                         ::testing::ValuesIn(Scenarios().begin(), Scenarios().end()),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+TEST_P(ScenarioTest, SeedsPass) {
+  uint64_t operations = 0;
+  const auto failure =
+      RunSeeds({&GetParam(), 1, kQuickSeeds, SeededBug::kNone, /*jobs=*/2}, operations);
+  EXPECT_FALSE(failure.has_value()) << "seed " << failure->seed << ": " << failure->text;
+  EXPECT_GT(operations, 0u);
+}
+
+TEST_P(ScenarioTest, ASeedReplaysBitForBit) {
+  const ScenarioResult first = GetParam().run(7);
+  const ScenarioResult second = GetParam().run(7);
+  EXPECT_EQ(first.failure, "");
+  EXPECT_EQ(first.digest, second.digest);
+  EXPECT_EQ(first.operations, second.operations);
+  EXPECT_NE(first.digest, GetParam().run(8).digest);
+}
+
+#ifdef PAKV_SIMULATOR
+class SeededBugTest : public ::testing::TestWithParam<SeededBugProof> {};
+INSTANTIATE_TEST_SUITE_P(All, SeededBugTest,
+                         ::testing::ValuesIn(SeededBugProofs().begin(), SeededBugProofs().end()),
+                         [](const auto& one) {
+                           std::string name = one.param.name;
+                           for (char& letter : name) letter = letter == '-' ? '_' : letter;
+                           return name;
+                         });
+
+TEST_P(SeededBugTest, IsFound) {
+  const Scenario* scenario = FindScenario(GetParam().scenario);
+  ASSERT_NE(scenario, nullptr);
+  uint64_t operations = 0;
+  const auto failure =
+      RunSeeds({scenario, 1, kProofSeedsMax, GetParam().bug, /*jobs=*/2}, operations);
+  EXPECT_TRUE(failure.has_value()) << "no seed up to " << kProofSeedsMax << " finds it";
+}
+
+TEST(SeededBugProofTest, EveryBugHasOne) {
+  EXPECT_EQ(SeededBugProofs().size(), static_cast<size_t>(SeededBug::kCount) - 1);
+}
+#endif
+
+}  // namespace
+}  // namespace pakv

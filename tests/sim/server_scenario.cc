@@ -1,0 +1,219 @@
+// Whole servers: clients over a simulated network, sessions, several cores, the store, the disk
+// with its faults; the process is killed or the power goes at any operation, or the server is
+// stopped as asked. What a client was answered is there afterwards, replies are those of their
+// commands, and in the end, without faults, everything goes on.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kv/store/store.h"
+#include "net/server/server.h"
+#include "runtime/base/prng.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/resp_client.h"
+#include "tests/sim/scenario.h"
+#include "tests/sim/sim_node.h"
+
+namespace pakv {
+namespace {
+
+constexpr const char* kAddress = "10.0.0.1:7379";
+
+class ServerScenario {
+ public:
+  explicit ServerScenario(uint64_t seed)
+      : world_(seed), prng_(world_.prng()), node_(world_, "10.0.0.1", DiskOptions()) {
+    node_.disk().MakeDirectories("/data");
+    segment_bytes_ = uint64_t{1} << prng_.Between(13, 17);
+    buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
+    cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
+    key_count_ = static_cast<uint32_t>(prng_.Between(2, 12));
+    pipeline_max_ = static_cast<uint32_t>(prng_.Between(1, 6));
+    value_bytes_max_ = prng_.Chance(1, 4) ? 20'000 : 200;
+    flush_per_10000_ = prng_.Chance(1, 3) ? 100 : 0;
+  }
+
+  ScenarioResult Run() {
+    const uint64_t lives = prng_.Between(1, 4);
+    for (uint64_t life = 0; life < lives && result_.failure.empty(); ++life) Live(/*last=*/false);
+    if (result_.failure.empty()) Live(/*last=*/true);
+    if (result_.failure.empty() && !oracle_.ok()) result_.failure = oracle_.violation();
+    result_.operations = oracle_.acknowledged_count();
+    result_.digest = world_.digest();
+    return result_;
+  }
+
+ private:
+  SimDiskOptions DiskOptions() {
+    SimDiskOptions options;
+    constexpr uint32_t kAlignments[] = {512, 4096, 4096, 0};
+    options.direct_alignment = kAlignments[prng_.Below(4)];
+    return options;
+  }
+  CrashKind RandomKind() {
+    return prng_.Chance(1, 2) ? CrashKind::kProcessKill : CrashKind::kPowerCut;
+  }
+  void Fail(std::string what) {
+    if (result_.failure.empty()) result_.failure = std::move(what);
+  }
+
+  // The store and the server of one life, as cmd/pakvd has them.
+  struct Service {
+    explicit Service(Cores& cores_in) : cores(cores_in) {}
+    Cores& cores;
+    std::unique_ptr<Store> store;
+    std::unique_ptr<Server> server;
+
+    static Task<absl::Status> Start(Service& service, StoreOptions store_options,
+                                    ServerOptions options) {
+      service.server = std::make_unique<Server>(service.cores, options, ServerIdentity{});
+      absl::Status status = co_await service.server->Listen();
+      if (!status.ok()) co_return status;
+      OpenReport report;
+      auto opened = co_await Store::Open(service.cores, std::move(store_options), report);
+      if (!opened.ok()) {
+        co_await service.server->Stop();
+        co_return opened.status();
+      }
+      service.store = std::move(*opened);
+      co_await service.server->Start(*service.store);
+      co_return absl::OkStatus();
+    }
+    static Task<absl::Status> Stop(Service& service) {
+      const bool drained = co_await service.server->Drain(60 * kNsPerSecond);
+      co_await service.server->Stop();
+      const absl::Status stopped = co_await service.store->Stop();
+      if (!drained) co_return absl::DeadlineExceededError("clients were not drained");
+      co_return stopped;
+    }
+  };
+
+  StoreOptions OptionsOfStore() {
+    StoreOptions options;
+    options.directory = "/data/store";
+    options.segment_bytes = segment_bytes_;
+    options.cache_bytes = cache_bytes_;
+    StoreEntropy entropy;
+    for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
+    entropy.hash_seed = prng_.Next();
+    entropy.run = prng_.Next() | 1;
+    options.entropy = entropy;
+    return options;
+  }
+  ServerOptions OptionsOfServer(uint32_t core_count) const {
+    ServerOptions options;
+    options.data_endpoints.push_back(*ParseEndpoint(kAddress));
+    options.core_count = core_count;
+    return options;
+  }
+
+  void MakeWorldIll(bool last) {
+    SimDiskFaults& faults = node_.disk().faults;
+    faults = {};
+    world_.net().faults = {};
+    disk_is_ill_ = false;
+    if (last) return;
+    if (prng_.Chance(1, 3)) faults.short_transfer = static_cast<uint32_t>(prng_.Below(3000));
+    if (prng_.Chance(1, 3)) faults.stall = static_cast<uint32_t>(prng_.Below(100));
+    if (prng_.Chance(1, 5)) faults.flush_error = static_cast<uint32_t>(prng_.Below(100));
+    if (prng_.Chance(1, 6)) faults.write_error = static_cast<uint32_t>(prng_.Below(100));
+    disk_is_ill_ = faults.flush_error + faults.write_error > 0;
+    if (prng_.Chance(1, 3)) world_.net().faults.long_delay = 500;
+    if (prng_.Chance(1, 4)) world_.net().faults.reset = 20;
+  }
+
+  void Live(bool last) {
+    MakeWorldIll(last);
+    const auto core_count = static_cast<uint32_t>(prng_.Between(1, 4));
+    node_.Start(
+        {.core_count = core_count, .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}});
+    Service& service = node_.Own(std::make_unique<Service>(node_.cores()));
+    auto started =
+        node_.Run(Service::Start(service, OptionsOfStore(), OptionsOfServer(core_count)));
+    if (!started || !started->ok()) {
+      if (!started && node_.running()) Fail("the server does not start: " + world_.failure());
+      if (started && !disk_is_ill_) {
+        Fail("the server does not start: " + std::string(started->message()));
+      }
+      node_.Crash(CrashKind::kProcessKill);
+      oracle_.Crashed();
+      return;
+    }
+    RespLoad load{world_, oracle_, kAddress};
+    load.key_count = key_count_;
+    load.pipeline_max = pipeline_max_;
+    load.value_bytes_max = value_bytes_max_;
+    load.flush_per_10000 = flush_per_10000_;
+    load.disk_is_ill = disk_is_ill_;
+    Serve(service, load, last);
+    clients_.clear();
+    if (node_.running()) node_.Crash(RandomKind());
+    oracle_.Crashed();
+  }
+
+  void Serve(Service& service, RespLoad& load, bool last) {
+    using Work = RespClient::Work;
+    if ((last || prng_.Chance(1, 2)) && !RunClients(load, 1, Work::kReadAll)) return;
+    if (last) {
+      if (!RunClients(load, 2, Work::kWriteAll)) return;
+      if (!RunClients(load, 1, Work::kReadAll)) return;
+    } else {
+      if (prng_.Chance(2, 3)) node_.CrashAfter(prng_.Below(1500), RandomKind());
+      if (!RunClients(load, prng_.Between(1, 6), Work::kRandom)) return;
+    }
+    if (!last && prng_.Chance(1, 2)) return;
+    auto stopped = node_.Run(Service::Stop(service));
+    if (!stopped && node_.running()) Fail("the server does not stop: " + world_.failure());
+    if (stopped && !stopped->ok() && !disk_is_ill_) {
+      Fail("the server does not stop well: " + std::string(stopped->message()));
+    }
+    if (stopped && result_.failure.empty()) node_.Stop();
+  }
+
+  // False if the life is over: the node crashed, or the scenario has failed.
+  bool RunClients(RespLoad& load, uint64_t count, RespClient::Work work) {
+    clients_.clear();
+    load.clients_done = 0;
+    for (uint64_t i = 0; i < count; ++i) {
+      const auto commands = static_cast<uint32_t>(prng_.Between(5, 80));
+      clients_.push_back(
+          std::make_unique<RespClient>(load, next_client_++, prng_.Next(), work, commands));
+    }
+    const bool ended = world_.RunUntil(
+        [&] {
+          return !node_.running() || load.clients_done == count || !oracle_.ok() ||
+                 !load.wrong.empty();
+        },
+        120 * kNsPerSecond);
+    if (!ended) Fail("no progress: " + world_.failure() + oracle_.DescribePending());
+    if (!load.wrong.empty()) Fail(load.wrong);
+    if (!oracle_.ok()) Fail(oracle_.violation());
+    return node_.running() && result_.failure.empty();
+  }
+
+  SimWorld world_;
+  Prng& prng_;
+  SimNode node_;
+  Oracle oracle_;
+  ScenarioResult result_;
+  std::vector<std::unique_ptr<RespClient>> clients_;
+  uint64_t segment_bytes_ = 0;
+  size_t buffer_bytes_ = 0;
+  uint64_t cache_bytes_ = 0;
+  uint32_t key_count_ = 0;
+  uint32_t pipeline_max_ = 0;
+  uint32_t value_bytes_max_ = 0;
+  uint32_t flush_per_10000_ = 0;
+  bool disk_is_ill_ = false;
+  uint64_t next_client_ = 1;
+};
+
+}  // namespace
+
+ScenarioResult RunServerScenario(uint64_t seed) {
+  ServerScenario scenario(seed);
+  return scenario.Run();
+}
+
+}  // namespace pakv
