@@ -122,7 +122,6 @@ Task<void> Session::ServeInput() {
         frame_open_ = false;
         input_.Settle();
         co_await protocol_->RunSlow();
-        StartBatch();
         if (!protocol_->finished()) break;
         [[fallthrough]];
       case Protocol::Progress::kClose:
@@ -148,7 +147,9 @@ Protocol::Progress Session::Take(std::string_view& input) {
     }
   }
   PAKV_DCHECK(group_.batch.count == 0);
+  batching_ = true;
   const Protocol::Progress progress = protocol_->Consume(input);
+  batching_ = false;
   StartBatch();
   return progress;
 }
@@ -451,7 +452,7 @@ void Session::StartKey(ReplySlot& slot) {
   if (slot.needs != OldState::kNothing) {
     store_->Prefetch(core_, slot.hash, PrefetchStep::kBucket);
   }
-  if (++group_.batch.count == SessionGroup::Batch::kMax) StartBatchNow();
+  if (++group_.batch.count == SessionGroup::Batch::kMax || !batching_) StartBatchNow();
 }
 
 void Session::StartBatchNow() {

@@ -81,8 +81,8 @@ class Session : public ListHook {
     return *slot;
   }
   // Starts the request in `slot` (of NextSlot): key, function, is_read, needs, encode and the
-  // command's own fields are set. It is not the caller's any more; its bytes stay valid until the
-  // protocol returns to the session or waits.
+  // command's own fields are set. It is not the caller's any more; within Consume its bytes stay
+  // valid until that returns, elsewhere during this call.
   void StartKey(ReplySlot& slot);
   // A request on several keys with one reply: Begin makes the slot of that, StartPart starts a
   // slot of NextSlot as a part of it, End is called after the last part. The integers of the parts'
@@ -235,6 +235,7 @@ class Session : public ListHook {
   OutputBuffer sending_;
   size_t sent_bytes_ = 0;  // of sending_
 
+  bool batching_ = false;  // within Consume
   uint32_t turn_left_ = 0;
   uint32_t parts_ = 0;        // slots of this session's that are parts
   uint32_t outstanding_ = 0;  // requests that the store has
