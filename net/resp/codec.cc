@@ -127,6 +127,7 @@ RespRequestParser::Status RespRequestParser::Next(std::string_view& input) {
     }
     // At the start of a request; blank lines and empty arrays pass.
     arg_count_ = 0;
+    args_in_parser_ = false;
     const char* at = input.data();
     const char* const end = at + input.size();
     if (at == end) {
@@ -399,6 +400,7 @@ bool RespRequestParser::SplitInline(std::string_view line) {
         unquoted_ += c;
       }
     }
+    args_in_parser_ = true;
     AddArg(std::string_view(unquoted_).substr(decoded_begin));
   }
 }

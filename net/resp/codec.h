@@ -75,6 +75,8 @@ class RespRequestParser {
   // The request that Next found. Views into its input (or, for quoted inline arguments, into the
   // parser): valid until the next call of Next and while the caller keeps the bytes.
   std::span<const std::string_view> args() const { return {args_.data(), arg_count_}; }
+  // Some of them are views into the parser, which the next call of Next overwrites.
+  bool args_in_parser() const { return args_in_parser_; }
 
   // After kPartial: how many bytes, those left in `input` included, the input must have for the
   // next call to get any further. A caller may allocate a large bulk in one piece by it: the length
@@ -141,6 +143,7 @@ class RespRequestParser {
   const char* base_ = nullptr;          // where the unfinished request began at the last call
   std::vector<std::string_view> args_;  // its size is a capacity; arg_count_ are in use
   std::string unquoted_;                // quoted inline arguments, decoded
+  bool args_in_parser_ = false;         // the present request has such arguments
   std::string error_;
 };
 

@@ -127,6 +127,8 @@ Protocol::Progress RespProtocol::Consume(std::string_view& input) {
         session_.CountRequest();
         if (!Run(parser_.args())) return Progress::kSlow;
         if (quitting_) return Progress::kClose;
+        if (parser_.args_in_parser()) [[unlikely]]
+          session_.StartBatch();
         break;
       case RespRequestParser::Status::kPartial:
         return Progress::kInput;

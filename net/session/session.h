@@ -84,6 +84,10 @@ class Session : public ListHook {
   // command's own fields are set. It is not the caller's any more; within Consume its bytes stay
   // valid until that returns, elsewhere during this call.
   void StartKey(ReplySlot& slot);
+  // Within Consume, for bytes that do not last so long: starts all of these now.
+  void StartBatch() {
+    if (group_.batch.count > 0) StartBatchNow();
+  }
   // A request on several keys with one reply: Begin makes the slot of that, StartPart starts a
   // slot of NextSlot as a part of it, End is called after the last part. The integers of the parts'
   // replies are summed up in its reply; the first failure is its outcome.
@@ -173,9 +177,6 @@ class Session : public ListHook {
 
   void Reserve(ReplySlot& slot);
   static void Done(Request& request);
-  void StartBatch() {
-    if (group_.batch.count > 0) StartBatchNow();
-  }
   void StartBatchNow();
   bool StartNow(ReplySlot& slot);
   void Returned(ReplySlot& slot);

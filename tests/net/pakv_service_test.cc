@@ -383,42 +383,6 @@ TEST(PakvServiceTest, OneIdTwiceGetsTwoReplies) {
   EXPECT_EQ(replies[1].text, "incr 5 ok number=2 lsn=#2");
 }
 
-// More bytes of writes on their way than a core holds at once: those that wait for room keep their
-// own copy, and all are done as they were sent, in both protocols.
-TEST(PakvServiceTest, WritesBeyondTheCoresMemoryWaitAndAreDoneAsSent) {
-  constexpr size_t kValues = 90;  // of 1 MiB; the bound is 64 MiB
-  const auto value_of = [](size_t index) {
-    return std::string(1 << 20, static_cast<char>('a' + index % 26)) + std::to_string(index);
-  };
-  SimServer server({.value_bytes_max = (1 << 20) + 10, .cache_bytes = 0});
-  server.node.disk().faults.stall = 10'000;  // the network is much faster than the disk
-  PakvConnection client(server);
-  SimConnection resp(server, server.data_address());
-  std::string stream;
-  for (size_t i = 0; i < kValues; ++i) {
-    stream += PakvRequest(kSet, i + 2, {Key("p" + std::to_string(i)), Value(value_of(i))});
-  }
-  client.raw.Send(stream);
-  stream.clear();
-  for (size_t i = 0; i < kValues; ++i) {
-    const std::string key = "r" + std::to_string(i);
-    const std::string value = value_of(i);
-    stream += "*3\r\n$3\r\nSET\r\n$" + std::to_string(key.size()) + "\r\n" + key + "\r\n$" +
-              std::to_string(value.size()) + "\r\n" + value + "\r\n";
-  }
-  resp.Send(stream);
-  EXPECT_EQ(client.Replies(kValues).size(), kValues);
-  EXPECT_EQ(resp.Receive(5 * kValues).size(), 5 * kValues);
-  server.node.disk().faults.stall = 0;
-  for (const std::string prefix : {"p", "r"}) {
-    for (size_t i = 0; i < kValues; ++i) {
-      const std::string text =
-          client.AskText(PakvRequest(kGet, 1000, {Key(prefix + std::to_string(i))}));
-      ASSERT_TRUE(text.ends_with(" value=\"" + value_of(i) + "\"")) << prefix << i;
-    }
-  }
-}
-
 // ---- Scans ----
 
 std::vector<std::string> KeysIn(const std::string& text) {

@@ -1,0 +1,105 @@
+// Sessions on a whole server in a simulated world: what they do with the bytes of requests,
+// whatever protocol these are of.
+#include "net/session/session.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/pakv/codec.h"
+#include "tests/net/sim_server.h"
+
+namespace pakv {
+namespace {
+
+std::string RespCommand(const std::vector<std::string>& args) {
+  std::string command = "*" + std::to_string(args.size()) + "\r\n";
+  for (const std::string& arg : args) {
+    command += "$" + std::to_string(arg.size()) + "\r\n" + arg + "\r\n";
+  }
+  return command;
+}
+
+std::string RespBulk(const std::string& value) {
+  return "$" + std::to_string(value.size()) + "\r\n" + value + "\r\n";
+}
+
+std::string PakvSet(uint64_t id, std::string_view key, std::string_view value) {
+  OutputBuffer output;
+  PakvWriter writer(output, PakvType::kSet, id);
+  writer.Bytes(PakvField::kKey, key);
+  writer.Bytes(PakvField::kValue, value);
+  writer.Finish();
+  return std::string(output.view());
+}
+
+std::string PakvGreeting() {
+  OutputBuffer output;
+  PakvWriter writer(output, PakvType::kHello, 1);
+  writer.Number(PakvField::kVersionMin, 1);
+  writer.Number(PakvField::kVersionMax, 1);
+  writer.Finish();
+  return std::string(output.view());
+}
+
+// Those that wait for room keep their own copy, and all are done as they were sent.
+TEST(SessionTest, WritesBeyondTheCoresMemoryWaitAndAreDoneAsSent) {
+  constexpr size_t kValues = 90;  // of 1 MiB; the bound is 64 MiB
+  const auto value_of = [](size_t index) {
+    return std::string(1 << 20, static_cast<char>('a' + index % 26)) + std::to_string(index);
+  };
+  SimServer server({.value_bytes_max = (1 << 20) + 10, .cache_bytes = 0});
+  server.node.disk().faults.stall = 10'000;  // the network is much faster than the disk
+  SimConnection pakv(server, server.data_address());
+  SimConnection resp(server, server.data_address());
+  pakv.Send(PakvGreeting());
+  for (size_t i = 0; i < kValues; ++i) {
+    const std::string value = value_of(i);
+    pakv.Send(PakvSet(i + 2, "p" + std::to_string(i), value));
+    resp.Send(RespCommand({"SET", "r" + std::to_string(i), value}));
+  }
+  EXPECT_EQ(resp.Receive(5 * kValues).size(), 5 * kValues);
+  server.node.disk().faults.stall = 0;
+  // A session sees its own writes; the other's are done when they are counted.
+  SimConnection reader(server, server.data_address());
+  const std::string all = ":" + std::to_string(2 * kValues) + "\r\n";
+  std::string count;
+  for (int tries = 0; tries < 1000 && count != all; ++tries) {
+    reader.Send("DBSIZE\r\n");
+    count = reader.Receive(all.size());
+    server.world.RunFor(kNsPerMs);
+  }
+  ASSERT_EQ(count, all);
+  for (const std::string prefix : {"p", "r"}) {
+    for (size_t i = 0; i < kValues; ++i) {
+      reader.Send(RespCommand({"GET", prefix + std::to_string(i)}));
+      const std::string expected = RespBulk(value_of(i));
+      ASSERT_TRUE(reader.Receive(expected.size()) == expected) << prefix << i;
+    }
+  }
+}
+
+// They are decoded in the parser's own memory, which the next one's use.
+TEST(SessionTest, QuotedInlineRequestsOfOnePipelineKeepTheirArguments) {
+  SimServer server;
+  SimConnection resp(server, server.data_address());
+  std::string stream;
+  std::string expected;
+  for (int i = 0; i < 40; ++i) {
+    const std::string value(static_cast<size_t>(i % 3 == 0 ? 300 - i : i), 'a' + i % 26);
+    stream += "SET k" + std::to_string(i) + " \"" + value + "\"\r\n";
+    expected += "+OK\r\n";
+  }
+  resp.Send(stream);
+  ASSERT_EQ(resp.Receive(expected.size()), expected);
+  for (int i = 0; i < 40; ++i) {
+    const std::string value(static_cast<size_t>(i % 3 == 0 ? 300 - i : i), 'a' + i % 26);
+    resp.Send("GET k" + std::to_string(i) + "\r\n");
+    EXPECT_EQ(resp.Receive(RespBulk(value).size()), RespBulk(value));
+  }
+}
+
+}  // namespace
+}  // namespace pakv
