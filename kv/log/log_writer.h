@@ -35,8 +35,8 @@
 
 namespace pakv {
 
-// A record in a block that is not settled yet: `data` stays valid until the settled functions of all
-// entries of its block have returned.
+// A record in a block that is not settled yet: `data` stays valid until the settled functions of
+// all entries of its block have returned.
 struct Appended {
   const uint8_t* data = nullptr;
   uint32_t length = 0;

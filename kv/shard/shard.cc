@@ -41,15 +41,6 @@ Shard::Shard(Core& core, const ShardOptions& options)
 
 Shard::~Shard() = default;
 
-std::unique_ptr<ValueCache> Shard::MakeCache() {
-  return std::make_unique<ValueCache>(
-      options_.cache_bytes,
-      [](void* self, uint64_t hash, uint32_t handle) {
-        static_cast<Shard*>(self)->table_->ForgetCached(hash, handle);
-      },
-      this);
-}
-
 Lsn Shard::NextLsn() {
   clock_->Observe(core_.causal_clock);
   const Lsn lsn = clock_->Next(core_.wall_us());

@@ -13,6 +13,15 @@ constexpr uint32_t kBackgroundStep = 256;
 
 }  // namespace
 
+std::unique_ptr<ValueCache> Shard::MakeCache() {
+  return std::make_unique<ValueCache>(
+      options_.cache_bytes,
+      [](void* self, uint64_t hash, uint32_t handle) {
+        static_cast<Shard*>(self)->table_->ForgetCached(hash, handle);
+      },
+      this);
+}
+
 // ---- FLUSH ----
 
 class Shard::DropEntry : public DurableEntry {

@@ -1,3 +1,5 @@
+// Long because: receiving, starting and sending of one connection share one state, whose rules are
+// only seen together.
 #include "net/session/session.h"
 
 #include <algorithm>

@@ -134,7 +134,8 @@ TABLE = [
     ["SET", "n", "-" + BIG], ["DECR", "n"], ["DECR", "n"], ["GET", "n"],
     ["DECRBY", "n", "-9223372036854775808"], ["INCRBY", "n", "-9223372036854775808"],
     ["INCRBY", "n", "9223372036854775808"], ["SET", "n", "-0"], ["INCR", "n"],
-    ["SET", "n", " 5"], ["INCR", "n"], ["SET", "n", "05"], ["INCR", "n"], ["INCRBY", "nosuch1", "0"],
+    ["SET", "n", " 5"], ["INCR", "n"], ["SET", "n", "05"], ["INCR", "n"],
+    ["INCRBY", "nosuch1", "0"],
     ["DECRBY", "n", "x"], ["GETSET", "n", "7"], ["INCR", "n"],
     # Keys.
     ["EXISTS", "a"], ["EXISTS", "a", "a", "nosuch", "b"], ["EXISTS"], ["TYPE", "a"],
@@ -142,7 +143,8 @@ TABLE = [
     ["DEL"], ["UNLINK", "b", "d"], ["UNLINK"], ["DBSIZE"], ["DBSIZE", "x"], ["KEYS"],
     ["KEYS", "*"], ["KEYS", "a"], ["KEYS", "[a-c]*"], ["KEYS", "nosuch*"], ["RANDOMKEY", "x"],
     ["SCAN"], ["SCAN", "x"], ["SCAN", "+0", "COUNT", "999"],
-    ["SCAN", " 0"], ["SCAN", "", "COUNT", "999"], ["SCAN", "0x"], ["SCAN", "0", "COUNT"], ["SCAN", "0", "COUNT", "0"],
+    ["SCAN", " 0"], ["SCAN", "", "COUNT", "999"], ["SCAN", "0x"], ["SCAN", "0", "COUNT"],
+    ["SCAN", "0", "COUNT", "0"],
     ["SCAN", "0", "COUNT", "x"], ["SCAN", "0", "NOSUCH", "x"], ["SCAN", "0", "COUNT", "1000"],
     ["SCAN", "0", "COUNT", "1000", "MATCH", "?"], ["SCAN", "0", "COUNT", "1000", "TYPE", "list"],
     ["SCAN", "0", "TYPE", "string", "COUNT", "1000"], ["SCAN", "0", "MATCH"],
@@ -197,7 +199,8 @@ def random_commands(prng, count):
 
     makers = [
         lambda: ["SET", key(), value()],
-        lambda: ["SET", key(), value()] + prng.sample(["NX", "XX", "GET", "get"], prng.randint(1, 3)),
+        lambda: ["SET", key(), value()] + prng.sample(["NX", "XX", "GET", "get"],
+                                                      prng.randint(1, 3)),
         lambda: ["GET", key()], lambda: ["GETSET", key(), value()], lambda: ["GETDEL", key()],
         lambda: ["SETNX", key(), value()], lambda: ["APPEND", key(), value()],
         lambda: ["STRLEN", key()], lambda: ["INCR", key()], lambda: ["DECR", key()],

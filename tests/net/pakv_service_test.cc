@@ -1,3 +1,4 @@
+// Long because: each request of the protocol is tested beside its vectors and its refusals.
 // The pakv protocol on a whole server in a simulated world: what each request answers, in which
 // order, and that it does not matter where the stream is cut. docs/protocol.md is the paper.
 #include <gtest/gtest.h>
