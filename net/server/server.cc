@@ -51,7 +51,7 @@ SessionLimits AdminLimits() {
 }
 
 SessionLimits LimitsOf(const ServerOptions& options) {
-  SessionLimits limits;
+  SessionLimits limits = options.session_limits;
   limits.idle_timeout_ns = options.idle_timeout_ns;
   limits.request_timeout_ns = options.request_timeout_ns;
   return limits;

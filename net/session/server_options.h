@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "net/session/endpoint.h"
+#include "net/session/limits.h"
 #include "runtime/base/clock.h"
 
 namespace pakv {
@@ -38,6 +39,10 @@ struct ServerOptions {
   uint64_t idle_timeout_ns = 0;                     // 0: off
   uint64_t request_timeout_ns = 30 * kNsPerSecond;  // 0: off
   uint64_t drain_timeout_ns = 10 * kNsPerSecond;    // 0: a stop waits for no client
+
+  // Smaller in tests and simulations, so that their edges are reached early. The timeouts in it are
+  // taken from above.
+  SessionLimits session_limits;
 
   std::string port_file_path;  // empty: none
 };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "net/session/byte_budget.h"
+#include "net/session/limits.h"
 #include "net/session/output_buffer.h"
 #include "net/session/protocol.h"
 #include "net/session/reply_queue.h"
@@ -21,29 +22,6 @@ namespace pakv {
 
 class Session;
 class Store;
-
-// Bounds of sessions. At each there is back-pressure: the session reads no further.
-struct SessionLimits {
-  // Of one session: bytes of replies not yet sent, above which no further request is started.
-  size_t output_bytes_max = 1 << 20;
-  // Of one session: requests without a reply.
-  size_t in_flight_max = 1024;
-  // Of one session: requests per pass, after which others have their turn.
-  uint32_t turn_requests = 256;
-  // Of one core: arguments of writes on their way, with the slots that they take.
-  size_t core_write_bytes_max = 64 << 20;
-  // Of one core: expected replies of reads that are not answered at once.
-  size_t core_read_bytes_max = 64 << 20;
-  // Of one core: requests that are being received, as far as they are larger than a ring buffer.
-  size_t core_frame_bytes_max = 64 << 20;
-
-  uint64_t idle_timeout_ns = 0;     // 0: off
-  uint64_t request_timeout_ns = 0;  // 0: off
-};
-
-// A request may take this much longer per kBytesPerExtension received.
-inline constexpr uint64_t kRequestExtensionNs = kNsPerSecond;
-inline constexpr uint64_t kRequestExtensionBytes = 64 << 10;
 
 // Counters of one core's sessions, since its start.
 struct SessionCounters {

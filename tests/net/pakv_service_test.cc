@@ -41,11 +41,10 @@ class PakvConnection {
   std::vector<PakvTestReply> Replies(size_t count) {
     std::vector<PakvTestReply> replies;
     const bool came = server_.world.RunUntil([&] {
-      const bool ended = raw.ended();
       for (PakvTestReply& reply : reader_.Read(raw.ReceiveNow())) {
         replies.push_back(std::move(reply));
       }
-      return replies.size() >= count || ended;
+      return replies.size() >= count || raw.ended();
     });
     EXPECT_TRUE(came) << server_.world.failure();
     return replies;

@@ -26,6 +26,9 @@ class SimServer {
     uint64_t idle_timeout_ns = 0;
     uint64_t cache_bytes = 1 << 20;
     uint64_t disk_bytes = uint64_t{1} << 30;
+    uint32_t connection_count_max = 10240;
+    OverflowPolicy overflow = OverflowPolicy::kWait;
+    SessionLimits session_limits = {};
     bool start = true;  // false: it listens, and does not serve yet
   };
 
@@ -67,6 +70,9 @@ class SimServer {
     options.core_count = options_.core_count;
     options.key_bytes_max = options_.key_bytes_max;
     options.value_bytes_max = options_.value_bytes_max;
+    options.connection_count_max = options_.connection_count_max;
+    options.overflow = options_.overflow;
+    options.session_limits = options_.session_limits;
     options.idle_timeout_ns = options_.idle_timeout_ns;
     options.request_timeout_ns = options_.request_timeout_ns;
     return options;
@@ -121,6 +127,16 @@ class SimConnection {
   SimConnection(const SimConnection&) = delete;
   SimConnection& operator=(const SimConnection&) = delete;
   ~SimConnection() { world_.net().Close(near_end_); }
+
+  // What close(2) and a crash of the client's machine do.
+  void Close() { world_.net().Close(near_end_); }
+  void Reset() { world_.net().Abandon(near_end_, /*reset=*/true); }
+  void EndSending() { world_.net().ShutdownSend(near_end_); }
+  // Sends what the server takes without being read from; how much.
+  size_t SendSome(std::string_view bytes) {
+    const int32_t sent = world_.net().Send(near_end_, bytes);
+    return sent > 0 ? static_cast<size_t>(sent) : 0;
+  }
 
   // Sends all of `bytes` as fast as the server takes them.
   void Send(std::string_view bytes) {

@@ -179,12 +179,15 @@ std::string SimNet::Take(const EndpointRef& endpoint, size_t count_max) {
   return bytes;
 }
 
+void SimNet::ShutdownSend(const EndpointRef& endpoint) {
+  if (endpoint->end_sent || endpoint->error != 0) return;
+  endpoint->end_sent = true;
+  Put(endpoint, Endpoint::Chunk::Kind::kEnd, {});
+}
+
 void SimNet::Shutdown(const EndpointRef& endpoint) {
   endpoint->end_received = true;
-  if (!endpoint->end_sent && endpoint->error == 0) {
-    endpoint->end_sent = true;
-    Put(endpoint, Endpoint::Chunk::Kind::kEnd, {});
-  }
+  ShutdownSend(endpoint);
   Notify(endpoint->changed);
 }
 

@@ -87,6 +87,8 @@ class SimNet {
   int32_t Send(const EndpointRef& from, std::string_view bytes);
   // Takes up to `count_max` of the bytes that have arrived.
   std::string Take(const EndpointRef& endpoint, size_t count_max);
+  // Nothing more is sent: the peer sees the end behind what was.
+  void ShutdownSend(const EndpointRef& endpoint);
   // Both directions end; what has arrived stays readable.
   void Shutdown(const EndpointRef& endpoint);
   // As close(2): an end, or a reset if bytes were left unread.

@@ -230,7 +230,11 @@ int32_t SimRing::Carry(Operation& operation) {
     case Opcode::kShutdown:
       if (const auto found = process_.sockets_.find(request.handle);
           found != process_.sockets_.end()) {
-        process_.machine_.net.Shutdown(found->second.endpoint);
+        if (request.length == 1) {
+          process_.machine_.net.ShutdownSend(found->second.endpoint);
+        } else {
+          process_.machine_.net.Shutdown(found->second.endpoint);
+        }
         return 0;
       }
       process_.machine_.net.CloseListener(process_.listeners_.at(request.handle).listener);

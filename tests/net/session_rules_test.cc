@@ -1,0 +1,605 @@
+// What a session owes its client, its neighbours and the machine, on a whole server in a simulated
+// world: timeouts to the nanosecond, bounds, order, and ends of every kind.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/base/prng.h"
+#include "tests/net/sim_server.h"
+
+namespace pakv {
+namespace {
+
+std::string Encode(const std::vector<std::string>& words) {
+  std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
+  for (const std::string& word : words) {
+    bytes += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
+  }
+  return bytes;
+}
+
+std::string Bulk(std::string_view value) {
+  return "$" + std::to_string(value.size()) + "\r\n" + std::string(value) + "\r\n";
+}
+
+// A connection that was served already, so that a test begins with nothing under way.
+class Client : public SimConnection {
+ public:
+  explicit Client(SimServer& server) : SimConnection(server, server.data_address()) {}
+  void Expect(std::string_view request, std::string_view reply) {
+    Send(request);
+    EXPECT_EQ(Receive(reply.size()), reply) << request.substr(0, 100);
+  }
+};
+
+ServerStats StatsOf(SimServer& server) {
+  std::optional<ServerStats> stats = server.node.Run(server.server->Stats(server.node.core(0)));
+  EXPECT_TRUE(stats.has_value());
+  return *stats;
+}
+
+// Every flush fails to come back until it is told to: writes hang, and nothing else.
+class StalledDisk {
+ public:
+  explicit StalledDisk(SimServer& server) : server_(server) {
+    server_.node.disk().faults.stall = 10'000;
+  }
+  ~StalledDisk() { Go(); }
+  void Go() { server_.node.disk().faults.stall = 0; }
+
+ private:
+  SimServer& server_;
+};
+
+constexpr uint64_t kMs = kNsPerMs;
+constexpr uint64_t kSecond = kNsPerSecond;
+
+// ---- Time ----
+
+TEST(SessionTimeTest, HalfARequestThenSilenceEndsTheConnection) {
+  SimServer server({.request_timeout_ns = 30 * kSecond});
+  Client client(server);
+  client.Expect("PING\r\n", "+PONG\r\n");
+  client.SendAlone("*2\r\n$3\r\nGET\r\n$5\r\nab");
+  server.world.RunFor(30 * kSecond - 10 * kMs);
+  EXPECT_EQ(client.ReceiveNow(), "");
+  EXPECT_FALSE(client.ended());
+  server.world.RunFor(20 * kMs);
+  EXPECT_EQ(client.ReceiveToEnd(),
+            "-ERR request timeout: the request was not complete in time\r\n");
+  EXPECT_EQ(StatsOf(server).sessions.request_timeouts, 1u);
+}
+
+TEST(SessionTimeTest, DrippingBytesDoesNotExtendIt) {
+  SimServer server({.request_timeout_ns = 30 * kSecond});
+  Client client(server);
+  client.SendAlone("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100\r\n");
+  const uint64_t begin_ns = server.world.now_ns();
+  while (client.ReceiveNow().empty() && server.world.now_ns() < begin_ns + 60 * kSecond) {
+    client.Send("x");
+    server.world.RunFor(kSecond);
+  }
+  EXPECT_LE(server.world.now_ns(), begin_ns + 32 * kSecond);
+  EXPECT_GE(server.world.now_ns(), begin_ns + 30 * kSecond);
+}
+
+TEST(SessionTimeTest, ALongUploadMayTakeItsTime) {
+  SimServer server({.value_bytes_max = 8 << 20, .request_timeout_ns = 30 * kSecond});
+  Client client(server);
+  const std::string value(6 << 20, 'v');
+  const std::string request = Encode({"SET", "k", value});
+  // 70 KiB per second: 90 seconds for it all.
+  for (size_t at = 0; at < request.size(); at += 70 << 10) {
+    client.Send(std::string_view(request).substr(at, 70 << 10));
+    server.world.RunFor(kSecond);
+    ASSERT_FALSE(client.ended()) << at;
+  }
+  EXPECT_EQ(client.Receive(5), "+OK\r\n");
+  client.Expect("STRLEN k\r\n", ":6291456\r\n");
+}
+
+TEST(SessionTimeTest, ARequestInTimeIsNotLateForTheNext) {
+  SimServer server({.request_timeout_ns = 30 * kSecond});
+  Client client(server);
+  for (int round = 0; round < 10; ++round) {
+    client.SendAlone("PI");
+    server.world.RunFor(20 * kSecond);
+    client.Expect("NG\r\n", "+PONG\r\n");
+  }
+  server.world.RunFor(100 * kSecond);
+  client.Expect("PING\r\n", "+PONG\r\n");
+}
+
+TEST(SessionTimeTest, AnIdleConnectionEndsAndABusyOneDoesNot) {
+  SimServer server({.idle_timeout_ns = 5 * kSecond});
+  Client idle(server);
+  Client busy(server);
+  idle.Expect("PING\r\n", "+PONG\r\n");
+  for (int i = 0; i < 10; ++i) {
+    busy.Expect("PING\r\n", "+PONG\r\n");
+    server.world.RunFor(kSecond);
+    EXPECT_EQ(idle.ended(), i >= 4) << i;
+  }
+  EXPECT_EQ(StatsOf(server).sessions.idle_timeouts, 1u);
+  server.world.RunFor(6 * kSecond);
+  EXPECT_TRUE(busy.ended());
+}
+
+// ---- Ends ----
+
+TEST(SessionEndTest, BetweenRequestsItIsCleanAndWithinOneItIsAnError) {
+  SimServer server;
+  {
+    Client between(server);
+    between.Expect("PING\r\n", "+PONG\r\n");
+    Client unused(server);
+    Client within(server);
+    within.SendAlone("*2\r\n$3\r\nGE");
+    Client inline_within(server);
+    inline_within.SendAlone("PIN");
+  }
+  server.world.RunFor(100 * kMs);
+  const ServerStats stats = StatsOf(server);
+  EXPECT_EQ(stats.sessions.ended_between_frames, 2u);
+  EXPECT_EQ(stats.sessions.ended_within_frame, 2u);
+  EXPECT_EQ(stats.sessions.ended_by_error, 0u);
+  EXPECT_EQ(stats.connections, 0u);
+}
+
+TEST(SessionEndTest, WhatWasReceivedBeforeTheEndIsAnswered) {
+  SimServer server({.core_count = 2});
+  Client client(server);
+  client.Send("SET a 1\r\nGET a\r\nSET b 2\r\nINCR b\r\nDBSIZE\r\nPI");
+  client.EndSending();
+  EXPECT_EQ(client.ReceiveToEnd(), "+OK\r\n$1\r\n1\r\n+OK\r\n:3\r\n:2\r\n");
+}
+
+TEST(SessionEndTest, QuitAndProtocolErrorsAnswerWhatCameBefore) {
+  SimServer server;
+  struct Case {
+    std::string_view request;
+    std::string_view reply;
+  };
+  for (const Case& each : std::vector<Case>{
+           {"SET a 1\r\nQUIT\r\nSET a 2\r\n", "+OK\r\n+OK\r\n"},
+           {"SET a 1\r\n*1\r\n!\r\nSET a 2\r\n",
+            "+OK\r\n-ERR Protocol error: expected '$', got '!'\r\n"},
+           {"PING\r\n*x\r\n", "+PONG\r\n-ERR Protocol error: invalid multibulk length\r\n"},
+           {"*1\r\n$-5\r\n", "-ERR Protocol error: invalid bulk length\r\n"},
+           {"SET \"a\r\n", "-ERR Protocol error: unbalanced quotes in request\r\n"},
+           {"*2000000\r\n", "-ERR Protocol error: invalid multibulk length\r\n"},
+           {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "-ERR Protocol error: neither RESP nor the pakv protocol\r\n"},
+           {"PING\r\nPOST / HTTP/1.1\r\n",
+            "+PONG\r\n-ERR Protocol error: HTTP request (POST or Host:) on a data port\r\n"},
+           {"*1\r\n$5\r\nhost:\r\nSET a 2\r\n", ""},
+       }) {
+    Client client(server);
+    client.Send(each.request);
+    EXPECT_EQ(client.ReceiveToEnd(), each.reply) << each.request;
+  }
+  Client client(server);
+  client.Expect("GET a\r\n", "$1\r\n1\r\n");
+}
+
+TEST(SessionEndTest, AClientThatGoesWithWritesPendingLeavesThemBehind) {
+  for (const bool reset : {false, true}) {
+    SimServer server({.core_count = 2});
+    StalledDisk stalled(server);
+    {
+      Client client(server);
+      std::string requests;
+      for (int i = 0; i < 100; ++i) requests += Encode({"SET", "key" + std::to_string(i), "v"});
+      client.SendAlone(requests);
+      if (reset) client.Reset();
+    }
+    server.world.RunFor(kMs);
+    EXPECT_EQ(StatsOf(server).connections, 1u) << "it lives until its requests are back";
+    stalled.Go();
+    server.world.RunFor(5 * kSecond);
+    EXPECT_EQ(StatsOf(server).connections, 0u);
+    Client other(server);
+    other.Expect("DBSIZE\r\n", ":100\r\n");
+  }
+}
+
+// ---- Order ----
+
+TEST(SessionOrderTest, ABarrierSeesWhatCameBeforeAndNothingAfter) {
+  for (const uint32_t cores : {1u, 2u, 3u}) {
+    SimServer server({.core_count = cores});
+    Client client(server);
+    std::string requests;
+    std::string replies;
+    for (int i = 1; i <= 50; ++i) {
+      requests += Encode({"SET", "key" + std::to_string(i), "v"}) + "DBSIZE\r\n";
+      replies += "+OK\r\n:" + std::to_string(i) + "\r\n";
+    }
+    requests += "FLUSHALL\r\nSET a 1\r\nKEYS *\r\nRANDOMKEY\r\nSCAN 0\r\nDEL a\r\nDBSIZE\r\n";
+    replies +=
+        "+OK\r\n+OK\r\n*1\r\n$1\r\na\r\n$1\r\na\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n:1\r\n:0\r\n";
+    client.Expect(requests, replies);
+  }
+}
+
+TEST(SessionOrderTest, ASessionSeesItsOwnWritesAndOthersDoNotWaitForThem) {
+  SimServer server({.core_count = 2});
+  Client writer(server);
+  Client reader(server);
+  for (int i = 0; i < 10; ++i) {
+    writer.Expect(Encode({"SET", "k" + std::to_string(i), "old"}), "+OK\r\n");
+  }
+  StalledDisk stalled(server);
+  std::string requests;
+  std::string replies;
+  for (int i = 0; i < 10; ++i) {
+    const std::string key = "k" + std::to_string(i);
+    requests += Encode({"SET", key, "new"}) + Encode({"GET", key}) + Encode({"SET", key, "newer"});
+    replies += "+OK\r\n" + Bulk("new") + "+OK\r\n";
+  }
+  writer.SendAlone(requests);
+  // Nobody is shown what could still be lost, and nobody waits for it.
+  for (int i = 0; i < 10; ++i) {
+    reader.Expect(Encode({"GET", "k" + std::to_string(i)}), Bulk("old"));
+  }
+  EXPECT_EQ(writer.ReceiveNow(), "");
+  stalled.Go();
+  EXPECT_EQ(writer.Receive(replies.size()), replies);
+}
+
+TEST(SessionOrderTest, ReadsAreAnsweredWhileTenThousandWritesHang) {
+  SimServer server({.core_count = 1, .cache_bytes = 16 << 20});
+  Client reader(server);
+  reader.Expect("SET k v\r\n", "+OK\r\n");
+  StalledDisk stalled(server);
+  std::vector<std::unique_ptr<Client>> writers;
+  for (int i = 0; i < 20; ++i) {
+    writers.push_back(std::make_unique<Client>(server));
+    std::string requests;
+    for (int k = 0; k < 500; ++k) {
+      requests += Encode({"SET", std::to_string(i * 1000 + k), "value"});
+    }
+    writers.back()->SendAlone(requests);
+  }
+  const uint64_t begin_ns = server.world.now_ns();
+  for (int i = 0; i < 100; ++i) reader.Expect("GET k\r\n", "$1\r\nv\r\n");
+  EXPECT_LT(server.world.now_ns() - begin_ns, 200 * kMs);
+  stalled.Go();
+  std::string all_ok;
+  for (int k = 0; k < 500; ++k) all_ok += "+OK\r\n";
+  for (auto& writer : writers) EXPECT_EQ(writer->Receive(all_ok.size()), all_ok);
+}
+
+// ---- Several keys ----
+
+TEST(SessionKeysTest, MoreKeysThanMayBeInFlight) {
+  for (const uint32_t cores : {1u, 3u}) {
+    SimServer server({.core_count = cores, .session_limits = {.in_flight_max = 64}});
+    Client client(server);
+    std::vector<std::string> mget = {"MGET"};
+    std::vector<std::string> del = {"DEL"};
+    std::vector<std::string> exists = {"EXISTS"};
+    std::string sets;
+    std::string oks;
+    std::string values;
+    for (int i = 0; i < 1000; ++i) {
+      const std::string key = "key" + std::to_string(i);
+      sets += Encode({"SET", key, key + key});
+      oks += "+OK\r\n";
+      for (std::vector<std::string>* words : {&mget, &del, &exists}) words->push_back(key);
+      mget.push_back("none");
+      del.push_back("none");
+      values += Bulk(key + key) + "$-1\r\n";
+    }
+    client.Expect(sets, oks);
+    client.Expect(Encode(mget) + "PING\r\n", "*2000\r\n" + values + "+PONG\r\n");
+    client.Expect(Encode(exists) + Encode(del) + Encode(exists), ":1000\r\n:1000\r\n:0\r\n");
+  }
+}
+
+TEST(SessionKeysTest, MsetIsAllOrNothingAndOfOneOwner) {
+  SimServer one({.session_limits = {.in_flight_max = 64}});
+  Client client(one);
+  std::vector<std::string> mset = {"MSET"};
+  for (int i = 0; i < 500; ++i) {
+    mset.push_back("key" + std::to_string(i % 400));
+    mset.push_back(std::to_string(i));
+  }
+  client.Expect(Encode(mset) + "DBSIZE\r\nGET key5\r\nGET key300\r\n",
+                "+OK\r\n:400\r\n$3\r\n405\r\n$3\r\n300\r\n");
+
+  SimServer several({.core_count = 3});
+  Client refused(several);
+  refused.Expect(Encode(mset) + "DBSIZE\r\nMSET a 1\r\n",
+                 "-ERR MSET of keys that several cores own is not supported yet; use SET for each "
+                 "key\r\n:0\r\n"
+                 "+OK\r\n");
+}
+
+// ---- Bounds ----
+
+TEST(SessionBoundTest, TooLongKeysAndValuesAreRefusedAndTheConnectionGoesOn) {
+  SimServer server({.key_bytes_max = 10, .value_bytes_max = 100});
+  Client client(server);
+  const std::string key(10, 'k');
+  const std::string value(100, 'v');
+  const auto too_long = [](std::string_view what, size_t bytes, std::string_view limit,
+                           size_t max) {
+    return "-ERR " + std::string(what) + " of " + std::to_string(bytes) +
+           " bytes exceeds maximum allowed size (" + std::string(limit) + ", " +
+           std::to_string(max) + " bytes)\r\n";
+  };
+  const std::string key_error = too_long("key", 11, "max-key", 10);
+  const std::string value_error = too_long("string", 101, "max-value", 100);
+  client.Expect(Encode({"SET", key, value}), "+OK\r\n");
+  client.Expect(Encode({"SET", key + "k", value}), key_error);
+  client.Expect(Encode({"GET", key + "k"}), key_error);
+  client.Expect(Encode({"MGET", key, key + "k"}), key_error);
+  client.Expect(Encode({"DEL", key, key + "k"}), key_error);
+  client.Expect(Encode({"SET", key, value + "v"}), value_error);
+  client.Expect(Encode({"MSET", "a", "1", key, value + "v"}), value_error);
+  client.Expect(Encode({"SET", key, std::string(100'000, 'v')}),
+                too_long("string", 100'000, "max-value", 100));
+  client.Expect(Encode({"APPEND", key, "v"}),
+                "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
+  client.Expect(Encode({"EXISTS", key, "a"}), ":1\r\n");
+  client.Expect(Encode({"GET", key}), Bulk(value));
+}
+
+TEST(SessionBoundTest, AClientThatDoesNotReadIsNotReadFrom) {
+  for (const uint32_t cores : {1u, 2u}) {
+    SimServer server({.core_count = cores,
+                      .cache_bytes = 16 << 20,
+                      .session_limits = {.output_bytes_max = 256 << 10}});
+    Client client(server);
+    const std::string value(50'000, 'v');
+    for (int i = 0; i < 4; ++i) {
+      client.Expect(Encode({"SET", "k" + std::to_string(i), value}), "+OK\r\n");
+    }
+    const uint64_t before = StatsOf(server).sessions.requests;
+    std::string requests;
+    for (int i = 0; i < 4000; ++i) requests += Encode({"GET", "k" + std::to_string(i % 4)});
+    std::string_view rest = requests;
+    for (int idle = 0; idle < 100 && !rest.empty(); ++idle) {
+      const size_t sent = client.SendSome(rest);
+      rest.remove_prefix(sent);
+      if (sent > 0) idle = 0;
+      server.world.RunFor(kMs);
+    }
+    // A window's worth of replies is on its way, a bound's worth is held, and no request more.
+    EXPECT_LT(StatsOf(server).sessions.requests - before, 200u);
+    Client other(server);
+    other.Expect("GET k0\r\n", Bulk(value));
+    size_t received = 0;
+    const size_t expected = 4000 * Bulk(value).size();
+    while (received < expected) {
+      rest.remove_prefix(client.SendSome(rest));
+      received += client.ReceiveNow().size();
+      server.world.RunFor(100 * kNsPerUs);
+      ASSERT_FALSE(client.ended());
+    }
+    EXPECT_EQ(received, expected);
+  }
+}
+
+TEST(SessionBoundTest, RequestsInFlightAreBoundedAndNoneIsLost) {
+  SimServer server({.core_count = 2, .session_limits = {.in_flight_max = 100}});
+  Client client(server);
+  client.Expect("PING\r\n", "+PONG\r\n");
+  StalledDisk stalled(server);
+  const uint64_t before = StatsOf(server).sessions.requests;
+  std::string requests;
+  std::string replies;
+  for (int i = 0; i < 5000; ++i) {
+    requests += "INCR n\r\n";
+    replies += ":" + std::to_string(i + 1) + "\r\n";
+  }
+  std::string_view rest = requests;
+  for (int i = 0; i < 50; ++i) {
+    rest.remove_prefix(client.SendSome(rest));
+    server.world.RunFor(kNsPerUs * 100);
+  }
+  EXPECT_LE(StatsOf(server).sessions.requests - before, 116u);
+  stalled.Go();
+  client.Send(rest);
+  EXPECT_EQ(client.Receive(replies.size()), replies);
+}
+
+// Many half uploads of large values: those beyond the core's budget wait, and all get through.
+TEST(SessionBoundTest, LargeRequestsShareTheirMemory) {
+  SimServer server(
+      {.value_bytes_max = 1 << 20,
+       .request_timeout_ns = 600 * kSecond,
+       .session_limits = {.core_write_bytes_max = 1 << 20, .core_frame_bytes_max = 2 << 20}});
+  const std::string value(900'000, 'v');
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<std::string> requests;
+  std::vector<size_t> sent(20);
+  for (size_t i = 0; i < sent.size(); ++i) {
+    clients.push_back(std::make_unique<Client>(server));
+    requests.push_back(Encode({"SET", "k" + std::to_string(i), value}) + "PING\r\n");
+  }
+  for (int round = 0; round < 4000; ++round) {
+    bool all = true;
+    for (size_t i = 0; i < sent.size(); ++i) {
+      sent[i] += clients[i]->SendSome(std::string_view(requests[i]).substr(sent[i]));
+      all &= sent[i] == requests[i].size();
+    }
+    server.world.RunFor(100 * kNsPerUs);
+    if (all) break;
+  }
+  for (auto& client : clients) EXPECT_EQ(client->Receive(12), "+OK\r\n+PONG\r\n");
+}
+
+TEST(SessionBoundTest, GarbageHarmsNobodyElse) {
+  SimServer server({.core_count = 2});
+  Client good(server);
+  good.Expect("SET k v\r\n", "+OK\r\n");
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    Prng prng(seed);
+    Client bad(server);
+    std::string bytes;
+    const std::string pieces[] = {"*3\r\n",    "$3\r\nSET\r\n",   "$1\r\na\r\n", "\r\n",
+                                  "GET k\r\n", "*1\r\n",          "$",           "*-1\r\n",
+                                  "\xf7\x01",  "$99999999999\r\n"};
+    for (int i = 0; i < 20; ++i) {
+      if (prng.Below(2) == 0) {
+        bytes += pieces[prng.Below(std::size(pieces))];
+      } else {
+        for (uint64_t k = prng.Below(20); k > 0; --k) bytes += static_cast<char>(prng.Below(256));
+      }
+    }
+    bad.Send(bytes);
+    if (prng.Below(2) == 0) bad.Reset();
+  }
+  good.Expect("GET k\r\n", "$1\r\nv\r\n");
+  server.world.RunFor(40 * kSecond);
+  EXPECT_EQ(StatsOf(server).connections, 1u);
+}
+
+// ---- Connections ----
+
+TEST(ConnectionsTest, BeyondTheLimitTheyWaitForAPlace) {
+  SimServer server({.connection_count_max = 2});
+  auto first = std::make_unique<Client>(server);
+  Client second(server);
+  first->Expect("PING\r\n", "+PONG\r\n");
+  second.Expect("PING\r\n", "+PONG\r\n");
+  Client third(server);
+  third.Send("PING\r\n");
+  server.world.RunFor(kSecond);
+  EXPECT_EQ(third.ReceiveNow(), "");
+  first.reset();
+  EXPECT_EQ(third.Receive(7), "+PONG\r\n");
+}
+
+TEST(ConnectionsTest, BeyondTheLimitTheyAreRefused) {
+  SimServer server({.connection_count_max = 2, .overflow = OverflowPolicy::kReject});
+  auto first = std::make_unique<Client>(server);
+  Client second(server);
+  first->Expect("PING\r\n", "+PONG\r\n");
+  second.Expect("PING\r\n", "+PONG\r\n");
+  Client third(server);
+  EXPECT_EQ(third.ReceiveToEnd(), "-ERR max number of clients reached\r\n");
+  first.reset();
+  server.world.RunFor(100 * kMs);
+  Client fourth(server);
+  fourth.Expect("PING\r\n", "+PONG\r\n");
+  EXPECT_EQ(StatsOf(server).connections_rejected, 1u);
+}
+
+TEST(ConnectionsTest, AfterTenThousandConnectsAndCutsAllPlacesAreFree) {
+  constexpr uint32_t kPlaces = 50;
+  SimServer server({.core_count = 3, .connection_count_max = kPlaces});
+  Prng prng(1);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 10'000; ++i) {
+    if (clients.size() == kPlaces) clients.erase(clients.begin() + prng.Below(kPlaces));
+    clients.push_back(std::make_unique<Client>(server));
+    Client& client = *clients.back();
+    switch (prng.Below(8)) {
+      case 0:
+        client.Send("*2\r\n$3\r\nGE");
+        break;
+      case 1:
+        client.Send("SET key value\r\n");
+        break;
+      case 2:
+        client.Send("SET key value\r\nGET key\r\n");
+        client.Reset();
+        break;
+      case 3:
+        client.Reset();
+        break;
+      case 4:
+        client.EndSending();
+        break;
+      case 5:
+        client.Send("*1\r\n!");
+        break;
+      case 6:
+        client.Send("QUIT\r\nPING\r\n");
+        break;
+      default:
+        break;
+    }
+    if (prng.Below(4) == 0) clients.erase(clients.begin() + prng.Below(clients.size()));
+  }
+  clients.clear();
+  server.world.RunFor(5 * kSecond);
+  const ServerStats stats = StatsOf(server);
+  EXPECT_EQ(stats.connections, 0u);
+  EXPECT_EQ(stats.sessions.opened, 10'000u);
+  for (uint32_t i = 0; i < kPlaces; ++i) {
+    clients.push_back(std::make_unique<Client>(server));
+    clients.back()->Expect("PING\r\n", "+PONG\r\n");
+  }
+}
+
+TEST(ConnectionsTest, ADrainAnswersWhatWasReceivedAndEndsByItself) {
+  SimServer server({.core_count = 2});
+  Client idle(server);
+  idle.Expect("PING\r\n", "+PONG\r\n");
+  StalledDisk stalled(server);
+  Client busy(server);
+  busy.SendAlone("SET a 1\r\nGET a\r\nGET");
+  std::optional<bool> drained;
+  const auto drain = [](Server& drained_server, std::optional<bool>& result) -> Task<void> {
+    result = co_await drained_server.Drain(10 * kNsPerSecond);
+  };
+  server.node.core(0).nursery().Spawn(drain(*server.server, drained));
+  server.world.RunFor(kMs);
+  EXPECT_FALSE(drained.has_value());
+  stalled.Go();
+  EXPECT_EQ(busy.ReceiveToEnd(), "+OK\r\n$1\r\n1\r\n");
+  EXPECT_EQ(idle.ReceiveToEnd(), "");
+  busy.Close();
+  idle.Close();
+  EXPECT_TRUE(server.world.RunUntil([&] { return drained.has_value(); }));
+  EXPECT_TRUE(*drained);
+}
+
+TEST(ConnectionsTest, ADrainDoesNotWaitForEverForWhoNeverReads) {
+  SimServer server({.cache_bytes = 4 << 20});
+  Client client(server);
+  client.Expect(Encode({"SET", "k", std::string(200'000, 'v')}), "+OK\r\n");
+  client.Send("GET k\r\nGET k\r\nGET k\r\nGET k\r\n");
+  server.world.RunFor(100 * kMs);
+  const uint64_t begin_ns = server.world.now_ns();
+  std::optional<bool> drained = server.node.Run(server.server->Drain(3 * kSecond));
+  ASSERT_TRUE(drained.has_value());
+  EXPECT_FALSE(*drained);
+  EXPECT_NEAR(static_cast<double>(server.world.now_ns() - begin_ns), 3e9, 1e8);
+}
+
+// ---- A log that fails ----
+
+TEST(SessionFailureTest, AFailedLogIsToldByItsPrefixAndReadsGoOn) {
+  SimServer server({.cache_bytes = 1 << 20});
+  server.store_fails = true;
+  Client client(server);
+  client.Expect("SET k v\r\n", "+OK\r\n");
+  server.node.disk().faults.write_error = 10'000;
+  client.Send("SET k w\r\nGET k\r\n");
+  const std::string unknown = "-MISCONF outcome unknown: ";
+  EXPECT_EQ(client.Receive(unknown.size()), unknown);
+  server.world.RunFor(kSecond);
+  EXPECT_TRUE(client.ReceiveNow().ends_with("$1\r\nv\r\n"));
+  server.node.disk().faults.write_error = 0;
+  const std::string read_only = "-MISCONF read-only: ";
+  for (const char* request : {"SET k x\r\n", "INCR n\r\n", "DEL k\r\n", "MSET a 1 b 2\r\n",
+                              "DEL k l\r\n", "FLUSHALL\r\n"}) {
+    client.Send(request);
+    EXPECT_EQ(client.Receive(read_only.size()), read_only) << request;
+    server.world.RunFor(kMs);
+    client.ReceiveNow();
+  }
+  client.Expect("GET k\r\nEXISTS k\r\nDBSIZE\r\n", "$1\r\nv\r\n:1\r\n:1\r\n");
+}
+
+}  // namespace
+}  // namespace pakv
