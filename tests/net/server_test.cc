@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <future>
 #include <memory>
@@ -135,6 +136,9 @@ class Client {
     size_t at = 0;
     while (at < bytes) {
       const ssize_t got = recv(socket_, received.data() + at, bytes - at, 0);
+      // The kernel interrupts the thread that made a ring, and a receive with a timeout is not
+      // taken up again by itself (signal(7)).
+      if (got < 0 && errno == EINTR) continue;
       if (got <= 0) break;
       at += static_cast<size_t>(got);
     }
