@@ -100,7 +100,15 @@ class Directory {
       hash <<= kNodeDepthMax;
     }
   }
-  // The same; `bits` becomes the number of leading bits that the bucket's hashes share.
+  // Begins to fetch what Find reads below the root.
+  void Prefetch(uint64_t hash) const {
+    const Node* root = static_cast<const Node*>(root_.node());
+    const DirectoryRef ref = root->entries()[IndexOf(hash, root_.depth())];
+    if (!ref.is_node()) return;
+    const Node* child = static_cast<const Node*>(ref.node());
+    __builtin_prefetch(child->entries() + IndexOf(hash << kNodeDepthMax, ref.depth()));
+  }
+  // As Find; `bits` becomes the number of leading bits that the bucket's hashes share.
   DirectoryRef Find(uint64_t hash, uint32_t& bits) const;
   Place Locate(uint64_t hash);
 

@@ -27,7 +27,7 @@ Table::Table(HashRange range)
 
 Table::~Table() = default;
 
-void Table::Prefetch(uint64_t hash) const {
+void Table::PrefetchBucket(uint64_t hash) const {
   const DirectoryRef bucket = directory_.Find(Normal(hash));
   for (uint32_t i = 0; i < bucket.line_count(); ++i) __builtin_prefetch(&bucket.lines()[i]);
 }

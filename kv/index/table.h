@@ -88,9 +88,11 @@ class Table {
 
   // Tombstones are found too.
   Entry Find(const TableKey& key) const;
-  // Starts fetching the memory that Find will need first; for batches.
-  void Prefetch(uint64_t hash) const;
-  // The next step, once that memory is there: the items that Find will look at.
+  // For batches, whose misses else come one after another: three steps, each of which begins to
+  // fetch what the next one reads. The directory's entry, the bucket, the items that Find, Upsert
+  // and Erase will look at.
+  void PrefetchDirectory(uint64_t hash) const { directory_.Prefetch(Normal(hash)); }
+  void PrefetchBucket(uint64_t hash) const;
   void PrefetchItem(uint64_t hash) const;
   // An entry with this hash, whatever its key: to fetch what belongs to it in advance.
   Entry FindByHash(uint64_t hash) const;

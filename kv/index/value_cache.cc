@@ -54,9 +54,8 @@ uint32_t ValueCache::ClassOf(size_t value_bytes) const {
 std::string_view ValueCache::Get(uint32_t handle) const {
   const Slot* slot = SlotAt(handle);
   PAKV_DCHECK(slot->used);
-  if (ChunkAt(ChunkArena::ChunkOf(handle))->class_index == kLargeClass) [[unlikely]] {
+  if (IsLarge(handle)) [[unlikely]]
     return {LargeValue(slot), slot->length};
-  }
   return {reinterpret_cast<const char*>(slot + 1), slot->length};
 }
 
@@ -88,11 +87,7 @@ uint32_t ValueCache::Insert(uint64_t hash, std::string_view value) {
     target = static_cast<char*>(large);
   }
   if (!value.empty()) std::memcpy(target, value.data(), value.size());
-  slot->hash = hash;
-  slot->length = static_cast<uint32_t>(value.size());
-  slot->was_touched = 0;
-  slot->touches = 0;
-  slot->touched_at = Now();
+  Fill(*slot, hash, value.size());
   ++count_;
   value_bytes_ += value.size();
   return handle;
@@ -101,15 +96,41 @@ uint32_t ValueCache::Insert(uint64_t hash, std::string_view value) {
 void ValueCache::Erase(uint32_t handle) {
   const Slot* slot = SlotAt(handle);
   PAKV_CHECK(slot->used, "erased twice");
-  const uint32_t chunk = ChunkArena::ChunkOf(handle);
   --count_;
   value_bytes_ -= slot->length;
-  if (ChunkAt(chunk)->class_index == kLargeClass) {
+  if (IsLarge(handle)) {
     char* value = LargeValue(slot);
     large_bytes_ -= LargeBytes(value);
     std::free(value);
   }
   ReleaseSlot(handle);
+}
+
+uint32_t ValueCache::Replace(uint32_t handle, uint64_t hash, std::string_view value) {
+  const uint32_t class_index = ClassOf(value.size());
+  const uint32_t stride = arena_.Stride(ChunkArena::ChunkOf(handle));
+  // While room is being made each call does its part of that.
+  const bool busy = IsDraining() || held_bytes() > cap_bytes_;
+  if (class_index == kLargeClass || classes_[class_index].stride != stride || busy) {
+    Erase(handle);
+    return Insert(hash, value);
+  }
+  ++inserts_;
+  Slot* slot = SlotAt(handle);
+  PAKV_CHECK(slot->used, "replaced after it was erased");
+  value_bytes_ += value.size();
+  value_bytes_ -= slot->length;
+  Fill(*slot, hash, value.size());
+  if (!value.empty()) std::memcpy(slot + 1, value.data(), value.size());
+  return handle;
+}
+
+void ValueCache::Fill(Slot& slot, uint64_t hash, size_t length) const {
+  slot.hash = hash;
+  slot.length = static_cast<uint32_t>(length);
+  slot.was_touched = 0;
+  slot.touches = 0;
+  slot.touched_at = Now();
 }
 
 void ValueCache::Drop(uint32_t handle) {

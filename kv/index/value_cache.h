@@ -47,12 +47,11 @@ class ValueCache {
   [[nodiscard]] uint32_t Insert(uint64_t hash, std::string_view value);
   // Valid until the next call that is not const, Touch excepted.
   std::string_view Get(uint32_t handle) const;
-  // Begins to fetch what Get and Touch will need.
+  // Begins to fetch what Get, Touch and Replace will need, of a value that is not large.
   void Prefetch(uint32_t handle) const {
     const char* const slot = reinterpret_cast<const char*>(SlotAt(handle));
     __builtin_prefetch(slot, /*rw=*/1);
-    __builtin_prefetch(slot + 64);
-    __builtin_prefetch(ChunkAt(ChunkArena::ChunkOf(handle)));
+    __builtin_prefetch(slot + 64, /*rw=*/1);
   }
   // The value was used.
   void Touch(uint32_t handle) {
@@ -62,6 +61,8 @@ class ValueCache {
     slot->was_touched = 1;
   }
   void Erase(uint32_t handle);
+  // Erase and Insert in one: the new value takes the old one's place where it can.
+  [[nodiscard]] uint32_t Replace(uint32_t handle, uint64_t hash, std::string_view value);
 
   // Bytes that held_bytes() may reach; 0 holds nothing, and so does less than a chunk. A lower cap
   // takes effect step by step, with each Insert and ShrinkStep.
@@ -136,7 +137,9 @@ class ValueCache {
   static constexpr uint32_t kSlabClasses = 62;
   static constexpr uint32_t kLargeClass = kSlabClasses;
   static constexpr uint32_t kNoClass = kLargeClass + 1;
-  static constexpr uint32_t kLargeStride = 32;
+  // No value's slot is this small, so the stride tells large values without a look at the chunk,
+  // whose header is cold: 64 KiB from the next one, it shares its place in a CPU's cache with all.
+  static constexpr uint32_t kLargeStride = 24;
 
   // The cache's clock, in inserts; it goes round, which costs a wrong guess at worst.
   static constexpr uint32_t kInsertsPerTick = 16;
@@ -147,6 +150,9 @@ class ValueCache {
   Slot* SlotAt(uint32_t handle) const {
     return reinterpret_cast<Slot*>(arena_.Address(handle) + kChunkHeaderBytes);
   }
+  bool IsLarge(uint32_t handle) const {
+    return arena_.Stride(ChunkArena::ChunkOf(handle)) == kLargeStride;
+  }
   static char* LargeValue(const Slot* slot);
   uint32_t ClassOf(size_t value_bytes) const;
   bool Fits(size_t bytes) const { return held_bytes() + bytes <= cap_bytes_; }
@@ -155,6 +161,7 @@ class ValueCache {
   void LeaveRing(uint32_t chunk);
   void LinkOpen(Class& in, uint32_t chunk);
   void UnlinkOpen(Class& in, uint32_t chunk);
+  void Fill(Slot& slot, uint64_t hash, size_t length) const;
   uint32_t TakeSlot(Class& from);
   void ReleaseSlot(uint32_t handle);
   void Drop(uint32_t handle);

@@ -22,6 +22,10 @@ class DurableEntry : public ListHook {
   // While it hangs nowhere.
   void set_settled(Settled settled) { settled_ = settled; }
 
+  // The hash of the key that settling it will look up, 0 for none: LogWriterOptions::settling is
+  // told of it ahead.
+  uint64_t settles_hash = 0;
+
   // Where its record lies; final when it is settled. Segment 0 for an entry without a record.
   const Location& location() const { return location_; }
 

@@ -1,6 +1,7 @@
 #include "kv/log/log_writer.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -277,9 +278,23 @@ void LogWriter::Durable() {
   }
 }
 
+void LogWriter::AnnounceSettling(IntrusiveList<DurableEntry>& entries) {
+  std::array<uint64_t, kSettlingMax> hashes;
+  size_t count = 0;
+  size_t seen = 0;
+  for (DurableEntry* entry = entries.First(); entry != nullptr && seen < kSettlingMax; ++seen) {
+    if (entry->settles_hash != 0) hashes[count++] = entry->settles_hash;
+    entry = entries.Next(*entry);
+  }
+  options_.settling(options_.settler, std::span(hashes.data(), count));
+}
+
 // Its block is on stable storage: every entry in order, those that are added meanwhile too.
 void LogWriter::Settle(Block& block) {
-  while (!block.entries.empty()) {
+  for (size_t settled = 0; !block.entries.empty(); ++settled) {
+    if (options_.settling != nullptr && settled % kSettlingMax == 0) {
+      AnnounceSettling(block.entries);
+    }
     DurableEntry& entry = block.entries.PopFront();
     if (entry.location_.length != 0) {
       entry.location_.segment = segment_;

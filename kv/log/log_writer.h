@@ -63,6 +63,10 @@ struct LogWriterOptions {
   // Called once, before anything is settled, when a write has failed: the store goes read-only.
   void (*failed)(void* owner, const absl::Status& why) = nullptr;
   void* owner = nullptr;
+  // Called before each few entries are settled as durable, with their settles_hash: a flush has
+  // hundreds of writers, whose keys are cold by then and can be fetched side by side.
+  void (*settling)(void* settler, std::span<const uint64_t> hashes) = nullptr;
+  void* settler = nullptr;
 };
 
 // One core's counters.
@@ -80,6 +84,8 @@ class LogWriter {
  public:
   // After the last commit, a log that falls idle says by a mark block that it was durable.
   static constexpr uint64_t kMarkDelayNs = 1 * kNsPerMs;
+  // Hashes that `settling` is told of at a time, at most.
+  static constexpr size_t kSettlingMax = 16;
 
   // `context` outlives the writer.
   LogWriter(Core& core, const LogContext& context, const LogWriterOptions& options);
@@ -156,6 +162,7 @@ class LogWriter {
   void Written();
   void Durable();
   void Settle(Block& block);
+  void AnnounceSettling(IntrusiveList<DurableEntry>& entries);
   void Fail(const absl::Status& why);
   Task<void> Roll(uint64_t bytes);
   Task<void> Reopen();

@@ -69,9 +69,6 @@ struct Reply {
   std::string_view bytes;
 };
 
-// What a request on a key needs of its core's memory, in the order in which one leads to another.
-enum class PrefetchStep : uint8_t { kBucket, kItem, kValue };
-
 class Request : public Message, public DurableEntry {
  public:
   Request();

@@ -99,6 +99,7 @@ bool Shard::QueueBehindOwnWrite(Request& request) {
     if (write->lsn <= DropLsn(request.namespace_id)) break;
     request.KeepArguments();
     request.role_ = Request::Role::kReadBehind;
+    request.settles_hash = 0;
     request.lsn = write->lsn;
     request.pending_value_ = write->pending_value_;
     request.pending_delete_ = write->pending_delete_;
@@ -231,6 +232,7 @@ bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* sl
   request.KeepArguments();
   request.KeepReply();
   request.role_ = Request::Role::kAnswer;
+  request.settles_hash = 0;
   Request& newest = *slot->newest;
   newest.AddDependent(request.session);
   LogWriter::InsertBehind(newest, request);
@@ -263,6 +265,7 @@ bool Shard::AppendWrite(Request& request, const Change& change) {
 
 void Shard::BecomePending(Request& request, const Appended& appended, bool is_delete) {
   request.role_ = Request::Role::kWrite;
+  request.settles_hash = request.hash;
   request.dependents_ = Request::Dependents::kNone;
   request.pending_key_ = appended.key();
   request.pending_value_ = appended.value();
@@ -382,12 +385,10 @@ void Shard::Publish(Request& request) {
                                                     .tombstone = false});
   PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
   if (change.outcome == Table::Outcome::kStale) return;
-  if (change.cache != 0) cache_->Erase(change.cache);
-  StoreInCache(change.entry, request.pending_value_);
-}
-
-void Shard::StoreInCache(Entry entry, std::string_view value) {
-  entry.set_cache(cache_->Insert(entry.hash(), value));
+  const uint32_t cached =
+      change.cache != 0 ? cache_->Replace(change.cache, change.entry.hash(), request.pending_value_)
+                        : cache_->Insert(change.entry.hash(), request.pending_value_);
+  change.entry.set_cache(cached);
 }
 
 void Shard::Complete(Request& request) {
@@ -441,7 +442,7 @@ Task<void> Shard::RunDeviceRead(DeviceRead& read) {
     const Entry entry =
         table_->Find({.hash = read.hash, .namespace_id = read.namespace_id, .key = read.key});
     if (entry && entry.location() == read.location && entry.cache() == 0) {
-      StoreInCache(entry, at_hand_.value);
+      entry.set_cache(cache_->Insert(entry.hash(), at_hand_.value));
     }
   } else {
     damage = MessageOf(result.status());

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,19 +63,9 @@ class Shard {
   // See Store::Start; the request's owner is this shard.
   [[nodiscard]] bool Start(Request& request);
   void StartGroup(Request& leader);
-  // See Store::Prefetch.
-  void Prefetch(uint64_t hash, PrefetchStep step) const {
-    switch (step) {
-      case PrefetchStep::kBucket:
-        return table_->Prefetch(hash);
-      case PrefetchStep::kItem:
-        return table_->PrefetchItem(hash);
-      case PrefetchStep::kValue:
-        if (const Entry entry = table_->FindByHash(hash); entry && entry.cache() != 0) {
-          cache_->Prefetch(entry.cache());
-        }
-    }
-  }
+  // See Store::Prefetch: at most kPrefetchMax of them. One would only wait twice: does nothing.
+  static constexpr size_t kPrefetchMax = 16;
+  void Prefetch(std::span<const uint64_t> hashes) const;
   // Gives a completed request back to the core that started it.
   void Complete(Request& request);
 
@@ -124,7 +115,6 @@ class Shard {
   void BecomePending(Request& request, const Appended& appended, bool is_delete);
   void Settled(Request& request, bool durable);
   void Publish(Request& request);
-  void StoreInCache(Entry entry, std::string_view value);
   Found OldPublished(const Request& request, OldValue& old);
   Lsn DropLsn(uint32_t namespace_id) const;
   bool QueueBehindOwnWrite(Request& request);

@@ -117,10 +117,28 @@ void Shard::Run(const LogContext& context, const LogWriterOptions& log_options, 
                 Lsn largest) {
   clock_.emplace(core_.id(), largest);
   reader_ = &reader;
-  log_ = std::make_unique<LogWriter>(core_, context, log_options);
+  static_assert(LogWriter::kSettlingMax <= kPrefetchMax);
+  LogWriterOptions options = log_options;
+  options.settling = [](void* self, std::span<const uint64_t> hashes) {
+    static_cast<Shard*>(self)->Prefetch(hashes);
+  };
+  options.settler = this;
+  log_ = std::make_unique<LogWriter>(core_, context, options);
   // Another core's log may have failed before this one was there.
   if (refuses_writes_) log_->Refuse();
   log_->Start();
+}
+
+// Step by step for all of them: each step's addresses come from what the one before has fetched.
+void Shard::Prefetch(std::span<const uint64_t> hashes) const {
+  if (hashes.size() < 2) return;
+  for (const uint64_t hash : hashes) table_->PrefetchDirectory(hash);
+  for (const uint64_t hash : hashes) table_->PrefetchBucket(hash);
+  for (const uint64_t hash : hashes) table_->PrefetchItem(hash);
+  for (const uint64_t hash : hashes) {
+    const Entry entry = table_->FindByHash(hash);
+    if (entry && entry.cache() != 0) cache_->Prefetch(entry.cache());
+  }
 }
 
 Task<bool> Shard::Stop() {

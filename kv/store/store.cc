@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <utility>
 
@@ -118,6 +119,15 @@ uint64_t Store::Hash(uint32_t namespace_id, std::string_view key) const {
 }
 
 bool Store::read_only() const { return shared_->read_only.load(std::memory_order_relaxed); }
+
+void Store::Prefetch(const Core& here, std::span<const uint64_t> hashes) const {
+  std::array<uint64_t, Shard::kPrefetchMax> own;
+  size_t count = 0;
+  for (const uint64_t hash : hashes) {
+    if (count < own.size() && OwnerOf(hash) == here.id()) own[count++] = hash;
+  }
+  shards_[here.id()]->Prefetch(std::span(own.data(), count));
+}
 
 // ---- Open and stop ----
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,13 +71,9 @@ class Store {
   // limits. Requests on one key from one core run in the order of their start.
   [[nodiscard]] bool Start(Core& here, Request& request);
 
-  // For batches: begins to fetch memory that a Start with this hash will need, if `here` owns the
-  // key. One step for all requests of a batch, then the next step, then their Starts: so that they
-  // wait for memory together and not one after another.
-  void Prefetch(const Core& here, uint64_t hash, PrefetchStep step) const {
-    const uint32_t owner = OwnerOf(hash);
-    if (owner == here.id()) shards_[owner]->Prefetch(hash, step);
-  }
+  // For batches: fetches memory that Starts with these hashes will need, of keys that `here` owns,
+  // so that they wait for it together and not one after another.
+  void Prefetch(const Core& here, std::span<const uint64_t> hashes) const;
 
   // Writes `count` requests as one: one block, one LSN, so all or none after a crash, and readers
   // of one core see all or none. All have needs kNothing and the same owner, no key twice. `done`

@@ -3,6 +3,8 @@
 #include "net/session/session.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <utility>
 
 #include "runtime/base/check.h"
@@ -451,26 +453,19 @@ void Session::Reserve(ReplySlot& slot) {
 
 void Session::StartKey(ReplySlot& slot) {
   slot.hash = store_->Hash(slot.namespace_id, slot.key);
-  if (slot.needs != OldState::kNothing) {
-    store_->Prefetch(core_, slot.hash, PrefetchStep::kBucket);
-  }
   if (++group_.batch.count == SessionGroup::Batch::kMax || !batching_) StartBatchNow();
 }
 
 void Session::StartBatchNow() {
   SessionGroup::Batch& batch = group_.batch;
   const size_t count = std::exchange(batch.count, 0);
-  // A lone request would only wait twice.
-  for (size_t index = 0; count > 1 && index < count; ++index) {
+  std::array<uint64_t, SessionGroup::Batch::kMax> hashes;
+  size_t hash_count = 0;
+  for (size_t index = 0; index < count; ++index) {
     const ReplySlot& slot = *batch.slots[index];
-    if (slot.needs == OldState::kNothing) continue;
-    store_->Prefetch(core_, slot.hash, PrefetchStep::kItem);
+    if (slot.needs != OldState::kNothing) hashes[hash_count++] = slot.hash;
   }
-  for (size_t index = 0; count > 1 && index < count; ++index) {
-    const ReplySlot& slot = *batch.slots[index];
-    if (slot.needs != OldState::kValue) continue;
-    store_->Prefetch(core_, slot.hash, PrefetchStep::kValue);
-  }
+  store_->Prefetch(core_, std::span(hashes.data(), hash_count));
   for (size_t index = 0; index < count; ++index) {
     ReplySlot& slot = *batch.slots[index];
     if (StartNow(slot)) {

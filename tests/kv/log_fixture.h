@@ -173,6 +173,11 @@ class TestLog : private RecoverySink {
       ++static_cast<TestLog*>(owner)->failures;
     };
     options.owner = this;
+    options.settling = [](void* settler, std::span<const uint64_t> hashes) {
+      auto& log = *static_cast<TestLog*>(settler);
+      log.announced.insert(log.announced.end(), hashes.begin(), hashes.end());
+    };
+    options.settler = this;
     writer = std::make_unique<LogWriter>(core_, context_, options);
     writer->Start();
     co_return absl::OkStatus();
@@ -219,6 +224,7 @@ class TestLog : private RecoverySink {
   std::unique_ptr<LsnClock> clock;
   std::unique_ptr<LogWriter> writer;
   int failures = 0;
+  std::vector<uint64_t> announced;  // hashes of entries about to be settled
 
  private:
   Task<absl::Status> Take(std::span<const RecoveredRecord> taken) override {

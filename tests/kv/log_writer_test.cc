@@ -84,6 +84,23 @@ TEST_F(LogWriterTest, WritesOfOnePassShareABlock) {
   EXPECT_EQ(Recovered().size(), 100u);
 }
 
+Task<void> AppendWithHashes(TestLog& log, Core& core) {
+  constexpr size_t kEntries = 2 * LogWriter::kSettlingMax + 5;
+  std::vector<std::unique_ptr<TestEntry>> entries;
+  std::vector<uint64_t> hashes;
+  for (size_t i = 0; i < kEntries; ++i) {
+    entries.push_back(std::make_unique<TestEntry>(core.ready()));
+    entries.back()->settles_hash = i % 7 == 0 ? 0 : i;
+    if (i % 7 != 0) hashes.push_back(i);
+    log.Append("key" + std::to_string(i), "value", *entries.back());
+  }
+  EXPECT_TRUE(log.announced.empty());
+  co_await entries.back()->settled.Wait();
+  EXPECT_EQ(log.announced, hashes);
+}
+
+TEST_F(LogWriterTest, TellsWhichKeysItIsAboutToSettle) { Life(AppendWithHashes); }
+
 Task<void> FillWhileWriting(TestLog& log, Core& core) {
   EXPECT_TRUE(co_await log.Put("first", "x"));  // the segment is there
   const uint64_t blocks = log.writer->counters().blocks;

@@ -138,7 +138,9 @@ class Model {
         return;
       }
       case kFind: {
-        table_.Prefetch(key.hash);
+        table_.PrefetchDirectory(key.hash);
+        table_.PrefetchBucket(key.hash);
+        table_.PrefetchItem(key.hash);
         const Entry entry = table_.Find(key);
         ASSERT_EQ(static_cast<bool>(entry), known != model_.end());
         if (entry) Same(entry, known->second);

@@ -51,7 +51,7 @@ void RandomOperations(uint64_t seed) {
   for (uint64_t i = 0; i < 20'000; ++i) {
     if (i % 4'000 == 0) size_bits_max = prng.Between(4, 18);
     const uint64_t told = owner.told;
-    switch (prng.Below(8)) {
+    switch (prng.Below(10)) {
       case 0: {
         if (owner.held.empty()) break;
         const auto first = owner.held.lower_bound(static_cast<uint32_t>(prng.Next()));
@@ -81,6 +81,25 @@ void RandomOperations(uint64_t seed) {
           }
         }
         break;
+      case 4:
+      case 5: {
+        const auto first = owner.held.lower_bound(static_cast<uint32_t>(
+            prng.Below(owner.held.empty() ? 1 : owner.held.rbegin()->first + 1)));
+        if (first == owner.held.end()) break;
+        const size_t size = prng.Chance(1, 2)
+                                ? first->second.value.size()
+                                : prng.Below(uint64_t{1} << prng.Below(size_bits_max));
+        const std::string value = ValueOf(i, size);
+        const uint32_t replaced = first->first;
+        owner.held.erase(first);
+        const uint32_t handle = cache.Replace(replaced, i, value);
+        if (handle != ValueCache::kNoHandle) {
+          ASSERT_FALSE(owner.held.contains(handle)) << "still in use";
+          owner.held[handle] = {i, value};
+          ASSERT_EQ(cache.Get(handle), value);
+        }
+        break;
+      }
       default: {
         const std::string value = ValueOf(i, prng.Below(uint64_t{1} << prng.Below(size_bits_max)));
         const bool above = cache.held_bytes() > cap;
@@ -115,6 +134,31 @@ TEST(ValueCacheTest, HoldsWhatAMapHolds) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     RandomOperations(seed);
     if (HasFatalFailure()) return;
+  }
+}
+
+TEST(ValueCacheTest, AValueOfTheSameSizeTakesTheOldOnesPlace) {
+  Owner owner;
+  ValueCache cache(kMiB, Owner::Dropped, &owner);
+  const uint32_t handle = cache.Insert(1, ValueOf(1, 64));
+  EXPECT_EQ(cache.Replace(handle, 2, ValueOf(2, 64)), handle);
+  EXPECT_EQ(cache.Get(handle), ValueOf(2, 64));
+  EXPECT_EQ(cache.count(), 1u);
+  EXPECT_EQ(cache.value_bytes(), 64u);
+  EXPECT_EQ(owner.told, 0u);
+  cache.CheckInvariants();
+}
+
+TEST(ValueCacheTest, AReplacedValueMovesWhereItsSizeIsAtHome) {
+  ValueCache cache(8 * kMiB, nullptr, nullptr);
+  uint32_t handle = cache.Insert(1, ValueOf(1, 10));
+  for (const size_t size : {5'000u, 100'000u, 200'000u, 7u}) {
+    handle = cache.Replace(handle, size, ValueOf(size, size));
+    ASSERT_NE(handle, ValueCache::kNoHandle);
+    ASSERT_EQ(cache.Get(handle), ValueOf(size, size));
+    ASSERT_EQ(cache.count(), 1u);
+    ASSERT_EQ(cache.value_bytes(), size);
+    cache.CheckInvariants();
   }
 }
 
