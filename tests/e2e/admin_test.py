@@ -1,0 +1,139 @@
+"""The admin port of the real pakvd: its pages, its address, and what becomes of it at a stop."""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import urllib.request
+
+import pakv
+
+
+def get(port, path, method="GET"):
+    """(status, headers, body) of one request on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read().decode()
+    finally:
+        connection.close()
+
+
+def samples(page):
+    """The samples of a metrics page by name."""
+    return {line.split()[0]: line.split()[1] for line in page.splitlines()
+            if not line.startswith("#")}
+
+
+def the_pages_tell_what_goes_on(pakvd, pakvctl, parent):
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--cores", "2")
+    port = server.port("admin")
+    status, _, body = get(port, "/healthz")
+    pakv.check((status, body) == (200, "ok\n"), f"/healthz: {status} {body}")
+    status, _, body = get(port, "/readyz")
+    pakv.check((status, body) == (200, "ready\n"), f"/readyz: {status} {body}")
+    before = samples(get(port, "/metrics")[2])
+    client = server.connect()
+    client.pipeline([("SET", f"key{i}", "v" * 100) for i in range(1000)])
+    client.pipeline([("GET", f"key{i}") for i in range(1100)])
+    status, headers, page = get(port, "/metrics")
+    pakv.check(status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4"),
+               f"/metrics: {status} {headers}")
+    after = samples(page)
+
+    def grown(name):
+        return int(after[name]) - int(before[name])
+
+    for name, count in [("requests", 2100), ("reads", 1100), ("read_misses", 100),
+                        ("writes", 1000), ("connections_opened", 1)]:
+        pakv.check(grown(f"pakv_{name}_total") == count, f"{name}: {grown(f'pakv_{name}_total')}")
+    pakv.check(after["pakv_keys"] == "1000" and after["pakv_connections"] == "1", page)
+    pakv.check(grown("pakv_record_bytes_total") >= 1000 * 100, "record_bytes")
+    pakv.check(grown("pakv_block_bytes_total") > grown("pakv_record_bytes_total"), "block_bytes")
+    pakv.check(0 < grown("pakv_blocks_total") <= 1100, "blocks")
+    pakv.check(int(after["pakv_received_bytes_total"]) > 1000 * 100, "received_bytes")
+    pakv.check(get(port, "/")[0] == 404 and get(port, "/healthz", "DELETE")[0] == 405, "refusals")
+    status, headers, body = get(port, "/metrics", "HEAD")
+    pakv.check(status == 200 and not body and int(headers["Content-Length"]) > 1000, "HEAD")
+    # As a scraper does it.
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
+        pakv.check(b"pakv_keys 1000\n" in response.read(), "urllib")
+    pakv.check(server.stop() == 0, server.log)
+
+
+def while_it_drains_it_is_alive_and_not_ready(pakvd, _pakvctl, parent):
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--drain-timeout", "1h")
+    port = server.port("admin")
+    client = server.connect()
+    client.call("SET", "large", b"v" * (1 << 20))
+    # A client that does not read what it is owed, more than any socket's buffers take, keeps the
+    # server from ending.
+    request = pakv.encode("GET", "large")
+    client.send_raw(request * 64)
+    client.more()
+    server.process.terminate()
+    refused = False
+    while not refused:
+        try:
+            socket.create_connection(("127.0.0.1", server.port()), timeout=30).close()
+        except ConnectionRefusedError:
+            refused = True
+    status, _, body = get(port, "/readyz")
+    pakv.check(status == 503 and body.startswith("stopping: "), f"/readyz: {status} {body}")
+    status, _, body = get(port, "/healthz")
+    pakv.check((status, body) == (200, "ok\n"), f"/healthz: {status} {body}")
+    for _ in range(64):
+        pakv.check(client.reply() == b"v" * (1 << 20), "what was received before is answered")
+    pakv.check(server.wait() == 0, server.log)
+
+
+def start_and_wait(pakvd, parent, *flags):
+    """pakvd with these flags alone, and what it has said until it was ready; None if it ended."""
+    process = subprocess.Popen([pakvd, "--dir", os.path.join(parent, "data"), *flags],
+                               stderr=subprocess.PIPE, text=True)
+    said = ""
+    for line in process.stderr:
+        said += line
+        if " ready: " in line:
+            return process, said
+    process.wait()
+    process.stderr.close()
+    return None, said
+
+
+def a_taken_port_is_a_warning_unless_it_was_asked_for(pakvd, _pakvctl, parent):
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        server = pakv.Server(pakvd, os.path.join(parent, "data"), "--admin-addr", address,
+                             wait=False)
+        code = server.wait()
+        pakv.check(code == 2 and address in server.last_log, f"{code}: {server.last_log}")
+
+        # The default is a fixed port; whoever has it, it is taken.
+        with contextlib.suppress(OSError):
+            stack.enter_context(socket.create_server(("127.0.0.1", 7380)))
+        path = os.path.join(parent, "socket")
+        process, said = start_and_wait(pakvd, parent, "--addr", f"unix:{path}")
+        pakv.check(process is not None, said)
+        process.terminate()
+        rest = process.communicate(timeout=60)[1]
+        pakv.check(process.returncode == 0, rest)
+        pakv.check(" warn " in said and "127.0.0.1:7380" in said, said)
+
+
+def none_is_no_port(pakvd, _pakvctl, parent):
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--admin-addr", "none")
+    pakv.check(list(server.ports) == ["data"], f"{server.ports}")
+    pakv.check(server.stop() == 0, "stop")
+
+
+if __name__ == "__main__":
+    pakv.main([
+        the_pages_tell_what_goes_on,
+        while_it_drains_it_is_alive_and_not_ready,
+        a_taken_port_is_a_warning_unless_it_was_asked_for,
+        none_is_no_port,
+    ])
