@@ -42,10 +42,10 @@ class EchoServer {
   static Task<void> Session(Core& core, Handle plain) {
     Socket socket(core.io(), core.ring().Adopt(plain));
     ReceiveStream stream(core.io(), socket.handle());
-    IoResult sent;
-    while (ReceivedBuffer* buffer = sent.ok() ? co_await stream.Next() : nullptr) {
-      sent = co_await socket.SendAll(buffer->view());
+    while (ReceivedBuffer* buffer = co_await stream.Next()) {
+      IoResult sent = co_await socket.SendAll(buffer->view());
       stream.Return(*buffer);
+      if (!sent.ok()) break;
     }
     co_await stream.Stop();
     static_cast<void>(co_await socket.Close());

@@ -339,6 +339,26 @@ TEST(Gcc12TrapsTest, ForbiddenAnAggregateBuiltAroundAwaits) {
             kOnceTooOften);
 }
 
+TEST(Gcc12TrapsTest, ForbiddenATernaryOfTwoAwaits) {
+  EXPECT_EQ(Surplus(
+                [](ReadyQueue& ready, int& result) -> Task<void> {
+                  const Counted counted =
+                      ready.empty() ? co_await MakeCounted() : co_await MakeCounted();
+                  static_cast<void>(counted);
+                  result = 3;
+                },
+                3),
+            kOnceTooOften);
+  EXPECT_EQ(Surplus(
+                [](ReadyQueue& ready, int& result) -> Task<void> {
+                  Counted counted;
+                  counted = ready.empty() ? co_await MakeCounted() : co_await MakeCounted();
+                  result = 3;
+                },
+                3),
+            kOnceTooOften);
+}
+
 TEST(Gcc12TrapsTest, ForbiddenATernaryOfAnAwaitAndATemporary) {
   EXPECT_EQ(Surplus(
                 [](ReadyQueue& ready, int& result) -> Task<void> {
