@@ -442,7 +442,6 @@ void Session::Reserve(ReplySlot& slot) {
   ++outstanding_;
   if (slot.is_write) {
     ++writes_outstanding_;
-    ++writes_outstanding_;
     slot.reserved_args_bytes_ =
         static_cast<uint32_t>(sizeof(ReplySlot) + slot.key.size() + slot.value.size());
     group_.write_budget.Take(slot.reserved_args_bytes_);
