@@ -4,8 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <filesystem>
-#include <iterator>
 #include <latch>
 #include <memory>
 #include <optional>
@@ -14,15 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "tests/runtime/process_counts.h"
 #include "tests/runtime/ring_harness.h"
 
 namespace pakv {
 namespace {
-
-size_t ThreadCount() {
-  return static_cast<size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/task"),
-                                           std::filesystem::directory_iterator()));
-}
 
 std::unique_ptr<RingHarness> MakeRings() { return MakeRingHarness(RingKind::kUring, 0, {}); }
 
@@ -41,7 +35,7 @@ TEST(BlockingPoolTest, CreationThatFailsLeavesNoThreadBehind) {
     const auto pool = BlockingPool::Create({.thread_count = 8, .start_thread = limited});
     EXPECT_EQ(pool, nullptr);
     EXPECT_EQ(started, given);
-    EXPECT_EQ(ThreadCount(), before);
+    EXPECT_EQ(ThreadCountComesTo(before), before);
   }
 }
 
@@ -54,7 +48,7 @@ TEST(BlockingPoolTest, ItsDestructorStopsAllThreads) {
     EXPECT_EQ(pool->thread_count(), 4u);
     EXPECT_EQ(ThreadCount(), before + 4);
     pool.reset();
-    EXPECT_EQ(ThreadCount(), before);
+    EXPECT_EQ(ThreadCountComesTo(before), before);
   }
 }
 

@@ -249,6 +249,33 @@ TEST_P(RingSocketsTest, ShutdownEndsBothSides) {
   ASSERT_TRUE(rings.Run(test(rings)));
 }
 
+TEST_P(RingSocketsTest, ShutdownOfSendingLeavesTheOtherDirectionOpen) {
+  RingHarness& rings = Make();
+  const auto test = [](RingHarness& harness) -> Task<void> {
+    Core& core = harness.core(0);
+    Pair pair = co_await Connect(core, "127.0.0.1:0");
+    Inbox server_inbox(core);
+    Inbox client_inbox(core);
+    server_inbox.Arm(pair.server.handle());
+    client_inbox.Arm(pair.client.handle());
+    int32_t error = co_await SendAll(pair.client, "last words");
+    EXPECT_EQ(error, 0);
+    IoResult ended = co_await pair.client.ShutdownSend();
+    EXPECT_TRUE(ended.ok());
+    co_await server_inbox.ToEnd();
+    EXPECT_EQ(server_inbox.end.value(), 0);
+    EXPECT_EQ(server_inbox.bytes, "last words");
+    error = co_await SendAll(pair.server, "the answer");
+    EXPECT_EQ(error, 0);
+    co_await Close(pair.server);
+    co_await client_inbox.ToEnd();
+    EXPECT_EQ(client_inbox.end.value(), 0);
+    EXPECT_EQ(client_inbox.bytes, "the answer");
+    co_await Close(pair.client);
+  };
+  ASSERT_TRUE(rings.Run(test(rings)));
+}
+
 TEST_P(RingSocketsTest, SendingToAClosedSocketFails) {
   RingHarness& rings = Make();
   const auto test = [](RingHarness& harness) -> Task<void> {
