@@ -1,5 +1,6 @@
 // What a session owes its client, its neighbours and the machine, on a whole server in a simulated
 // world: timeouts to the nanosecond, bounds, order, and ends of every kind.
+// Long because: each rule is a few lines over one fixture that they all share.
 #include <gtest/gtest.h>
 
 #include <memory>

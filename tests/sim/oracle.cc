@@ -92,6 +92,40 @@ std::string Describe(const OracleReply& reply) {
   return "?";
 }
 
+Oracle::ValueId Oracle::Intern(const OracleValue& value) {
+  if (!value) return kAbsent;
+  const auto [found, is_new] = value_ids_.emplace(*value, static_cast<ValueId>(values_.size() + 1));
+  if (is_new) values_.push_back(&found->first);
+  return found->second;
+}
+
+OracleValue Oracle::ValueOf(ValueId id) const {
+  return id == kAbsent ? OracleValue() : OracleValue(*values_[id - 1]);
+}
+
+Oracle::Answer Oracle::AnswerOf(const OracleReply& reply) {
+  const bool has_bytes = reply.kind == OracleReply::Kind::kBytes;
+  return {reply.kind, reply.integer, has_bytes ? Intern(reply.bytes) : kAbsent};
+}
+
+std::string Oracle::Describe(const Answer& answer) const {
+  return pakv::Describe({answer.kind, answer.integer, ValueOf(answer.value).value_or("")});
+}
+
+const Oracle::Effect& Oracle::EffectOn(OperationId id, const OracleOperation& operation,
+                                       ValueId value) {
+  const auto known = effects_.find({id, value});
+  if (known != effects_.end()) return known->second;
+  OracleValue changed = ValueOf(value);
+  const OracleReply reply = Apply(operation, changed);
+  return effects_.emplace(std::pair(id, value), Effect{Intern(changed), AnswerOf(reply)})
+      .first->second;
+}
+
+void Oracle::ForgetEffects(OperationId id) {
+  effects_.erase(effects_.lower_bound({id, 0}), effects_.lower_bound({id + 1, 0}));
+}
+
 void Oracle::Note(Key& key, std::string line) {
   if (key.history.size() >= 2 * kHistoryLines) {
     key.history.erase(key.history.begin(), key.history.begin() + kHistoryLines);
@@ -122,8 +156,8 @@ Oracle::Key& Oracle::KeyOf(const std::string& name) {
 void Oracle::BeginPart(OperationId id, uint64_t session, const std::string& name,
                        OracleOperation what) {
   Key& key = KeyOf(name);
-  Note(key,
-       "#" + std::to_string(id) + " session " + std::to_string(session) + ": " + Describe(what));
+  Note(key, "#" + std::to_string(id) + " session " + std::to_string(session) + ": " +
+                pakv::Describe(what));
   const bool is_read = IsRead(what);
   key.pending.emplace(id, Pending{session, std::move(what)});
   if (!is_read) return;
@@ -173,11 +207,9 @@ bool Oracle::Eligible(const Key& key, const Explanation& explanation, OperationI
 
 // The value is new, or an operation: every read under way that could happen now may answer it.
 void Oracle::LookAround(const Key& key, Explanation& explanation) {
-  OracleValue same = explanation.value;
-  const OracleReply reply = Apply({}, same);
   for (auto& [id, seen] : explanation.reads) {
     if (seen.closed) continue;
-    (Eligible(key, explanation, id) ? seen.replies : seen.before).insert(reply);
+    (Eligible(key, explanation, id) ? seen.values : seen.before).insert(explanation.value);
   }
 }
 
@@ -194,8 +226,9 @@ void Oracle::Walk(const std::string& name, Key& key, bool with_hidden, const Sto
         continue;
       }
       Explanation next = explanation;
-      OracleReply reply = Apply(pending.operation, next.value);
-      next.done.emplace(id, silent_ ? OracleReply() : std::move(reply));
+      const Effect& effect = EffectOn(id, pending.operation, next.value);
+      next.value = effect.value;
+      next.done.emplace(id, silent_ ? Answer() : effect.answer);
       for (auto& [read, what] : next.reads) {
         if (key.pending.at(read).session != pending.session) continue;
         // A later write of the session has happened, so the read has, too; before an earlier one it
@@ -217,10 +250,15 @@ void Oracle::EndRead(const std::string& name, OperationId id, const OracleReply&
   Key& key = keys_.at(name);
   std::set<Explanation> left;
   std::set<std::string> possible;
+  const Answer answer = AnswerOf(reply);
+  const bool is_value =
+      reply.kind == OracleReply::Kind::kBytes || reply.kind == OracleReply::Kind::kNull;
   Walk(name, key, /*with_hidden=*/false, [&](const Explanation& explanation) {
     const Seen& seen = explanation.reads.at(id);
-    if (!seen.replies.contains(reply)) {
-      for (const OracleReply& other : seen.replies) possible.insert(Describe(other));
+    if (!is_value || !seen.values.contains(answer.value)) {
+      for (const ValueId other : seen.values) {
+        possible.insert(other == kAbsent ? "nothing" : Quote(*values_[other - 1]));
+      }
       return false;
     }
     Explanation kept = explanation;
@@ -235,15 +273,16 @@ void Oracle::EndRead(const std::string& name, OperationId id, const OracleReply&
 
 void Oracle::EndPart(const std::string& name, OperationId id, const OracleReply& reply) {
   Key& key = keys_.at(name);
-  Note(key, "#" + std::to_string(id) + " -> " + Describe(reply));
+  Note(key, "#" + std::to_string(id) + " -> " + pakv::Describe(reply));
   if (IsRead(key.pending.at(id).operation)) return EndRead(name, id, reply);
   std::set<Explanation> left;
   std::set<std::string> possible;
+  const Answer answer = AnswerOf(reply);
   Walk(name, key, /*with_hidden=*/false, [&](const Explanation& explanation) {
     const auto done = explanation.done.find(id);
     if (done == explanation.done.end()) return false;
     possible.insert(Describe(done->second));
-    if (done->second == reply) {
+    if (done->second == answer) {
       Explanation kept = explanation;
       kept.done.erase(id);
       left.insert(std::move(kept));
@@ -252,6 +291,7 @@ void Oracle::EndPart(const std::string& name, OperationId id, const OracleReply&
   });
   if (left.empty()) Impossible(name, key, id, reply, possible);
   key.pending.erase(id);
+  ForgetEffects(id);
   key.explanations = std::move(left);
 }
 
@@ -264,7 +304,7 @@ void Oracle::Impossible(const std::string& name, const Key& key, OperationId id,
     if (++shown <= kShown) could += (could.empty() ? "" : " or ") + each;
   }
   Violate(name, key,
-          Describe(key.pending.at(id).operation) + " answered " + Describe(reply) +
+          pakv::Describe(key.pending.at(id).operation) + " answered " + pakv::Describe(reply) +
               ", it could have answered " + (could.empty() ? "nothing at all" : could));
 }
 
@@ -285,7 +325,7 @@ void Oracle::NeverHappens(Key& key, OperationId id) {
   for (Explanation explanation : key.explanations) {
     for (auto read = explanation.reads.upper_bound(id); read != explanation.reads.end(); ++read) {
       if (!Eligible(key, explanation, read->first)) continue;
-      read->second.replies.merge(read->second.before);
+      read->second.values.merge(read->second.before);
       read->second.before.clear();
     }
     LookAround(key, explanation);
@@ -303,9 +343,10 @@ void Oracle::RefusePart(const std::string& name, OperationId id) {
   ForgetRead(key, id);
   if (key.explanations.empty()) {
     Violate(name, key,
-            Describe(key.pending.at(id).operation) + " was refused, yet its effect was seen");
+            pakv::Describe(key.pending.at(id).operation) + " was refused, yet its effect was seen");
   }
   key.pending.erase(id);
+  ForgetEffects(id);
   NeverHappens(key, id);
 }
 
@@ -326,6 +367,7 @@ void Oracle::Acknowledged(OperationId id, OracleReply reply) {
       Note(key, "#" + std::to_string(part) + " -> flushed");
       key.explanations = std::move(left);
       key.pending.erase(part);
+      ForgetEffects(part);
     }
     flushes_.erase(flush);
     return;
@@ -374,7 +416,7 @@ void Oracle::Crashed() {
     std::set<Explanation> silent;
     for (Explanation explanation : key.explanations) {
       explanation.reads.clear();
-      for (auto& [id, reply] : explanation.done) reply = {};
+      for (auto& [id, answer] : explanation.done) answer = {};
       silent.insert(std::move(explanation));
     }
     key.explanations = std::move(silent);
@@ -386,6 +428,7 @@ void Oracle::Crashed() {
     });
     silent_ = false;
     key.explanations = std::move(found);
+    for (const auto& [id, pending] : key.pending) ForgetEffects(id);
     key.pending.clear();
     Note(key, "-- crash --");
   }
@@ -404,7 +447,7 @@ std::string Oracle::DescribePending() const {
   for (const auto& [name, key] : keys_) {
     for (const auto& [id, pending] : key.pending) {
       text += "\n  " + name + " #" + std::to_string(id) + " session " +
-              std::to_string(pending.session) + ": " + Describe(pending.operation) +
+              std::to_string(pending.session) + ": " + pakv::Describe(pending.operation) +
               (pending.hidden ? " (unknown)" : " (under way)");
     }
   }
@@ -421,7 +464,7 @@ bool Oracle::CanExist(const std::string& name) const {
   if (found == keys_.end()) return false;
   if (!found->second.pending.empty()) return true;
   for (const Explanation& explanation : found->second.explanations) {
-    if (explanation.value) return true;
+    if (explanation.value != kAbsent) return true;
   }
   return false;
 }
@@ -430,7 +473,7 @@ bool Oracle::MustExist(const std::string& name) const {
   const auto found = keys_.find(name);
   if (found == keys_.end() || !found->second.pending.empty()) return false;
   for (const Explanation& explanation : found->second.explanations) {
-    if (!explanation.value) return false;
+    if (explanation.value == kAbsent) return false;
   }
   return true;
 }

@@ -95,6 +95,20 @@ class Oracle {
   static constexpr size_t kExplanationsMax = 50'000;
   static constexpr size_t kHistoryLines = 40;
 
+  // A value that was ever thought of, 0 for none: explanations are many, and values may be large.
+  using ValueId = uint32_t;
+  static constexpr ValueId kAbsent = 0;
+  struct Answer {
+    OracleReply::Kind kind = OracleReply::Kind::kOk;
+    int64_t integer = 0;
+    ValueId value = kAbsent;
+    friend auto operator<=>(const Answer&, const Answer&) = default;
+  };
+  struct Effect {
+    ValueId value;
+    Answer answer;
+  };
+
   struct Pending {
     uint64_t session;
     OracleOperation operation;
@@ -103,17 +117,16 @@ class Oracle {
   // What a read under way may answer: what was there at some moment of it, from the effect of its
   // session's earlier operations to that of its later ones.
   struct Seen {
-    std::set<OracleReply> replies;
-    std::set<OracleReply>
-        before;  // the same while an earlier write of its session has not happened
+    std::set<ValueId> values;
+    std::set<ValueId> before;  // the same while an earlier write of its session has not happened
     bool closed = false;
     friend auto operator<=>(const Seen&, const Seen&) = default;
   };
   // One way in which it may have been: the value, and of the operations under way those that took
   // effect with what they will answer.
   struct Explanation {
-    OracleValue value;
-    std::map<OperationId, OracleReply> done;
+    ValueId value = kAbsent;
+    std::map<OperationId, Answer> done;
     std::map<OperationId, Seen> reads;
     friend auto operator<=>(const Explanation&, const Explanation&) = default;
   };
@@ -143,6 +156,13 @@ class Oracle {
   // effect. `stop` says of each whether it is to be kept rather than followed further.
   using Stop = std::function<bool(const Explanation&)>;
   void Walk(const std::string& name, Key& key, bool with_hidden, const Stop& stop);
+  ValueId Intern(const OracleValue& value);
+  OracleValue ValueOf(ValueId id) const;
+  Answer AnswerOf(const OracleReply& reply);
+  std::string Describe(const Answer& answer) const;
+  // What an operation under way does to a value; worked out once.
+  const Effect& EffectOn(OperationId id, const OracleOperation& operation, ValueId value);
+  void ForgetEffects(OperationId id);
   void Note(Key& key, std::string line);
   void Violate(const std::string& name, const Key& key, const std::string& what);
 
@@ -150,6 +170,9 @@ class Oracle {
   std::map<std::string, Key> keys_;
   std::map<OperationId, std::string> key_of_;  // operations under way
   std::map<OperationId, Flush> flushes_;
+  std::vector<const std::string*> values_;  // by ValueId - 1; keys of value_ids_
+  std::map<std::string, ValueId> value_ids_;
+  std::map<std::pair<OperationId, ValueId>, Effect> effects_;
   bool silent_ = false;  // explanations do not keep what would have been answered
   std::string violation_;
   uint64_t acknowledged_count_ = 0;

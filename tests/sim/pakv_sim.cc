@@ -25,6 +25,7 @@ struct Options {
   std::vector<std::string> scenarios;
   unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
   bool list = false;
+  bool bugs = false;
 };
 
 std::string Commit() {
@@ -76,6 +77,31 @@ int RunRange(const std::vector<const Scenario*>& scenarios, uint64_t first, uint
   return failed;
 }
 
+// Each seeded bug is found by its scenario within as many seeds, and the seed that finds it passes
+// without the bug. The number of bugs for which that is not so.
+[[maybe_unused]] int ProveBugs(const Options& options) {
+  int failed = 0;
+  for (const SeededBugProof& proof : SeededBugProofs()) {
+    const Scenario* scenario = FindScenario(proof.scenario);
+    uint64_t operations = 0;
+    const auto found = RunSeeds(
+        {scenario, options.first_seed, options.seeds, proof.bug, options.jobs}, operations);
+    std::cout << proof.name << ": ";
+    if (!found) {
+      std::cout << "NOT FOUND by " << options.seeds << " seeds of " << proof.scenario << "\n";
+      ++failed;
+      continue;
+    }
+    const auto without =
+        RunSeeds({scenario, found->seed, 1, SeededBug::kNone, options.jobs}, operations);
+    std::cout << "found by " << proof.scenario << ", seed " << found->seed << "\n" << std::flush;
+    if (!without) continue;
+    PrintFailure(*scenario, *without, "");
+    ++failed;
+  }
+  return failed;
+}
+
 int RunHours(const std::vector<const Scenario*>& scenarios, const Options& options, SeededBug bug) {
   constexpr uint64_t kBatch = 200;
   const uint64_t end_ns =
@@ -102,11 +128,20 @@ int Main(int argc, char** argv) {
   app.add_option("--scenario", options.scenarios, "only these scenarios");
   app.add_option("--jobs", options.jobs, "processes at a time")->check(CLI::Range(1, 64));
   app.add_flag("--list", options.list, "scenarios and seeded bugs");
+  app.add_flag("--bugs", options.bugs, "find each seeded bug within --seeds seeds");
   CLI11_PARSE(app, argc, argv);
   if (options.list) {
     PrintList();
     return 0;
   }
+#ifdef PAKV_SIMULATOR
+  if (options.bugs) return ProveBugs(options) == 0 ? 0 : 1;
+#else
+  if (options.bugs) {
+    std::cerr << "--bugs: seeded bugs are in the simulator's build only (./dev sim)\n";
+    return 2;
+  }
+#endif
   SeededBug bug = SeededBug::kNone;
   if (!options.bug.empty()) {
     for (const SeededBugProof& proof : SeededBugProofs()) {

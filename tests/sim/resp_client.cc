@@ -1,6 +1,7 @@
 #include "tests/sim/resp_client.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "runtime/base/check.h"
@@ -141,6 +142,9 @@ void RespClient::Replied(const RespValue& reply) {
         load_.oracle.Unknown(command.id);
       } else if (refused) {
         load_.oracle.Refused(command.id);
+      } else if (load_.limits_are_small &&
+                 (starts("ERR max number of clients") || starts("ERR request timeout"))) {
+        Rejected(command);
       } else if (starts("ERR value is not an integer")) {
         seen.kind = OracleReply::Kind::kError;
         break;
@@ -226,6 +230,14 @@ void RespClient::SendRest() {
   }
 }
 
+// Nobody has read what was sent.
+void RespClient::Rejected(const Command& first) {
+  load_.oracle.Refused(first.id);
+  for (const Command& command : under_way_) load_.oracle.Refused(command.id);
+  under_way_.clear();
+  left_ = 0;
+}
+
 // What is still under way is left to the oracle: it may have happened.
 void RespClient::End() {
   if (done_) return;
@@ -233,6 +245,42 @@ void RespClient::End() {
   ++load_.clients_done;
   end_->changed = nullptr;
   load_.world.net().Close(end_);
+}
+
+GarbageClient::GarbageClient(SimNet& net, const std::string& address, uint64_t seed) : net_(net) {
+  Prng prng(seed);
+  constexpr const char* kBegins[] = {"",
+                                     "*3\r\n$3\r\nSET\r\n$4\r\nke",
+                                     "*1000000000\r\n",
+                                     "*2\r\n$-5\r\n",
+                                     "GET / HTTP/1.1\r\nHost: pakv\r\n\r\n",
+                                     "*2\r\n$3\r\nGET\r\n$99999999999999999999\r\n"};
+  to_send_ = kBegins[prng.Below(std::size(kBegins))];
+  const uint64_t noise = prng.Chance(1, 2) ? prng.Below(5000) : 0;
+  // No letters, so that no inline command comes of it.
+  for (uint64_t i = 0; i < noise; ++i) to_send_ += static_cast<char>(0x80 + prng.Below(0x80));
+  net_.Connect(/*owner=*/0, kHost, address,
+               [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
+                 if (lives.expired() || error != 0) return;
+                 end_ = std::move(near_end);
+                 end_->changed = [this] { Poke(); };
+                 Poke();
+               });
+}
+
+GarbageClient::~GarbageClient() {
+  if (end_ == nullptr) return;
+  end_->changed = nullptr;
+  if (!end_->closed) net_.Close(end_);
+}
+
+void GarbageClient::Poke() {
+  if (!end_->received.empty()) net_.Take(end_, SIZE_MAX);
+  while (!to_send_.empty()) {
+    const int32_t sent = net_.Send(end_, to_send_);
+    if (sent <= 0) return;
+    to_send_.erase(0, static_cast<size_t>(sent));
+  }
 }
 
 }  // namespace pakv

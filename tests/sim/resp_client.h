@@ -1,5 +1,6 @@
-// RespClient: a client of a simulated server: one connection that keeps several commands under way
-// and tells the oracle of each. Driven by what arrives; it has no task and no core.
+// RespClient, and GarbageClient who speaks no protocol at all. RespClient: a client of a simulated
+// server: one connection that keeps several commands under way and tells the oracle of each. Driven
+// by what arrives; it has no task and no core.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,8 @@ struct RespLoad {
   uint32_t flush_per_10000 = 0;
   // Refusals and unknown outcomes may happen: the disk is not well.
   bool disk_is_ill = false;
+  // Of connections, and of the time that a request may take to arrive: the server may say so.
+  bool limits_are_small = false;
 
   uint64_t clients_done = 0;
   std::string wrong;  // what should not have been answered
@@ -56,6 +59,7 @@ class RespClient {
   void StartOne();
   void SendRest();
   void End();
+  void Rejected(const Command& first);
   OracleOperation RandomOperation();
   std::string RandomValue();
 
@@ -74,6 +78,24 @@ class RespClient {
   std::shared_ptr<bool> lives_ = std::make_shared<bool>(true);
   bool poking_ = false;
   bool done_ = false;
+};
+
+// Sends what no client sends: bytes without meaning, or the beginning of a command that never ends.
+// Others must not notice.
+class GarbageClient {
+ public:
+  GarbageClient(SimNet& net, const std::string& address, uint64_t seed);
+  GarbageClient(const GarbageClient&) = delete;
+  GarbageClient& operator=(const GarbageClient&) = delete;
+  ~GarbageClient();
+
+ private:
+  void Poke();
+
+  SimNet& net_;
+  std::string to_send_;
+  SimNet::EndpointRef end_;
+  std::shared_ptr<bool> lives_ = std::make_shared<bool>(true);
 };
 
 }  // namespace pakv

@@ -101,10 +101,18 @@ class ServerScenario {
     options.entropy = entropy;
     return options;
   }
-  ServerOptions OptionsOfServer(uint32_t core_count) const {
+  ServerOptions OptionsOfServer(uint32_t core_count, bool last) {
     ServerOptions options;
     options.data_endpoints.push_back(*ParseEndpoint(kAddress));
     options.core_count = core_count;
+    limits_are_small_ = !last;
+    if (last) return options;
+    if (prng_.Chance(1, 4)) options.idle_timeout_ns = prng_.Between(1, 100) * kNsPerMs;
+    if (prng_.Chance(1, 4)) options.request_timeout_ns = prng_.Between(1, 100) * kNsPerMs;
+    if (prng_.Chance(1, 4)) {
+      options.connection_count_max = static_cast<uint32_t>(prng_.Between(1, 3));
+      if (prng_.Chance(1, 2)) options.overflow = OverflowPolicy::kReject;
+    }
     return options;
   }
 
@@ -130,7 +138,7 @@ class ServerScenario {
         {.core_count = core_count, .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}});
     Service& service = node_.Own(std::make_unique<Service>(node_.cores()));
     auto started =
-        node_.Run(Service::Start(service, OptionsOfStore(), OptionsOfServer(core_count)));
+        node_.Run(Service::Start(service, OptionsOfStore(), OptionsOfServer(core_count, last)));
     if (!started || !started->ok()) {
       if (!started && node_.running()) Fail("the server does not start: " + world_.failure());
       if (started && !disk_is_ill_) {
@@ -146,8 +154,10 @@ class ServerScenario {
     load.value_bytes_max = value_bytes_max_;
     load.flush_per_10000 = flush_per_10000_;
     load.disk_is_ill = disk_is_ill_;
+    load.limits_are_small = limits_are_small_;
     Serve(service, load, last);
     clients_.clear();
+    garbage_.clear();
     if (node_.running()) node_.Crash(RandomKind());
     oracle_.Crashed();
   }
@@ -160,6 +170,10 @@ class ServerScenario {
       if (!RunClients(load, 1, Work::kReadAll)) return;
     } else {
       if (prng_.Chance(2, 3)) node_.CrashAfter(prng_.Below(1500), RandomKind());
+      if (prng_.Chance(1, 4)) {
+        garbage_.push_back(std::make_unique<GarbageClient>(world_.net(), kAddress, prng_.Next()));
+      }
+      if (prng_.Chance(1, 4)) CutOffForAWhile();
       if (!RunClients(load, prng_.Between(1, 6), Work::kRandom)) return;
     }
     if (!last && prng_.Chance(1, 2)) return;
@@ -169,6 +183,14 @@ class ServerScenario {
       Fail("the server does not stop well: " + std::string(stopped->message()));
     }
     if (stopped && result_.failure.empty()) node_.Stop();
+  }
+
+  // The clients' host and the server's do not reach one another.
+  void CutOffForAWhile() {
+    world_.agenda().After(prng_.Below(20 * kNsPerMs), /*owner=*/0,
+                          [this] { world_.net().Separate("10.0.0.1", "10.0.0.9"); });
+    world_.agenda().After(prng_.Between(20, 200) * kNsPerMs, /*owner=*/0,
+                          [this] { world_.net().JoinAll(); });
   }
 
   // False if the life is over: the node crashed, or the scenario has failed.
@@ -198,6 +220,7 @@ class ServerScenario {
   Oracle oracle_;
   ScenarioResult result_;
   std::vector<std::unique_ptr<RespClient>> clients_;
+  std::vector<std::unique_ptr<GarbageClient>> garbage_;
   uint64_t segment_bytes_ = 0;
   size_t buffer_bytes_ = 0;
   uint64_t cache_bytes_ = 0;
@@ -206,6 +229,7 @@ class ServerScenario {
   uint32_t value_bytes_max_ = 0;
   uint32_t flush_per_10000_ = 0;
   bool disk_is_ill_ = false;
+  bool limits_are_small_ = false;
   uint64_t next_client_ = 1;
 };
 

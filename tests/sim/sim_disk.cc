@@ -346,12 +346,12 @@ void SimDisk::WriteSome(Inode& inode, bool direct, const void* buffer, uint32_t 
                         uint64_t offset) {
   const auto* source = static_cast<const uint8_t*>(buffer);
   // Nothing, all, or each sector by its own coin.
-  const uint64_t chance = prng_.Below(3);
+  const uint64_t chance = prng_.Below(4);
   for (uint64_t at = offset; at < offset + length;) {
     const uint64_t sector = at / kSectorBytes;
     const uint64_t begin = at % kSectorBytes;
     const uint64_t count = std::min(kSectorBytes - begin, offset + length - at);
-    if ((chance == 1 || (chance == 2 && prng_.Chance(1, 2))) &&
+    if ((chance == 1 || (chance >= 2 && prng_.Chance(1, 2))) &&
         MakeRoom(SectorsToAllocate(inode, sector, sector + 1))) {
       Sector data = Look(inode, sector, direct);
       std::memcpy(data.data() + begin, source + (at - offset), count);

@@ -111,7 +111,7 @@ StoreSession::StoreSession(StoreLoad& load, Core& core, uint64_t id, uint64_t se
 std::string StoreSession::RandomValue() {
   // Unique, so that whose write a read saw is never in doubt.
   std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
-  const uint64_t length = prng_.Chance(1, 8) ? prng_.Below(load_.value_bytes_max + 1)
+  const uint64_t length = prng_.Chance(1, 4) ? prng_.Below(load_.value_bytes_max + 1)
                                              : prng_.Below(std::min(load_.value_bytes_max, 64u));
   while (value.size() < length) value.push_back(static_cast<char>('a' + prng_.Below(26)));
   return value;
@@ -207,7 +207,9 @@ void StoreSession::Report(Call& call) {
       load_.oracle.Refused(call.id);
       break;
   }
-  if (call.outcome != Outcome::kDone && !load_.disk_is_ill && load_.wrong.empty()) {
+  const bool may_refuse =
+      load_.disk_is_ill || (load_.values_may_be_damaged && call.outcome == Outcome::kDamaged);
+  if (call.outcome != Outcome::kDone && !may_refuse && load_.wrong.empty()) {
     load_.wrong = Describe(call.what) + " of " + call.name + " ended as outcome " +
                   std::to_string(static_cast<int>(call.outcome)) + " although the disk is well";
   }

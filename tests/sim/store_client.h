@@ -26,6 +26,8 @@ struct StoreLoad {
   uint32_t flush_per_10000 = 0;
   // Refusals and unknown outcomes may happen: the disk is not well.
   bool disk_is_ill = false;
+  // So may errors that name a damaged value.
+  bool values_may_be_damaged = false;
 
   uint64_t sessions_done = 0;
   std::string wrong;  // what should not have been answered

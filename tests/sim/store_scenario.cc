@@ -5,7 +5,9 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "runtime/base/log.h"
 #include "runtime/base/prng.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/scenario.h"
@@ -20,22 +22,25 @@ class StoreScenario {
   explicit StoreScenario(uint64_t seed)
       : world_(seed), prng_(world_.prng()), node_(world_, "10.0.0.1", DiskOptions()) {
     node_.disk().MakeDirectories("/data");
-    segment_bytes_ = uint64_t{1} << prng_.Between(13, 17);
+    segment_bytes_ = uint64_t{1} << prng_.Between(13, 18);
     buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
     cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
     key_count_ = static_cast<uint32_t>(prng_.Between(2, 12));
     pipeline_max_ = static_cast<uint32_t>(prng_.Between(1, 5));
     const uint64_t sizes = prng_.Below(4);
-    value_bytes_max_ = sizes == 0 ? 200'000 : sizes == 1 ? 6'000 : 200;
+    value_bytes_max_ = sizes == 0 ? 200'000 : sizes == 1 ? 200 : 6'000;
     flush_per_10000_ = prng_.Chance(1, 3) ? 100 : 0;
   }
 
   ScenarioResult Run() {
-    const uint64_t lives = prng_.Between(1, 6);
+    const uint64_t lives = prng_.Between(1, 10);
     for (uint64_t life = 0; life < lives && result_.failure.empty(); ++life) {
-      Live(/*last=*/false);
+      Live(Life::kIll);
     }
-    if (result_.failure.empty()) Live(/*last=*/true);
+    if (result_.failure.empty()) {
+      if (prng_.Chance(1, 3)) RotBits();
+      if (result_.failure.empty()) Live(Life::kLast);
+    }
     if (result_.failure.empty() && !oracle_.ok()) result_.failure = oracle_.violation();
     result_.operations = oracle_.acknowledged_count();
     result_.digest = world_.digest();
@@ -45,12 +50,18 @@ class StoreScenario {
  private:
   SimDiskOptions DiskOptions() {
     SimDiskOptions options;
-    constexpr uint32_t kAlignments[] = {512, 4096, 4096, 0};
+    constexpr uint32_t kAlignments[] = {512, 512, 4096, 0};
     options.direct_alignment = kAlignments[prng_.Below(4)];
     disk_fills_ = prng_.Chance(1, 4);
     options.capacity_bytes = uint64_t{1} << 30;
     return options;
   }
+
+  enum class Life : uint8_t {
+    kIll,     // crashes and faults
+    kRotten,  // bits have flipped on the disk: refusals are right, wrong values are not
+    kLast,    // all is well: everything has to work
+  };
 
   CrashKind RandomKind() {
     return prng_.Chance(1, 2) ? CrashKind::kProcessKill : CrashKind::kPowerCut;
@@ -81,12 +92,50 @@ class StoreScenario {
   }
   static Task<absl::Status> Stop(Store& store) { return store.Stop(); }
 
-  void Live(bool last) {
+  // Bits flip, one at a time, each before a start that may refuse, or refuse values later, but
+  // shows nothing wrong.
+  void RotBits() {
+    constexpr int kFlips = 16;
+    for (int i = 0; i < kFlips && result_.failure.empty(); ++i) {
+      const std::string path = RandomSegment();
+      if (path.empty()) return;
+      const std::string bytes = *node_.disk().Contents(path.c_str());
+      const size_t end = bytes.find_last_not_of('\0');
+      if (end == std::string::npos) continue;
+      // Half of them where headers are.
+      uint64_t offset = prng_.Below(end + 1);
+      if (prng_.Chance(1, 2)) offset = offset / SimDisk::kSectorBytes * SimDisk::kSectorBytes;
+      if (offset % SimDisk::kSectorBytes == 0) offset += prng_.Below(128);
+      if (offset >= bytes.size()) continue;
+      const auto bit = static_cast<uint32_t>(prng_.Below(8));
+      LogDebug("-- bit {} of {} at {} flips", bit, path, offset);
+      node_.disk().FlipBit(path.c_str(), offset, bit);
+      Live(Life::kRotten);
+      const auto now = node_.disk().Contents(path.c_str());
+      if (now && offset < now->size()) node_.disk().FlipBit(path.c_str(), offset, bit);
+    }
+  }
+
+  std::string RandomSegment() {
+    const std::string directory = "/data/store/";
+    std::vector<std::string> names;
+    if (node_.disk().List(directory.c_str(), names) < 0) return {};
+    // Those that something was written into.
+    std::erase_if(names, [&](const std::string& name) {
+      if (!name.ends_with(".seg")) return true;
+      const auto bytes = node_.disk().Contents((directory + name).c_str());
+      return bytes->find_first_not_of('\0') == std::string::npos;
+    });
+    return names.empty() ? std::string() : directory + names[prng_.Below(names.size())];
+  }
+
+  void Live(Life life) {
     MakeDiskIll();
-    if (last) {
+    if (life != Life::kIll) {
       node_.disk().faults = {};
       disk_is_ill_ = false;
     }
+    rotten_ = life == Life::kRotten;
     node_.disk().SetBallast(0);
     if (prng_.Chance(1, 4)) {
       // Within what a start accepts; back, too.
@@ -94,10 +143,10 @@ class StoreScenario {
     }
     node_.Start({.core_count = static_cast<uint32_t>(prng_.Between(1, 4)),
                  .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}});
-    if (!last && prng_.Chance(1, 3)) node_.CrashAfter(prng_.Below(150), RandomKind());
+    const bool crashes = life == Life::kIll && prng_.Chance(1, 3);
+    if (crashes) node_.CrashAfter(prng_.Below(150), RandomKind());
     Store* store = OpenStore();
-    if (store == nullptr) return;
-    Serve(*store, last);
+    if (store != nullptr) Serve(*store, life);
   }
 
   Store* OpenStore() {
@@ -119,7 +168,9 @@ class StoreScenario {
     }
     if (!opened->ok()) {
       const absl::Status& status = opened->status();
-      if (!disk_is_ill_ || absl::IsDataLoss(status) || absl::IsFailedPrecondition(status)) {
+      const bool damage = absl::IsDataLoss(status);
+      const bool expected = rotten_ ? damage : disk_is_ill_ && !damage;
+      if (!expected || absl::IsFailedPrecondition(status)) {
         Fail("the store does not open: " + std::string(status.message()));
       }
       opened.reset();
@@ -129,22 +180,27 @@ class StoreScenario {
     return &node_.Own(std::move(**opened));
   }
 
-  void Serve(Store& store, bool last) {
+  void Serve(Store& store, Life life) {
+    const bool last = life == Life::kLast;
     StoreLoad& load = node_.Own(std::make_unique<StoreLoad>(StoreLoad{oracle_, store}));
     load.key_count = key_count_;
     load.pipeline_max = pipeline_max_;
     load.value_bytes_max = value_bytes_max_;
     load.flush_per_10000 = flush_per_10000_;
     load.disk_is_ill = disk_is_ill_;
+    load.values_may_be_damaged = rotten_;
     // What recovery shows is shown: it may not go any more.
-    if ((last || prng_.Chance(1, 2)) && !RunSessions(load, 1, Work::kReadAll)) return;
+    const bool reads = life != Life::kIll || prng_.Chance(1, 2);
+    if (reads && !RunSessions(load, 1, Work::kReadAll)) return;
+    if (life == Life::kRotten) return Finish(store, last);
     if (!last) {
       if (prng_.Chance(1, 4)) {
         node_.Crash(RandomKind());
         oracle_.Crashed();
         return;
       }
-      if (prng_.Chance(3, 4)) node_.CrashAfter(prng_.Below(1500), RandomKind());
+      short_life_ = prng_.Chance(1, 2);
+      if (prng_.Chance(3, 4)) node_.CrashAfter(prng_.Below(short_life_ ? 100 : 1000), RandomKind());
       FillDiskForAWhile();
       if (!RunSessions(load, prng_.Between(1, 6), Work::kRandom)) return;
     }
@@ -176,7 +232,8 @@ class StoreScenario {
           node_.Own(std::make_unique<StoreSession>(load, core, next_session_++, prng_.Next()));
       switch (work) {
         case Work::kRandom:
-          node_.Spawn(id, session.Run(static_cast<uint32_t>(prng_.Between(5, 80))));
+          node_.Spawn(id,
+                      session.Run(static_cast<uint32_t>(prng_.Between(1, short_life_ ? 8 : 80))));
           break;
         case Work::kReadAll:
           node_.Spawn(id, session.ReadAll());
@@ -233,6 +290,8 @@ class StoreScenario {
   uint32_t value_bytes_max_ = 0;
   uint32_t flush_per_10000_ = 0;
   bool disk_is_ill_ = false;
+  bool rotten_ = false;
+  bool short_life_ = false;
   uint64_t next_session_ = 1;
 };
 
