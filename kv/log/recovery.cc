@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "kv/log/file_io.h"
@@ -17,37 +15,6 @@ namespace pakv {
 namespace {
 
 constexpr std::string_view kCutName = "cut";
-// Blocks judged before others on this core have their turn; several turns fit one pass.
-constexpr uint64_t kJudgeBytesMax = uint64_t{1} << 20;
-
-// Memory for reading segments into, used again for the next one of the same size or less.
-class SegmentMemory {
- public:
-  uint8_t* Of(uint64_t bytes) {
-    if (buffer_.size() < bytes) buffer_ = AlignedBuffer(bytes);
-    return buffer_.data();
-  }
-
- private:
-  AlignedBuffer buffer_;
-};
-
-class BlockCollector final : public BlockVisitor {
- public:
-  struct Found {
-    uint32_t segment;
-    uint32_t offset;
-    uint32_t record_count;
-    Bytes block;
-  };
-  void OnBlock(const JudgedSegment& segment, const BlockHeader& header, Bytes block) override {
-    blocks.push_back({segment.segment, header.offset, header.record_count, block});
-    expiry_clock_ms = std::max(expiry_clock_ms, header.expiry_clock_ms);
-  }
-  std::vector<Found> blocks;
-  uint64_t expiry_clock_ms = 0;
-};
-
 class Recovery {
  public:
   Recovery(Core& core, const StoreDirectory& directory, RecoverySink& sink,
@@ -72,14 +39,6 @@ class Recovery {
   }
 
  private:
-  // Bytes to be cut, until they are copied.
-  struct Cut {
-    uint32_t segment;
-    uint64_t offset;
-    std::vector<uint8_t> bytes;
-    std::string reason;
-  };
-
   std::string PathOf(uint32_t segment) const { return directory_.PathOf(SegmentName(segment)); }
 
   Task<absl::Status> ReadNames() {
@@ -124,129 +83,34 @@ class Recovery {
   // ---- Judging ----
 
   Task<absl::Status> JudgeAll() {
-    std::map<std::pair<uint64_t, uint32_t>, std::vector<const SegmentInfo*>> logs;
-    for (const auto& [segment, info] : state_.segments) {
-      logs[{info.run, info.log}].push_back(&info);
-    }
-    for (auto& [log, segments] : logs) {
-      // Numbers do not tell the order: a large segment may have been made after one that is used
-      // later. Two with one first sequence: the earlier one stayed empty.
-      std::sort(segments.begin(), segments.end(), [](const auto* left, const auto* right) {
-        return std::pair(left->first_sequence, left->place) <
-               std::pair(right->first_sequence, right->place);
-      });
-      // Sealed segments one by one; from the first that is not, all together, since those behind
-      // it are its witnesses.
-      size_t begin = 0;
-      while (begin < segments.size()) {
-        const bool sealed = segments[begin]->sealed_end.has_value();
-        const size_t end = sealed ? begin + 1 : segments.size();
-        const absl::Status status =
-            co_await JudgeSome(std::span(segments).subspan(begin, end - begin));
-        if (!status.ok()) co_return status;
-        begin = end;
-      }
+    LogScan scan(core_, directory_, state_, sink_, options_.scan);
+    const absl::Status status = co_await scan.Run();
+    if (!status.ok()) co_return status;
+    const ScanTotals& totals = scan.totals();
+    report_.segments = scan.segments().size();
+    report_.blocks = totals.blocks;
+    report_.records = totals.records;
+    report_.bytes = totals.block_bytes;
+    report_.lsn_max = totals.lsn_max;
+    report_.expiry_clock_ms = totals.expiry_clock_ms;
+    cuts_ = std::move(scan.cuts());
+    for (const ScannedSegment& scanned : scan.segments()) {
+      ends_[scanned.segment] = scanned.end;
+      sizes_[scanned.segment] = scanned.file_bytes;
+      if (scanned.sealed) continue;
+      unsealed_.push_back(scanned.segment);
+      if (PAKV_BUG(kReopenTornSegment)) NoteTorn(scanned);
     }
     co_return absl::OkStatus();
   }
 
-  Task<absl::Status> JudgeSome(std::span<const SegmentInfo* const> infos) {
-    std::vector<JudgedSegment> segments;
-    if (memory_.size() < infos.size()) memory_.resize(infos.size());
-    for (size_t i = 0; i < infos.size(); ++i) {
-      const absl::StatusOr<Bytes> bytes = co_await ReadSegment(*infos[i], memory_[i]);
-      if (!bytes.ok()) co_return bytes.status();
-      segments.push_back({.segment = infos[i]->segment,
-                          .first_sequence = infos[i]->first_sequence,
-                          .first_chain = infos[i]->first_chain,
-                          .sealed_end = infos[i]->sealed_end,
-                          .bytes = *bytes});
-    }
-    const JudgedLog log{.run = infos[0]->run, .log = infos[0]->log, .segments = segments};
-    BlockCollector collector;
-    LogJudge judge(log, &collector);
-    while (!judge.Advance(kJudgeBytesMax)) co_await core_.ready().Yield();
-    const Judgement judgement = judge.TakeResult();
-    if (judgement.outcome == Judgement::Outcome::kCorrupt) {
-      co_return Damaged(PathOf(judgement.segment), judgement.offset, judgement.reason);
-    }
-    report_.segments += infos.size();
-    report_.expiry_clock_ms = std::max(report_.expiry_clock_ms, collector.expiry_clock_ms);
-    for (size_t i = 0; i < infos.size(); ++i) {
-      NoteEnd(*infos[i], judgement.ends[i], segments[i].bytes, judgement);
-    }
-    co_return co_await Deliver(collector.blocks);
-  }
-
-  void NoteEnd(const SegmentInfo& info, const Judgement::End& end, Bytes bytes,
-               const Judgement& judgement) {
-    const bool torn = judgement.outcome == Judgement::Outcome::kTorn;
-    ends_[info.segment] = info.sealed_end.value_or(end.end);
-    if (info.sealed_end) return;
-    unsealed_.push_back(info.segment);
-    if (PAKV_BUG(kReopenTornSegment) && torn && reopened_.segment == 0 && end.end > 0) {
-      reopened_ = {.segment = info.segment, .size = info.size, .offset = end.end, .log = info.log};
-      return;
-    }
-    if (end.cut_end == end.end) return;
-    const Bytes rest = bytes.subspan(end.end, end.cut_end - end.end);
-    cuts_.push_back({.segment = info.segment,
-                     .offset = end.end,
-                     .bytes = std::vector<uint8_t>(rest.begin(), rest.end()),
-                     .reason = std::string(torn ? judgement.reason : "behind the log's end")});
-  }
-
-  // All bytes that may hold blocks: up to the end of a sealed segment, the whole of another.
-  Task<absl::StatusOr<Bytes>> ReadSegment(const SegmentInfo& info, SegmentMemory& memory) {
-    const std::string path = PathOf(info.segment);
-    absl::StatusOr<File> file = co_await OpenFile(core_, path, O_RDONLY | directory_.direct_flag());
-    if (absl::IsNotFound(file.status())) {
-      co_return Damaged(path, 0, "missing, although MANIFEST lists it");
-    }
-    if (!file.ok()) co_return file.status();
-    const uint64_t wanted = info.sealed_end.value_or(info.size);
-    const uint64_t padded = RoundUp(wanted, directory_.alignment());
-    uint8_t* data = memory.Of(std::max<uint64_t>(padded, directory_.alignment()));
-    FileStat stat;
-    absl::Status status;
-    uint64_t got = 0;
-    const IoResult stated = co_await file->Stat(stat);
-    if (!stated.ok()) status = IoError("stat", path, stated);
-    if (status.ok()) {
-      const absl::StatusOr<uint64_t> read =
-          co_await ReadAll(*file, data, padded, 0, directory_.transfer_unit(), path);
-      status = read.status();
-      if (read.ok()) got = *read;
-    }
-    const IoResult closed = co_await file->Close();
-    if (status.ok() && !closed.ok()) status = IoError("close", path, closed);
-    if (!status.ok()) co_return status;
-    if (got < wanted) co_return Damaged(path, got, "shorter than MANIFEST says");
-    sizes_[info.segment] = stat.size_bytes;
-    co_return Bytes(data, wanted);
-  }
-
-  Task<absl::Status> Deliver(const std::vector<BlockCollector::Found>& blocks) {
-    std::vector<RecoveredRecord> batch;
-    for (const BlockCollector::Found& found : blocks) {
-      ++report_.blocks;
-      report_.bytes += found.block.size();
-      BlockRecords records(found.block, found.record_count);
-      while (const std::optional<Record> record = records.Next()) {
-        ++report_.records;
-        report_.lsn_max = std::max(report_.lsn_max, record->fields.lsn);
-        batch.push_back({.location = {.segment = found.segment,
-                                      .offset = found.offset + records.offset(),
-                                      .length = record->length},
-                         .fields = record->fields});
-        if (batch.size() < RecoverySink::kRecordsMax) continue;
-        const absl::Status status = co_await sink_.Take(batch);
-        if (!status.ok()) co_return status;
-        batch.clear();
-      }
-    }
-    if (batch.empty()) co_return absl::OkStatus();
-    co_return co_await sink_.Take(batch);
+  // What kReopenTornSegment goes on with: the first torn segment that has a block.
+  void NoteTorn(const ScannedSegment& scanned) {
+    if (!scanned.torn || scanned.end == 0 || reopened_.segment != 0) return;
+    const SegmentInfo& info = state_.segments.at(scanned.segment);
+    reopened_ = {
+        .segment = info.segment, .size = info.size, .offset = scanned.end, .log = info.log};
+    std::erase_if(cuts_, [&](const ScannedCut& cut) { return cut.segment == info.segment; });
   }
 
   absl::Status CheckClock() {
@@ -296,8 +160,11 @@ class Recovery {
   // dropped, and a flush would now succeed without writing them. So what was read goes into a new
   // file, which takes the old one's place whole.
   Task<absl::Status> CopySegment(uint32_t segment) {
+    AlignedBuffer memory;
+    uint64_t file_bytes = 0;
     const absl::StatusOr<Bytes> bytes =
-        co_await ReadSegment(state_.segments.at(segment), memory_[0]);
+        co_await ReadSegment(core_, directory_, state_.segments.at(segment),
+                             options_.scan.read_bytes, memory, file_bytes);
     if (!bytes.ok()) co_return bytes.status();
     const std::string name = SegmentName(segment);
     co_return co_await WriteWholeFile(core_, directory_.path(), name, *bytes);
@@ -310,7 +177,7 @@ class Recovery {
     if (!made.ok() && made.error() != EEXIST) co_return IoError("create directory", kept, made);
     absl::Status status = co_await SyncNames(core_, directory_.path());
     if (!status.ok()) co_return status;
-    for (const Cut& cut : cuts_) {
+    for (const ScannedCut& cut : cuts_) {
       const std::string name = SegmentName(cut.segment) + "." + std::to_string(cut.offset);
       status = co_await WriteWholeFile(core_, kept, name, cut.bytes);
       if (!status.ok()) co_return status;
@@ -382,11 +249,10 @@ class Recovery {
   std::vector<std::string> names_;
   ManifestState state_;
   uint32_t next_segment_ = 1;
-  std::vector<SegmentMemory> memory_;
   std::map<uint32_t, uint64_t> ends_;
   std::map<uint32_t, uint64_t> sizes_;
   std::vector<uint32_t> unsealed_;
-  std::vector<Cut> cuts_;
+  std::vector<ScannedCut> cuts_;
   ReopenedSegment reopened_;
   RecoveryReport report_;
 };

@@ -8,38 +8,24 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "kv/log/directory.h"
 #include "kv/log/format.h"
 #include "kv/log/manifest.h"
+#include "kv/log/recovery_sink.h"
+#include "kv/log/scan.h"
 #include "kv/log/segment.h"
 #include "runtime/core/core.h"
 #include "runtime/task/task.h"
 
 namespace pakv {
 
-struct RecoveredRecord {
-  Location location;
-  RecordFields fields;
-};
-
-// Receives every record of the directory, old versions, deletes and drops too: the newest LSN of a
-// key wins, whatever the order in which they come. If recovery fails later on, all of it is void.
-class RecoverySink {
- public:
-  // Records of one call: a bound for those who copy them.
-  static constexpr size_t kRecordsMax = 4096;
-  virtual ~RecoverySink() = default;
-  // The views are valid until the task has ended. An error ends the recovery with it.
-  virtual Task<absl::Status> Take(std::span<const RecoveredRecord> records) = 0;
-};
-
 struct RecoveryOptions {
   uint64_t run = 0;           // of this start
   bool accept_clock = false;  // data from more than a day ahead of the wall clock is taken
+  ScanOptions scan;
 };
 
 // Bytes that were cut off behind the last whole block of a log.
@@ -68,9 +54,9 @@ struct Recovered {
   ReopenedSegment reopened;  // see kReopenTornSegment; none otherwise
 };
 
-// On one core, which owns the MANIFEST from then on. Nothing but copies in cut/ is written before
-// everything was judged. Errors: kDataLoss (corrupt: file, offset, reason), kFailedPrecondition
-// (the clock), kResourceExhausted, kInternal. Suspends.
+// `core` coordinates and owns the MANIFEST from then on; all cores read and judge. Nothing but
+// copies in cut/ is written before everything was judged. Errors: kDataLoss (corrupt: file, offset,
+// reason), kFailedPrecondition (the clock), kCancelled, kResourceExhausted, kInternal. Suspends.
 Task<absl::StatusOr<Recovered>> Recover(Core& core, const StoreDirectory& directory,
                                         RecoverySink& sink, RecoveryOptions options);
 

@@ -26,6 +26,7 @@
 #include "kv/log/log_reader.h"
 #include "kv/log/log_writer.h"
 #include "kv/log/lsn.h"
+#include "kv/log/recovery_sink.h"
 #include "kv/shard/pending.h"
 #include "kv/shard/request.h"
 #include "kv/shard/stats.h"
@@ -49,8 +50,12 @@ class Shard {
   ~Shard();
 
   // ---- Recovery: before Run ----
-  // A record that was found: the newest LSN of a key wins, in whatever order they come.
-  void Recover(uint64_t hash, const RecordFields& fields, Location location);
+  // Records that were found: the newest LSN of a key wins, in whatever order they come.
+  struct HashedRecord {
+    uint64_t hash = 0;
+    const RecoveredRecord* record = nullptr;
+  };
+  void Recover(std::span<const HashedRecord> records);
   // A drop that was found: everything older in its namespace is gone, also what comes later.
   void RecoverDrop(uint32_t namespace_id, Lsn lsn);
   // All was found: lets go of tombstones and of what was dropped. Yields now and then. Suspends.
@@ -105,6 +110,7 @@ class Shard {
   enum class Found : uint8_t { kMissing, kValue, kNeedsDevice, kDamaged };
 
   std::unique_ptr<ValueCache> MakeCache();
+  void RecoverOne(uint64_t hash, const RecordFields& fields, Location location);
   bool StartRead(Request& request);
   bool StartUpdate(Request& request);
   bool ReadPublished(Request& request);

@@ -84,7 +84,20 @@ void Shard::Thaw() {
 
 // ---- Recovery and the rest ----
 
-void Shard::Recover(uint64_t hash, const RecordFields& fields, Location location) {
+// In groups, whose cache misses are waited for together.
+void Shard::Recover(std::span<const HashedRecord> records) {
+  for (size_t begin = 0; begin < records.size(); begin += kPrefetchMax) {
+    const auto group = records.subspan(begin, std::min(kPrefetchMax, records.size() - begin));
+    for (const HashedRecord& found : group) table_->PrefetchDirectory(found.hash);
+    for (const HashedRecord& found : group) table_->PrefetchBucket(found.hash);
+    for (const HashedRecord& found : group) table_->PrefetchItem(found.hash);
+    for (const HashedRecord& found : group) {
+      RecoverOne(found.hash, found.record->fields, found.record->location);
+    }
+  }
+}
+
+void Shard::RecoverOne(uint64_t hash, const RecordFields& fields, Location location) {
   if (fields.lsn <= DropLsn(fields.namespace_id)) return;
   const TableKey key{.hash = hash, .namespace_id = fields.namespace_id, .key = fields.key};
   const Table::Change change =

@@ -21,6 +21,8 @@ struct StoreOptions {
   uint32_t value_bytes_max = 1 << 20;
   // Segments that each core keeps open for reading.
   size_t open_segments_max = 64;
+  // Bytes of one read when the log is recovered; several are under way per core.
+  uint64_t recovery_read_bytes = uint64_t{1} << 20;
   // Random numbers for the identity of a new store and for this start; the system's if not given.
   std::optional<StoreEntropy> entropy;
   // Opens data that is from far in this clock's future.

@@ -17,6 +17,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"
+#include "runtime/task/nursery.h"
 
 namespace pakv {
 namespace {
@@ -68,46 +69,51 @@ struct Store::Shared {
   std::vector<PerCore> per_core;
 };
 
-// Brings recovered records to their owners, in batches.
+// Brings recovered records to their owners, in batches. Any core, several at a time.
 class Store::RecordRouter : public RecoverySink {
  public:
-  RecordRouter(Store& store, Core& here) : store_(store), here_(here), batches_(here.count()) {}
+  explicit RecordRouter(Store& store) : store_(store) {}
 
-  Task<absl::Status> Take(std::span<const RecoveredRecord> records) override {
+  Task<absl::Status> Take(Core& here, std::span<const RecoveredRecord> records) override {
+    std::vector<Batch> batches(here.count());
+    for (Batch& batch : batches) batch.records.reserve(records.size() / here.count() * 9 / 8);
     for (const RecoveredRecord& record : records) {
       const uint32_t namespace_id = record.fields.namespace_id;
       if ((record.fields.flags & kRecordDrop) != 0) {
-        for (Batch& batch : batches_) batch.drops.emplace_back(namespace_id, record.fields.lsn);
+        for (Batch& batch : batches) batch.drops.emplace_back(namespace_id, record.fields.lsn);
         continue;
       }
       const uint64_t hash = store_.Hash(namespace_id, record.fields.key);
-      batches_[store_.OwnerOf(hash)].records.emplace_back(hash, &record);
+      batches[store_.OwnerOf(hash)].records.push_back({hash, &record});
     }
-    for (uint32_t owner = 0; owner < here_.count(); ++owner) {
-      Batch& batch = batches_[owner];
+    Nursery nursery(here.ready());
+    for (uint32_t owner = 0; owner < here.count(); ++owner) {
+      Batch& batch = batches[owner];
       if (batch.records.empty() && batch.drops.empty()) continue;
-      Shard* shard = store_.shards_[owner].get();
-      co_await here_.CallOn(owner, [&batch, shard](Core&) {
-        for (const auto& [namespace_id, lsn] : batch.drops) shard->RecoverDrop(namespace_id, lsn);
-        for (const auto& [hash, record] : batch.records) {
-          shard->Recover(hash, record->fields, record->location);
-        }
-        return true;
-      });
-      batch.records.clear();
-      batch.drops.clear();
+      nursery.Spawn(Give(here, owner, batch));
     }
+    co_await nursery.Join();
     co_return absl::OkStatus();
   }
 
  private:
   struct Batch {
-    std::vector<std::pair<uint64_t, const RecoveredRecord*>> records;  // by hash
-    std::vector<std::pair<uint32_t, Lsn>> drops;                       // by namespace
+    std::vector<Shard::HashedRecord> records;
+    std::vector<std::pair<uint32_t, Lsn>> drops;  // by namespace
   };
+
+  Task<void> Give(Core& here, uint32_t owner, const Batch& batch) {
+    Shard* shard = store_.shards_[owner].get();
+    const Batch* given = &batch;
+    const bool taken = co_await here.CallOn(owner, [given, shard](Core&) {
+      for (const auto& [namespace_id, lsn] : given->drops) shard->RecoverDrop(namespace_id, lsn);
+      shard->Recover(given->records);
+      return true;
+    });
+    PAKV_CHECK(taken);
+  }
+
   Store& store_;
-  Core& here_;
-  std::vector<Batch> batches_;
 };
 
 Store::Store(StoreOptions options) : options_(std::move(options)) {}
@@ -191,10 +197,11 @@ Task<absl::Status> Store::OpenAll(Cores& cores, OpenReport& report) {
 Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& report) {
   const StoreDirectory& directory = *shared_->directory;
   co_await MakeShards(here);
-  RecordRouter router(*this, here);
+  RecordRouter router(*this);
   RecoveryOptions recovery_options;
   recovery_options.run = run;
   recovery_options.accept_clock = options_.accept_clock;
+  recovery_options.scan.read_bytes = options_.recovery_read_bytes;
   auto recovered = co_await Recover(here, directory, router, recovery_options);
   if (!recovered.ok()) co_return recovered.status();
   shared_->recovered = std::move(*recovered);

@@ -227,7 +227,7 @@ class TestLog : private RecoverySink {
   std::vector<uint64_t> announced;  // hashes of entries about to be settled
 
  private:
-  Task<absl::Status> Take(std::span<const RecoveredRecord> taken) override {
+  Task<absl::Status> Take(Core&, std::span<const RecoveredRecord> taken) override {
     for (const RecoveredRecord& record : taken) {
       records.push_back({.key = std::string(record.fields.key),
                          .value = std::string(record.fields.value),

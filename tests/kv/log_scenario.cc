@@ -170,7 +170,7 @@ class Life : private RecoverySink {
     oracle_.Say(std::string(what) + ": " + status.ToString());
   }
 
-  Task<absl::Status> Take(std::span<const RecoveredRecord> records) override {
+  Task<absl::Status> Take(Core&, std::span<const RecoveredRecord> records) override {
     for (const RecoveredRecord& record : records) {
       const std::string key(record.fields.key);
       const ParsedValue value = ParseValue(record.fields.value);

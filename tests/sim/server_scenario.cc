@@ -172,6 +172,9 @@ class ServerScenario {
       if (prng_.Chance(2, 3)) node_.CrashAfter(prng_.Below(1500), RandomKind());
       if (prng_.Chance(1, 4)) {
         garbage_.push_back(std::make_unique<GarbageClient>(world_.net(), kAddress, prng_.Next()));
+        // It may hold the only place that there is: in the end it hangs up.
+        world_.agenda().After(prng_.Between(1, 2000) * kNsPerMs, /*owner=*/0,
+                              [this] { garbage_.clear(); });
       }
       if (prng_.Chance(1, 4)) CutOffForAWhile();
       if (!RunClients(load, prng_.Between(1, 6), Work::kRandom)) return;

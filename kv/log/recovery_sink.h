@@ -1,0 +1,32 @@
+// What recovery finds, and who receives it.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <cstddef>
+#include <span>
+
+#include "kv/log/format.h"
+#include "runtime/core/core.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+struct RecoveredRecord {
+  Location location;
+  RecordFields fields;
+};
+
+// Receives every record of the directory, old versions, deletes and drops too: the newest LSN of a
+// key wins, whatever the order in which they come. If recovery fails later on, all of it is void.
+class RecoverySink {
+ public:
+  // Records of one call: a bound for those who copy them.
+  static constexpr size_t kRecordsMax = 4096;
+  virtual ~RecoverySink() = default;
+  // On any core, `here`; several calls are under way at a time. The views are valid until the task
+  // has ended. An error ends the recovery with it.
+  virtual Task<absl::Status> Take(Core& here, std::span<const RecoveredRecord> records) = 0;
+};
+
+}  // namespace pakv

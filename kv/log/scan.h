@@ -1,0 +1,122 @@
+// LogScan: reads and judges all segments that MANIFEST lists, on all cores at once, and gives their
+// records to a sink.
+//
+// What is judged by itself is a unit: a sealed segment, or a log's first unsealed segment with all
+// that follow it, which are its witnesses. Units stand in a fixed order (run, log, first sequence)
+// and workers take them from its front; which core judges which one changes nothing. If several are
+// corrupt, the first in that order is the one that is reported: by then every unit before it has
+// been judged, so the result is that of one core judging them one by one.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kv/log/directory.h"
+#include "kv/log/judge.h"
+#include "kv/log/manifest.h"
+#include "kv/log/recovery_sink.h"
+#include "runtime/core/core.h"
+#include "runtime/io/buffer_pool.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+// What of a segment is to be cut off.
+struct ScannedCut {
+  uint32_t segment = 0;
+  uint64_t offset = 0;
+  std::vector<uint8_t> bytes;
+  std::string reason;
+};
+
+struct ScannedSegment {
+  uint32_t segment = 0;
+  uint64_t end = 0;         // of its blocks
+  uint64_t file_bytes = 0;  // as long as the file is
+  bool sealed = false;      // MANIFEST said so
+  bool torn = false;        // the log is torn at `end`
+};
+
+// What the scan of one unit, or of all, came to.
+struct ScanTotals {
+  uint64_t blocks = 0;
+  uint64_t records = 0;
+  uint64_t block_bytes = 0;
+  Lsn lsn_max = kNoLsn;
+  uint64_t expiry_clock_ms = 0;
+
+  void Add(const ScanTotals& other);
+};
+
+struct ScanOptions {
+  // Bytes of one read; several are under way per worker. A multiple of kDirectAlignment.
+  uint64_t read_bytes = uint64_t{1} << 20;
+  // Another thread sets it: the scan ends soon, with kCancelled. May be nullptr.
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+class LogScan {
+ public:
+  static constexpr uint32_t kWorkersPerCore = 2;  // one reads while the other judges
+  static constexpr uint32_t kReadsPerWorker = 4;
+  // Segments that all workers together hold in memory; but one unit always has room.
+  static constexpr uint64_t kMemoryBytesMax = uint64_t{256} << 20;
+
+  // `core` coordinates. All arguments outlive the scan.
+  LogScan(Core& core, const StoreDirectory& directory, const ManifestState& manifest,
+          RecoverySink& sink, const ScanOptions& options);
+  LogScan(const LogScan&) = delete;
+  LogScan& operator=(const LogScan&) = delete;
+  ~LogScan();
+
+  // Once. kDataLoss with file and offset: corrupt. Suspends.
+  Task<absl::Status> Run();
+
+  // After Run has ended well; in the units' order.
+  const ScanTotals& totals() const { return totals_; }
+  std::vector<ScannedSegment>& segments() { return segments_; }
+  std::vector<ScannedCut>& cuts() { return cuts_; }
+
+  // Any core: bytes that were read and judged, and how many there are in all.
+  uint64_t done_bytes() const { return done_bytes_.load(std::memory_order_relaxed); }
+  uint64_t total_bytes() const { return total_bytes_; }
+
+ private:
+  struct Unit;
+  class Worker;
+
+  void ListUnits();
+  uint32_t WorkerCount() const;
+  Task<void> RunWorker(uint32_t target);
+  Unit* NextUnit();
+
+  Core& core_;
+  const StoreDirectory& directory_;
+  const ManifestState& manifest_;
+  RecoverySink& sink_;
+  const ScanOptions options_;
+  std::vector<Unit> units_;
+  std::atomic<size_t> next_unit_{0};
+  std::atomic<bool> failed_{false};
+  uint64_t total_bytes_ = 0;
+  std::atomic<uint64_t> done_bytes_{0};
+
+  ScanTotals totals_;
+  std::vector<ScannedSegment> segments_;
+  std::vector<ScannedCut> cuts_;
+};
+
+// The bytes of a segment that may hold blocks: up to its end if it is sealed, else all of it. They
+// are read into `memory`, which grows as needed. kDataLoss: the file is absent or too short.
+// Suspends.
+Task<absl::StatusOr<Bytes>> ReadSegment(Core& here, const StoreDirectory& directory,
+                                        const SegmentInfo& info, uint64_t read_bytes,
+                                        AlignedBuffer& memory, uint64_t& file_bytes);
+
+}  // namespace pakv
