@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "runtime/base/seeded_bug.h"
+
 namespace pakv {
 
 // Adds what one operation moved and wrote to the record of the most.
@@ -169,6 +171,7 @@ Table::Change Table::Upsert(const TableKey& key, const Version& version) {
       InsertSlot(key.hash, handle);
     }
     Account(key.namespace_id, version.tombstone, +1);
+    if (!version.tombstone) Refer(key.hash, version.location.segment, version.location.length);
     return {.outcome = Outcome::kInserted, .entry = Entry(items_.At(handle))};
   }
   Item* item = items_.At(found.handle);
@@ -190,6 +193,11 @@ Table::Change Table::Upsert(const TableKey& key, const Version& version) {
     const ItemStore::Moved moved = FreeItem(found.handle);
     change.entry = Entry(items_.At(moved.from == handle ? moved.to : handle));
   }
+  const Location& old = change.previous.location;
+  if (!change.previous.tombstone && !PAKV_BUG(kLiveBytesDrift)) {
+    Unrefer(key.hash, old.segment, old.length);
+  }
+  if (!version.tombstone) Refer(key.hash, version.location.segment, version.location.length);
   if (change.previous.tombstone != version.tombstone) {
     Account(key.namespace_id, change.previous.tombstone, -1);
     Account(key.namespace_id, version.tombstone, +1);
@@ -216,7 +224,12 @@ bool Table::MoveLocation(const TableKey& key, Lsn lsn, Location from, Location t
   const Reference found = Follow(HeadOf(key.hash), key);
   if (found.handle == ChunkArena::kNoHandle) return false;
   Item* item = items_.At(found.handle);
-  if (item->lsn != lsn || Entry(item).location() != from) return false;
+  const Location now = Entry(item).location();
+  if (item->lsn != lsn || now != from) return false;
+  if (!item->Has(Item::kTombstone)) {
+    Unrefer(key.hash, now.segment, now.length);
+    Refer(key.hash, to.segment, to.length);
+  }
   item->segment = to.segment;
   item->offset = to.offset;
   item->length = to.length;
@@ -239,6 +252,7 @@ void Table::EraseReference(const Reference& reference) {
   WorkScope scope(*this);
   const Item* item = items_.At(reference.handle);
   Account(item->namespace_id(), item->Has(Item::kTombstone), -1);
+  if (!item->Has(Item::kTombstone)) Unrefer(item->hash, item->segment, item->length);
   if (reference.before != nullptr || item->next() != ChunkArena::kNoHandle) {
     Redirect(reference, item->next());
   } else {
@@ -367,7 +381,8 @@ bool Table::DropStep(uint32_t steps_max) {
 
 size_t Table::bytes_used() const {
   return sizeof(*this) + directory_.bytes_used() + buckets_.bytes_used() + items_.bytes_used() +
-         counts_bytes_;
+         counts_bytes_ + live_.bytes_used() +
+         (recount_ == nullptr ? 0 : sizeof(*recount_) + recount_->live.bytes_used());
 }
 
 }  // namespace pakv

@@ -32,6 +32,7 @@
 #include "kv/index/directory.h"
 #include "kv/index/hash_range.h"
 #include "kv/index/item_store.h"
+#include "kv/index/live_bytes.h"
 #include "kv/log/format.h"
 #include "kv/log/lsn.h"
 #include "runtime/base/prng.h"
@@ -135,6 +136,15 @@ class Table {
   // Each entry, tombstones too, is equally likely; none if the table is empty.
   Entry RandomEntry(Prng& prng) const;
 
+  // Bytes of the records that the entries refer to, by segment; tombstones' are dead. Exact.
+  const LiveBytes& live_bytes() const { return live_; }
+  void TrimLiveBytes() { live_.Trim(); }
+  // Counts them again, in steps bounded as VisitFrom, while the table goes on changing: true when
+  // all entries were seen. Then `recounted` is what `live_bytes` has to be; EndRecount forgets it.
+  bool RecountStep(uint32_t entries_max);
+  const LiveBytes& recounted() const { return recount_->live; }
+  void EndRecount() { recount_.reset(); }
+
   // Entries, tombstones not counted.
   uint64_t count() const { return items_.size() - tombstones_; }
   uint64_t count(uint32_t namespace_id) const;
@@ -181,6 +191,15 @@ class Table {
   ItemStore::Moved FreeItem(uint32_t handle);
   void EraseReference(const Reference& reference);
   void Account(uint32_t namespace_id, bool tombstone, int change);
+  // The entry with this hash begins, or ends, to refer to a record.
+  void Refer(uint64_t hash, uint32_t segment, uint32_t bytes) {
+    live_.Add(segment, bytes);
+    if (recount_ != nullptr && recount_->Saw(hash)) recount_->live.Add(segment, bytes);
+  }
+  void Unrefer(uint64_t hash, uint32_t segment, uint32_t bytes) {
+    live_.Subtract(segment, bytes);
+    if (recount_ != nullptr && recount_->Saw(hash)) recount_->live.Subtract(segment, bytes);
+  }
 
   void InsertSlot(uint64_t hash, uint32_t handle);
   void RemoveSlot(uint64_t hash, const uint32_t* slot);
@@ -198,6 +217,15 @@ class Table {
   Directory directory_;
   BucketStore buckets_;
   ItemStore items_;
+  // A recount under way: what lies before `next` was seen.
+  struct Recount {
+    LiveBytes live;
+    uint64_t next = 0;
+    bool all_seen = false;
+    bool Saw(uint64_t hash) const { return all_seen || hash < next; }
+  };
+  LiveBytes live_;
+  std::unique_ptr<Recount> recount_;
   uint64_t tombstones_ = 0;
   uint64_t count_zero_ = 0;  // namespace 0: most users have no other
 

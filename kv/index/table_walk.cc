@@ -105,6 +105,18 @@ std::optional<uint64_t> Table::SweepFrom(uint64_t hash_begin, uint32_t entries_m
   }
 }
 
+bool Table::RecountStep(uint32_t entries_max) {
+  if (recount_ == nullptr) recount_ = std::make_unique<Recount>();
+  const std::optional<uint64_t> next = VisitFrom(recount_->next, entries_max, [this](Entry entry) {
+    if (entry.tombstone()) return;
+    const Location location = entry.location();
+    recount_->live.Add(location.segment, location.length);
+  });
+  recount_->all_seen = !next.has_value();
+  if (next) recount_->next = *next;
+  return recount_->all_seen;
+}
+
 Entry Table::RandomEntry(Prng& prng) const {
   const uint32_t handle = items_.Random(prng);
   return handle == ChunkArena::kNoHandle ? Entry() : Entry(items_.At(handle));
@@ -116,6 +128,7 @@ void Table::CheckInvariants() const {
   uint64_t buckets = 0;
   uint64_t tombstones = 0;
   std::map<uint32_t, uint64_t> counts;
+  LiveBytes live;
   uint64_t normal = 0;
   while (true) {
     uint32_t bits = 0;
@@ -138,6 +151,7 @@ void Table::CheckInvariants() const {
           ++tombstones;
         } else {
           ++counts[item->namespace_id()];
+          live.Add(item->segment, item->length);
         }
         handle = item->next();
       }
@@ -147,6 +161,7 @@ void Table::CheckInvariants() const {
     normal = normal_last + 1;
   }
   PAKV_CHECK(items == items_.size());
+  PAKV_CHECK(live.List() == live_.List() && live.total() == live_.total());
   PAKV_CHECK(buckets == buckets_.buckets());
   PAKV_CHECK(tombstones == tombstones_);
   PAKV_CHECK(counts[0] == count_zero_);

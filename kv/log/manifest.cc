@@ -158,6 +158,7 @@ Manifest::Manifest(Core& owner, const StoreDirectory& directory, const ManifestS
       run_(state.run),
       run_counter_(state.run_counter),
       next_segment_(state.next_segment),
+      listed_(state),
       one_at_a_time_(owner.ready(), 1),
       unit_(directory.alignment()) {}
 
@@ -230,6 +231,9 @@ Task<absl::Status> Manifest::AppendHere(std::vector<ManifestEntry> entries) {
       chain_ = checksum;
       ++index_;
       offset_bytes_ += unit.size();
+      for (const ManifestEntry& entry : entries) {
+        PAKV_CHECK(Apply(listed_, entry).empty(), "entries follow from one another");
+      }
     } else {
       failed_ = true;
     }

@@ -71,6 +71,9 @@ class Manifest {
   // Any core: a number that no segment has had.
   uint32_t NextSegment() { return next_segment_.fetch_add(1, std::memory_order_relaxed); }
 
+  // The owner: the segments that exist, as far as that is durable.
+  const std::map<uint32_t, SegmentInfo>& segments() const { return listed_.segments; }
+
   uint64_t run() const { return run_; }
   uint64_t run_counter() const { return run_counter_; }
 
@@ -87,6 +90,7 @@ class Manifest {
   const uint64_t run_;
   const uint64_t run_counter_;
   std::atomic<uint32_t> next_segment_;
+  ManifestState listed_;
   File file_;
   Semaphore one_at_a_time_;
   AlignedBuffer unit_;         // what an append writes: one unit of direct I/O

@@ -84,6 +84,10 @@ class Shard {
   // The next LSN of this core: above all that it has made, recovered, or been told of.
   Lsn NextLsn();
 
+  // Counts the live bytes again while the shard serves, and compares: empty if they are what they
+  // have to be. One at a time. Suspends.
+  Task<std::string> CheckLiveBytes();
+
   // All that was started is answered; the log ends with a mark. Nothing is started meanwhile.
   Task<bool> Stop();
   // Another core's log has failed: refuses writes from now on.

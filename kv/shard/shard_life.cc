@@ -1,6 +1,8 @@
 // The parts of Shard that are no request: FLUSH, recovery, start and stop, counters.
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
@@ -152,6 +154,26 @@ void Shard::Prefetch(std::span<const uint64_t> hashes) const {
     const Entry entry = table_->FindByHash(hash);
     if (entry && entry.cache() != 0) cache_->Prefetch(entry.cache());
   }
+}
+
+Task<std::string> Shard::CheckLiveBytes() {
+  // After a FLUSH it is another table, to be counted from its beginning; the old one is going.
+  while (!table_->RecountStep(kBackgroundStep)) co_await core_.ready().Yield();
+  const std::vector<LiveBytes::OfSegment> counted = table_->recounted().List();
+  const std::vector<LiveBytes::OfSegment> known = table_->live_bytes().List();
+  table_->EndRecount();
+  if (counted == known) co_return std::string();
+  for (size_t i = 0; i < std::max(counted.size(), known.size()); ++i) {
+    const auto of = [i](const auto& list) {
+      return i < list.size() ? list[i] : LiveBytes::OfSegment();
+    };
+    if (of(counted) == of(known)) continue;
+    co_return "core " + std::to_string(core_.id()) + ": segment " +
+        std::to_string(of(known).segment) + " is said to hold " + std::to_string(of(known).bytes) +
+        " live bytes; counted: segment " + std::to_string(of(counted).segment) + " with " +
+        std::to_string(of(counted).bytes);
+  }
+  co_return std::string();
 }
 
 Task<bool> Shard::Stop() {

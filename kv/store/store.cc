@@ -422,4 +422,31 @@ Task<StoreStats> Store::Stats(Core& here) {
   co_return stats;
 }
 
+Task<CheckReport> Store::Check(Core& here) {
+  PAKV_CHECK(here.id() == 0, "MANIFEST is this core's");
+  CheckReport report;
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    Shard* shard = shards_[id].get();
+    std::string finding =
+        co_await here.CallTaskOn(id, [shard](Core&) { return shard->CheckLiveBytes(); });
+    if (!finding.empty()) report.findings.push_back(std::move(finding));
+    const std::vector<LiveBytes::OfSegment> live =
+        co_await here.CallOn(id, [shard](Core&) { return shard->table().live_bytes().List(); });
+    const auto& listed = shared_->recovered.manifest->segments();
+    for (const LiveBytes::OfSegment& of : live) {
+      report.live_bytes += of.bytes;
+      const auto found = listed.find(of.segment);
+      if (found == listed.end()) {
+        report.findings.push_back("keys are in segment " + std::to_string(of.segment) +
+                                  ", which MANIFEST does not list");
+      } else if (of.bytes > found->second.size) {
+        report.findings.push_back("segment " + std::to_string(of.segment) +
+                                  " is said to hold more live bytes than it is long");
+      }
+    }
+  }
+  report.segments = shared_->recovered.manifest->segments().size();
+  co_return report;
+}
+
 }  // namespace pakv

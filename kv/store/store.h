@@ -38,6 +38,13 @@ struct OpenReport {
   std::vector<std::string> notes;  // what was cut off and where the bytes are kept, and the like
 };
 
+// What a check of the books found.
+struct CheckReport {
+  uint64_t segments = 0;    // that MANIFEST lists
+  uint64_t live_bytes = 0;  // of records that the index refers to
+  std::vector<std::string> findings;
+};
+
 // One step of a scan.
 struct ScanStep {
   uint64_t cursor = 0;  // 0: done
@@ -95,6 +102,9 @@ class Store {
   // the record: what is older is gone.
   Task<Outcome> Flush(Core& here, uint32_t namespace_id, Lsn* lsn = nullptr);
   Task<StoreStats> Stats(Core& here);
+  // Counts again what lives in each segment and compares it with the running sums, and with the
+  // segments that there are; serving goes on. On core 0, one at a time.
+  Task<CheckReport> Check(Core& here);
   // Any core: a failed log has made the store read-only until restart. Cheap.
   bool read_only() const;
 

@@ -20,6 +20,7 @@ enum class SeededBug : uint32_t {
   kLostWakeUp,                  // a sleeping core is not woken for a message
   kReplyOutOfOrder,             // a session sends a later reply first
   kGetMissesOwnSet,             // a session's read does not wait for its own pending write
+  kLiveBytesDrift,              // an overwritten record goes on being counted as live
   kCount,
 };
 

@@ -57,7 +57,18 @@ class Model {
   }
 
  private:
-  enum Operation { kUpsert, kErase, kFind, kMove, kCache, kSweep, kVisit, kRandom, kOperations };
+  enum Operation {
+    kUpsert,
+    kErase,
+    kFind,
+    kMove,
+    kCache,
+    kSweep,
+    kVisit,
+    kRandom,
+    kRecount,
+    kOperations
+  };
   using Id = std::tuple<uint64_t, uint32_t, std::string>;  // hash, namespace, key
   struct Expected {
     Version version;
@@ -160,6 +171,14 @@ class Model {
         return StepCache(id);
       case kSweep:
         return StepSweep();
+      case kRecount:
+        // Step by step between all the other operations.
+        if (!table_.RecountStep(static_cast<uint32_t>(prng_.Between(1, 20)))) return;
+        ASSERT_EQ(table_.recounted().List(), table_.live_bytes().List());
+        ASSERT_EQ(table_.recounted().total(), table_.live_bytes().total());
+        table_.EndRecount();
+        if (prng_.Chance(1, 4)) table_.TrimLiveBytes();
+        return;
       case kVisit:
         return StepVisit();
       case kRandom: {

@@ -35,6 +35,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kLostWakeUp, "lost-wake-up", "runtime"},
     SeededBugProof{SeededBug::kReplyOutOfOrder, "reply-out-of-order", "server"},
     SeededBugProof{SeededBug::kGetMissesOwnSet, "get-misses-own-set", "server"},
+    SeededBugProof{SeededBug::kLiveBytesDrift, "live-bytes-drift", "store"},
 };
 
 }  // namespace
