@@ -19,6 +19,7 @@ import time
 VALUE_BYTES = 64
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 EXIT_SKIPPED = 77  # meson's: this machine cannot run it
+EXIT_UNSUPPORTED = 4  # pakvd's and paced_load's: no io_uring here
 
 
 def say(text):
@@ -44,7 +45,7 @@ def cpus():
 def need_tools(*names):
     for name in names:
         if shutil.which(name) is None:
-            fail(f"{name} is missing")
+            fail(f"{name} is missing", EXIT_SKIPPED)
 
 
 def refuse_tmpfs(path):
@@ -52,7 +53,7 @@ def refuse_tmpfs(path):
                           check=True).stdout.strip()
     if name in ("tmpfs", "ramfs"):
         fail(f"{os.path.abspath(path)} is on {name}, where nothing is durable; choose a directory "
-             "on a disk with --dir")
+             "on a disk with --dir", EXIT_SKIPPED)
 
 
 def device_flushes(path):
@@ -83,10 +84,12 @@ class Server:
         deadline = time.monotonic() + 30
         self.port = None
         while self.port is None or not self.answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            ended = self.process.poll()
+            if ended is not None or time.monotonic() > deadline:
                 self.kill()
                 with open(self.log.name, encoding="utf-8", errors="replace") as log:
-                    fail(f"{name} did not start:\n{log.read()}")
+                    fail(f"{name} did not start:\n{log.read()}",
+                         EXIT_SKIPPED if ended == EXIT_UNSUPPORTED else 1)
             self.port = port_of()
             time.sleep(0.02)
 
@@ -214,7 +217,8 @@ def paced_load(program, server, *flags):
     cpu = server.cpu_seconds() - cpu_before
     flushes = device_flushes(server.directory)
     if done.returncode != 0:
-        fail(f"paced_load against {server.name}: {done.stdout}{done.stderr}")
+        fail(f"paced_load against {server.name}: {done.stdout}{done.stderr}",
+             EXIT_SKIPPED if done.returncode == EXIT_UNSUPPORTED else 1)
     result = json.loads(done.stdout)
     result["cpu_us_per_request"] = cpu / result["answered"] * 1e6
     result["flushes_per_request"] = (

@@ -22,30 +22,55 @@ import subprocess
 from _servers import (VALUE_BYTES, Servers, cpus, device_flushes, fail, median_of, need_tools,
                       write_json)
 
-CASES = [
-    ("c1", ["-c", "1"]),
-    ("c50", ["-c", "50"]),
-    ("c512", ["-c", "512"]),
-    ("c50 P16", ["-c", "50", "-P", "16"]),
-    ("c50 P64", ["-c", "50", "-P", "64"]),
-]
+# Name: connections, requests that each sends together.
+CASES = {
+    "c1": (1, 1),
+    "c50": (50, 1),
+    "c512": (512, 1),
+    "c50 P16": (50, 16),
+    "c50 P64": (50, 64),
+}
+# What tells how many requests make a round takes at least this long, or as long as a round.
+PROBE_SECONDS = 0.3
+# redis-benchmark tries for ever to reach a server that has gone.
+ROUND_SECONDS_MAX = 300
 
 
-def load(server, test, flags, requests, keys):
+def load(server, test, case, requests, keys):
+    connections, pipeline = case
     command = ["taskset", "-c", str(cpus()[1]), "redis-benchmark", "-p", str(server.port),
                "-t", test, "-n", str(requests), "-r", str(keys), "-d", str(VALUE_BYTES), "--csv",
-               *flags]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+               "-c", str(connections), "-P", str(pipeline)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False,
+                              timeout=ROUND_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        fail(f"redis-benchmark against {server.name} did not end within {ROUND_SECONDS_MAX} s")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     if done.returncode != 0 or len(rows) != 1:
         fail(f"redis-benchmark against {server.name}: {done.stdout}{done.stderr}")
     return rows[0]
 
 
-def measure(server, test, flags, requests, keys):
+def requests_of_a_round(server, test, case, args):
+    """As many as this server answers in the length of a round: tried out with few, then with more,
+    until they took long enough to tell."""
+    connections, pipeline = case
+    requests = one_batch = connections * pipeline
+    while True:
+        row = load(server, test, case, requests, args.keys)
+        per_second = float(row["rps"])  # inf when it took less than the generator can tell
+        seconds = requests / per_second
+        if seconds >= min(PROBE_SECONDS, args.seconds):
+            return max(one_batch, int(per_second * args.seconds))
+        growth = PROBE_SECONDS / seconds if seconds > 0 else math.inf
+        requests = int(requests * min(max(1.5 * growth, 2), 10))
+
+
+def measure(server, test, case, requests, keys):
     cpu_before = server.cpu_seconds()
     flushes_before = device_flushes(server.directory)
-    row = load(server, test, flags, requests, keys)
+    row = load(server, test, case, requests, keys)
     cpu = server.cpu_seconds() - cpu_before
     flushes = device_flushes(server.directory)
     return {
@@ -58,17 +83,14 @@ def measure(server, test, flags, requests, keys):
     }
 
 
-def measure_case(servers, test, flags, args):
+def measure_case(servers, test, case, args):
     """Of each server, what each round measured; they take turns."""
-    requests = {}
-    for server in servers:
-        probe = load(server, test, flags, args.requests_min, args.keys)
-        requests[server.name] = max(args.requests_min, int(float(probe["rps"]) * args.seconds))
+    requests = {server.name: requests_of_a_round(server, test, case, args) for server in servers}
     rounds = {server.name: [] for server in servers}
     for _ in range(args.rounds):
         for server in servers:
             rounds[server.name].append(
-                measure(server, test, flags, requests[server.name], args.keys))
+                measure(server, test, case, requests[server.name], args.keys))
     return rounds
 
 
@@ -80,7 +102,6 @@ def main():
     parser.add_argument("--keys", type=int, default=1_000_000, help="set before, and drawn from")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one round")
-    parser.add_argument("--requests-min", type=int, default=20_000, help="of one round")
     parser.add_argument("--cases", default="", help="only these, separated by commas")
     parser.add_argument("--tests", default="set,get")
     parser.add_argument("--json", default="build/compare.json")
@@ -88,11 +109,10 @@ def main():
     args = parser.parse_args()
 
     need_tools("redis-server", "redis-benchmark", "taskset")
-    known = dict(CASES)
-    wanted = [name.strip() for name in args.cases.split(",") if name.strip()] or list(known)
+    wanted = [name.strip() for name in args.cases.split(",") if name.strip()] or list(CASES)
     for name in wanted:
-        if name not in known:
-            fail(f"no case {name!r}; there are {', '.join(known)}", 2)
+        if name not in CASES:
+            fail(f"no case {name!r}; there are {', '.join(CASES)}", 2)
     server_cpu = [cpus()[0]]
 
     results = []
@@ -106,7 +126,7 @@ def main():
               f"{'CPU us/req':>12}{'flush/req':>11}{'req/s x':>9}{'CPU x':>7}")
         for test in args.tests.split(","):
             for name in wanted:
-                rounds = measure_case(servers.all, test, known[name], args)
+                rounds = measure_case(servers.all, test, CASES[name], args)
                 base = median_of(rounds["redis always"])
                 for server in servers.all:
                     own = median_of(rounds[server.name])

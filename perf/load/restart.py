@@ -90,7 +90,6 @@ class Running:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pakvd", default="build/bin/pakvd")
-    parser.add_argument("--paced-load", help="not used: the other load benchmarks' generator")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--dir", default=".", help="where the server keeps its data")
     parser.add_argument("--keys", type=int, default=5_000_000)
