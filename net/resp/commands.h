@@ -52,6 +52,7 @@ void RunClientSetName(RespProtocol& protocol, RespArgs args, RespWriter& writer)
 void RunClientSetInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunConfigGet(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunConfigSet(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+Task<void> RunConfigResetStat(RespProtocol& protocol, RespArgs args);
 void RunHelp(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 Task<void> RunInfo(RespProtocol& protocol, RespArgs args);
 

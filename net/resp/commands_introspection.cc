@@ -23,6 +23,14 @@ void WriteBits(uint32_t bits, std::span<const std::string_view> names, RespWrite
   }
 }
 
+// The bit of a class that is named without its `@`; 0 if there is no such class.
+uint32_t ClassOf(std::string_view name) {
+  for (size_t bit = 0; bit < std::size(kClassNames); ++bit) {
+    if (IsWord(name, kClassNames[bit].substr(1))) return 1u << bit;
+  }
+  return 0;
+}
+
 std::vector<std::string_view> Words(std::string_view text) {
   std::vector<std::string_view> words;
   while (!text.empty()) {
@@ -134,20 +142,30 @@ void RunCommandInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
 }
 
 void RunCommandList(RespProtocol&, RespArgs args, RespWriter& writer) {
+  const bool filtered = args.size() > 2;
+  if (filtered && (args.size() != 5 || !IsWord(args[2], "filterby"))) {
+    return writer.Error(kErrSyntax);
+  }
   std::string_view pattern = "*";
-  if (args.size() > 2) {
-    if (args.size() != 5 || !IsWord(args[2], "filterby") || !IsWord(args[3], "pattern")) {
-      return writer.Error(kErrSyntax);
-    }
+  uint32_t classes = ~0u;  // one of them
+  if (filtered && IsWord(args[3], "pattern")) {
     pattern = args[4];
+  } else if (filtered && IsWord(args[3], "aclcat")) {
+    classes = ClassOf(args[4]);
+  } else if (filtered && IsWord(args[3], "module")) {
+    classes = 0;  // there are no modules
+  } else if (filtered) {
+    return writer.Error(kErrSyntax);
   }
   std::vector<std::string_view> names;
-  for (const CommandRow& row : AllCommands()) {
+  const auto consider = [&](const CommandRow& row) {
+    if ((row.classes & classes) == 0) return;
     if (GlobMatches(pattern, row.name, /*ignore_case=*/true)) names.push_back(row.name);
-    if (args.size() == 2) continue;
-    for (const CommandRow& subcommand : row.subcommands) {
-      if (GlobMatches(pattern, subcommand.name, true)) names.push_back(subcommand.name);
-    }
+  };
+  for (const CommandRow& row : AllCommands()) {
+    consider(row);
+    if (!filtered) continue;
+    for (const CommandRow& subcommand : row.subcommands) consider(subcommand);
   }
   writer.Array(names.size());
   for (const std::string_view name : names) writer.Bulk(name);

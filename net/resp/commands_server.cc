@@ -172,7 +172,7 @@ void CounterSections(InfoText& info, const ServerStats& stats) {
     info.Line("evicted_keys", 0);
     info.Line("keyspace_hits", stats.store.read_hits + stats.store.read_device);
     info.Line("keyspace_misses", stats.store.read_misses);
-    info.Line("total_error_replies", stats.sessions.protocol_errors);
+    info.Line("pakv_protocol_errors", stats.sessions.protocol_errors);
     info.Line("pakv_writes", stats.store.writes);
     info.Line("pakv_flushes", stats.store.blocks);
     info.Line("pakv_log_bytes", stats.store.block_bytes);
@@ -189,6 +189,7 @@ void CounterSections(InfoText& info, const ServerStats& stats) {
     info.Line("used_cpu_sys", CpuSeconds(usage.ru_stime));
     info.Line("used_cpu_user", CpuSeconds(usage.ru_utime));
   }
+  info.Section("Modules");  // there are none
   if (info.Section("Cluster")) info.Line("cluster_enabled", 0);
   if (info.Section("Keyspace") && stats.store.keys > 0) {
     info.Line("db0", "keys=" + std::to_string(stats.store.keys) + ",expires=0,avg_ttl=0");
@@ -228,8 +229,6 @@ void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
     version = *number == 3 ? RespVersion::kResp3 : RespVersion::kResp2;
     index = 2;
   }
-  std::string_view name;
-  bool named = false;
   while (index < args.size()) {
     const size_t more = args.size() - index - 1;
     if (IsWord(args[index], "auth") && more >= 2) {
@@ -239,15 +238,14 @@ void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
       }
       index += 3;
     } else if (IsWord(args[index], "setname") && more >= 1) {
-      name = args[index + 1];
-      named = true;
-      if (!IsPlainName(name)) return writer.Error(kErrName);
+      // As in Redis, it stays if a later option is an error.
+      if (!IsPlainName(args[index + 1])) return writer.Error(kErrName);
+      protocol.name = args[index + 1];
       index += 2;
     } else {
       return writer.Error("ERR Syntax error in HELLO option '" + std::string(args[index]) + "'");
     }
   }
-  if (named) protocol.name = name;
   protocol.set_version(version);
   RespWriter reply(writer.output(), version);
   reply.Map(7);
@@ -269,7 +267,10 @@ void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
 
 void RunSelect(RespProtocol&, RespArgs args, RespWriter& writer) {
   const std::optional<int64_t> index = ParseRespInteger(args[1]);
-  if (!index || *index != static_cast<int32_t>(*index)) return writer.Error(kErrNotInteger);
+  if (!index) return writer.Error(kErrNotInteger);
+  if (*index != static_cast<int32_t>(*index)) {
+    return writer.Error("ERR value is out of range, value must between -2147483648 and 2147483647");
+  }
   if (*index != 0) return writer.Error("ERR DB index is out of range");
   writer.Ok();
 }
@@ -345,7 +346,17 @@ void RunConfigGet(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
 // Nothing can be changed at run time yet; what is so already may be set.
 void RunConfigSet(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   if (args.size() % 2 != 0) return writer.Error(kErrSyntax);
+  struct Setting {
+    const Parameter* parameter;
+    std::string_view given_name;
+    std::string_view value;
+  };
+  const auto fails = [&writer](std::string_view given_name, std::string_view why) {
+    writer.Error("ERR CONFIG SET failed (possibly related to argument '" + std::string(given_name) +
+                 "') - " + std::string(why));
+  };
   const std::vector<Parameter> parameters = Parameters(protocol.server());
+  std::vector<Setting> settings;
   for (size_t index = 2; index < args.size(); index += 2) {
     const auto found = std::find_if(
         parameters.begin(), parameters.end(),
@@ -354,10 +365,14 @@ void RunConfigSet(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
       return writer.Error("ERR Unknown option or number of arguments for CONFIG SET - '" +
                           std::string(args[index]) + "'");
     }
-    if (found->value != args[index + 1]) {
-      return writer.Error("ERR CONFIG SET failed (possibly related to argument '" +
-                          std::string(args[index]) + "') - can't set immutable config");
+    for (const Setting& earlier : settings) {
+      if (earlier.parameter == &*found) return fails(args[index], "duplicate parameter");
     }
+    settings.push_back({&*found, args[index], args[index + 1]});
+  }
+  for (const Setting& setting : settings) {
+    if (setting.parameter->value == setting.value) continue;
+    return fails(setting.given_name, "can't set immutable config");
   }
   writer.Ok();
 }
@@ -374,6 +389,13 @@ void RunHelp(RespProtocol&, RespArgs args, RespWriter& writer) {
     writer.Simple(name);
     writer.Simple("    " + std::string(subcommand.summary) + ".");
   }
+}
+
+// What INFO counts; the metrics of the admin port only grow.
+Task<void> RunConfigResetStat(RespProtocol& protocol, RespArgs) {
+  co_await protocol.server().reset_stats(protocol.core());
+  RespWriter(protocol.session().OpenReply(), protocol.version()).Ok();
+  protocol.session().CloseReply();
 }
 
 Task<void> RunInfo(RespProtocol& protocol, RespArgs args) {

@@ -26,7 +26,9 @@ struct RespServer {
   uint32_t connection_count_max = 0;
   uint64_t started_ns = 0;  // monotonic
   uint64_t idle_timeout_s = 0;
+  // Counters count from the last reset_stats, of whichever session.
   std::function<Task<ServerStats>(Core& here)> stats;
+  std::function<Task<void>(Core& here)> reset_stats;
 };
 
 // What clients are told that this is a version of.

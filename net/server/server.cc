@@ -169,7 +169,8 @@ RespServer Server::DescribeServer() {
   resp.started_ns = started_ns_;
   resp.idle_timeout_s = options_.idle_timeout_ns / kNsPerSecond;
   if (!data_addresses_.empty()) resp.tcp_port = PortOf(data_addresses_[0]);
-  resp.stats = [this](Core& here) { return Stats(here); };
+  resp.stats = [this](Core& here) { return StatsSinceReset(here); };
+  resp.reset_stats = [this](Core& here) { return ResetStats(here); };
   return resp;
 }
 
@@ -262,6 +263,23 @@ Task<ServerStats> Server::Stats(Core& here) {
   stats.uptime_s = (here.now_ns() - started_ns_) / kNsPerSecond;
   stats.store = co_await store_->Stats(here);
   co_return stats;
+}
+
+Task<ServerStats> Server::StatsSinceReset(Core& here) {
+  // First, so that no later reset counts against what was gathered before it.
+  const ServerStats begin = co_await here.CallOn(0, [this](Core&) { return reset_stats_; });
+  const ServerStats now = co_await Stats(here);
+  co_return CountersSince(now, begin);
+}
+
+Task<void> Server::ResetStats(Core& here) {
+  const ServerStats now = co_await Stats(here);
+  const bool kept = co_await here.CallOn(0, [this, now](Core&) {
+    // Of two at once the later counts.
+    if (now.passes >= reset_stats_.passes) reset_stats_ = now;
+    return true;
+  });
+  PAKV_CHECK(kept);
 }
 
 }  // namespace pakv

@@ -71,6 +71,8 @@ class Server {
   Task<absl::Status> ListenAll();
   Task<absl::Status> ListenForAdmin();
   ServerPhase phase() const;
+  Task<ServerStats> StatsSinceReset(Core& here);
+  Task<void> ResetStats(Core& here);
   RespServer DescribeServer();
   PakvServer DescribePakv();
   SessionGroup::MakeProtocol DataProtocols(PerCore& of_core);
@@ -90,6 +92,7 @@ class Server {
   std::unique_ptr<Listener> admin_listener_;
   std::vector<std::string> data_addresses_;
   std::string admin_address_;
+  ServerStats reset_stats_;  // core 0's: what was counted at the last CONFIG RESETSTAT
 };
 
 }  // namespace pakv

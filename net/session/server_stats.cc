@@ -75,4 +75,34 @@ constexpr ServerMetric kMetrics[] = {
 
 std::span<const ServerMetric> ServerMetrics() { return kMetrics; }
 
+ServerStats CountersSince(const ServerStats& now, const ServerStats& begin) {
+  ServerStats since = now;
+  StoreStats& store = since.store;
+  store.reads -= begin.store.reads;
+  store.read_hits -= begin.store.read_hits;
+  store.read_device -= begin.store.read_device;
+  store.read_misses -= begin.store.read_misses;
+  store.writes -= begin.store.writes;
+  store.writes_unknown -= begin.store.writes_unknown;
+  store.blocks -= begin.store.blocks;
+  store.block_bytes -= begin.store.block_bytes;
+  store.record_bytes -= begin.store.record_bytes;
+  SessionCounters& sessions = since.sessions;
+  sessions.opened -= begin.sessions.opened;
+  sessions.requests -= begin.sessions.requests;
+  sessions.bytes_received -= begin.sessions.bytes_received;
+  sessions.bytes_sent -= begin.sessions.bytes_sent;
+  sessions.ended_between_frames -= begin.sessions.ended_between_frames;
+  sessions.ended_within_frame -= begin.sessions.ended_within_frame;
+  sessions.ended_by_error -= begin.sessions.ended_by_error;
+  sessions.protocol_errors -= begin.sessions.protocol_errors;
+  sessions.request_timeouts -= begin.sessions.request_timeouts;
+  sessions.idle_timeouts -= begin.sessions.idle_timeouts;
+  sessions.receives_without_buffer -= begin.sessions.receives_without_buffer;
+  since.connections_rejected -= begin.connections_rejected;
+  since.passes -= begin.passes;
+  since.stalls -= begin.stalls;
+  return since;
+}
+
 }  // namespace pakv

@@ -38,4 +38,7 @@ struct ServerMetric {
 // All of them, in the order in which they are shown.
 std::span<const ServerMetric> ServerMetrics();
 
+// `now` with its counters counted from `begin`, which was taken before it; gauges are as they are.
+ServerStats CountersSince(const ServerStats& now, const ServerStats& begin);
+
 }  // namespace pakv

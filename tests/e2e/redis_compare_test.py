@@ -83,7 +83,9 @@ TABLE = [
     # Connection.
     ["PING"], ["ping", "hi"], ["PING", "a", "b"], ["PING", ""], ["ECHO", "x"], ["ECHO"],
     ["ECHO", "a", "b"], ["SELECT", "0"], ["SELECT", "1x"], ["SELECT", "-1"], ["SELECT", "99"],
-    ["SELECT"], ["SELECT", "99999999999999999999"], ["AUTH", "x"], ["AUTH", "default", "x"],
+    ["SELECT"], ["SELECT", "99999999999999999999"], ["SELECT", "2147483648"],
+    ["SELECT", "-2147483649"], ["SELECT", "00"], ["SELECT", ""], ["SELECT", "0", "1"],
+    ["AUTH", "x"], ["AUTH", "default", "x"],
     ["AUTH", "nobody", "x"], ["AUTH"], ["AUTH", "a", "b", "c"], ["HELLO", "1"], ["HELLO", "4"],
     ["HELLO", "x"], ["HELLO", "2", "SETNAME"], ["HELLO", "2", "NOSUCH"],
     ["HELLO", "2", "AUTH", "nobody", "x"], ["HELLO", "2", "SETNAME", "a b"],
@@ -92,19 +94,35 @@ TABLE = [
     ["CLIENT", "SETNAME", ""], ["CLIENT", "GETNAME"], ["CLIENT", "SETNAME"], ["CLIENT"],
     ["CLIENT", "NOSUCH"], ["CLIENT", "ID", "x"], ["client", "getname", "x"],
     ["CLIENT", "SETNAME", "again"], ["RESET"], ["CLIENT", "GETNAME"], ["RESET", "x"],
+    ["HELLO", "2", "SETNAME", "q", "AUTH", "nobody", "x"], ["CLIENT", "GETNAME"],
+    ["HELLO", "2", "SETNAME", "stays", "NOSUCH"], ["CLIENT", "GETNAME"],
+    ["HELLO", "2", "AUTH", "default"], ["HELLO", "5", "SETNAME", "no"], ["CLIENT", "GETNAME"],
+    ["HELLO", ""], ["HELLO", "-1"], ["HELLO", "03"], ["AUTH", ""], ["AUTH", "default", ""],
     # Unknown things.
     ["NOSUCH"], ["NOSUCH", "a", "b"], ["NOSUCH", "x" * 200, "y"], ["N" * 200], [""],
     ["NOSUCH", "a\r\nb"], ["G"], ["GETT", "a"], ["COMMAND", "NOSUCH"], ["CONFIG", "NOSUCH", "a"],
     ["CONFIG"], ["CONFIG", "GET"], ["CONFIG", "SET", "a"], ["CONFIG", "SET", "nosuch", "1"],
     ["CONFIG", "SET", "appendonly", "yes", "save"], ["CONFIG", "SET", "save", ""],
     ["CONFIG", "GET", "nosuch"], ["CONFIG", "GET", "SAVE"], ["CONFIG", "GET", "maxmemory-polic?"],
-    ["CONFIG", "GET", "save", "s[a]ve", "nosuch"],
+    ["CONFIG", "GET", "save", "s[a]ve", "nosuch"], ["CONFIG", "SET", "save", "", "SAVE", ""],
+    ["CONFIG", "SET", "save", "", "nosuch", "1"], ["CONFIG", "SET", "SAVE", "", "timeout", "0"],
+    ["CONFIG", "RESETSTAT"], ["CONFIG", "RESETSTAT", "x"], ["CONFIG", "HELP", "x"],
+    ["CLIENT", "HELP", "x"],
     # COMMAND.
     ["COMMAND", "INFO", "nosuch", "get"], ["COMMAND", "COUNT", "x"],
     ["COMMAND", "GETKEYS", "get", "a"], ["COMMAND", "GETKEYS", "mset", "a", "1", "b", "2"],
     ["COMMAND", "GETKEYS", "ping", "x"], ["COMMAND", "GETKEYS", "nosuch", "x"],
     ["COMMAND", "GETKEYS", "get", "a", "b"], ["COMMAND", "GETKEYS", "del", "a", "b"],
     ["COMMAND", "GETKEYS"], ["COMMAND", "LIST", "x"], ["COMMAND", "LIST", "FILTERBY", "x", "y"],
+    ["COMMAND", "LIST", "FILTERBY", "ACLCAT"], ["COMMAND", "LIST", "FILTERBY", "ACLCAT", "x"],
+    ["COMMAND", "LIST", "FILTERBY", "ACLCAT", "@read"],
+    ["COMMAND", "LIST", "FILTERBY", "MODULE", "x"],
+    ["COMMAND", "LIST", "FILTERBY", "PATTERN", "nosuch*"],
+    ["COMMAND", "INFO", "get|x"], ["COMMAND", "INFO", "client|nosuch"], ["COMMAND", "INFO", ""],
+    *[["COMMAND", "INFO", name] for name in (
+        "client|getname client|id client|setname command|count command|docs command|getkeys "
+        "command|help command|info command|list config|get config|help CONFIG|RESETSTAT "
+        "config|set").split()],
     ["COMMAND", "DOCS", "nosuch"],
     *[["COMMAND", "INFO", name] for name in (
         "append auth dbsize decr decrby del echo exists flushall flushdb get getdel getset hello "
@@ -117,6 +135,8 @@ TABLE = [
     ["SET", "a", "5", "NX", "GET"], ["SET", "fresh2", "5", "NX", "GET"],
     ["SET", "none", "5", "XX", "GET"], ["SET", "a", "6", "NX", "XX"],
     ["SET", "a", "6", "XX", "NX"], ["SET", "a", "6", "NX", "NX"], ["SET", "a", "6", "NOSUCH"],
+    ["SET", "a", "6", "GET", "NX", "XX"], ["SET", "a", "6", "xx", "get", "XX"],
+    ["SET", "a", "6", "NX", "EX"], ["SET", "a", "6", "NX "],
     ["SET", "a", "6", "GET", "GET", "XX"], ["GET", "a"], ["SET", "", "empty key"], ["GET", ""],
     ["SET", "e", ""], ["GET", "e"], ["STRLEN", "e"], ["STRLEN", "nosuch"], ["STRLEN"],
     ["SETNX", "a", "x"], ["SETNX", "b", "x"], ["SETNX", "b"], ["GETSET", "b", "y"],
@@ -148,10 +168,14 @@ TABLE = [
     ["SCAN", "0", "COUNT", "x"], ["SCAN", "0", "NOSUCH", "x"], ["SCAN", "0", "COUNT", "1000"],
     ["SCAN", "0", "COUNT", "1000", "MATCH", "?"], ["SCAN", "0", "COUNT", "1000", "TYPE", "list"],
     ["SCAN", "0", "TYPE", "string", "COUNT", "1000"], ["SCAN", "0", "MATCH"],
+    ["SCAN", "0", "COUNT", "-1"], ["SCAN", "0", "TYPE"],
+    ["SCAN", "0", "COUNT", "99999999999999999999"],
+    ["SCAN", "0", "MATCH", "a", "MATCH", "*", "COUNT", "1000"],
     ["SCAN", "18446744073709551616"], ["FLUSHDB", "x"], ["FLUSHDB", "ASYNC", "SYNC"],
     ["FLUSHALL", "SYNC"], ["DBSIZE"], ["RANDOMKEY"], ["SET", "one", "1"], ["RANDOMKEY"],
     ["FLUSHDB", "async"], ["GET", "one"], ["KEYS", "*"], ["SCAN", "0"], ["TIME", "x"],
-    ["INFO", "nosuch"],
+    ["FLUSHALL", "ASYNC", "ASYNC"], ["INFO", "nosuch"], ["INFO", "modules"], ["INFO", "cluster"],
+    ["INFO", ""],
 ]
 
 # Commands whose replies differ by nature.

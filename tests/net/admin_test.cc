@@ -1,11 +1,13 @@
 // The admin port of a whole server in a simulated world, and the page of its counters.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
 #include <set>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "net/admin/admin_protocol.h"
@@ -275,6 +277,44 @@ TEST(MetricsTest, ThePageIsInPrometheusFormat) {
   EXPECT_EQ(names.size(), ServerMetrics().size() + 1);
   EXPECT_NE(page.str().find("pakv_info{version=\"a\\\"b\\\\c\\nd\"} 1\n"), std::string::npos);
   EXPECT_NE(page.str().find("pakv_connections 18446744073709551615\n"), std::string::npos);
+}
+
+TEST(MetricsTest, CountersBeginAnewAndGaugesDoNot) {
+  static_assert(std::is_trivially_copyable_v<ServerStats>);
+  ServerStats stats;
+  std::memset(static_cast<void*>(&stats), 1, sizeof(stats));
+  const ServerStats since = CountersSince(stats, stats);
+  for (const ServerMetric& metric : ServerMetrics()) {
+    const uint64_t expected = metric.kind == MetricKind::kCounter ? 0 : metric.value(stats);
+    EXPECT_EQ(metric.value(since), expected) << metric.name;
+  }
+}
+
+TEST(MetricsTest, ConfigResetStatIsForInfoAlone) {
+  SimServer server({.core_count = 2});
+  SimConnection data(server, server.data_address());
+  const auto stats_of_info = [&data] {
+    data.Send("INFO stats\r\n");
+    std::string text;
+    while (!text.ends_with("\r\n\r\n") && !data.ended()) text += data.Receive(1);
+    return text;
+  };
+  data.Send("SET a b\r\nGET a\r\nGET c\r\n");
+  EXPECT_EQ(data.Receive(5 + 7 + 5), "+OK\r\n$1\r\nb\r\n$-1\r\n");
+  std::string text = stats_of_info();
+  for (const std::string_view line : {"total_connections_received:1", "total_commands_processed:4",
+                                      "keyspace_hits:1", "keyspace_misses:1", "pakv_writes:1"}) {
+    EXPECT_NE(text.find("\n" + std::string(line) + "\r"), std::string::npos) << line << text;
+  }
+  data.Send("CONFIG RESETSTAT\r\n");
+  EXPECT_EQ(data.Receive(5), "+OK\r\n");
+  text = stats_of_info();
+  for (const std::string_view line : {"total_connections_received:0", "total_commands_processed:1",
+                                      "keyspace_hits:0", "keyspace_misses:0", "pakv_writes:0"}) {
+    EXPECT_NE(text.find("\n" + std::string(line) + "\r"), std::string::npos) << line << text;
+  }
+  const std::string page = AdminClient(server).Get("/metrics").body;
+  EXPECT_NE(page.find("\npakv_requests_total 6\n"), std::string::npos) << page;
 }
 
 TEST(MetricsTest, TheDocumentNamesEachAndNoOther) {
