@@ -69,7 +69,7 @@ struct CommandRow {
   // Where the keys are, as Redis counts: 0 for none, a negative last one from the end.
   int8_t first_key = 0;
   int8_t last_key = 0;
-  int8_t key_step = 0;
+  uint8_t key_step = 0;
 
   // kKey, kValues, kSum, kGroup
   KeyFunction function = nullptr;

@@ -191,7 +191,7 @@ void RunCommandGetKeys(RespProtocol&, RespArgs args, RespWriter& writer) {
   if (!row->Takes(command.size())) {
     return writer.Error("ERR Invalid number of arguments specified for command");
   }
-  const auto step = static_cast<size_t>(row->key_step);
+  const size_t step = row->key_step;
   const size_t last = row->last_key < 0 ? command.size() - 1 : static_cast<size_t>(row->last_key);
   writer.Array((last - 1) / step + 1);
   for (size_t index = 1; index <= last; index += step) writer.Bulk(command[index]);

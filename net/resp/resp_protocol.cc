@@ -294,7 +294,7 @@ bool RespProtocol::MayStartKeys(const CommandRow& row, size_t count) const {
 
 // All keys of a command are fit for the store, or it is answered with an error and none is.
 bool RespProtocol::CheckKeys(const CommandRow& row, RespArgs args) {
-  const auto step = static_cast<size_t>(row.key_step);
+  const size_t step = row.key_step;
   for (size_t index = 1; index < args.size(); index += step) {
     const bool has_value = step == 2 && index + 1 < args.size();
     if (Fill(row, args, args[index], has_value ? args[index + 1] : std::string_view()) == nullptr) {

@@ -28,10 +28,8 @@ void ReceiveStream::News() {
       state_ = State::kPausing;
       io_.ring.RequestCancel(*this);
     }
-  } else if (stopping_) {
-    state_ = State::kOver;
-  } else if (end().error() == ENOBUFS ||
-             (end().error() == ECANCELED && state_ == State::kPausing)) {
+  } else if (!stopping_ && (end().error() == ENOBUFS ||
+                            (end().error() == ECANCELED && state_ == State::kPausing))) {
     state_ = State::kPaused;
     if (taken_ + waiting_ == 0) Arm();
   } else {
