@@ -16,6 +16,7 @@
 
 #include "kv/index/chunk_arena.h"
 #include "kv/index/directory.h"
+#include "runtime/base/prefetch.h"
 
 namespace pakv {
 
@@ -65,7 +66,7 @@ inline uint32_t* FindSlot(DirectoryRef bucket, uint16_t tag, Visit visit) {
   const uint32_t line_count = bucket.line_count();
   if (line_count == 0) return nullptr;
   BucketLine* lines = bucket.lines();
-  for (uint32_t i = 1; i < line_count; ++i) __builtin_prefetch(&lines[i]);
+  for (uint32_t i = 1; i < line_count; ++i) PrefetchLine(&lines[i]);
   uint32_t left = lines[0].count;
   for (uint32_t i = 0; i < line_count; ++i) {
     const uint32_t used = std::min(left, BucketLine::kSlots);

@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "runtime/base/check.h"
+#include "runtime/base/prefetch.h"
 
 namespace pakv {
 
@@ -106,7 +107,7 @@ class Directory {
     const DirectoryRef ref = root->entries()[IndexOf(hash, root_.depth())];
     if (!ref.is_node()) return;
     const Node* child = static_cast<const Node*>(ref.node());
-    __builtin_prefetch(child->entries() + IndexOf(hash << kNodeDepthMax, ref.depth()));
+    PrefetchLine(child->entries() + IndexOf(hash << kNodeDepthMax, ref.depth()));
   }
   // As Find; `bits` becomes the number of leading bits that the bucket's hashes share.
   DirectoryRef Find(uint64_t hash, uint32_t& bits) const;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/base/seeded_bug.h"
+#include "runtime/base/prefetch.h"
 
 namespace pakv {
 
@@ -31,15 +32,15 @@ Table::~Table() = default;
 
 void Table::PrefetchBucket(uint64_t hash) const {
   const DirectoryRef bucket = directory_.Find(Normal(hash));
-  for (uint32_t i = 0; i < bucket.line_count(); ++i) __builtin_prefetch(&bucket.lines()[i]);
+  for (uint32_t i = 0; i < bucket.line_count(); ++i) PrefetchLine(&bucket.lines()[i]);
 }
 
 void Table::PrefetchItem(uint64_t hash) const {
   FindSlot(directory_.Find(Normal(hash)), TagOf(hash), [&](uint32_t handle) {
     // Its place alone; an item whose key is short lies in two lines at most.
     const char* const item = reinterpret_cast<const char*>(items_.At(handle));
-    __builtin_prefetch(item);
-    __builtin_prefetch(item + sizeof(Item));
+    PrefetchLine(item);
+    PrefetchLine(item + sizeof(Item));
     return false;
   });
 }
@@ -316,7 +317,7 @@ void Table::SplitBucket(const Directory::Place& place) {
   uint32_t high_count = 0;
   BucketLine* lines = place.ref.lines();
   const uint32_t count = CountOf(place.ref);
-  for (uint32_t i = 0; i < count; ++i) __builtin_prefetch(items_.At(SlotAt(lines, i).handle));
+  for (uint32_t i = 0; i < count; ++i) PrefetchLine(items_.At(SlotAt(lines, i).handle));
   for (uint32_t i = 0; i < count; ++i) {
     const BucketSlot slot = SlotAt(lines, i);
     if (Normal(items_.At(slot.handle)->hash) >> (63 - place.bits) & 1) {

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "kv/index/table.h"
+#include "runtime/base/prefetch.h"
 
 namespace pakv {
 namespace {
@@ -32,7 +33,7 @@ void Table::Gather(uint64_t normal_begin, Gathered& gathered) const {
   gathered.count = 0;
   const uint32_t count = CountOf(bucket);
   for (uint32_t i = 0; i < count; ++i) {
-    __builtin_prefetch(items_.At(SlotAt(bucket.lines(), i).handle));
+    PrefetchLine(items_.At(SlotAt(bucket.lines(), i).handle));
   }
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t handle = SlotAt(bucket.lines(), i).handle;

@@ -24,6 +24,7 @@
 #include <string_view>
 
 #include "kv/index/chunk_arena.h"
+#include "runtime/base/prefetch.h"
 
 namespace pakv {
 
@@ -50,8 +51,8 @@ class ValueCache {
   // Begins to fetch what Get, Touch and Replace will need, of a value that is not large.
   void Prefetch(uint32_t handle) const {
     const char* const slot = reinterpret_cast<const char*>(SlotAt(handle));
-    __builtin_prefetch(slot, /*rw=*/1);
-    __builtin_prefetch(slot + 64, /*rw=*/1);
+    PrefetchLine(slot);
+    PrefetchLine(slot + 64);
   }
   // The value was used.
   void Touch(uint32_t handle) {

@@ -221,8 +221,10 @@ void LogWriter::WriteNext() {
 
 void LogWriter::SubmitRest() {
   const Bytes rest = in_flight_->bytes.subspan(written_bytes_);
+  const bool at_once = context_.directory->direct() &&
+                       in_flight_->builder->record_count() < options_.flush_apart_records;
   write_.request = {.opcode = Opcode::kWrite,
-                    .sync = context_.directory->direct(),
+                    .sync = at_once,
                     .buffer_index = in_flight_->buffer.index(),
                     .handle = file_.handle(),
                     .length = static_cast<uint32_t>(rest.size()),
@@ -251,7 +253,7 @@ void LogWriter::Written() {
     if (direct) written_bytes_ = static_cast<uint32_t>(RoundDown(written_bytes_, alignment_));
     return SubmitRest();
   }
-  if (direct) return Durable();
+  if (write_.request.sync) return Durable();
   write_.request = {.opcode = Opcode::kSyncData, .handle = file_.handle()};
   core_.ring().Submit(write_);
 }

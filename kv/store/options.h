@@ -16,6 +16,8 @@ struct StoreOptions {
   uint64_t cache_bytes = 0;
   // Bytes of a log segment; 0: by the size of the disk.
   uint64_t segment_bytes = 0;
+  // Blocks of so many records are flushed by an operation of their own (LogWriterOptions).
+  uint32_t flush_apart_records = 8;
   // Inclusive.
   uint32_t key_bytes_max = 64 << 10;
   uint32_t value_bytes_max = 1 << 20;

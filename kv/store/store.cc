@@ -227,6 +227,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
     LogWriterOptions log_options;
     log_options.log = id;
     log_options.expiry_clock_ms = found.expiry_clock_ms;
+    log_options.flush_apart_records = options_.flush_apart_records;
     log_options.failed = LogFailed;
     log_options.owner = &shared_->per_core[id];
     const LogContext& context = shared_->context;

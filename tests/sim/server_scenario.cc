@@ -26,6 +26,7 @@ class ServerScenario {
       : world_(seed), prng_(world_.prng()), node_(world_, "10.0.0.1", DiskOptions()) {
     node_.disk().MakeDirectories("/data");
     segment_bytes_ = uint64_t{1} << prng_.Between(13, 17);
+    flush_apart_records_ = static_cast<uint32_t>(prng_.Between(1, 6));
     buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
     cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
     key_count_ = static_cast<uint32_t>(prng_.Between(2, 12));
@@ -93,6 +94,7 @@ class ServerScenario {
     StoreOptions options;
     options.directory = "/data/store";
     options.segment_bytes = segment_bytes_;
+    options.flush_apart_records = flush_apart_records_;
     options.cache_bytes = cache_bytes_;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
@@ -225,6 +227,7 @@ class ServerScenario {
   std::vector<std::unique_ptr<RespClient>> clients_;
   std::vector<std::unique_ptr<GarbageClient>> garbage_;
   uint64_t segment_bytes_ = 0;
+  uint32_t flush_apart_records_ = 0;
   size_t buffer_bytes_ = 0;
   uint64_t cache_bytes_ = 0;
   uint32_t key_count_ = 0;
