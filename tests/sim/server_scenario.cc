@@ -114,6 +114,8 @@ class ServerScenario {
     if (prng_.Chance(1, 4)) {
       options.connection_count_max = static_cast<uint32_t>(prng_.Between(1, 3));
       if (prng_.Chance(1, 2)) options.overflow = OverflowPolicy::kReject;
+      // A garbage client that sends nothing would keep its place for ever.
+      if (options.idle_timeout_ns == 0) options.idle_timeout_ns = 100 * kNsPerMs;
     }
     return options;
   }
