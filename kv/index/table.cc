@@ -5,8 +5,8 @@
 #include <cstring>
 #include <utility>
 
-#include "runtime/base/seeded_bug.h"
 #include "runtime/base/prefetch.h"
+#include "runtime/base/seeded_bug.h"
 
 namespace pakv {
 
