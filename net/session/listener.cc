@@ -193,13 +193,15 @@ Task<void> Listener::Stop() {
   nursery_.RequestStop();
   co_await nursery_.Join();
   for (auto& listening : listening_) {
+    if (!listening->unix_path.empty()) {
+      // Before it is closed: the name of an open one is no other server's.
+      const IoResult unlinked = co_await UnlinkFile(core_.io(), listening->unix_path.c_str());
+      if (!unlinked.ok() && unlinked.error() != ENOENT) {
+        LogWarning("cannot remove {}: {}", listening->unix_path, unlinked.text());
+      }
+    }
     const IoResult closed = co_await listening->socket.Close();
     static_cast<void>(closed.ok());
-    if (listening->unix_path.empty()) continue;
-    const IoResult unlinked = co_await UnlinkFile(core_.io(), listening->unix_path.c_str());
-    if (!unlinked.ok() && unlinked.error() != ENOENT) {
-      LogWarning("cannot remove {}: {}", listening->unix_path, unlinked.text());
-    }
   }
   listening_.clear();
 }

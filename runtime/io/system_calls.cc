@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -82,22 +83,29 @@ std::string BoundAddress(int socket) {
   return result == 0 ? AddressText(address) : "unknown";
 }
 
+// A socket that nobody listens on any more is left over from a server that was killed. What else
+// has that name is somebody's, and makes bind fail.
+void RemoveAbandoned(const SocketAddress& address) {
+  const char* const path = reinterpret_cast<const sockaddr_un&>(address.storage).sun_path;
+  struct stat named{};
+  if (lstat(path, &named) != 0 || !S_ISSOCK(named.st_mode)) return;
+  // A queue that is full of those who wait is somebody's, too; joining it would block.
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return;
+  if (connect(probe, address.get(), address.length) < 0 && errno == ECONNREFUSED) unlink(path);
+  close(probe);
+}
+
 int Listen(const IoRequest& request) {
   const std::optional<SocketAddress> address = ResolveAddress(request.path);
   if (!address) return -EADDRNOTAVAIL;
   const int family = address->storage.ss_family;
   const int socket = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (socket < 0) return -errno;
-  const int on = 1;
   if (family == AF_UNIX) {
-    // A path that nobody listens on any more is left over from a server that was killed.
-    const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (probe >= 0 && connect(probe, address->get(), address->length) < 0 &&
-        errno == ECONNREFUSED) {
-      unlink(reinterpret_cast<const sockaddr_un&>(address->storage).sun_path);
-    }
-    if (probe >= 0) close(probe);
+    RemoveAbandoned(*address);
   } else {
+    const int on = 1;
     static_cast<void>(setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)));
   }
   if (bind(socket, address->get(), address->length) < 0 ||

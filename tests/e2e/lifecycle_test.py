@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""What starts, stops, connects and cuts leave behind: nothing. And a listener on a unix socket."""
+
+import os
+import select
+import socket
+import struct
+import subprocess
+
+import pakv
+
+STARTS = 100
+CONNECTS = 1000
+CUTS = 10_000
+WARM_UP_CUTS = 5000
+MAX_CONNECTIONS = 16
+AT_ONCE = 24  # more than are served
+RSS_GROWTH_BYTES_MAX = 4 << 20
+
+
+def names(directory, name_of):
+    """What the entries of a directory below /proc are; those that go meanwhile are not there."""
+    found = []
+    for entry in os.listdir(directory):
+        try:
+            found.append(name_of(os.path.join(directory, entry)))
+        except OSError:
+            pass
+    return sorted(found)
+
+
+def thread_name(path):
+    with open(os.path.join(path, "comm"), encoding="ascii") as comm:
+        return comm.read().strip()
+
+
+class Footprint:
+    """What a process holds on account of its clients, as /proc tells it: without the segments,
+    which it makes ahead of need, and the kernel's workers of its rings."""
+
+    def __init__(self, pid):
+        self.descriptors = [name for name in names(f"/proc/{pid}/fd", os.readlink)
+                            if not name.endswith((".seg", ".seg (deleted)"))]
+        self.threads = [name for name in names(f"/proc/{pid}/task", thread_name)
+                        if not name.startswith("iou-wrk")]
+        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+            self.rss_bytes = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def check_none_left(self, before, what):
+        pakv.check(self.descriptors == before.descriptors and self.threads == before.threads,
+                   f"after {what}: {before.descriptors} and threads {before.threads} became "
+                   f"{self.descriptors} and {self.threads}")
+        pakv.check(self.rss_bytes <= before.rss_bytes + RSS_GROWTH_BYTES_MAX,
+                   f"after {what}: {before.rss_bytes} bytes resident became {self.rss_bytes}")
+
+
+def settled(server):
+    """What the server holds with one connection, this one, once it has let go of all others."""
+    while True:
+        client = server.connect()
+        try:
+            answer = client.call("PING")
+            while answer == "PONG":
+                clients = client.call("INFO", "clients")
+                if b"\r\nconnected_clients:1\r\n" in clients:
+                    return Footprint(server.process.pid)
+        except (pakv.ServerError, ConnectionError):
+            pass  # it is still full (--overflow reject)
+        finally:
+            client.close()
+
+
+def a_hundred_starts_and_stops_of_one_directory(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    for start in range(STARTS):
+        server = pakv.Server(pakvd, data, "--admin-addr", "none", "--cores", str(1 + start % 2),
+                             "--segment-size", "1MiB")
+        client = server.connect()
+        pakv.check(client.call("INCR", "starts") == start + 1, f"start {start} lost the last one")
+        client.close()
+        code = server.stop()
+        pakv.check(code == 0, f"start {start}: exit {code}:\n{server.last_log}")
+
+
+def a_thousand_connects_leave_nothing(pakvd, _pakvctl, parent):
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--cores", "2",
+                         "--admin-addr", "none")
+    try:
+        for client in [server.connect() for _ in range(64)]:
+            client.call("SET", "key", "x" * 1000)
+            client.close()
+        before = settled(server)
+        for connect in range(CONNECTS):
+            client = server.connect()
+            client.call("SET", "key", connect)
+            client.close()
+        settled(server).check_none_left(before, f"{CONNECTS} connects")
+    finally:
+        code = server.stop()
+    pakv.check(code == 0, f"exit {code}:\n{server.last_log}")
+
+
+def cut(connection, how):
+    if how % 3 == 1:
+        # Closing sends a reset.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    elif how % 3 == 2:
+        try:
+            connection.send(b"*3\r\n$3\r\nSET\r\n$3\r\nke")
+        except ConnectionError:
+            pass  # refused already
+    connection.close()
+
+
+def connect_and_cut(port, count):
+    """`count` connections, AT_ONCE of them at a time, each cut in one of three ways."""
+    open_ones = []
+    for how in range(count):
+        connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+        if how % 5 == 0:
+            try:
+                connection.send(pakv.encode("PING"))
+            except ConnectionError:
+                pass  # refused already
+        open_ones.append(connection)
+        if len(open_ones) == AT_ONCE:
+            # Some of them have been answered, or told that there is no room, when they are cut.
+            select.select(open_ones, [], [], 30)
+            for connection in open_ones:
+                cut(connection, how)
+                how += 1
+            open_ones.clear()
+    for connection in open_ones:
+        connection.close()
+
+
+def ten_thousand_cuts(pakvd, parent, overflow):
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--cores", "2", "--admin-addr",
+                         "none", "--max-connections", str(MAX_CONNECTIONS), "--overflow", overflow)
+    try:
+        connect_and_cut(server.port(), WARM_UP_CUTS)
+        before = settled(server)
+        connect_and_cut(server.port(), CUTS)
+        settled(server).check_none_left(before, f"{CUTS} cuts")
+        # All places are free again.
+        clients = [server.connect() for _ in range(MAX_CONNECTIONS)]
+        for client in clients:
+            pakv.check(client.call("PING") == "PONG", "a place was lost")
+        for client in clients:
+            client.close()
+    finally:
+        code = server.stop()
+    pakv.check(code == 0, f"exit {code}:\n{server.last_log}")
+
+
+def ten_thousand_cuts_leave_nothing_when_others_wait(pakvd, _pakvctl, parent):
+    ten_thousand_cuts(pakvd, parent, "wait")
+
+
+def ten_thousand_cuts_leave_nothing_when_others_are_refused(pakvd, _pakvctl, parent):
+    ten_thousand_cuts(pakvd, parent, "reject")
+
+
+def ask_unix(path, *command):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(30)
+        connection.connect(path)
+        connection.sendall(pakv.encode(*command))
+        return connection.recv(4096)
+
+
+def refused(pakvd, directory, address):
+    """A start that has to end with exit code 2; what it said."""
+    done = subprocess.run([pakvd, "--dir", directory, "--addr", address, "--admin-addr", "none"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    pakv.check(done.returncode == 2 and address in done.stderr,
+               f"exit {done.returncode}: {done.stderr}")
+    pakv.check(not os.path.exists(directory), "a refused start left a data directory")
+
+
+def a_unix_socket_is_served_and_its_file_is_cared_for(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    path = os.path.join(parent, "socket")
+    address = "unix:" + path
+    server = pakv.Server(pakvd, data, "--admin-addr", "none", "--addr", address)
+    pakv.check(ask_unix(path, "SET", "key", "value") == b"+OK\r\n", "no answer")
+    with open(server.port_file, encoding="ascii") as ports:
+        pakv.check(f"data {address}\n" in ports.read(), "the port file does not name it")
+    # A live one is another server's.
+    refused(pakvd, os.path.join(parent, "other"), address)
+    pakv.check(ask_unix(path, "GET", "key") == b"$5\r\nvalue\r\n", "the first server suffered")
+    # A killed one leaves its file, which the next start replaces.
+    server.kill()
+    pakv.check(os.path.exists(path), "who removed the file?")
+    server = pakv.Server(pakvd, data, "--admin-addr", "none", "--addr", address)
+    pakv.check(ask_unix(path, "GET", "key") == b"$5\r\nvalue\r\n", "not served after a kill")
+    code = server.stop()
+    pakv.check(code == 0, f"exit {code}:\n{server.last_log}")
+    pakv.check(not os.path.exists(path), "a clean stop left the file")
+
+
+def a_file_that_is_no_socket_is_left_alone(pakvd, _pakvctl, parent):
+    path = os.path.join(parent, "thesis.txt")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("years of work")
+    refused(pakvd, os.path.join(parent, "data"), "unix:" + path)
+    with open(path, encoding="ascii") as file:
+        pakv.check(file.read() == "years of work", "it was changed")
+
+
+def a_unix_socket_whose_queue_is_full_is_somebodys(pakvd, _pakvctl, parent):
+    path = os.path.join(parent, "socket")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen(0)
+        waiting = []
+        try:
+            while True:
+                waiting.append(socket.socket(socket.AF_UNIX))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(path)
+        except BlockingIOError:
+            pass
+        refused(pakvd, os.path.join(parent, "data"), "unix:" + path)
+        for connection in waiting:
+            connection.close()
+
+
+if __name__ == "__main__":
+    pakv.main([
+        a_hundred_starts_and_stops_of_one_directory,
+        a_thousand_connects_leave_nothing,
+        ten_thousand_cuts_leave_nothing_when_others_wait,
+        ten_thousand_cuts_leave_nothing_when_others_are_refused,
+        a_unix_socket_is_served_and_its_file_is_cared_for,
+        a_file_that_is_no_socket_is_left_alone,
+        a_unix_socket_whose_queue_is_full_is_somebodys,
+    ])
