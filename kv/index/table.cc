@@ -111,13 +111,14 @@ void Table::Redirect(const Reference& reference, uint32_t handle) {
   }
 }
 
-void Table::Account(uint32_t namespace_id, bool tombstone, int change) {
-  if (tombstone) {
+void Table::Account(const Item& item, int change) {
+  if (item.Has(Item::kHasExpiry)) expiring_ += change;
+  if (item.Has(Item::kTombstone)) {
     tombstones_ += change;
-  } else if (namespace_id == 0) {
+  } else if (!item.Has(Item::kHasNamespace)) {
     count_zero_ += change;
   } else {
-    const auto counted = counts_.try_emplace(namespace_id, 0).first;
+    const auto counted = counts_.try_emplace(item.namespace_id(), 0).first;
     counted->second += change;
     if (counted->second == 0) counts_.erase(counted);
   }
@@ -171,7 +172,7 @@ Table::Change Table::Upsert(const TableKey& key, const Version& version) {
     } else {
       InsertSlot(key.hash, handle);
     }
-    Account(key.namespace_id, version.tombstone, +1);
+    Account(*items_.At(handle), +1);
     if (!version.tombstone) Refer(key.hash, version.location.segment, version.location.length);
     return {.outcome = Outcome::kInserted, .entry = Entry(items_.At(handle))};
   }
@@ -184,12 +185,17 @@ Table::Change Table::Upsert(const TableKey& key, const Version& version) {
   }
   change.cache = item->cache;
   if ((version.expiry_ms != kNoExpiry) == item->Has(Item::kHasExpiry)) {
+    const bool recount = change.previous.tombstone != version.tombstone;
+    if (recount) Account(*item, -1);
     SetVersion(*item, version);
+    if (recount) Account(*item, +1);
   } else {
     const bool referenced = item->Has(Item::kReferenced);
     const uint32_t handle = NewItem(key, version, item->next());
     if (handle == ChunkArena::kNoHandle) return {.outcome = Outcome::kFull};
     items_.At(handle)->Set(Item::kReferenced, referenced);
+    Account(*item, -1);
+    Account(*items_.At(handle), +1);
     Redirect(found, handle);
     const ItemStore::Moved moved = FreeItem(found.handle);
     change.entry = Entry(items_.At(moved.from == handle ? moved.to : handle));
@@ -199,10 +205,6 @@ Table::Change Table::Upsert(const TableKey& key, const Version& version) {
     Unrefer(key.hash, old.segment, old.length);
   }
   if (!version.tombstone) Refer(key.hash, version.location.segment, version.location.length);
-  if (change.previous.tombstone != version.tombstone) {
-    Account(key.namespace_id, change.previous.tombstone, -1);
-    Account(key.namespace_id, version.tombstone, +1);
-  }
   return change;
 }
 
@@ -252,7 +254,7 @@ bool Table::ForgetCached(uint64_t hash, uint32_t cache) {
 void Table::EraseReference(const Reference& reference) {
   WorkScope scope(*this);
   const Item* item = items_.At(reference.handle);
-  Account(item->namespace_id(), item->Has(Item::kTombstone), -1);
+  Account(*item, -1);
   if (!item->Has(Item::kTombstone)) Unrefer(item->hash, item->segment, item->length);
   if (reference.before != nullptr || item->next() != ChunkArena::kNoHandle) {
     Redirect(reference, item->next());

@@ -149,6 +149,8 @@ class Table {
   uint64_t count() const { return items_.size() - tombstones_; }
   uint64_t count(uint32_t namespace_id) const;
   uint64_t tombstones() const { return tombstones_; }
+  // Entries with an expiry.
+  uint64_t expiring() const { return expiring_; }
 
   // Frees everything in bounded steps: a step is a chunk, a directory node or a large key. True
   // when all is free. After the first call only DropStep and destruction are allowed: to clear a
@@ -190,7 +192,7 @@ class Table {
   static void SetVersion(Item& item, const Version& version);
   ItemStore::Moved FreeItem(uint32_t handle);
   void EraseReference(const Reference& reference);
-  void Account(uint32_t namespace_id, bool tombstone, int change);
+  void Account(const Item& item, int change);
   // The entry with this hash begins, or ends, to refer to a record.
   void Refer(uint64_t hash, uint32_t segment, uint32_t bytes) {
     live_.Add(segment, bytes);
@@ -227,6 +229,7 @@ class Table {
   LiveBytes live_;
   std::unique_ptr<Recount> recount_;
   uint64_t tombstones_ = 0;
+  uint64_t expiring_ = 0;
   uint64_t count_zero_ = 0;  // namespace 0: most users have no other
 
   // Counts its memory, so that bytes_used() stays exact.

@@ -128,6 +128,7 @@ void Table::CheckInvariants() const {
   uint64_t items = 0;
   uint64_t buckets = 0;
   uint64_t tombstones = 0;
+  uint64_t expiring = 0;
   std::map<uint32_t, uint64_t> counts;
   LiveBytes live;
   uint64_t normal = 0;
@@ -148,6 +149,7 @@ void Table::CheckInvariants() const {
         PAKV_CHECK(item->hash == hash);
         PAKV_CHECK(ReferenceTo(hash, handle).handle == handle);
         ++items;
+        expiring += item->Has(Item::kHasExpiry) ? 1 : 0;
         if (item->Has(Item::kTombstone)) {
           ++tombstones;
         } else {
@@ -165,6 +167,7 @@ void Table::CheckInvariants() const {
   PAKV_CHECK(live.List() == live_.List() && live.total() == live_.total());
   PAKV_CHECK(buckets == buckets_.buckets());
   PAKV_CHECK(tombstones == tombstones_);
+  PAKV_CHECK(expiring == expiring_);
   PAKV_CHECK(counts[0] == count_zero_);
   counts.erase(0);
   PAKV_CHECK(counts.size() == counts_.size());

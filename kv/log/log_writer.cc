@@ -26,6 +26,7 @@ struct LogWriter::Block {
   IntrusiveList<DurableEntry> entries;
   // Once sealed.
   uint64_t sequence = 0;
+  uint64_t expiry_clock_ms = 0;
   uint32_t offset = 0;
   Bytes bytes;
 };
@@ -46,7 +47,8 @@ LogWriter::LogWriter(Core& core, const LogContext& context, const LogWriterOptio
       options_(options),
       alignment_(context.directory->alignment()),
       block_bytes_max_(std::min<uint64_t>(core.buffers().buffer_bytes(), context.segment_bytes)),
-      expiry_clock_ms_(options.expiry_clock_ms),
+      expiry_clock_ms_(PAKV_BUG(kExpiryClockForgotten) ? 0 : options.expiry_clock_ms),
+      durable_clock_ms_(expiry_clock_ms_),
       write_(*this),
       kick_(*this),
       mark_timer_(*this),
@@ -167,7 +169,11 @@ void LogWriter::InsertBehind(DurableEntry& pending, DurableEntry& entry) {
 
 Admission LogWriter::Admit(size_t bytes, bool frees_space) {
   if (read_only_) return Admission::kReadOnly;
-  if (!supply_.disk_full()) return Admission::kOk;
+  return HasSpace(bytes, frees_space) ? Admission::kOk : Admission::kDiskFull;
+}
+
+bool LogWriter::HasSpace(size_t bytes, bool frees_space) {
+  if (!supply_.disk_full()) return true;
   // What is queued, padded as it will be, has to fit where there is space for certain: what is
   // left of the segment, or else one of those that are ready.
   uint64_t needed = 0;
@@ -181,7 +187,24 @@ Admission LogWriter::Admit(size_t bytes, bool frees_space) {
   const uint64_t left = segment_size_ - segment_offset_;
   uint64_t available = std::max(supply_.spare_bytes(), segment_is_reserve_ ? 0 : left);
   if (frees_space) available = std::max({available, left, supply_.reserve_bytes()});
-  return needed <= available ? Admission::kOk : Admission::kDiskFull;
+  return needed <= available;
+}
+
+// Another log's failure is no reason: what this one shows as expired it can still make durable.
+Admission LogWriter::WaitClock(DurableEntry& entry) {
+  if (failed_) return Admission::kReadOnly;
+  if (!HasSpace(0, /*frees_space=*/true)) return Admission::kDiskFull;
+  entry.location_ = {};
+  OpenBlock(0).entries.PushBack(entry);
+  return Admission::kOk;
+}
+
+uint64_t LogWriter::PersistClock() {
+  const uint64_t due_ns = settled_ns_ + kClockIntervalNs;
+  if (core_.now_ns() < due_ns) return due_ns;
+  const bool has_moved = ExpiryClockMs() > durable_clock_ms_;
+  if (has_moved && !Blocked() && queue_.empty() && !stopping_ && MarkFits()) OpenBlock(0);
+  return core_.now_ns() + kClockIntervalNs;
 }
 
 // ---- Writing ----
@@ -199,6 +222,7 @@ void LogWriter::WriteNext() {
   queue_.pop_front();
   Block& block = *in_flight_;
   block.sequence = sequence_;
+  block.expiry_clock_ms = ExpiryClockMs();
   block.offset = static_cast<uint32_t>(segment_offset_);
   const BlockBuilder::Sealed sealed = block.builder->Seal({.run = context_.run,
                                                            .log = options_.log,
@@ -206,7 +230,7 @@ void LogWriter::WriteNext() {
                                                            .offset = block.offset,
                                                            .sequence = sequence_,
                                                            .known_durable = durable_sequence_,
-                                                           .expiry_clock_ms = ExpiryClockMs(),
+                                                           .expiry_clock_ms = block.expiry_clock_ms,
                                                            .chain = chain_});
   block.bytes = sealed.bytes;
   chain_ = sealed.checksum;
@@ -262,6 +286,7 @@ void LogWriter::Durable() {
   std::unique_ptr<Block> block = std::move(in_flight_);
   const bool mark = block->builder->record_count() == 0;
   durable_sequence_ = block->sequence;
+  durable_clock_ms_ = block->expiry_clock_ms;
   pending_bytes_ -= block->builder->used() - kBlockHeaderSize;
   ++counters_.blocks;
   counters_.marks += mark ? 1 : 0;

@@ -91,6 +91,8 @@ class LogWriter {
  public:
   // After the last commit, a log that falls idle says by a mark block that it was durable.
   static constexpr uint64_t kMarkDelayNs = 1 * kNsPerMs;
+  // While keys expire, so much of the expiry clock may be in memory alone.
+  static constexpr uint64_t kClockIntervalNs = 1 * kNsPerSecond;
   // Hashes that `settling` is told of at a time, at most.
   static constexpr size_t kSettlingMax = 16;
 
@@ -140,8 +142,17 @@ class LogWriter {
   // Zeros written ahead since the start.
   uint64_t zeroed_bytes() const { return supply_.zeroed_bytes(); }
 
-  // The clock that expiry is judged by: never goes back, and every block persists it.
+  // The clock that expiry is judged by: the wall clock, but never behind what it has shown before
+  // or what was recovered. Milliseconds since 1970. Every block holds it.
   uint64_t ExpiryClockMs();
+  // What of it is on stable storage: no later start's clock begins behind it.
+  uint64_t durable_clock_ms() const { return durable_clock_ms_; }
+  // Hangs `entry`, which has no record, on a block that holds the present expiry clock: behind all
+  // that is pending now. Refusals as Admit's for what frees space.
+  [[nodiscard]] Admission WaitClock(DurableEntry& entry);
+  // Writes a mark block if the clock has moved and nothing was written for kClockIntervalNs, but
+  // not from the reserve of a full disk. When to call it again: never later than that.
+  uint64_t PersistClock();
 
   const LogWriterCounters& counters() const { return counters_; }
 
@@ -177,6 +188,7 @@ class LogWriter {
   bool Blocked() const { return in_flight_ != nullptr || rolling_ || failed_; }
   void MarkDue();
   bool MarkFits() const;
+  bool HasSpace(size_t bytes, bool frees_space);
   void CallKick() { core_.AtPassEnd(kick_); }
 
   Core& core_;
@@ -197,6 +209,7 @@ class LogWriter {
   uint32_t chain_ = 0;
   uint64_t durable_sequence_ = 0;
   uint64_t expiry_clock_ms_ = 0;
+  uint64_t durable_clock_ms_ = 0;
 
   std::deque<std::unique_ptr<Block>> queue_;  // the last one is open, those before it are full
   std::unique_ptr<Block> in_flight_;
@@ -210,7 +223,7 @@ class LogWriter {
   int fruitless_ = 0;           // short writes that brought nothing, in a row
   Kick kick_;
   MarkTimer mark_timer_;
-  uint64_t settled_ns_ = 0;     // when the last commit was durable
+  uint64_t settled_ns_ = 0;     // when the last block was durable
   bool newest_is_mark_ = true;  // nothing to say yet
   bool rolling_ = false;
   bool read_only_ = false;

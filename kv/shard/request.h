@@ -27,11 +27,11 @@ enum class OldState : uint8_t { kNothing, kExistence, kValue };
 
 // A key's state as a function sees it.
 struct OldValue {
-  bool exists = false;  // false for kNothing, too
-  Lsn lsn = kNoLsn;     // of the value; needs kExistence
-  uint64_t expiry_ms = kNoExpiry;
-  uint32_t value_length = 0;  // needs kExistence
-  std::string_view value;     // needs kValue; valid during the call
+  bool exists = false;             // false for kNothing, too
+  Lsn lsn = kNoLsn;                // of the value; needs kExistence
+  uint64_t expiry_ms = kNoExpiry;  // needs kExistence; later than the expiry clock
+  uint32_t value_length = 0;       // needs kExistence
+  std::string_view value;          // needs kValue; valid during the call
 };
 
 // What a function wants done. A value is a view of the request's arguments, of its `scratch`, or
@@ -39,7 +39,7 @@ struct OldValue {
 struct Change {
   enum class Action : uint8_t { kKeep, kWrite, kDelete };
   Action action = Action::kKeep;
-  uint64_t expiry_ms = kNoExpiry;
+  uint64_t expiry_ms = kNoExpiry;  // of what is written: it does not stay by itself
   std::string_view value;
 };
 
@@ -99,6 +99,9 @@ class Request : public Message, public DurableEntry {
   Lsn lsn = kNoLsn;  // of the write, or of the value that was read
   // A function's own memory for a value that it makes.
   std::string scratch;
+
+  // For functions: the owner's expiry clock, milliseconds since 1970.
+  uint64_t ExpiryClockMs() const;
 
   // Copies key and value into this request's own memory, if they are not there yet.
   void KeepArguments();

@@ -37,6 +37,8 @@ Shard::Shard(Core& core, const ShardOptions& options)
       options_(options),
       table_(std::make_unique<Table>(options.range)),
       cache_(MakeCache()),
+      expiries_(options.range),
+      expiry_timer_(*this),
       nursery_(core.ready(), core.nursery().token()) {}
 
 Shard::~Shard() = default;
@@ -67,56 +69,24 @@ bool Shard::Start(Request& request) {
 
 bool Shard::StartRead(Request& request) {
   ++counters_.reads;
-  if (request.session_has_writes && QueueBehindOwnWrite(request)) return false;
+  if (request.session_has_writes) {
+    if (const std::optional<bool> done = ReadBehindOwnWrite(request)) return *done;
+  }
   return ReadPublished(request);
-}
-
-// A session sees its own writes, and what its own answers were decided by: the read goes behind the
-// newest pending write of this key that is the session's or that one of its answers waits for.
-// Other writes are nobody's concern.
-bool Shard::QueueBehindOwnWrite(Request& request) {
-  PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key);
-  if (slot != nullptr && slot->blocked != nullptr) {
-    for (Request* other = slot->blocked->waiting.First(); other != nullptr;
-         other = slot->blocked->waiting.Next(*other)) {
-      if (other->session != request.session || other->is_read) continue;
-      request.KeepArguments();
-      slot->blocked->waiting.PushBack(request);
-      return true;
-    }
-  }
-  // What a FLUSH holds is newer than what is pending.
-  for (Request* other = frozen_.First(); other != nullptr; other = frozen_.Next(*other)) {
-    if (other->session != request.session || other->is_read) continue;
-    request.KeepArguments();
-    frozen_.PushBack(request);
-    return true;
-  }
-  Request* write = slot == nullptr ? nullptr : slot->newest;
-  for (; write != nullptr; write = write->older_) {
-    if (write->session != request.session && !write->HasDependent(request.session)) continue;
-    // A FLUSH that is over has taken it before anybody could see it.
-    if (write->lsn <= DropLsn(request.namespace_id)) break;
-    request.KeepArguments();
-    request.role_ = Request::Role::kReadBehind;
-    request.settles_hash = 0;
-    request.lsn = write->lsn;
-    request.pending_value_ = write->pending_value_;
-    request.pending_delete_ = write->pending_delete_;
-    request.pending_expiry_ms_ = write->pending_expiry_ms_;
-    LogWriter::InsertBehind(*write, request);
-    return true;
-  }
-  return false;
 }
 
 Shard::Found Shard::OldPublished(const Request& request, OldValue& old) {
   const Entry entry = table_->Find(KeyOf(request));
   if (!entry) return Found::kMissing;
+  const uint64_t expiry_ms = entry.expiry_ms();
+  const Lifetime lifetime = LifetimeOf(expiry_ms);
+  if (lifetime != Lifetime::kLives) [[unlikely]] {
+    return lifetime == Lifetime::kOver ? Found::kOver : Found::kOverUnproven;
+  }
   const Location location = entry.location();
   old.exists = true;
   old.lsn = entry.lsn();
-  old.expiry_ms = entry.expiry_ms();
+  old.expiry_ms = expiry_ms;
   old.value_length =
       static_cast<uint32_t>(location.length - EncodedRecordSize(request.key.size(), 0));
   if (request.needs != OldState::kValue) return Found::kValue;
@@ -133,10 +103,14 @@ Shard::Found Shard::OldPublished(const Request& request, OldValue& old) {
 
 bool Shard::ReadPublished(Request& request) {
   OldValue old;
-  switch (OldPublished(request, old)) {
+  const Found found = OldPublished(request, old);
+  switch (found) {
     case Found::kMissing:
       ++counters_.read_misses;
       break;
+    case Found::kOver:
+    case Found::kOverUnproven:
+      return ReadOver(request, found == Found::kOver);
     case Found::kValue:
       ++(at_hand_.location.segment != 0 ? counters_.read_device : counters_.read_hits);
       break;
@@ -154,23 +128,6 @@ bool Shard::ReadPublished(Request& request) {
   PAKV_DCHECK(change.action == Change::Action::kKeep, "a read changes nothing");
   static_cast<void>(change);
   return true;
-}
-
-// Answers from the write that the request was put behind, while its block is in memory.
-void Shard::ReadPending(Request& request) {
-  OldValue old;
-  if (request.pending_delete_) {
-    ++counters_.read_misses;
-  } else {
-    ++counters_.read_hits;
-    old.exists = true;
-    old.lsn = request.lsn;
-    old.expiry_ms = request.pending_expiry_ms_;
-    old.value = request.pending_value_;
-    old.value_length = static_cast<uint32_t>(old.value.size());
-  }
-  request.lsn = old.lsn;
-  static_cast<void>(request.function(old, request));
 }
 
 bool Shard::Refuse(Request& request, Outcome outcome) {
@@ -193,10 +150,16 @@ bool Shard::StartUpdate(Request& request) {
   if (log_->read_only()) return Refuse(request, Outcome::kReadOnly);
 
   OldValue old;
+  bool expired = false;
   if (request.needs != OldState::kNothing) {
     if (slot != nullptr) {
       const Request& newest = *slot->newest;
-      if (!newest.pending_delete_ && newest.lsn > DropLsn(request.namespace_id)) {
+      const Lifetime lifetime = LifetimeOf(newest.pending_expiry_ms_);
+      if (newest.pending_delete_ || newest.lsn <= DropLsn(request.namespace_id)) {
+        // It is not there.
+      } else if (lifetime != Lifetime::kLives) {
+        expired = lifetime == Lifetime::kOverUnproven;
+      } else {
         old.exists = true;
         old.lsn = newest.lsn;
         old.expiry_ms = newest.pending_expiry_ms_;
@@ -207,6 +170,11 @@ bool Shard::StartUpdate(Request& request) {
       switch (OldPublished(request, old)) {
         case Found::kMissing:
         case Found::kValue:
+          break;
+        case Found::kOver:
+          break;
+        case Found::kOverUnproven:
+          expired = true;
           break;
         case Found::kDamaged:
           request.reply.bytes = *at_hand_.damage;
@@ -220,13 +188,18 @@ bool Shard::StartUpdate(Request& request) {
       }
     }
   }
-  return Decide(request, old, slot);
+  return Decide(request, old, slot, expired);
 }
 
-bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* slot) {
+// `expired`: it was decided by the end of the key's time, which is not durable yet.
+bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* slot, bool expired) {
   const Change change = request.function(old, request);
   if (change.action != Change::Action::kKeep) return AppendWrite(request, change);
   request.lsn = old.lsn;
+  if (expired) [[unlikely]] {
+    if (slot != nullptr) slot->newest->AddDependent(request.session);
+    return AnswerWhenProven(request);
+  }
   if (slot == nullptr || request.needs == OldState::kNothing) return true;
   // The answer was decided by a write that can still be lost: it leaves when that one is durable.
   request.KeepArguments();
@@ -354,7 +327,7 @@ void Shard::Settled(Request& request, bool durable) {
       }
       break;
     case Request::Role::kAnswer:
-      if (!durable) request.outcome = Outcome::kUnknown;
+      if (!durable) request.outcome = request.is_read ? Outcome::kReadOnly : Outcome::kUnknown;
       break;
     case Request::Role::kReadBehind:
       // What that write left, not what a FLUSH or a later write has made of it since: operations
@@ -385,6 +358,9 @@ void Shard::Publish(Request& request) {
                                                     .tombstone = false});
   PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
   if (change.outcome == Table::Outcome::kStale) return;
+  if (request.pending_expiry_ms_ != kNoExpiry) {
+    NoteExpiry(request.hash, request.pending_expiry_ms_);
+  }
   const uint32_t cached =
       change.cache != 0 ? cache_->Replace(change.cache, change.entry.hash(), request.pending_value_)
                         : cache_->Insert(change.entry.hash(), request.pending_value_);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/functional/function_ref.h>
 
 #include <cstdint>
 #include <memory>
@@ -27,6 +28,7 @@
 #include "kv/log/log_writer.h"
 #include "kv/log/lsn.h"
 #include "kv/log/recovery_sink.h"
+#include "kv/shard/expiry.h"
 #include "kv/shard/pending.h"
 #include "kv/shard/request.h"
 #include "kv/shard/stats.h"
@@ -88,6 +90,22 @@ class Shard {
   // have to be. One at a time. Suspends.
   Task<std::string> CheckLiveBytes();
 
+  // ---- Over all keys, those left out whose time is over (kv/shard/expiry.h) ----
+  struct LiveVisit {
+    std::optional<uint64_t> next;
+    size_t visited = 0;      // entries looked at, also those left out
+    bool unproven = false;   // who is told that one of those is gone waits for MakeClockDurable
+    bool undecided = false;  // one may have been given more time: wait likewise, and look again
+  };
+  // As Table::VisitFrom.
+  LiveVisit VisitLive(uint64_t hash_begin, uint32_t entries_max,
+                      absl::FunctionRef<void(Entry)> visit);
+  // Some key of the namespace; none if none is found, and then `visited` tells of what was left
+  // out.
+  Entry RandomLive(Prng& prng, uint32_t namespace_id, LiveVisit& visited);
+  // Suspends until what is over now is so for good. kReadOnly, kDiskFull: it cannot be made so.
+  Task<Outcome> MakeClockDurable();
+
   // All that was started is answered; the log ends with a mark. Nothing is started meanwhile.
   Task<bool> Stop();
   // Another core's log has failed: refuses writes from now on.
@@ -111,7 +129,8 @@ class Shard {
     std::string_view value;
     const std::string* damage = nullptr;
   };
-  enum class Found : uint8_t { kMissing, kValue, kNeedsDevice, kDamaged };
+  // kOver…: there is a key, but see Lifetime.
+  enum class Found : uint8_t { kMissing, kValue, kNeedsDevice, kDamaged, kOver, kOverUnproven };
 
   std::unique_ptr<ValueCache> MakeCache();
   void RecoverOne(uint64_t hash, const RecordFields& fields, Location location);
@@ -119,7 +138,7 @@ class Shard {
   bool StartUpdate(Request& request);
   bool ReadPublished(Request& request);
   void ReadPending(Request& request);
-  bool Decide(Request& request, const OldValue& old, PendingTable::Slot* slot);
+  bool Decide(Request& request, const OldValue& old, PendingTable::Slot* slot, bool expired);
   bool Refuse(Request& request, Outcome outcome);
   bool AppendWrite(Request& request, const Change& change);
   void BecomePending(Request& request, const Appended& appended, bool is_delete);
@@ -127,7 +146,9 @@ class Shard {
   void Publish(Request& request);
   Found OldPublished(const Request& request, OldValue& old);
   Lsn DropLsn(uint32_t namespace_id) const;
-  bool QueueBehindOwnWrite(Request& request);
+  std::optional<bool> ReadBehindOwnWrite(Request& request);
+  void QueueBehind(Request& write, Request& request);
+  bool ReadOver(Request& request, bool proven);
   void Restart(Request& request);
   void RestartAll(IntrusiveList<Request>& requests);
 
@@ -135,6 +156,17 @@ class Shard {
   Task<void> RunDeviceRead(DeviceRead& read);
   void DeviceReadDone(DeviceRead& read);
   void AnswerFromDevice(Request& request, const OldValue& old);
+  Lifetime LifetimeOf(uint64_t expiry_ms) const;
+  bool AnswerWhenProven(Request& request);
+  bool HasPending(Entry entry);
+  void NoteExpiry(uint64_t hash, uint64_t expiry_ms);
+  void ExpiryDue();
+  uint32_t SweepExpired(uint64_t durable_ms);
+  struct ExpiryTimer : Timer {
+    explicit ExpiryTimer(Shard& shard_in);
+    Shard& shard;
+  };
+
   Task<void> FreeInBackground(std::unique_ptr<Table> table, std::unique_ptr<ValueCache> cache);
 
   Core& core_;
@@ -145,6 +177,11 @@ class Shard {
   std::optional<LsnClock> clock_;
   std::unique_ptr<LogWriter> log_;
   LogReader* reader_ = nullptr;
+
+  ExpiryMap expiries_;
+  ExpiryTimer expiry_timer_;
+  std::optional<HashRange> sweeping_;  // what is left of the part that is looked through
+  bool stopping_ = false;
 
   absl::flat_hash_map<uint32_t, Lsn> drops_;
   uint32_t freeze_count_ = 0;

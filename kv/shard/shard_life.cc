@@ -67,6 +67,8 @@ void Shard::Drop(uint32_t namespace_id, Lsn lsn) {
   auto cache = MakeCache();
   table.swap(table_);
   cache.swap(cache_);
+  expiries_.Clear();
+  sweeping_.reset();
   nursery_.Spawn(FreeInBackground(std::move(table), std::move(cache)));
 }
 
@@ -120,7 +122,10 @@ Task<bool> Shard::FinishRecovery() {
   while (true) {
     const std::optional<uint64_t> next =
         table_->SweepFrom(begin, kBackgroundStep, [this](Entry entry) {
-          return entry.tombstone() || entry.lsn() <= DropLsn(entry.namespace_id());
+          if (entry.tombstone() || entry.lsn() <= DropLsn(entry.namespace_id())) return true;
+          // Also one whose time is over hides older records of its key until all is read.
+          if (entry.expiry_ms() != kNoExpiry) NoteExpiry(entry.hash(), entry.expiry_ms());
+          return false;
         });
     if (!next) co_return true;
     begin = *next;
@@ -142,6 +147,7 @@ void Shard::Run(const LogContext& context, const LogWriterOptions& log_options, 
   // Another core's log may have failed before this one was there.
   if (refuses_writes_) log_->Refuse();
   log_->Start();
+  if (table_->expiring() > 0) expiry_timer_.Arm(core_.timers(), core_.now_ns());
 }
 
 // Step by step for all of them: each step's addresses come from what the one before has fetched.
@@ -177,6 +183,8 @@ Task<std::string> Shard::CheckLiveBytes() {
 }
 
 Task<bool> Shard::Stop() {
+  stopping_ = true;
+  expiry_timer_.Disarm();
   // Device reads end by themselves, and may append.
   while (nursery_.size() > 0) co_await nursery_.Join();
   if (log_ != nullptr) co_await log_->Stop();
@@ -186,6 +194,8 @@ Task<bool> Shard::Stop() {
 void Shard::AddTo(StoreStats& stats) const {
   const LogWriterCounters& log = log_->counters();
   stats.keys += table_->count();
+  stats.keys_expiring += table_->expiring();
+  stats.expired += counters_.expired;
   stats.index_bytes += table_->bytes_used();
   stats.cached_bytes += cache_->bytes_used();
   stats.reads += counters_.reads;

@@ -320,27 +320,35 @@ Task<ScanStep> Store::Scan(Core& here, uint32_t namespace_id, uint64_t cursor, s
   size_t left = count == 0 ? 1 : count;
   while (true) {
     struct Visit {
-      std::optional<uint64_t> next;
-      size_t visited = 0;
+      Shard::LiveVisit live;
       std::vector<std::string> keys;
     };
     const auto entries_max = static_cast<uint32_t>(std::min<size_t>(left, kScanStepMax));
-    const Shard* shard = shards_[owner].get();
+    Shard* shard = shards_[owner].get();
     Visit visit =
         co_await here.CallOn(owner, [shard, begin, entries_max, namespace_id, &accept](Core&) {
           Visit found;
-          found.next = shard->table().VisitFrom(begin, entries_max, [&](Entry entry) {
-            ++found.visited;
+          found.live = shard->VisitLive(begin, entries_max, [&](Entry entry) {
             if (entry.namespace_id() == namespace_id && accept(entry.key())) {
               found.keys.emplace_back(entry.key());
             }
           });
           return found;
         });
+    if (visit.live.unproven || visit.live.undecided) {
+      const Outcome outcome =
+          co_await here.CallTaskOn(owner, [shard](Core&) { return shard->MakeClockDurable(); });
+      if (outcome != Outcome::kDone) {
+        step.outcome = outcome;
+        co_return step;
+      }
+      // For that a key's time has to end while a write that gives it more is under way.
+      if (visit.live.undecided) continue;
+    }
     for (std::string& key : visit.keys) step.keys.push_back(std::move(key));
-    left -= std::min(left, visit.visited);
-    if (visit.next) {
-      begin = *visit.next;
+    left -= std::min(left, visit.live.visited);
+    if (visit.live.next) {
+      begin = *visit.live.next;
       if (left > 0) continue;
       step.cursor = begin >> kCursorShift;
       co_return step;
@@ -367,22 +375,33 @@ Task<uint64_t> Store::CountKeys(Core& here, uint32_t namespace_id) {
   co_return count;
 }
 
-Task<std::optional<std::string>> Store::RandomKey(Core& here, uint32_t namespace_id) {
+Task<RandomDraw> Store::RandomKey(Core& here, uint32_t namespace_id) {
   Prng& prng = shared_->per_core[here.id()].prng;
   const auto first = static_cast<uint32_t>(prng.Below(here.count()));
+  RandomDraw draw;
   for (uint32_t i = 0; i < here.count(); ++i) {
     const uint32_t id = (first + i) % here.count();
-    const Shard* shard = shards_[id].get();
+    Shard* shard = shards_[id].get();
     Prng* there_prng = &shared_->per_core[id].prng;
-    std::optional<std::string> key =
-        co_await here.CallOn(id, [shard, there_prng, namespace_id](Core&) {
-          const Entry entry = shard->table().RandomEntry(*there_prng);
-          if (!entry || entry.namespace_id() != namespace_id) return std::optional<std::string>();
-          return std::optional<std::string>(entry.key());
-        });
-    if (key) co_return key;
+    struct Found {
+      std::optional<std::string> key;
+      Shard::LiveVisit visited;
+    };
+    Found found = co_await here.CallOn(id, [shard, there_prng, namespace_id](Core&) {
+      Found drawn;
+      const Entry entry = shard->RandomLive(*there_prng, namespace_id, drawn.visited);
+      if (entry) drawn.key = entry.key();
+      return drawn;
+    });
+    draw.key = std::move(found.key);
+    if (draw.key) co_return draw;
+    if (!found.visited.unproven && !found.visited.undecided) continue;
+    draw.outcome =
+        co_await here.CallTaskOn(id, [shard](Core&) { return shard->MakeClockDurable(); });
+    if (draw.outcome != Outcome::kDone) co_return draw;
+    if (found.visited.undecided) --i;  // once more
   }
-  co_return std::nullopt;
+  co_return draw;
 }
 
 Task<Outcome> Store::Flush(Core& here, uint32_t namespace_id, Lsn* lsn) {

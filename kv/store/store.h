@@ -49,6 +49,14 @@ struct CheckReport {
 struct ScanStep {
   uint64_t cursor = 0;  // 0: done
   std::vector<std::string> keys;
+  // Not kDone: no step. That a key's time is over has to be durable before it is left out, and the
+  // log has failed or its disk is full.
+  Outcome outcome = Outcome::kDone;
+};
+
+struct RandomDraw {
+  std::optional<std::string> key;
+  Outcome outcome = Outcome::kDone;  // as a scan step's
 };
 
 class Store {
@@ -95,9 +103,10 @@ class Store {
   using KeyFilter = std::function<bool(std::string_view key)>;
   Task<ScanStep> Scan(Core& here, uint32_t namespace_id, uint64_t cursor, size_t count,
                       KeyFilter accept);
+  // Those too whose time is over, until they are taken out of the index.
   Task<uint64_t> CountKeys(Core& here, uint32_t namespace_id);
-  // Some key, evenly over the hash range rather than over keys; nothing if there is none.
-  Task<std::optional<std::string>> RandomKey(Core& here, uint32_t namespace_id);
+  // Some key; nothing if there is none.
+  Task<RandomDraw> RandomKey(Core& here, uint32_t namespace_id);
   // Removes all keys of the namespace, durably, with one record. `lsn`, if given, is set to that of
   // the record: what is older is gone.
   Task<Outcome> Flush(Core& here, uint32_t namespace_id, Lsn* lsn = nullptr);

@@ -67,6 +67,11 @@ Task<void> PakvScan::Run() {
     };
     ScanStep step = co_await session_.store().Scan(session_.core(), kDefaultNamespace, cursor_,
                                                    count, std::move(accept));
+    if (step.outcome != Outcome::kDone) {
+      status_ = PakvStatusOf(step.outcome);
+      error_ = PakvTextOf(step.outcome, {});
+      co_return;
+    }
     if (step.keys.size() > left && count > 1) {
       // More than are wanted. Fewer keys hold fewer of these, or they cannot be told apart.
       step_keys_max_ = count / 2;

@@ -123,6 +123,10 @@ Task<void> RunScan(RespProtocol& protocol, RespArgs args) {
   const ScanStep step = co_await protocol.store().Scan(protocol.core(), kDefaultNamespace,
                                                        scan.cursor, scan.count, std::move(accept));
   AloneReply reply(protocol);
+  if (step.outcome != Outcome::kDone) {
+    reply->Error(OutcomeText(step.outcome, {}));
+    co_return;
+  }
   reply->Array(2);
   char digits[24];
   const char* const end = std::to_chars(digits, digits + sizeof(digits), step.cursor).ptr;
@@ -140,6 +144,10 @@ Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
   do {
     const ScanStep step = co_await protocol.store().Scan(protocol.core(), kDefaultNamespace, cursor,
                                                          kKeysStep, accept);
+    if (step.outcome != Outcome::kDone) {
+      AloneReply(protocol)->Error(OutcomeText(step.outcome, {}));
+      co_return;
+    }
     for (const std::string& key : step.keys) writer.Bulk(key);
     count += step.keys.size();
     cursor = step.cursor;
@@ -154,11 +162,12 @@ Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
 }
 
 Task<void> RunRandomKey(RespProtocol& protocol, RespArgs) {
-  const std::optional<std::string> key =
-      co_await protocol.store().RandomKey(protocol.core(), kDefaultNamespace);
+  const RandomDraw draw = co_await protocol.store().RandomKey(protocol.core(), kDefaultNamespace);
   AloneReply reply(protocol);
-  if (key) {
-    reply->Bulk(*key);
+  if (draw.outcome != Outcome::kDone) {
+    reply->Error(OutcomeText(draw.outcome, {}));
+  } else if (draw.key) {
+    reply->Bulk(*draw.key);
   } else {
     reply->Null();
   }

@@ -21,6 +21,8 @@ enum class SeededBug : uint32_t {
   kReplyOutOfOrder,             // a session sends a later reply first
   kGetMissesOwnSet,             // a session's read does not wait for its own pending write
   kLiveBytesDrift,              // an overwritten record goes on being counted as live
+  kExpiryNotDurable,            // a key is shown as expired before that is on stable storage
+  kExpiryClockForgotten,        // a restart's expiry clock does not begin where the last one was
   kCount,
 };
 

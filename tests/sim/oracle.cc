@@ -1,5 +1,7 @@
+// Long because: one search, whose steps share what they know of a key.
 #include "tests/sim/oracle.h"
 
+#include <algorithm>
 #include <charconv>
 #include <system_error>
 
@@ -21,38 +23,55 @@ std::optional<int64_t> ParseNumber(const std::string& text) {
   return number;
 }
 
-bool IsRead(const OracleOperation& operation) { return operation.command == OracleCommand::kGet; }
+bool IsRead(const OracleOperation& operation) {
+  return operation.command == OracleCommand::kGet ||
+         operation.command == OracleCommand::kExpireTime;
+}
 
 OracleReply Integer(int64_t value) { return {OracleReply::Kind::kInteger, value, {}}; }
 
 }  // namespace
 
 OracleReply Apply(const OracleOperation& operation, OracleValue& value) {
+  std::optional<std::string>& bytes = value.bytes;
+  const bool existed = bytes.has_value();
   switch (operation.command) {
     case OracleCommand::kGet:
-      if (!value) return {OracleReply::Kind::kNull, 0, {}};
-      return {OracleReply::Kind::kBytes, 0, *value};
+      if (!existed) return {OracleReply::Kind::kNull, 0, {}};
+      return {OracleReply::Kind::kBytes, 0, *bytes};
     case OracleCommand::kSet:
-      value = operation.argument;
+      value = {operation.argument, 0};
       return {};
     case OracleCommand::kSetIfAbsent:
-      if (value) return Integer(0);
-      value = operation.argument;
+      if (existed) return Integer(0);
+      value = {operation.argument, 0};
       return Integer(1);
-    case OracleCommand::kDelete: {
-      const bool existed = value.has_value();
-      value.reset();
+    case OracleCommand::kDelete:
+      value = {};
       return Integer(existed ? 1 : 0);
-    }
     case OracleCommand::kIncrement: {
-      const std::optional<int64_t> old = value ? ParseNumber(*value) : 0;
+      const std::optional<int64_t> old = existed ? ParseNumber(*bytes) : 0;
       if (!old) return {OracleReply::Kind::kError, 0, {}};
-      value = std::to_string(*old + operation.number);
+      bytes = std::to_string(*old + operation.number);
       return Integer(*old + operation.number);
     }
     case OracleCommand::kAppend:
-      value = value.value_or("") + operation.argument;
-      return Integer(static_cast<int64_t>(value->size()));
+      bytes = bytes.value_or("") + operation.argument;
+      return Integer(static_cast<int64_t>(bytes->size()));
+    case OracleCommand::kSetUntil:
+      value = {operation.argument, static_cast<uint64_t>(operation.number)};
+      return {};
+    case OracleCommand::kExpireAt:
+      if (!existed) return Integer(0);
+      value.expiry_ms = static_cast<uint64_t>(operation.number);
+      return Integer(1);
+    case OracleCommand::kPersist:
+      if (!existed || value.expiry_ms == 0) return Integer(0);
+      value.expiry_ms = 0;
+      return Integer(1);
+    case OracleCommand::kExpireTime:
+      if (!existed) return Integer(-2);
+      return Integer(value.expiry_ms == 0 ? -1 : static_cast<int64_t>(value.expiry_ms));
   }
   PAKV_CHECK(false, "no such command");
   return {};
@@ -72,6 +91,14 @@ std::string Describe(const OracleOperation& operation) {
       return "INCRBY " + std::to_string(operation.number);
     case OracleCommand::kAppend:
       return "APPEND " + Quote(operation.argument);
+    case OracleCommand::kSetUntil:
+      return "SET " + Quote(operation.argument) + " PXAT " + std::to_string(operation.number);
+    case OracleCommand::kExpireAt:
+      return "PEXPIREAT " + std::to_string(operation.number);
+    case OracleCommand::kPersist:
+      return "PERSIST";
+    case OracleCommand::kExpireTime:
+      return "PEXPIRETIME";
   }
   return "?";
 }
@@ -93,23 +120,38 @@ std::string Describe(const OracleReply& reply) {
 }
 
 Oracle::ValueId Oracle::Intern(const OracleValue& value) {
-  if (!value) return kAbsent;
-  const auto [found, is_new] = value_ids_.emplace(*value, static_cast<ValueId>(values_.size() + 1));
+  if (!value.bytes) return kAbsent;
+  const auto [found, is_new] = value_ids_.emplace(ValueName{*value.bytes, value.expiry_ms},
+                                                  static_cast<ValueId>(values_.size() + 1));
   if (is_new) values_.push_back(&found->first);
   return found->second;
 }
 
 OracleValue Oracle::ValueOf(ValueId id) const {
-  return id == kAbsent ? OracleValue() : OracleValue(*values_[id - 1]);
+  if (id == kAbsent) return {};
+  return {values_[id - 1]->first, values_[id - 1]->second};
+}
+
+bool Oracle::HasExpired(ValueId value, uint64_t clock_ms) const {
+  if (value == kAbsent) return false;
+  const uint64_t expiry_ms = values_[value - 1]->second;
+  return expiry_ms != 0 && expiry_ms <= clock_ms;
+}
+
+// A node's expiry clock is never behind its wall clock, nor beyond what that has ever shown.
+void Oracle::LookAtClock() {
+  if (!wall_ms_) return;
+  clock_min_ms_ = wall_ms_();
+  clock_max_ms_ = std::max(clock_max_ms_, clock_min_ms_);
 }
 
 Oracle::Answer Oracle::AnswerOf(const OracleReply& reply) {
   const bool has_bytes = reply.kind == OracleReply::Kind::kBytes;
-  return {reply.kind, reply.integer, has_bytes ? Intern(reply.bytes) : kAbsent};
+  return {reply.kind, reply.integer, has_bytes ? Intern({reply.bytes, 0}) : kAbsent};
 }
 
 std::string Oracle::Describe(const Answer& answer) const {
-  return pakv::Describe({answer.kind, answer.integer, ValueOf(answer.value).value_or("")});
+  return pakv::Describe({answer.kind, answer.integer, ValueOf(answer.value).bytes.value_or("")});
 }
 
 const Oracle::Effect& Oracle::EffectOn(OperationId id, const OracleOperation& operation,
@@ -145,7 +187,7 @@ Oracle::Key& Oracle::KeyOf(const std::string& name) {
     for (auto& [id, flush] : flushes_) {
       const OperationId part = next_id_++;
       flush.parts.emplace(name, part);
-      Pending pending{flush.session, {OracleCommand::kDelete, {}, 0}, flush.hidden};
+      Pending pending{flush.session, {OracleCommand::kDelete, {}, 0}, flush.hidden, clock_min_ms_};
       found->second.pending.emplace(part, std::move(pending));
       Note(found->second, "#" + std::to_string(part) + " FLUSH is under way");
     }
@@ -159,7 +201,7 @@ void Oracle::BeginPart(OperationId id, uint64_t session, const std::string& name
   Note(key, "#" + std::to_string(id) + " session " + std::to_string(session) + ": " +
                 pakv::Describe(what));
   const bool is_read = IsRead(what);
-  key.pending.emplace(id, Pending{session, std::move(what)});
+  key.pending.emplace(id, Pending{session, std::move(what), false, clock_min_ms_});
   if (!is_read) return;
   std::set<Explanation> looked;
   for (Explanation explanation : key.explanations) {
@@ -172,6 +214,7 @@ void Oracle::BeginPart(OperationId id, uint64_t session, const std::string& name
 
 Oracle::OperationId Oracle::Begin(uint64_t session, const std::string& key,
                                   OracleOperation operation) {
+  LookAtClock();
   // A new key meets the flushes under way first: numbers are the order of a session.
   static_cast<void>(KeyOf(key));
   const OperationId id = next_id_++;
@@ -181,6 +224,7 @@ Oracle::OperationId Oracle::Begin(uint64_t session, const std::string& key,
 }
 
 Oracle::OperationId Oracle::BeginFlush(uint64_t session) {
+  LookAtClock();
   const OperationId id = next_id_++;
   Flush flush{session, {}};
   for (auto& [name, key] : keys_) {
@@ -206,9 +250,9 @@ bool Oracle::Eligible(const Key& key, const Explanation& explanation, OperationI
 }
 
 // The value is new, or an operation: every read under way that could happen now may answer it.
-void Oracle::LookAround(const Key& key, Explanation& explanation) {
+void Oracle::LookAround(const Key& key, Explanation& explanation) const {
   for (auto& [id, seen] : explanation.reads) {
-    if (seen.closed) continue;
+    if (seen.closed || HasExpired(explanation.value, key.pending.at(id).begin_ms)) continue;
     (Eligible(key, explanation, id) ? seen.values : seen.before).insert(explanation.value);
   }
 }
@@ -220,9 +264,16 @@ void Oracle::Walk(const std::string& name, Key& key, bool with_hidden, const Sto
     const Explanation explanation = std::move(todo.back());
     todo.pop_back();
     if (stop(explanation)) continue;
+    if (HasExpired(explanation.value, clock_max_ms_)) {
+      Explanation next = explanation;
+      next.value = kAbsent;
+      LookAround(key, next);
+      if (seen.insert(next).second) todo.push_back(std::move(next));
+    }
     for (const auto& [id, pending] : key.pending) {
       if (IsRead(pending.operation) || explanation.done.contains(id) ||
-          (pending.hidden && !with_hidden) || !Eligible(key, explanation, id)) {
+          (pending.hidden && !with_hidden) || !Eligible(key, explanation, id) ||
+          HasExpired(explanation.value, pending.begin_ms)) {
         continue;
       }
       Explanation next = explanation;
@@ -251,16 +302,15 @@ void Oracle::EndRead(const std::string& name, OperationId id, const OracleReply&
   std::set<Explanation> left;
   std::set<std::string> possible;
   const Answer answer = AnswerOf(reply);
-  const bool is_value =
-      reply.kind == OracleReply::Kind::kBytes || reply.kind == OracleReply::Kind::kNull;
+  const OracleOperation& operation = key.pending.at(id).operation;
   Walk(name, key, /*with_hidden=*/false, [&](const Explanation& explanation) {
-    const Seen& seen = explanation.reads.at(id);
-    if (!is_value || !seen.values.contains(answer.value)) {
-      for (const ValueId other : seen.values) {
-        possible.insert(other == kAbsent ? "nothing" : Quote(*values_[other - 1]));
-      }
-      return false;
+    bool is_possible = false;
+    for (const ValueId value : explanation.reads.at(id).values) {
+      const Answer& other = EffectOn(id, operation, value).answer;
+      is_possible = is_possible || other == answer;
+      possible.insert(Describe(other));
     }
+    if (!is_possible) return false;
     Explanation kept = explanation;
     kept.reads.erase(id);
     left.insert(std::move(kept));
@@ -268,6 +318,7 @@ void Oracle::EndRead(const std::string& name, OperationId id, const OracleReply&
   });
   if (left.empty()) Impossible(name, key, id, reply, possible);
   key.pending.erase(id);
+  ForgetEffects(id);
   key.explanations = std::move(left);
 }
 
@@ -351,6 +402,7 @@ void Oracle::RefusePart(const std::string& name, OperationId id) {
 }
 
 void Oracle::Acknowledged(OperationId id, OracleReply reply) {
+  LookAtClock();
   ++acknowledged_count_;
   if (const auto flush = flushes_.find(id); flush != flushes_.end()) {
     for (const auto& [name, part] : flush->second.parts) {
@@ -410,6 +462,7 @@ void Oracle::Unknown(OperationId id) {
 }
 
 void Oracle::Crashed() {
+  LookAtClock();
   for (auto& [name, key] : keys_) {
     if (key.pending.empty()) continue;
     // Nobody will hear what those under way would have answered.
@@ -464,7 +517,7 @@ bool Oracle::CanExist(const std::string& name) const {
   if (found == keys_.end()) return false;
   if (!found->second.pending.empty()) return true;
   for (const Explanation& explanation : found->second.explanations) {
-    if (explanation.value != kAbsent) return true;
+    if (explanation.value != kAbsent && !HasExpired(explanation.value, clock_min_ms_)) return true;
   }
   return false;
 }
@@ -473,7 +526,7 @@ bool Oracle::MustExist(const std::string& name) const {
   const auto found = keys_.find(name);
   if (found == keys_.end() || !found->second.pending.empty()) return false;
   for (const Explanation& explanation : found->second.explanations) {
-    if (explanation.value == kAbsent) return false;
+    if (explanation.value == kAbsent || HasExpired(explanation.value, clock_max_ms_)) return false;
   }
   return true;
 }

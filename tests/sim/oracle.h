@@ -9,7 +9,9 @@
 //   - what was acknowledged, or shown by a read, is there after every crash;
 //   - what was refused has never happened;
 //   - what ended as unknown does not show before a restart, and may show after it;
-//   - what was under way at a crash happened or not, in the session's order, and stays so.
+//   - what was under way at a crash happened or not, in the session's order, and stays so;
+//   - a key whose time is over is absent, and stays so. Between the earliest and the latest that a
+//     node's expiry clock can show, which a clock that was set back drives apart, it may be either.
 #pragma once
 
 #include <compare>
@@ -31,6 +33,10 @@ enum class OracleCommand : uint8_t {
   kDelete,       // 1 or 0
   kIncrement,    // the new number, or an error if the value is no number
   kAppend,       // the new length
+  kSetUntil,     // as kSet; `number` is the time at which the key expires, ms since 1970
+  kExpireAt,     // the same for the value that is there: 1 or 0
+  kPersist,      // takes the expiry away: 1 or 0
+  kExpireTime,   // reads: when it expires, -1 for never, -2 for no such key
 };
 
 struct OracleOperation {
@@ -47,8 +53,11 @@ struct OracleReply {
   friend auto operator<=>(const OracleReply&, const OracleReply&) = default;
 };
 
-// The value of a key; nullopt: it is not there.
-using OracleValue = std::optional<std::string>;
+// The value of a key, and when it expires, 0 for never; nullopt: it is not there.
+struct OracleValue {
+  std::optional<std::string> bytes;
+  uint64_t expiry_ms = 0;
+};
 
 // What the operation answers, and does to `value`.
 OracleReply Apply(const OracleOperation& operation, OracleValue& value);
@@ -58,6 +67,11 @@ std::string Describe(const OracleReply& reply);
 class Oracle {
  public:
   using OperationId = uint64_t;
+
+  // What wall clocks show, ms since 1970; to be set before something expires.
+  void SetClock(std::function<uint64_t()> wall_ms) { wall_ms_ = std::move(wall_ms); }
+  // Looks at the clock: to be called before it is set, as everything below does.
+  void LookAtClock();
 
   // An operation of `session` begins. Operations of one session on one key take effect in the
   // order of their beginning.
@@ -112,7 +126,8 @@ class Oracle {
   struct Pending {
     uint64_t session;
     OracleOperation operation;
-    bool hidden = false;  // unknown: takes no effect before a crash
+    bool hidden = false;    // unknown: takes no effect before a crash
+    uint64_t begin_ms = 0;  // what had expired by then is absent to it
   };
   // What a read under way may answer: what was there at some moment of it, from the effect of its
   // session's earlier operations to that of its later ones.
@@ -148,14 +163,16 @@ class Oracle {
   void Impossible(const std::string& name, const Key& key, OperationId id, const OracleReply& reply,
                   const std::set<std::string>& possible);
   static void ForgetRead(Key& key, OperationId id);
-  static void NeverHappens(Key& key, OperationId id);
+  void NeverHappens(Key& key, OperationId id);
   void RefusePart(const std::string& name, OperationId id);
   static bool Eligible(const Key& key, const Explanation& explanation, OperationId id);
-  static void LookAround(const Key& key, Explanation& explanation);
+  void LookAround(const Key& key, Explanation& explanation) const;
   // Walks from the present explanations through all that follow when operations under way take
   // effect. `stop` says of each whether it is to be kept rather than followed further.
   using Stop = std::function<bool(const Explanation&)>;
   void Walk(const std::string& name, Key& key, bool with_hidden, const Stop& stop);
+  // Whether a value with an expiry is gone by then.
+  bool HasExpired(ValueId value, uint64_t clock_ms) const;
   ValueId Intern(const OracleValue& value);
   OracleValue ValueOf(ValueId id) const;
   Answer AnswerOf(const OracleReply& reply);
@@ -170,9 +187,14 @@ class Oracle {
   std::map<std::string, Key> keys_;
   std::map<OperationId, std::string> key_of_;  // operations under way
   std::map<OperationId, Flush> flushes_;
-  std::vector<const std::string*> values_;  // by ValueId - 1; keys of value_ids_
-  std::map<std::string, ValueId> value_ids_;
+  using ValueName = std::pair<std::string, uint64_t>;  // its bytes and its expiry
+  std::vector<const ValueName*> values_;               // by ValueId - 1; keys of value_ids_
+  std::map<ValueName, ValueId> value_ids_;
   std::map<std::pair<OperationId, ValueId>, Effect> effects_;
+  std::function<uint64_t()> wall_ms_;
+  // The expiry clock that nodes have is not before this one, nor beyond the other.
+  uint64_t clock_min_ms_ = 0;
+  uint64_t clock_max_ms_ = 0;
   bool silent_ = false;  // explanations do not keep what would have been answered
   std::string violation_;
   uint64_t acknowledged_count_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "runtime/base/check.h"
 
@@ -18,35 +19,42 @@ void AppendArg(std::string& out, const std::string& arg) {
 }
 
 std::string Encode(const std::string& key, const OracleOperation& what) {
-  struct Words {
-    const char* name;
-    std::string argument;
-  };
-  Words words;
+  std::vector<std::string> words;
+  const std::string number = std::to_string(what.number);
   switch (what.command) {
     case OracleCommand::kGet:
-      words = {"GET", {}};
+      words = {"GET", key};
       break;
     case OracleCommand::kSet:
-      words = {"SET", what.argument};
+      words = {"SET", key, what.argument};
       break;
     case OracleCommand::kSetIfAbsent:
-      words = {"SETNX", what.argument};
+      words = {"SETNX", key, what.argument};
       break;
     case OracleCommand::kDelete:
-      words = {"DEL", {}};
+      words = {"DEL", key};
       break;
     case OracleCommand::kIncrement:
-      words = {"INCRBY", std::to_string(what.number)};
+      words = {"INCRBY", key, number};
       break;
     case OracleCommand::kAppend:
-      words = {"APPEND", what.argument};
+      words = {"APPEND", key, what.argument};
+      break;
+    case OracleCommand::kSetUntil:
+      words = {"SET", key, what.argument, "PXAT", number};
+      break;
+    case OracleCommand::kExpireAt:
+      words = {"PEXPIREAT", key, number};
+      break;
+    case OracleCommand::kPersist:
+      words = {"PERSIST", key};
+      break;
+    case OracleCommand::kExpireTime:
+      words = {"PEXPIRETIME", key};
       break;
   }
-  std::string out = words.argument.empty() ? "*2\r\n" : "*3\r\n";
-  AppendArg(out, words.name);
-  AppendArg(out, key);
-  if (!words.argument.empty()) AppendArg(out, words.argument);
+  std::string out = "*" + std::to_string(words.size()) + "\r\n";
+  for (const std::string& word : words) AppendArg(out, word);
   return out;
 }
 

@@ -32,6 +32,8 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kReopenTornSegment, "reopen-torn-segment", "log"},
     SeededBugProof{SeededBug::kServeVolatileCache, "serve-volatile-cache", "store"},
     SeededBugProof{SeededBug::kLsnFallsBehindAfterRestart, "lsn-falls-behind", "store"},
+    SeededBugProof{SeededBug::kExpiryNotDurable, "expiry-not-durable", "store"},
+    SeededBugProof{SeededBug::kExpiryClockForgotten, "expiry-clock-forgotten", "store"},
     SeededBugProof{SeededBug::kLostWakeUp, "lost-wake-up", "runtime"},
     SeededBugProof{SeededBug::kReplyOutOfOrder, "reply-out-of-order", "server"},
     SeededBugProof{SeededBug::kGetMissesOwnSet, "get-misses-own-set", "server"},

@@ -10,8 +10,9 @@
 namespace pakv {
 namespace {
 
-// What the oracle is asked to explain at once.
+// What the oracle is asked to explain at once; with keys that may also expire at any time.
 constexpr size_t kPendingPerKeyMax = 7;
+constexpr size_t kPendingPerExpiringKeyMax = 5;
 
 Change Get(const OldValue& old, Request& request) {
   request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
@@ -53,14 +54,43 @@ Change Increment(const OldValue& old, Request& request) {
   request.scratch = std::to_string(number);
   request.reply.kind = Reply::Kind::kInteger;
   request.reply.integer = number;
-  return {Change::Action::kWrite, kNoExpiry, request.scratch};
+  return {Change::Action::kWrite, old.expiry_ms, request.scratch};
 }
 
 Change Append(const OldValue& old, Request& request) {
   request.scratch = std::string(old.value) + std::string(request.value);
   request.reply.kind = Reply::Kind::kInteger;
   request.reply.integer = static_cast<int64_t>(request.scratch.size());
-  return {Change::Action::kWrite, kNoExpiry, request.scratch};
+  return {Change::Action::kWrite, old.expiry_ms, request.scratch};
+}
+
+Change SetUntil(const OldValue&, Request& request) {
+  request.reply.kind = Reply::Kind::kOk;
+  return {Change::Action::kWrite, static_cast<uint64_t>(request.number), request.value};
+}
+
+Change ExpireAt(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = old.exists ? 1 : 0;
+  if (!old.exists) return {};
+  const auto expiry_ms = static_cast<uint64_t>(request.number);
+  if (expiry_ms <= request.ExpiryClockMs()) return {Change::Action::kDelete, kNoExpiry, {}};
+  return {Change::Action::kWrite, expiry_ms, old.value};
+}
+
+Change Persist(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = old.expiry_ms != kNoExpiry ? 1 : 0;
+  if (old.expiry_ms == kNoExpiry) return {};
+  return {Change::Action::kWrite, kNoExpiry, old.value};
+}
+
+Change ExpireTime(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = !old.exists                  ? -2
+                          : old.expiry_ms == kNoExpiry ? -1
+                                                       : static_cast<int64_t>(old.expiry_ms);
+  return {};
 }
 
 struct Row {
@@ -82,6 +112,14 @@ Row RowOf(OracleCommand command) {
       return {Increment, OldState::kValue};
     case OracleCommand::kAppend:
       return {Append, OldState::kValue};
+    case OracleCommand::kSetUntil:
+      return {SetUntil, OldState::kNothing};
+    case OracleCommand::kExpireAt:
+      return {ExpireAt, OldState::kValue};
+    case OracleCommand::kPersist:
+      return {Persist, OldState::kValue};
+    case OracleCommand::kExpireTime:
+      return {ExpireTime, OldState::kExistence};
   }
   PAKV_CHECK(false, "no such command");
   return {};
@@ -117,7 +155,22 @@ std::string StoreSession::RandomValue() {
   return value;
 }
 
+// About now, as a rule: what matters happens at the boundary.
+int64_t StoreSession::RandomExpiry() {
+  constexpr uint64_t kSpansMs[] = {4, 40, 3'000, 5 * 3'600'000};
+  const uint64_t span_ms = kSpansMs[prng_.Below(4)];
+  const uint64_t from_ms = load_.wall_ms() - (prng_.Chance(1, 8) ? span_ms : 0);
+  return static_cast<int64_t>(from_ms + prng_.Below(span_ms + 1));
+}
+
 OracleOperation StoreSession::RandomOperation() {
+  if (load_.wall_ms && prng_.Chance(2, 5)) {
+    const uint64_t kind = prng_.Below(10);
+    if (kind < 5) return {OracleCommand::kSetUntil, RandomValue(), RandomExpiry()};
+    if (kind < 7) return {OracleCommand::kExpireAt, {}, RandomExpiry()};
+    if (kind < 8) return {OracleCommand::kPersist, {}, 0};
+    return {OracleCommand::kExpireTime, {}, 0};
+  }
   const uint64_t dice = prng_.Below(100);
   if (dice < 30) return {OracleCommand::kGet, {}, 0};
   if (dice < 55) return {OracleCommand::kSet, RandomValue(), 0};
@@ -144,7 +197,8 @@ void StoreSession::StartCall(const std::string& key, OracleOperation what) {
   call.what = std::move(what);
   call.name = key;
   const Row row = RowOf(call.what.command);
-  call.is_read = call.what.command == OracleCommand::kGet;
+  call.is_read =
+      call.what.command == OracleCommand::kGet || call.what.command == OracleCommand::kExpireTime;
   call.needs = row.needs;
   call.function = row.function;
   call.done = [](Request& request) {
@@ -245,7 +299,8 @@ Task<void> StoreSession::Run(uint32_t count) {
       co_await core_.timers().SleepUntil(core_.now_ns() + prng_.Below(3 * kNsPerMs));
     }
     std::string key = KeyName(prng_.Below(load_.key_count));
-    while (load_.oracle.pending_count(key) >= kPendingPerKeyMax) {
+    const size_t pending_max = load_.wall_ms ? kPendingPerExpiringKeyMax : kPendingPerKeyMax;
+    while (load_.oracle.pending_count(key) >= pending_max) {
       co_await core_.timers().SleepUntil(core_.now_ns() + kNsPerMs);
       key = KeyName(prng_.Below(load_.key_count));
     }
@@ -271,23 +326,26 @@ Task<void> StoreSession::WriteAll() {
   ++load_.sessions_done;
 }
 
-Task<std::string> CheckKeys(Core& core, Store& store, const Oracle& oracle, uint64_t step) {
+Task<std::string> CheckKeys(Core& core, Store& store, Oracle& oracle, uint64_t step, bool expires) {
+  oracle.LookAtClock();
   std::set<std::string> found;
   uint64_t cursor = 0;
   do {
     ScanStep scanned = co_await store.Scan(core, kDefaultNamespace, cursor, step,
                                            [](std::string_view) { return true; });
     for (std::string& key : scanned.keys) found.insert(std::move(key));
+    if (scanned.outcome != Outcome::kDone) co_return "a scan was refused";
     cursor = scanned.cursor;
   } while (cursor != 0);
   for (const std::string& key : found) {
     if (!oracle.CanExist(key)) co_return "a scan found " + key + ", which cannot be there";
   }
+  oracle.LookAtClock();
   for (const std::string& key : oracle.keys()) {
     if (oracle.MustExist(key) && !found.contains(key)) co_return "a scan missed " + key;
   }
   uint64_t count = co_await store.CountKeys(core, kDefaultNamespace);
-  if (count != found.size()) {
+  if (count != found.size() && !expires) {
     co_return "the store counts " + std::to_string(count) + " keys, a scan found " +
         std::to_string(found.size());
   }

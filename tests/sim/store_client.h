@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@ struct StoreLoad {
   uint32_t pipeline_max = 4;
   uint32_t value_bytes_max = 64;
   uint32_t flush_per_10000 = 0;
+  // Keys with an expiry: the times that they get are around this clock.
+  std::function<uint64_t()> wall_ms;  // empty: none
   // Refusals and unknown outcomes may happen: the disk is not well.
   bool disk_is_ill = false;
   // So may errors that name a damaged value.
@@ -59,6 +62,7 @@ class StoreSession {
   std::string KeyName(uint64_t number) const { return "key" + std::to_string(number); }
   OracleOperation RandomOperation();
   std::string RandomValue();
+  int64_t RandomExpiry();
   Call& FreeCall();
   void StartCall(const std::string& key, OracleOperation what);
   void Finished(Call& call);
@@ -81,6 +85,7 @@ class StoreSession {
 };
 
 // Looks at a store at rest: a scan finds what has to be there, and nothing that cannot be.
-Task<std::string> CheckKeys(Core& core, Store& store, const Oracle& oracle, uint64_t step);
+// `expires`: keys may do so meanwhile, and are counted until they are taken out.
+Task<std::string> CheckKeys(Core& core, Store& store, Oracle& oracle, uint64_t step, bool expires);
 
 }  // namespace pakv

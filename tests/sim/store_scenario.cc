@@ -2,6 +2,7 @@
 // disks do, and at some operation, also of the recovery, the process is killed or the power goes.
 // After each restart, with another number of cores, everything that was acknowledged or shown is
 // there. The last life is free of faults: it has to make progress.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -31,6 +32,8 @@ class StoreScenario {
     const uint64_t sizes = prng_.Below(4);
     value_bytes_max_ = sizes == 0 ? 200'000 : sizes == 1 ? 200 : 6'000;
     flush_per_10000_ = prng_.Chance(1, 3) ? 100 : 0;
+    keys_expire_ = prng_.Chance(2, 3);
+    oracle_.SetClock([this] { return node_.clock().WallUs() / 1000; });
   }
 
   ScenarioResult Run() {
@@ -139,16 +142,27 @@ class StoreScenario {
     }
     rotten_ = life == Life::kRotten;
     node_.disk().SetBallast(0);
-    if (prng_.Chance(1, 4)) {
-      // Within what a start accepts; back, too.
-      node_.clock().StepWall(static_cast<int64_t>(prng_.Below(2'000'000'000)) - 1'000'000'000);
-    }
+    StepClock();
     node_.Start({.core_count = static_cast<uint32_t>(prng_.Between(1, 4)),
                  .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}});
     const bool crashes = life == Life::kIll && prng_.Chance(1, 3);
     if (crashes) node_.CrashAfter(prng_.Below(150), RandomKind());
     Store* store = OpenStore();
     if (store != nullptr) Serve(*store, life);
+  }
+
+  // Between lives the wall clock is set, also back: by less than a second, or by hours, within what
+  // a start accepts.
+  void StepClock() {
+    constexpr int64_t kFarthestUs = int64_t{6} * 3600 * 1'000'000;
+    if (!prng_.Chance(1, 3)) return;
+    oracle_.LookAtClock();
+    const int64_t far = prng_.Chance(1, 2) ? 1'000'000 : kFarthestUs;
+    const int64_t target_us =
+        std::clamp(clock_offset_us_ + static_cast<int64_t>(prng_.Below(2 * far)) - far,
+                   -kFarthestUs, kFarthestUs);
+    node_.clock().StepWall(target_us - clock_offset_us_);
+    clock_offset_us_ = target_us;
   }
 
   Store* OpenStore() {
@@ -180,6 +194,11 @@ class StoreScenario {
       node_.Crash(CrashKind::kProcessKill);
       return nullptr;
     }
+    if (!node_.running()) {
+      // It died in the very pass in which the store was open.
+      oracle_.Crashed();
+      return nullptr;
+    }
     return &node_.Own(std::move(**opened));
   }
 
@@ -190,6 +209,7 @@ class StoreScenario {
     load.pipeline_max = pipeline_max_;
     load.value_bytes_max = value_bytes_max_;
     load.flush_per_10000 = flush_per_10000_;
+    if (keys_expire_) load.wall_ms = [this] { return node_.clock().WallUs() / 1000; };
     load.disk_is_ill = disk_is_ill_;
     load.values_may_be_damaged = rotten_;
     // What recovery shows is shown: it may not go any more.
@@ -263,7 +283,8 @@ class StoreScenario {
 
   void Finish(Store& store, bool last) {
     if (last || !disk_is_ill_) {
-      auto wrong = node_.Run(CheckKeys(node_.core(0), store, oracle_, prng_.Between(1, 20)));
+      auto wrong =
+          node_.Run(CheckKeys(node_.core(0), store, oracle_, prng_.Between(1, 20), keys_expire_));
       if (!wrong && node_.running()) Fail("a scan does not end: " + world_.failure());
       if (wrong && !wrong->empty()) Fail(*wrong);
       CheckBooks(store);
@@ -302,6 +323,8 @@ class StoreScenario {
   uint32_t pipeline_max_ = 0;
   uint32_t value_bytes_max_ = 0;
   uint32_t flush_per_10000_ = 0;
+  bool keys_expire_ = false;
+  int64_t clock_offset_us_ = 0;
   bool disk_is_ill_ = false;
   bool rotten_ = false;
   bool short_life_ = false;
