@@ -130,11 +130,12 @@ void BM_EventWake(benchmark::State& state) {
 }
 BENCHMARK(BM_EventWake);
 
-// One frame, freed and allocated again, as a child task in a loop does.
+// One frame, freed and allocated again, as a child task in a loop does. The pointers are const since
+// Google Benchmark 1.7 may otherwise give back another one (its "+m,r" with GCC).
 void BM_FrameAllocation(benchmark::State& state) {
   const auto bytes = static_cast<size_t>(state.range(0));
   for (auto _ : state) {
-    void* frame = AllocateFrame(bytes);
+    void* const frame = AllocateFrame(bytes);
     benchmark::DoNotOptimize(frame);
     FreeFrame(frame, bytes);
   }
@@ -144,7 +145,7 @@ BENCHMARK(BM_FrameAllocation)->Arg(128)->Arg(1024);
 void BM_FrameOperatorNew(benchmark::State& state) {
   const auto bytes = static_cast<size_t>(state.range(0));
   for (auto _ : state) {
-    void* frame = ::operator new(bytes);
+    void* const frame = ::operator new(bytes);
     benchmark::DoNotOptimize(frame);
     ::operator delete(frame);
   }
