@@ -73,6 +73,9 @@ class Shard {
   // See Store::Prefetch: at most kPrefetchMax of them. One would only wait twice: does nothing.
   static constexpr size_t kPrefetchMax = 16;
   void Prefetch(std::span<const uint64_t> hashes) const;
+  // `request` has come from another core and is run now: of each few that came together, the first
+  // lets all of them be fetched.
+  void PrefetchArrived(const Request& request);
   // Gives a completed request back to the core that started it.
   void Complete(Request& request);
 
@@ -192,8 +195,9 @@ class Shard {
   absl::flat_hash_map<uint64_t, std::unique_ptr<DeviceRead>> device_reads_;
   AtHand at_hand_;
 
-  StoreStats counters_;  // what is counted here; the rest is asked when it is wanted
-  Nursery nursery_;      // last: its tasks use all of the above
+  size_t arrived_left_ = 0;  // requests of other cores that are fetched and not started
+  StoreStats counters_;      // what is counted here; the rest is asked when it is wanted
+  Nursery nursery_;          // last: its tasks use all of the above
 };
 
 }  // namespace pakv

@@ -1,5 +1,6 @@
 // The parts of Shard that are no request: FLUSH, recovery, start and stop, counters.
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 #include <vector>
@@ -148,6 +149,19 @@ void Shard::Run(const LogContext& context, const LogWriterOptions& log_options, 
   if (refuses_writes_) log_->Refuse();
   log_->Start();
   if (table_->expiring() > 0) expiry_timer_.Arm(core_.timers(), core_.now_ns());
+}
+
+void Shard::PrefetchArrived(const Request& request) {
+  if (arrived_left_ == 0) {
+    std::array<uint64_t, kPrefetchMax> hashes;
+    const Request* each = &request;
+    while (each != nullptr && arrived_left_ < hashes.size()) {
+      hashes[arrived_left_++] = each->hash;
+      each = static_cast<const Request*>(each->NextAlike());
+    }
+    Prefetch(std::span(hashes.data(), arrived_left_));
+  }
+  --arrived_left_;
 }
 
 // Step by step for all of them: each step's addresses come from what the one before has fetched.

@@ -307,6 +307,7 @@ void Store::StartGroup(Core& here, Request* const* requests, size_t count) {
 void Store::RunAtOwner(Message& message, Core&) {
   auto& request = static_cast<Request&>(message);
   Shard& shard = *request.shard_;
+  shard.PrefetchArrived(request);
   if (shard.Start(request)) shard.Complete(request);
 }
 

@@ -130,8 +130,8 @@ void BM_EventWake(benchmark::State& state) {
 }
 BENCHMARK(BM_EventWake);
 
-// One frame, freed and allocated again, as a child task in a loop does. The pointers are const since
-// Google Benchmark 1.7 may otherwise give back another one (its "+m,r" with GCC).
+// One frame, freed and allocated again, as a child task in a loop does. The pointers are const
+// since Google Benchmark 1.7 may otherwise give back another one (its "+m,r" with GCC).
 void BM_FrameAllocation(benchmark::State& state) {
   const auto bytes = static_cast<size_t>(state.range(0));
   for (auto _ : state) {

@@ -29,6 +29,11 @@ class Message {
 
   void set_function(Function function) { function_ = function; }
   void Run(Core& here) { function_(*this, here); }
+  // While it is run, before it is sent on: the one that is run next if it has the same function, so
+  // that what several of them need can be fetched side by side; else nullptr.
+  Message* NextAlike() const {
+    return next_ != nullptr && next_->function_ == function_ ? next_ : nullptr;
+  }
 
  private:
   friend class MessageChain;
