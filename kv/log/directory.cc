@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::string_view kIdentityName = "IDENTITY";
 constexpr std::string_view kLockName = "LOCK";
+// In the root of a file system that is mounted here.
+constexpr std::string_view kLostAndFound = "lost+found";
 
 std::string_view EngineName(EngineKind engine) {
   return engine == EngineKind::kLog ? "log" : "memory";
@@ -35,6 +37,18 @@ Content ContentOf(const std::vector<std::string>& names) {
     return name == kLockName || name.ends_with(".tmp");
   });
   return empty ? Content::kEmpty : Content::kForeign;
+}
+
+// The names in `path`, without a lost+found that is empty or not ours to read.
+Task<IoResult> ListNames(Core& core, std::string path, std::vector<std::string>& names) {
+  const IoResult listed = co_await ListDirectory(core.io(), path.c_str(), names);
+  if (!listed.ok()) co_return listed;
+  if (std::find(names.begin(), names.end(), kLostAndFound) == names.end()) co_return listed;
+  path.append("/").append(kLostAndFound);
+  std::vector<std::string> inside;
+  const IoResult looked = co_await ListDirectory(core.io(), path.c_str(), inside);
+  if (looked.value() == 0 || looked.error() == EACCES) std::erase(names, kLostAndFound);
+  co_return listed;
 }
 
 absl::Status Foreign(const std::string& path) {
@@ -84,10 +98,10 @@ Task<absl::StatusOr<std::unique_ptr<StoreDirectory>>> StoreDirectory::Open(
 }
 
 Task<absl::Status> StoreDirectory::OpenAndLock(Core& core, const DirectoryOptions& options) {
-  const IoResult made = co_await MakeDirectory(core.io(), path_.c_str());
-  if (!made.ok() && made.error() != EEXIST) co_return IoError("create directory", path_, made);
+  const absl::Status made = co_await MakePath(core);
+  if (!made.ok()) co_return made;
   std::vector<std::string> names;
-  IoResult listed = co_await ListDirectory(core.io(), path_.c_str(), names);
+  IoResult listed = co_await ListNames(core, path_, names);
   if (!listed.ok()) co_return IoError("list directory", path_, listed);
   if (ContentOf(names) == Content::kForeign) co_return Foreign(path_);
 
@@ -102,7 +116,7 @@ Task<absl::Status> StoreDirectory::OpenAndLock(Core& core, const DirectoryOption
   if (!locked.ok()) co_return IoError("lock", lock_path, locked);
 
   // Once more: before the lock was held another server may have come and gone.
-  listed = co_await ListDirectory(core.io(), path_.c_str(), names);
+  listed = co_await ListNames(core, path_, names);
   if (!listed.ok()) co_return IoError("list directory", path_, listed);
   switch (ContentOf(names)) {
     case Content::kStore:
@@ -113,6 +127,41 @@ Task<absl::Status> StoreDirectory::OpenAndLock(Core& core, const DirectoryOption
       break;
   }
   co_return co_await WriteIdentity(core, options);
+}
+
+// The directory, and those above it that are missing.
+Task<absl::Status> StoreDirectory::MakePath(Core& core) {
+  std::vector<std::string> missing;
+  std::string path = path_;
+  IoResult made = co_await MakeDirectory(core.io(), path.c_str());
+  while (made.error() == ENOENT && path != ParentOf(path)) {
+    missing.push_back(path);
+    path = ParentOf(path);
+    made = co_await MakeDirectory(core.io(), path.c_str());
+  }
+  if (made.ok()) ++made_count_;
+  while ((made.ok() || made.error() == EEXIST) && !missing.empty()) {
+    path = std::move(missing.back());
+    missing.pop_back();
+    made = co_await MakeDirectory(core.io(), path.c_str());
+    if (made.ok()) ++made_count_;
+  }
+  if (!made.ok() && made.error() != EEXIST) co_return IoError("create directory", path, made);
+  co_return absl::OkStatus();
+}
+
+// The names of the directory and of those above it.
+Task<absl::Status> StoreDirectory::SyncPath(Core& core) {
+  std::string path = path_;
+  for (size_t level = 0; path != ParentOf(path); ++level) {
+    path = ParentOf(path);
+    const absl::Status status = co_await SyncNames(core, path);
+    // An earlier start that was killed may have made them all. But of those that are not known to
+    // be ours, some cannot be synced: no right to read them, or no such thing on their file system.
+    const bool ours = level == 0 || level < made_count_;
+    if (!status.ok() && ours) co_return status;
+  }
+  co_return absl::OkStatus();
 }
 
 Task<absl::Status> StoreDirectory::ReadIdentity(Core& core, const DirectoryOptions& options) {
@@ -142,8 +191,7 @@ Task<absl::Status> StoreDirectory::ReadIdentity(Core& core, const DirectoryOptio
 Task<absl::Status> StoreDirectory::WriteIdentity(Core& core, const DirectoryOptions& options) {
   // The directory's own name first, also if it was there before us: nobody knows who made it
   // durable, and once IDENTITY stands this is not asked again.
-  const std::string parent = ParentOf(path_);
-  absl::Status status = co_await SyncNames(core, parent);
+  const absl::Status status = co_await SyncPath(core);
   if (!status.ok()) co_return status;
   identity_.engine = options.engine;
   identity_.store_id = options.entropy.store_id;

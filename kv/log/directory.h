@@ -72,6 +72,8 @@ class StoreDirectory {
  private:
   StoreDirectory() = default;
   Task<absl::Status> OpenAndLock(Core& core, const DirectoryOptions& options);
+  Task<absl::Status> MakePath(Core& core);
+  Task<absl::Status> SyncPath(Core& core);
   Task<absl::Status> ReadIdentity(Core& core, const DirectoryOptions& options);
   Task<absl::Status> WriteIdentity(Core& core, const DirectoryOptions& options);
   Task<absl::Status> ProbeDirectIo(Core& core);
@@ -79,6 +81,7 @@ class StoreDirectory {
   std::string path_;
   Identity identity_;
   File lock_;
+  size_t made_count_ = 0;  // directories that this start made: this one and those above it
   bool created_ = false;
   uint32_t alignment_ = kDirectAlignment;
   bool direct_ = true;

@@ -1,6 +1,7 @@
 // kv/log: what a start finds. Directories that are not ours, files that are damaged, torn ends,
 // and recoveries that die on the way. A copy of the directory taken while the store runs is what a
 // killed process leaves.
+// Long because: all of it is one fixture's, and each way to find a directory is a test.
 #include "kv/log/recovery.h"
 
 #include <gtest/gtest.h>
@@ -111,10 +112,77 @@ TEST_F(RecoveryTest, ForeignDirectoryIsRefusedAndUntouched) {
   EXPECT_EQ(ReadDirectory(store()), (Values{{"notes.txt", "mine"}}));
 }
 
-TEST_F(RecoveryTest, MissingParentIsAnErrorThatNamesThePath) {
-  const Found found = Recover(directory_.Path("no/such/place"));
+TEST_F(RecoveryTest, MissingDirectoriesAreMadeAndTheirNamesSyncedBeforeIdentity) {
+  std::vector<std::string> synced;
+  bool identity = false;
+  const Found found = Recover(directory_.Path("a/b//c/"), [&](Operation& operation) {
+    const IoRequest& request = operation.request;
+    if (request.opcode == Opcode::kSyncDirectory && !identity) synced.push_back(request.path);
+    identity = identity || request.opcode == Opcode::kRename;
+    return true;
+  });
+  EXPECT_TRUE(found.status.ok()) << found.status;
+  EXPECT_TRUE(std::filesystem::exists(directory_.Path("a/b/c/IDENTITY")));
+  for (const std::string& parent :
+       {directory_.Path("a/b"), directory_.Path("a"), directory_.Path(".")}) {
+    const auto same = [&](const std::string& path) {
+      return std::filesystem::path(path + "/").lexically_normal() ==
+             std::filesystem::path(parent + "/").lexically_normal();
+    };
+    EXPECT_EQ(std::count_if(synced.begin(), synced.end(), same), 1) << parent;
+  }
+}
+
+TEST_F(RecoveryTest, AFailedSyncOfADirectoryThatWasMadeIsAnError) {
+  for (const std::string made : {"a/b", "a"}) {
+    std::filesystem::remove_all(directory_.Path("a"));
+    const Found found = Recover(directory_.Path("a/b/c"), [&](Operation& operation) {
+      const IoRequest& request = operation.request;
+      if (request.opcode != Opcode::kSyncDirectory || request.path != directory_.Path(made)) {
+        return true;
+      }
+      operation.result = IoResult(-EIO);
+      return false;
+    });
+    EXPECT_FALSE(found.status.ok()) << made;
+    EXPECT_FALSE(std::filesystem::exists(directory_.Path("a/b/c/IDENTITY")));
+  }
+}
+
+TEST_F(RecoveryTest, AFileInTheWayIsAnErrorThatNamesThePath) {
+  WriteFile(directory_.Path("file"), "mine");
+  const Found found = Recover(directory_.Path("file/no/place"));
   EXPECT_FALSE(found.status.ok());
-  EXPECT_NE(found.status.ToString().find("no/such/place"), std::string::npos);
+  EXPECT_NE(found.status.ToString().find("file/no"), std::string::npos) << found.status;
+  EXPECT_EQ(ReadFile(directory_.Path("file")), "mine");
+}
+
+TEST_F(RecoveryTest, LostAndFoundOfAMountedFileSystemIsNotForeign) {
+  const std::string lost = store() + "/lost+found";
+  std::filesystem::create_directories(lost);
+  EXPECT_TRUE(Recover().status.ok());
+  EXPECT_TRUE(Recover().status.ok());
+  EXPECT_TRUE(std::filesystem::exists(lost));
+
+  // As somebody who may not look into it.
+  std::filesystem::remove_all(store());
+  std::filesystem::create_directories(lost);
+  const Found found = Recover(store(), [&](Operation& operation) {
+    if (operation.request.opcode != Opcode::kList || operation.request.path != lost) return true;
+    operation.result = IoResult(-EACCES);
+    return false;
+  });
+  EXPECT_TRUE(found.status.ok()) << found.status;
+}
+
+TEST_F(RecoveryTest, LostAndFoundWithSomethingInItOrAFileOfThatNameIsForeign) {
+  const std::string lost = store() + "/lost+found";
+  std::filesystem::create_directories(lost);
+  WriteFile(lost + "/#1234", "found");
+  EXPECT_EQ(Recover().status.code(), absl::StatusCode::kFailedPrecondition);
+  std::filesystem::remove_all(lost);
+  WriteFile(lost, "a file");
+  EXPECT_EQ(Recover().status.code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(RecoveryTest, LockedDirectoryIsRefused) {
