@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cmd/common/values.h"
+#include "runtime/core/core.h"
 
 namespace pakv {
 namespace {
@@ -246,7 +247,7 @@ const ConfigOption kOptions[] = {
      }},
     {"cores", "N", "threads that serve, 1 to 256; the default is the CPUs it may use",
      [](const ProcessFacts& facts) { return std::to_string(facts.cpu_count); },
-     SetCount<&S::core_count, 1, kCoreCountMax>, PrintCount<&S::core_count>},
+     SetCount<&S::core_count, 1, kCoresMax>, PrintCount<&S::core_count>},
     {"dir", "PATH", "data directory, created if missing",
      [](const ProcessFacts&) -> std::string { return "./pakv-data"; }, SetDirectory,
      PrintPath<&S::directory>},

@@ -13,8 +13,11 @@ struct NamedAddress {
   std::string address;  // HOST:PORT
 };
 
+// Removes the file that an earlier run left: it stands for a server that is ready. May block.
+void RemovePortFile(const std::string& path);
+
 // Writes one `name HOST:PORT` per line. A reader sees the whole file or none: it is written beside
-// its place and renamed. May block; for the start.
+// its place and renamed, and nothing is left beside it if that fails. May block; for the start.
 absl::Status WritePortFile(const std::string& path, const std::vector<NamedAddress>& addresses);
 
 }  // namespace pakv

@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "net/session/server_options.h"
+#include "runtime/core/core.h"
 
 namespace pakv {
 namespace {
@@ -84,7 +84,7 @@ uint64_t ResourceLimit(__rlimit_resource_t resource) {
 
 ProcessFacts AskProcessFacts() {
   ProcessFacts facts;
-  facts.cpu_count = std::min(CpusInMask(), kCoreCountMax);
+  facts.cpu_count = std::min(CpusInMask(), kCoresMax);
   const auto pages = static_cast<uint64_t>(std::max(sysconf(_SC_PHYS_PAGES), 1L));
   const auto page_bytes = static_cast<uint64_t>(std::max(sysconf(_SC_PAGESIZE), 1L));
   facts.memory_bytes = std::min({pages * page_bytes, ControlGroupLimit(), ResourceLimit(RLIMIT_AS),

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -29,6 +30,8 @@ struct StoreOptions {
   std::optional<StoreEntropy> entropy;
   // Opens data that is from far in this clock's future.
   bool accept_clock = false;
+  // Called on core 0 when the directory is locked, before anything else of it is read or written.
+  std::function<void()> on_locked;
 };
 
 }  // namespace pakv

@@ -186,6 +186,7 @@ Task<absl::Status> Store::OpenAll(Cores& cores, OpenReport& report) {
   auto directory = co_await StoreDirectory::Open(here, directory_options);
   if (!directory.ok()) co_return directory.status();
   shared_->directory = std::move(*directory);
+  if (options_.on_locked) options_.on_locked();
   hash_seed_ = shared_->directory->identity().hash_seed;
   report.created = shared_->directory->created();
   report.direct_io = shared_->directory->direct();

@@ -25,7 +25,7 @@ struct ServerOptions {
   // Nobody asked for this admin port: if it is taken the server warns and goes on without.
   bool admin_endpoint_is_default = true;
 
-  uint32_t core_count = 1;  // threads, each with its ring: 1 to kCoreCountMax
+  uint32_t core_count = 1;  // threads, each with its ring: 1 to kCoresMax
   std::string directory = "./pakv-data";
   uint64_t segment_bytes = 0;  // 0: the store decides by the size of the disk
   bool accept_clock = false;   // start although the wall clock is far behind the data
@@ -46,7 +46,5 @@ struct ServerOptions {
 
   std::string port_file_path;  // empty: none
 };
-
-inline constexpr uint32_t kCoreCountMax = 256;
 
 }  // namespace pakv

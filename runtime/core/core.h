@@ -30,6 +30,7 @@
 
 namespace pakv {
 
+// Of one process: what --cores takes at most.
 inline constexpr uint32_t kCoresMax = 256;
 
 struct CoreOptions {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/core/core.h"
+
 namespace pakv {
 namespace {
 
@@ -323,7 +325,7 @@ TEST_F(ConfigTest, PathsCannotBreakThePrintedLine) {
 TEST(ProcessFactsTest, AreWithinReason) {
   const ProcessFacts facts = AskProcessFacts();
   EXPECT_GE(facts.cpu_count, 1u);
-  EXPECT_LE(facts.cpu_count, kCoreCountMax);
+  EXPECT_LE(facts.cpu_count, kCoresMax);
   EXPECT_GE(facts.memory_bytes, uint64_t{16} << 20);
 }
 

@@ -4,6 +4,7 @@ touches nothing that is not its own."""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -149,6 +150,39 @@ def garbage_in_the_directory_is_told_by_file_and_offset(pakvd, _pakvctl, parent)
                == segments, "the damaged segments were changed")
 
 
+def a_port_file_stands_for_a_server_that_is_ready(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    server = pakv.Server(pakvd, data, "--admin-addr", "none", "--segment-size", "1MiB")
+    ports = os.path.join(parent, "ports")
+    shutil.copy(server.port_file, ports)
+    flags = ["--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", "none", "--port-file", ports]
+    code, _, err = run(pakvd, *flags)
+    pakv.check(code == 3, f"exit {code}: {err}")
+    pakv.check(os.path.exists(ports), "a second server removed the first one's file")
+    server.kill()
+    # Killed and not startable: it stands for nobody.
+    with open(os.path.join(data, "MANIFEST"), "r+b") as manifest:
+        manifest.write(b"garbage")
+    code, _, err = run(pakvd, *flags)
+    pakv.check(code == 3, f"exit {code}: {err}")
+    pakv.check(not os.path.exists(ports), "the file of a killed server was left")
+
+
+def directories_above_are_made_too(pakvd, _pakvctl, parent):
+    top = os.path.join(parent, "a")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        code, _, err = run(pakvd, "--dir", top + "/b/c", "--addr", address, "--admin-addr", "none")
+        pakv.check(code == 2, f"exit {code}: {err}")
+    pakv.check(not os.path.exists(top), "a refused start made directories")
+    server = pakv.Server(pakvd, top + "/b/c", "--admin-addr", "none")
+    pakv.check(server.connect().call("SET", "key", "value") == "OK", "no write")
+    pakv.check(server.stop() == 0, f"no clean stop:\n{server.last_log}")
+    pakv.check(os.path.exists(top + "/b/c/IDENTITY"), "the store is elsewhere")
+
+
 def sigterm_answers_and_exits_0(pakvd, _pakvctl, parent):
     data = os.path.join(parent, "data")
     server = pakv.Server(pakvd, data, "--admin-addr", "none", "--cores", "2")
@@ -236,6 +270,8 @@ if __name__ == "__main__":
         a_second_server_is_refused,
         a_foreign_directory_is_refused_untouched,
         garbage_in_the_directory_is_told_by_file_and_offset,
+        a_port_file_stands_for_a_server_that_is_ready,
+        directories_above_are_made_too,
         sigterm_answers_and_exits_0,
         a_second_signal_ends_at_once_with_1,
         starts_with_64_descriptors,
