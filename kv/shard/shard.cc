@@ -170,7 +170,6 @@ bool Shard::StartUpdate(Request& request) {
       switch (OldPublished(request, old)) {
         case Found::kMissing:
         case Found::kValue:
-          break;
         case Found::kOver:
           break;
         case Found::kOverUnproven:
