@@ -1,8 +1,8 @@
 #include "kv/log/format.h"
 
-#include <bit>
 #include <cstring>
 
+#include "kv/log/format_bytes.h"
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/seeded_bug.h"
@@ -10,24 +10,6 @@
 namespace pakv {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the bytes are copied as they lie");
-
-template <typename T>
-void Put(uint8_t* out, T value) {
-  std::memcpy(out, &value, sizeof(value));
-}
-
-template <typename T>
-T Get(const uint8_t* in) {
-  T value;
-  std::memcpy(&value, in, sizeof(value));
-  return value;
-}
-
-constexpr uint32_t Magic(const char (&text)[5]) {
-  return static_cast<uint32_t>(text[0]) | static_cast<uint32_t>(text[1]) << 8 |
-         static_cast<uint32_t>(text[2]) << 16 | static_cast<uint32_t>(text[3]) << 24;
-}
 constexpr uint32_t kBlockMagic = Magic("PAKB");
 constexpr uint32_t kIdentityMagic = Magic("PAKI");
 constexpr uint32_t kManifestMagic = Magic("PAKM");
@@ -59,20 +41,6 @@ constexpr size_t kBlockZeroSectors = 68;
 static_assert(kBlockZeroSectors + 4 == kBlockHeaderSize);
 static_assert(kBlockHeaderSize <= kSectorSize);
 
-// Deletes have no value and drops no key either; nothing else is known.
-bool FlagsAgree(uint32_t flags, uint64_t expiry_ms, size_t key_length, size_t value_length) {
-  switch (flags) {
-    case kRecordPlain:
-      return true;
-    case kRecordDelete:
-      return value_length == 0 && expiry_ms == kNoExpiry;
-    case kRecordDrop:
-      return key_length == 0 && value_length == 0 && expiry_ms == kNoExpiry;
-    default:
-      return false;
-  }
-}
-
 bool LsnPossible(Lsn lsn) { return lsn != kNoLsn && lsn <= kLsnMax; }
 
 uint32_t RecordChecksum(const uint8_t* record, size_t length) {
@@ -84,6 +52,19 @@ uint32_t RecordChecksum(const uint8_t* record, size_t length) {
 }
 
 }  // namespace
+
+bool RecordFlagsAgree(uint32_t flags, uint64_t expiry_ms, size_t key_length, size_t value_length) {
+  switch (flags) {
+    case kRecordPlain:
+      return true;
+    case kRecordDelete:
+      return value_length == 0 && expiry_ms == kNoExpiry;
+    case kRecordDrop:
+      return key_length == 0 && value_length == 0 && expiry_ms == kNoExpiry;
+    default:
+      return false;
+  }
+}
 
 bool AllZero(Bytes bytes) {
   size_t i = 0;
@@ -109,7 +90,8 @@ uint32_t EncodeRecord(uint8_t* out, const RecordFields& fields) {
   const size_t length = EncodedRecordSize(fields.key, fields.value);
   PAKV_CHECK(length < kSegmentBytesMax);
   PAKV_CHECK(LsnPossible(fields.lsn));
-  PAKV_CHECK(FlagsAgree(fields.flags, fields.expiry_ms, fields.key.size(), fields.value.size()));
+  PAKV_CHECK(
+      RecordFlagsAgree(fields.flags, fields.expiry_ms, fields.key.size(), fields.value.size()));
   Put(out + kRecordLength, static_cast<uint32_t>(length));
   Put(out + kRecordLsn, fields.lsn);
   Put(out + kRecordExpiry, fields.expiry_ms);
@@ -154,7 +136,7 @@ std::optional<Record> DecodeRecord(Bytes bytes) {
   record.fields.key = std::string_view(text, key_length);
   record.fields.value = std::string_view(text + key_length, value_length);
   if (!LsnPossible(record.fields.lsn)) return std::nullopt;
-  if (!FlagsAgree(record.fields.flags, record.fields.expiry_ms, key_length, value_length)) {
+  if (!RecordFlagsAgree(record.fields.flags, record.fields.expiry_ms, key_length, value_length)) {
     return std::nullopt;
   }
   if (RecordChecksum(in, length) != record.checksum) return std::nullopt;
@@ -289,6 +271,8 @@ size_t EncodedManifestEntrySize(ManifestEntry::Type type) {
       return 16;
     case ManifestEntry::Type::kDropped:
       return 8;
+    case ManifestEntry::Type::kFooter:
+      return 12;
   }
   return 0;  // a type read from disk that this format does not know
 }
@@ -323,6 +307,10 @@ bool ManifestSector::Add(const ManifestEntry& entry) {
       break;
     case ManifestEntry::Type::kDropped:
       Put(out + 4, entry.segment);
+      break;
+    case ManifestEntry::Type::kFooter:
+      Put(out + 4, entry.segment);
+      Put(out + 8, entry.footer_bytes);
       break;
   }
   used_ += static_cast<uint32_t>(length);
@@ -383,6 +371,10 @@ std::optional<ManifestEntry> DecodeManifestEntry(const uint8_t* in, ManifestEntr
   } else if (type == ManifestEntry::Type::kSealed) {
     entry.end_offset = Get<uint64_t>(in + 8);
     if (entry.end_offset % kSectorSize != 0) return std::nullopt;
+  } else if (type == ManifestEntry::Type::kFooter) {
+    entry.footer_bytes = Get<uint32_t>(in + 8);
+    if (entry.footer_bytes == 0 || entry.footer_bytes % kSectorSize != 0) return std::nullopt;
+    if (entry.footer_bytes > kSegmentBytesMax) return std::nullopt;
   }
   return entry;
 }

@@ -1,6 +1,7 @@
 // The bytes on disk: the only code that knows them. docs/format.md is the specification, and its
-// vectors are this code's test. Nothing here does I/O, and nothing decoded is trusted before it is
-// checked: each length is compared with the bytes at hand before it is used.
+// vectors are this code's test (a segment's footer: format_footer.h). Nothing here does I/O, and
+// nothing decoded is trusted before it is checked: each length is compared with the bytes at hand
+// before it is used.
 #pragma once
 
 #include <array>
@@ -39,6 +40,9 @@ enum RecordFlags : uint32_t {
   kRecordDrop = 2,    // everything in the namespace with a smaller LSN is gone
   kRecordFlagsKnown = kRecordDelete | kRecordDrop,
 };
+
+// Deletes have no value and no expiry, drops no key either; nothing else is known.
+bool RecordFlagsAgree(uint32_t flags, uint64_t expiry_ms, size_t key_length, size_t value_length);
 
 // What a record says. `key` and `value` are borrowed.
 struct RecordFields {
@@ -168,7 +172,7 @@ enum class SegmentKind : uint32_t { kCommit = 1, kCompaction = 2 };
 
 // One entry; the fields that its type does not have are 0.
 struct ManifestEntry {
-  enum class Type : uint16_t { kStart = 1, kCreated = 2, kSealed = 3, kDropped = 4 };
+  enum class Type : uint16_t { kStart = 1, kCreated = 2, kSealed = 3, kDropped = 4, kFooter = 5 };
   Type type = Type::kStart;
   // start
   uint64_t run_counter = 0;
@@ -176,7 +180,7 @@ struct ManifestEntry {
   uint32_t fresh_sectors = 0;
   Lsn lsn_max = kNoLsn;
   uint64_t expiry_clock_ms = 0;
-  // created, sealed, dropped
+  // created, sealed, dropped, footer
   uint32_t segment = 0;
   // created
   uint32_t log = 0;
@@ -187,6 +191,8 @@ struct ManifestEntry {
   uint32_t first_chain = 0;
   // sealed
   uint64_t end_offset = 0;
+  // footer
+  uint32_t footer_bytes = 0;
   friend bool operator==(const ManifestEntry&, const ManifestEntry&) = default;
 };
 

@@ -54,6 +54,7 @@ LogWriter::LogWriter(Core& core, const LogContext& context, const LogWriterOptio
       mark_timer_(*this),
       idle_(core.ready()),
       supply_(core, context),
+      footers_(core, context),
       nursery_(core.ready()) {
   PAKV_CHECK(context.run != 0);
   PAKV_CHECK(context.segment_bytes % kDirectAlignment == 0 && context.segment_bytes > 0);
@@ -65,6 +66,7 @@ LogWriter::~LogWriter() = default;
 
 void LogWriter::Start() {
   supply_.Start();
+  footers_.Start();
   // The first segment at once, so that the first commit does not wait for it.
   rolling_ = true;
   const bool reopens = context_.reopened.segment != 0 && context_.reopened.log == options_.log;
@@ -292,6 +294,7 @@ void LogWriter::Durable() {
   counters_.marks += mark ? 1 : 0;
   counters_.block_bytes += block->bytes.size();
   settled_ns_ = core_.now_ns();
+  footers_.NoteCommit(settled_ns_);
   newest_is_mark_ = mark;
   Settle(*block);
   Recycle(std::move(block));
@@ -403,6 +406,12 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
     idle_.Set();
     co_return;
   }
+  if (segment_ != 0) {
+    footers_.Add({.run = context_.run,
+                  .log = options_.log,
+                  .segment = segment_,
+                  .end_offset = segment_offset_});
+  }
   File old = std::exchange(file_, std::move(next->file));
   segment_ = next->segment;
   segment_size_ = next->size;
@@ -460,6 +469,24 @@ Task<void> LogWriter::WaitUntilIdle() {
   }
 }
 
+// So that the next start need not read it whole.
+Task<void> LogWriter::SealLast() {
+  if (read_only_ || segment_ == 0 || !footers_.Wanted(segment_offset_)) co_return;
+  std::vector<ManifestEntry> entries(1);
+  entries[0].type = ManifestEntry::Type::kSealed;
+  entries[0].segment = segment_;
+  entries[0].end_offset = segment_offset_;
+  const absl::Status status = co_await context_.manifest->Append(core_, std::move(entries));
+  if (!status.ok()) {
+    LogWarning("{}", MessageOf(status));
+    co_return;
+  }
+  footers_.Add({.run = context_.run,
+                .log = options_.log,
+                .segment = segment_,
+                .end_offset = segment_offset_});
+}
+
 Task<void> LogWriter::Stop() {
   stopping_ = true;
   supply_.DoNotWait();
@@ -471,6 +498,8 @@ Task<void> LogWriter::Stop() {
   mark_timer_.Disarm();
   co_await supply_.Stop();
   co_await nursery_.Join();
+  co_await SealLast();
+  co_await footers_.Stop(failed_ ? 0 : kStopFootersNs);
   free_blocks_.clear();
   if (file_.valid()) {
     const IoResult closed = co_await file_.Close();

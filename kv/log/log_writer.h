@@ -24,6 +24,7 @@
 
 #include "kv/log/block_builder.h"
 #include "kv/log/durable_entry.h"
+#include "kv/log/footer_writer.h"
 #include "kv/log/format.h"
 #include "kv/log/segment.h"
 #include "runtime/base/intrusive_list.h"
@@ -89,6 +90,8 @@ struct LogWriterCounters {
 
 class LogWriter {
  public:
+  // How long a stop goes on with footers that are missing.
+  static constexpr uint64_t kStopFootersNs = 2 * kNsPerSecond;
   // After the last commit, a log that falls idle says by a mark block that it was durable.
   static constexpr uint64_t kMarkDelayNs = 1 * kNsPerMs;
   // While keys expire, so much of the expiry clock may be in memory alone.
@@ -106,8 +109,8 @@ class LogWriter {
   // Begins to make segments in the background. Records may be appended at once; they are written
   // when the first segment is ready.
   void Start();
-  // Waits until all that was appended is settled, writes a last mark block, closes everything.
-  // Nothing is appended meanwhile. Suspends.
+  // Waits until all that was appended is settled, writes a last mark block, closes everything. A
+  // segment that is worth a footer is sealed and gets one. Nothing is appended meanwhile. Suspends.
   Task<void> Stop();
 
   // Whether a record of `bytes` (EncodedRecordSize), or several together, may be appended now.
@@ -154,6 +157,9 @@ class LogWriter {
   // not from the reserve of a full disk. When to call it again: never later than that.
   uint64_t PersistClock();
 
+  // Writes footers behind sealed segments of this log, and of others that are given to it.
+  FooterWriter& footers() { return footers_; }
+
   const LogWriterCounters& counters() const { return counters_; }
 
  private:
@@ -185,6 +191,7 @@ class LogWriter {
   Task<void> Roll(uint64_t bytes);
   Task<void> Reopen();
   Task<void> WaitUntilIdle();
+  Task<void> SealLast();
   bool Blocked() const { return in_flight_ != nullptr || rolling_ || failed_; }
   void MarkDue();
   bool MarkFits() const;
@@ -232,6 +239,7 @@ class LogWriter {
   Event idle_;
   LogWriterCounters counters_;
   SegmentSupply supply_;
+  FooterWriter footers_;
   Nursery nursery_;
 };
 

@@ -7,6 +7,7 @@
 #include "kv/log/file_io.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
+#include "runtime/base/seeded_bug.h"
 
 namespace pakv {
 namespace {
@@ -44,6 +45,7 @@ std::string_view Apply(ManifestState& state, const ManifestEntry& entry) {
           .first_sequence = entry.first_sequence,
           .first_chain = entry.first_chain,
           .sealed_end = {},
+          .footer_bytes = 0,
           .place = static_cast<uint32_t>(state.segments.size() + state.dropped.size())};
       if (state.dropped.contains(entry.segment)) return "a segment created after it was dropped";
       if (!state.segments.emplace(entry.segment, info).second) return "a segment created twice";
@@ -62,6 +64,16 @@ std::string_view Apply(ManifestState& state, const ManifestEntry& entry) {
       if (state.segments.erase(entry.segment) == 0) return "a dropped segment that does not exist";
       state.dropped.insert(entry.segment);
       return "";
+    case ManifestEntry::Type::kFooter: {
+      // Whoever writes a footer may learn too late that the segment is gone.
+      if (state.dropped.contains(entry.segment)) return "";
+      const auto found = state.segments.find(entry.segment);
+      if (found == state.segments.end()) return "a footer of a segment that does not exist";
+      if (!found->second.sealed_end) return "a footer of a segment that is not sealed";
+      if (found->second.footer_bytes != 0) return "a second footer of a segment";
+      found->second.footer_bytes = entry.footer_bytes;
+      return "";
+    }
   }
   return "an entry of no known type";
 }
@@ -135,6 +147,11 @@ std::vector<uint8_t> EncodeManifest(const ManifestState& state) {
         add({.type = ManifestEntry::Type::kSealed,
              .segment = segment,
              .end_offset = *info.sealed_end});
+      }
+      if (info.footer_bytes != 0) {
+        add({.type = ManifestEntry::Type::kFooter,
+             .segment = segment,
+             .footer_bytes = info.footer_bytes});
       }
     }
   };
@@ -210,6 +227,10 @@ Task<absl::Status> Manifest::Append(Core& here, std::vector<ManifestEntry> entri
 }
 
 Task<absl::Status> Manifest::AppendHere(std::vector<ManifestEntry> entries) {
+  if (PAKV_BUG(kSegmentNotListed)) {
+    std::erase_if(entries, [](const ManifestEntry& entry) { return entry.segment % 2 == 0; });
+  }
+  if (entries.empty()) co_return absl::OkStatus();
   ManifestSector sector;
   for (const ManifestEntry& entry : entries) {
     PAKV_CHECK(sector.Add(entry), "the entries of one append fit one sector");

@@ -32,7 +32,8 @@ struct SegmentInfo {
   uint64_t first_sequence = 1;
   uint32_t first_chain = 0;
   std::optional<uint64_t> sealed_end;
-  uint32_t place = 0;  // of its `created` among all of this MANIFEST
+  uint32_t footer_bytes = 0;  // of the footer that lies behind the sealed end; 0: none
+  uint32_t place = 0;         // of its `created` among all of this MANIFEST
 };
 
 // What a MANIFEST says.

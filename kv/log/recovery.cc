@@ -35,6 +35,11 @@ class Recovery {
     recovered.manifest = std::move(*manifest);
     recovered.report = std::move(report_);
     recovered.reopened = reopened_;
+    for (const auto& [segment, info] : state_.segments) {
+      if (!info.sealed_end || info.footer_bytes != 0) continue;
+      recovered.without_footer.push_back(
+          {.run = info.run, .log = info.log, .segment = segment, .end_offset = *info.sealed_end});
+    }
     co_return std::move(recovered);
   }
 
@@ -56,6 +61,7 @@ class Recovery {
       }
       next_segment_ = std::max(next_segment_, segment + 1);
       if (state_.segments.contains(segment) || state_.dropped.contains(segment)) continue;
+      if (PAKV_BUG(kSegmentNotListed)) continue;
       const absl::Status status = co_await CheckUnlisted(segment);
       if (!status.ok()) co_return status;
     }
@@ -91,12 +97,14 @@ class Recovery {
     report_.blocks = totals.blocks;
     report_.records = totals.records;
     report_.bytes = totals.block_bytes;
+    report_.footers = totals.footers;
     report_.lsn_max = totals.lsn_max;
     report_.expiry_clock_ms = totals.expiry_clock_ms;
     cuts_ = std::move(scan.cuts());
     for (const ScannedSegment& scanned : scan.segments()) {
       ends_[scanned.segment] = scanned.end;
       sizes_[scanned.segment] = scanned.file_bytes;
+      footers_[scanned.segment] = scanned.footer_bytes;
       if (scanned.sealed) continue;
       unsealed_.push_back(scanned.segment);
       if (PAKV_BUG(kReopenTornSegment)) NoteTorn(scanned);
@@ -208,6 +216,7 @@ class Recovery {
       if (!(PAKV_BUG(kReopenTornSegment) && segment == reopened_.segment)) {
         sealed.sealed_end = end;
       }
+      sealed.footer_bytes = footers_.at(segment);
       next.segments.emplace(segment, sealed);
     }
     state_ = next;
@@ -228,14 +237,16 @@ class Recovery {
       }
     }
     for (const auto& [segment, info] : state_.segments) {
-      if (!info.sealed_end || sizes_.at(segment) <= *info.sealed_end) continue;
+      if (!info.sealed_end) continue;
+      const uint64_t length = *info.sealed_end + info.footer_bytes;
+      if (sizes_.at(segment) <= length) continue;
       const std::string path = PathOf(segment);
       absl::StatusOr<File> file = co_await OpenFile(core_, path, O_RDWR);
       if (!file.ok()) {
         LogWarning("{}", MessageOf(file.status()));
         continue;
       }
-      const IoResult cut = co_await file->Truncate(*info.sealed_end);
+      const IoResult cut = co_await file->Truncate(length);
       if (!cut.ok()) LogWarning("{}", MessageOf(IoError("truncate", path, cut)));
       const IoResult closed = co_await file->Close();
       if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path, closed)));
@@ -251,6 +262,7 @@ class Recovery {
   uint32_t next_segment_ = 1;
   std::map<uint32_t, uint64_t> ends_;
   std::map<uint32_t, uint64_t> sizes_;
+  std::map<uint32_t, uint32_t> footers_;
   std::vector<uint32_t> unsealed_;
   std::vector<ScannedCut> cuts_;
   ReopenedSegment reopened_;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kv/log/directory.h"
+#include "kv/log/footer_writer.h"
 #include "kv/log/format.h"
 #include "kv/log/manifest.h"
 #include "kv/log/recovery_sink.h"
@@ -41,7 +42,8 @@ struct RecoveryReport {
   uint64_t segments = 0;
   uint64_t blocks = 0;
   uint64_t records = 0;
-  uint64_t bytes = 0;  // of blocks
+  uint64_t bytes = 0;    // of blocks
+  uint64_t footers = 0;  // segments of which only the footer was read
   Lsn lsn_max = kNoLsn;
   uint64_t expiry_clock_ms = 0;
   std::vector<RecoveryCut> cuts;
@@ -51,6 +53,8 @@ struct Recovered {
   // Of this run, written by this recovery.
   std::unique_ptr<Manifest> manifest;
   RecoveryReport report;
+  // Segments that have no footer, or none that is right.
+  std::vector<FooterJob> without_footer;
   ReopenedSegment reopened;  // see kReopenTornSegment; none otherwise
 };
 

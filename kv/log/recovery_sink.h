@@ -14,7 +14,7 @@ namespace pakv {
 
 struct RecoveredRecord {
   Location location;
-  RecordFields fields;
+  RecordFields fields;  // without the value, if it was read from a footer
 };
 
 // Receives every record of the directory, old versions, deletes and drops too: the newest LSN of a

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "kv/log/file_io.h"
+#include "kv/log/footer.h"
 #include "runtime/base/check.h"
+#include "runtime/base/log.h"
 #include "runtime/task/nursery.h"
 
 namespace pakv {
@@ -65,6 +67,7 @@ class BlockCollector final : public BlockVisitor {
 };
 
 uint64_t BytesToRead(const SegmentInfo& info) { return info.sealed_end.value_or(info.size); }
+bool HasFooter(const SegmentInfo& info) { return info.sealed_end && info.footer_bytes != 0; }
 
 }  // namespace
 
@@ -72,6 +75,7 @@ void ScanTotals::Add(const ScanTotals& other) {
   blocks += other.blocks;
   records += other.records;
   block_bytes += other.block_bytes;
+  footers += other.footers;
   lsn_max = std::max(lsn_max, other.lsn_max);
   expiry_clock_ms = std::max(expiry_clock_ms, other.expiry_clock_ms);
 }
@@ -123,11 +127,14 @@ struct LogScan::Unit {
   std::vector<ScannedSegment> segments;
   std::vector<ScannedCut> cuts;
 
-  uint64_t bytes() const {
+  // Of segments that are read whole: what memory has to hold.
+  uint64_t segment_bytes() const {
     uint64_t sum = 0;
     for (const SegmentInfo* info : infos) sum += BytesToRead(*info);
     return sum;
   }
+  // Read if all footers are right.
+  uint64_t bytes() const { return HasFooter(*infos[0]) ? infos[0]->footer_bytes : segment_bytes(); }
 };
 
 // Scans units one after another on its core. Touches nothing of the scan but what is constant, its
@@ -150,6 +157,55 @@ class LogScan::Worker {
   }
 
   Task<absl::Status> Scan(Unit& unit) {
+    bool done = false;
+    absl::Status status;
+    if (HasFooter(*unit.infos[0])) status = co_await ScanFooter(unit, done);
+    if (status.ok() && !done) status = co_await ScanBlocks(unit);
+    scan_.done_bytes_.fetch_add(unit.bytes(), std::memory_order_relaxed);
+    co_return status;
+  }
+
+  // Sets `done` if the footer is right and its records are delivered.
+  Task<absl::Status> ScanFooter(Unit& unit, bool& done) {
+    if (cancelled()) co_return absl::CancelledError("asked to stop");
+    if (memory_.empty()) memory_.resize(1);
+    const SegmentInfo& info = *unit.infos[0];
+    const absl::StatusOr<SegmentFooter> found =
+        co_await ReadFooter(here_, scan_.directory_, info, memory_[0]);
+    if (!found.ok()) co_return found.status();
+    if (!found->footer) {
+      LogWarning("{}: its footer is damaged; the segment is read whole",
+                 scan_.directory_.PathOf(SegmentName(info.segment)));
+      co_return absl::OkStatus();
+    }
+    const FooterTrailer& trailer = found->footer->trailer;
+    unit.totals.footers = 1;
+    unit.totals.blocks = trailer.block_count;
+    unit.totals.block_bytes = trailer.end_offset;
+    unit.totals.records = trailer.record_count;
+    unit.totals.lsn_max = trailer.lsn_max;
+    unit.totals.expiry_clock_ms = trailer.expiry_clock_ms;
+    unit.segments.push_back({.segment = info.segment,
+                             .end = trailer.end_offset,
+                             .file_bytes = found->file_bytes,
+                             .sealed = true,
+                             .footer_bytes = info.footer_bytes});
+    batch_.clear();
+    FooterEntriesReader entries(found->footer->entries, trailer.end_offset);
+    while (const auto entry = entries.Next()) {
+      batch_.push_back(
+          {.location = {.segment = info.segment, .offset = entry->offset, .length = entry->length},
+           .fields = entry->fields});
+      if (batch_.size() < RecoverySink::kRecordsMax) continue;
+      const absl::Status status = co_await Flush();
+      if (!status.ok()) co_return status;
+    }
+    done = true;
+    if (batch_.empty()) co_return absl::OkStatus();
+    co_return co_await Flush();
+  }
+
+  Task<absl::Status> ScanBlocks(Unit& unit) {
     std::vector<JudgedSegment> segments;
     if (memory_.size() < unit.infos.size()) memory_.resize(unit.infos.size());
     for (size_t i = 0; i < unit.infos.size(); ++i) {
@@ -185,9 +241,7 @@ class LogScan::Worker {
       }
       NoteEnd(unit, unit.segments[i], judgement.ends[i], segments[i].bytes, judgement);
     }
-    const absl::Status delivered = co_await Deliver(unit, collector.blocks);
-    scan_.done_bytes_.fetch_add(unit.bytes(), std::memory_order_relaxed);
-    co_return delivered;
+    co_return co_await Deliver(unit, collector.blocks);
   }
 
   static void NoteEnd(Unit& unit, ScannedSegment& scanned, const Judgement::End& end, Bytes bytes,
@@ -272,7 +326,7 @@ void LogScan::ListUnits() {
 
 uint32_t LogScan::WorkerCount() const {
   uint64_t largest = 1;
-  for (const Unit& unit : units_) largest = std::max(largest, unit.bytes());
+  for (const Unit& unit : units_) largest = std::max(largest, unit.segment_bytes());
   const uint64_t workers =
       std::min<uint64_t>(uint64_t{core_.count()} * kWorkersPerCore, kMemoryBytesMax / largest);
   return static_cast<uint32_t>(

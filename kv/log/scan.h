@@ -6,6 +6,9 @@
 // and workers take them from its front; which core judges which one changes nothing. If several are
 // corrupt, the first in that order is the one that is reported: by then every unit before it has
 // been judged, so the result is that of one core judging them one by one.
+//
+// Of a sealed segment with a footer only that is read. A footer that is not right is no damage of
+// the log: the segment is then read whole.
 #pragma once
 
 #include <absl/status/status.h>
@@ -37,10 +40,11 @@ struct ScannedCut {
 
 struct ScannedSegment {
   uint32_t segment = 0;
-  uint64_t end = 0;         // of its blocks
-  uint64_t file_bytes = 0;  // as long as the file is
-  bool sealed = false;      // MANIFEST said so
-  bool torn = false;        // the log is torn at `end`
+  uint64_t end = 0;           // of its blocks
+  uint64_t file_bytes = 0;    // as long as the file is
+  bool sealed = false;        // MANIFEST said so
+  uint32_t footer_bytes = 0;  // of a footer that is right
+  bool torn = false;          // the log is torn at `end`
 };
 
 // What the scan of one unit, or of all, came to.
@@ -48,6 +52,7 @@ struct ScanTotals {
   uint64_t blocks = 0;
   uint64_t records = 0;
   uint64_t block_bytes = 0;
+  uint64_t footers = 0;  // segments of which only the footer was read
   Lsn lsn_max = kNoLsn;
   uint64_t expiry_clock_ms = 0;
 

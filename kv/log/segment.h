@@ -28,6 +28,8 @@ struct ReopenedSegment {
   uint32_t log = 0;
 };
 
+inline constexpr uint64_t kFooterSegmentBytesMin = uint64_t{256} << 10;
+
 // What every log of one start shares. Constant; outlives the logs.
 struct LogContext {
   const StoreDirectory* directory = nullptr;
@@ -37,6 +39,10 @@ struct LogContext {
   ReopenedSegment reopened;
   // Zeroing ahead, while the writer does not need it faster.
   uint64_t zero_bytes_per_second = uint64_t{256} << 20;
+  // Shorter segments get no footer: they are as quickly read whole.
+  uint64_t footer_segment_bytes_min = kFooterSegmentBytesMin;
+  // Also footers that spare little: for simulations.
+  bool footers_of_any_size = false;
 };
 
 // A segment that nothing was written into yet.

@@ -66,6 +66,9 @@ class Shard {
   void Run(const LogContext& context, const LogWriterOptions& log_options, LogReader& reader,
            Lsn largest);
 
+  // A sealed segment, of whatever log, that is without a footer. After Run.
+  void AddFooterJob(const FooterJob& job) { log_->footers().Add(job); }
+
   // ---- Serving ----
   // See Store::Start; the request's owner is this shard.
   [[nodiscard]] bool Start(Request& request);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kv/log/directory.h"
+#include "kv/log/segment.h"
 
 namespace pakv {
 
@@ -26,6 +27,9 @@ struct StoreOptions {
   size_t open_segments_max = 64;
   // Bytes of one read when the log is recovered; several are under way per core.
   uint64_t recovery_read_bytes = uint64_t{1} << 20;
+  // Shorter segments get no footer; and whether one that spares little is written all the same.
+  uint64_t footer_segment_bytes_min = kFooterSegmentBytesMin;
+  bool footers_of_any_size = false;
   // Random numbers for the identity of a new store and for this start; the system's if not given.
   std::optional<StoreEntropy> entropy;
   // Opens data that is from far in this clock's future.

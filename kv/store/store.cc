@@ -1,7 +1,6 @@
 #include "kv/store/store.h"
 
 #include <sys/random.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 #include "kv/index/hash_range.h"
 #include "kv/log/directory.h"
 #include "kv/log/file_io.h"
+#include "kv/log/key_hash.h"
 #include "kv/log/log_reader.h"
 #include "kv/log/manifest.h"
 #include "kv/log/recovery.h"
@@ -35,11 +35,6 @@ StoreEntropy EntropyOfSystem() {
   fill(&entropy.hash_seed, sizeof(entropy.hash_seed));
   fill(&entropy.run, sizeof(entropy.run));
   return entropy;
-}
-
-uint64_t HashOf(uint64_t seed, uint32_t namespace_id, std::string_view key) {
-  return XXH3_64bits_withSeed(key.data(), key.size(),
-                              seed + namespace_id * uint64_t{0x9e3779b97f4a7c15});
 }
 
 }  // namespace
@@ -121,7 +116,7 @@ Store::Store(StoreOptions options) : options_(std::move(options)) {}
 Store::~Store() = default;
 
 uint64_t Store::Hash(uint32_t namespace_id, std::string_view key) const {
-  return HashOf(hash_seed_, namespace_id, key);
+  return KeyHash(hash_seed_, namespace_id, key);
 }
 
 bool Store::read_only() const { return shared_->read_only.load(std::memory_order_relaxed); }
@@ -218,6 +213,8 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
       ContextOf(directory, shared_->recovered,
                 options_.segment_bytes != 0 ? options_.segment_bytes
                                             : DefaultSegmentBytes(directory.disk_bytes()));
+  shared_->context.footer_segment_bytes_min = options_.footer_segment_bytes_min;
+  shared_->context.footers_of_any_size = options_.footers_of_any_size;
   for (uint32_t id = 0; id < here.count(); ++id) {
     Shard* shard = shards_[id].get();
     co_await here.CallTaskOn(id, [shard](Core&) { return shard->FinishRecovery(); });
@@ -233,8 +230,10 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
     log_options.owner = &shared_->per_core[id];
     const LogContext& context = shared_->context;
     const Lsn largest = found.lsn_max;
-    co_await here.CallOn(id, [shard, &context, &log_options, reader, largest](Core&) {
+    const std::vector<FooterJob>& jobs = shared_->recovered.without_footer;
+    co_await here.CallOn(id, [shard, &context, &log_options, &jobs, reader, largest](Core& there) {
       shard->Run(context, log_options, *reader, largest);
+      for (size_t i = there.id(); i < jobs.size(); i += there.count()) shard->AddFooterJob(jobs[i]);
       return true;
     });
   }
@@ -244,15 +243,24 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
 
 Task<absl::Status> Store::Stop() {
   Core& here = shared_->cores.core(0);
-  for (uint32_t id = 0; id < here.count(); ++id) {
-    Shard* shard = shards_[id].get();
-    LogReader* reader = shared_->readers[id].get();
-    co_await here.CallTaskOn(id, [shard, reader](Core&) { return StopCore(shard, reader); });
+  {
+    // Side by side: each may have footers to write.
+    Nursery nursery(here.ready());
+    for (uint32_t id = 0; id < here.count(); ++id) nursery.Spawn(StopOn(here, id));
+    co_await nursery.Join();
   }
   co_await shared_->recovered.manifest->Close();
   co_await shared_->directory->Close();
   if (read_only()) co_return absl::InternalError("the log has failed; see the messages before");
   co_return absl::OkStatus();
+}
+
+Task<void> Store::StopOn(Core& here, uint32_t id) {
+  Shard* shard = shards_[id].get();
+  LogReader* reader = shared_->readers[id].get();
+  const bool stopped =
+      co_await here.CallTaskOn(id, [shard, reader](Core&) { return StopCore(shard, reader); });
+  PAKV_CHECK(stopped);
 }
 
 Task<bool> Store::StopCore(Shard* shard, LogReader* reader) {

@@ -127,6 +127,7 @@ class Store {
   Task<absl::Status> OpenAll(Cores& cores, OpenReport& report);
   Task<bool> MakeShards(Core& here);
   Task<absl::Status> RecoverAndRun(Core& here, uint64_t run, OpenReport& report);
+  Task<void> StopOn(Core& here, uint32_t id);
   static Task<bool> StopCore(Shard* shard, LogReader* reader);
   // A log has failed: on its core, before anything of it is settled.
   static void LogFailed(void* owner, const absl::Status& why);

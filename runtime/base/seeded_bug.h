@@ -23,6 +23,8 @@ enum class SeededBug : uint32_t {
   kLiveBytesDrift,              // an overwritten record goes on being counted as live
   kExpiryNotDurable,            // a key is shown as expired before that is on stable storage
   kExpiryClockForgotten,        // a restart's expiry clock does not begin where the last one was
+  kFooterWithoutDeletes,        // a segment's footer leaves deletes and drops out
+  kSegmentNotListed,            // MANIFEST misses a segment in use, and recovery does not notice
   kCount,
 };
 

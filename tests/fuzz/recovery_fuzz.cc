@@ -5,14 +5,17 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "kv/log/format.h"
+#include "kv/log/format_footer.h"
 #include "kv/store/store.h"
 #include "runtime/base/check.h"
+#include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
 #include "tests/kv/store_call.h"
 #include "tests/sim/sim_node.h"
@@ -38,6 +41,8 @@ StoreOptions Options(uint64_t run) {
   options.directory = kDirectory;
   options.segment_bytes = kSegmentBytes;
   options.accept_clock = true;
+  options.footer_segment_bytes_min = 1;
+  options.footers_of_any_size = true;
   options.entropy.emplace();
   options.entropy->hash_seed = 7;
   options.entropy->run = run;
@@ -183,10 +188,36 @@ void ForgeHeader(std::string& file, uint64_t offset, uint64_t field, uint64_t va
   std::memcpy(bytes + offset, forged, sizeof(forged));
 }
 
+// Changes a byte of a footer, wherever in the file it is, and makes its checksums right.
+void ForgeFooter(std::string& file, Input& input) {
+  auto* bytes = reinterpret_cast<uint8_t*>(file.data());
+  for (size_t at = 0; at + kSectorSize <= file.size(); at += kSectorSize) {
+    std::optional<FooterTrailer> trailer = DecodeFooterTrailer(Bytes(bytes + at, kSectorSize));
+    if (!trailer || trailer->end_offset > at) continue;
+    uint8_t* body = bytes + trailer->end_offset;
+    const uint64_t body_bytes = at - trailer->end_offset;
+    const uint64_t entries_bytes = trailer->entries_bytes;
+    if (entries_bytes + trailer->filter_bytes > body_bytes) return;
+    const uint64_t place = input.Take(2) % (body_bytes + 8 + 1);
+    const auto change = static_cast<uint8_t>(input.Take(1));
+    if (place < body_bytes) {
+      body[place] ^= change;
+    } else if (place % 2 == 0) {
+      trailer->record_count += change;
+    } else {
+      trailer->entries_bytes -= std::min<uint32_t>(change, trailer->entries_bytes);
+    }
+    trailer->entries_checksum = Crc32c(0, body, trailer->entries_bytes);
+    trailer->filter_checksum = Crc32c(0, body + trailer->entries_bytes, trailer->filter_bytes);
+    EncodeFooterTrailer(bytes + at, *trailer);
+    return;
+  }
+}
+
 void Damage(Files& files, Input& input) {
   auto& [path, contents] = files[input.Take(1) % files.size()];
   if (contents.empty()) return;
-  const uint64_t kind = input.Take(1) % 6;
+  const uint64_t kind = input.Take(1) % 7;
   const uint64_t offset = input.Take(3) % contents.size();
   const uint64_t sector = offset / kSectorSize * kSectorSize;
   switch (kind) {
@@ -210,6 +241,9 @@ void Damage(Files& files, Input& input) {
       std::memmove(contents.data() + sector, contents.data() + source, length);
       break;
     }
+    case 6:
+      ForgeFooter(contents, input);
+      break;
     case 5:
       files.erase(files.begin() + static_cast<ptrdiff_t>(offset % files.size()));
       break;

@@ -13,6 +13,9 @@
 #include <vector>
 
 #include "kv/log/block_builder.h"
+#include "kv/log/format_footer.h"
+#include "kv/log/key_filter.h"
+#include "kv/log/key_hash.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/prng.h"
 
@@ -160,6 +163,61 @@ TEST(FormatVectorTest, IdentityMatchesTheDocument) {
   EXPECT_EQ(decoded.identity, identity);
 }
 
+// Of the segment that block-1 and block-2 make.
+TEST(FormatVectorTest, FooterMatchesTheDocument) {
+  Buffer segment = Vector("block-1");
+  const Buffer& second = Vector("block-2");
+  segment.insert(segment.end(), second.begin(), second.end());
+  FooterTrailer trailer{.run = kRun, .log = 2, .segment = 5, .end_offset = segment.size()};
+  FooterEntries entries;
+  std::vector<uint64_t> hashes;
+  size_t at = 0;
+  while (at < segment.size()) {
+    const BlockHeader header = DecodeBlockHeader(Bytes(segment).subspan(at))->header;
+    BlockRecords records(Bytes(segment).subspan(at, header.length), header.record_count);
+    while (const auto record = records.Next()) {
+      const RecordFields& fields = record->fields;
+      ASSERT_TRUE(entries.Append(fields, static_cast<uint32_t>(at + records.offset())));
+      ++trailer.record_count;
+      trailer.lsn_max = std::max(trailer.lsn_max, fields.lsn);
+      if (fields.flags != kRecordPlain) continue;
+      if (trailer.plain_lsn_min == kNoLsn) trailer.plain_lsn_min = fields.lsn;
+      hashes.push_back(KeyHash(0xfeedfacecafebeef, fields.namespace_id, fields.key));
+    }
+    ++trailer.block_count;
+    trailer.expiry_clock_ms = header.expiry_clock_ms;
+    at += header.length;
+  }
+  const std::vector<uint8_t> filter = BuildKeyFilter(hashes);
+  trailer.entries_bytes = static_cast<uint32_t>(entries.bytes().size());
+  trailer.entries_checksum = Crc32c(0, entries.bytes().data(), entries.bytes().size());
+  trailer.filter_bytes = static_cast<uint32_t>(filter.size());
+  trailer.filter_checksum = Crc32c(0, filter.data(), filter.size());
+  Buffer bytes(FooterBytes(entries.bytes().size(), filter.size(), 512));
+  std::copy(entries.bytes().begin(), entries.bytes().end(), bytes.begin());
+  std::copy(filter.begin(), filter.end(), bytes.begin() + trailer.entries_bytes);
+  EncodeFooterTrailer(bytes.data() + bytes.size() - kSectorSize, trailer);
+  EXPECT_EQ(bytes, Vector("footer"));
+  const auto decoded = DecodeFooter(Vector("footer"));
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ(decoded->trailer, trailer);
+  FooterCheck check(*decoded);
+  EXPECT_TRUE(check.Advance(100));
+  EXPECT_TRUE(check.right());
+}
+
+TEST(FormatVectorTest, FooterWithAnyBitFlippedIsNotRead) {
+  const Buffer good = Vector("footer");
+  for (size_t bit = 0; bit < good.size() * 8; ++bit) {
+    Buffer bytes = good;
+    bytes[bit / 8] ^= static_cast<uint8_t>(1 << (bit % 8));
+    ASSERT_FALSE(DecodeFooter(bytes).has_value()) << bit;
+  }
+  for (size_t length = 0; length < good.size(); ++length) {
+    ASSERT_FALSE(DecodeFooter(Bytes(good).first(length)).has_value()) << length;
+  }
+}
+
 TEST(FormatVectorTest, ManifestMatchesTheDocument) {
   using Type = ManifestEntry::Type;
   const uint32_t chain_2 = DecodeBlockHeader(Vector("block-2"))->checksum;
@@ -184,6 +242,7 @@ TEST(FormatVectorTest, ManifestMatchesTheDocument) {
         .size = 4 << 20,
         .first_sequence = 3,
         .first_chain = chain_2}},
+      {{.type = Type::kFooter, .segment = 5, .footer_bytes = 1024}},
       {{.type = Type::kDropped, .segment = 5}},
   };
   Buffer bytes(sectors.size() * kSectorSize);

@@ -168,6 +168,8 @@ class TestLog : private RecoverySink {
     if (!status.ok()) co_return status;
     clock = std::make_unique<LsnClock>(0, recovered.report.lsn_max);
     context_ = ContextOf(*directory, recovered, segment_bytes_);
+    context_.footer_segment_bytes_min = footer_segment_bytes_min;
+    context_.footers_of_any_size = true;
     LogWriterOptions options;
     options.failed = [](void* owner, const absl::Status&) {
       ++static_cast<TestLog*>(owner)->failures;
@@ -223,6 +225,8 @@ class TestLog : private RecoverySink {
   Recovered recovered;
   std::unique_ptr<LsnClock> clock;
   std::unique_ptr<LogWriter> writer;
+  // Footers are off, since what is recovered from them has no values; 1: every segment has one.
+  uint64_t footer_segment_bytes_min = UINT64_MAX;
   int failures = 0;
   std::vector<uint64_t> announced;  // hashes of entries about to be settled
 

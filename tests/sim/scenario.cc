@@ -38,6 +38,8 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kReplyOutOfOrder, "reply-out-of-order", "server"},
     SeededBugProof{SeededBug::kGetMissesOwnSet, "get-misses-own-set", "server"},
     SeededBugProof{SeededBug::kLiveBytesDrift, "live-bytes-drift", "store"},
+    SeededBugProof{SeededBug::kFooterWithoutDeletes, "footer-without-deletes", "store"},
+    SeededBugProof{SeededBug::kSegmentNotListed, "segment-not-listed", "store"},
 };
 
 }  // namespace

@@ -34,6 +34,9 @@ class StoreScenario {
     flush_per_10000_ = prng_.Chance(1, 3) ? 100 : 0;
     keys_expire_ = prng_.Chance(2, 3);
     oracle_.SetClock([this] { return node_.clock().WallUs() / 1000; });
+    footers_ = prng_.Chance(2, 3);
+    footers_of_any_size_ = prng_.Chance(3, 4);
+    read_bytes_ = uint64_t{4096} << prng_.Below(6);
   }
 
   ScenarioResult Run() {
@@ -171,6 +174,9 @@ class StoreScenario {
     options.segment_bytes = segment_bytes_;
     options.flush_apart_records = flush_apart_records_;
     options.cache_bytes = cache_bytes_;
+    options.footer_segment_bytes_min = footers_ ? 1 : UINT64_MAX;
+    options.footers_of_any_size = footers_of_any_size_;
+    options.recovery_read_bytes = read_bytes_;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
     entropy.hash_seed = prng_.Next();
@@ -325,6 +331,9 @@ class StoreScenario {
   uint32_t flush_per_10000_ = 0;
   bool keys_expire_ = false;
   int64_t clock_offset_us_ = 0;
+  bool footers_ = false;
+  bool footers_of_any_size_ = false;
+  uint64_t read_bytes_ = 0;
   bool disk_is_ill_ = false;
   bool rotten_ = false;
   bool short_life_ = false;

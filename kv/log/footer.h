@@ -1,0 +1,30 @@
+// Footers on disk: reading one back.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <optional>
+
+#include "kv/log/directory.h"
+#include "kv/log/format_footer.h"
+#include "kv/log/manifest.h"
+#include "runtime/core/core.h"
+#include "runtime/io/buffer_pool.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+struct SegmentFooter {
+  uint64_t file_bytes = 0;  // as long as the segment's file is
+  // Nothing if there is none, or if it is damaged or not this segment's: then the segment has to
+  // be read whole. Its parts point into the memory that it was read into.
+  std::optional<DecodedFooter> footer;
+};
+
+// The footer that MANIFEST lists for this sealed segment; its entries have been checked too. It is
+// read into `memory`, which grows as needed. kDataLoss: the file is absent or shorter than its
+// blocks. Any core. Suspends.
+Task<absl::StatusOr<SegmentFooter>> ReadFooter(Core& here, const StoreDirectory& directory,
+                                               const SegmentInfo& info, AlignedBuffer& memory);
+
+}  // namespace pakv

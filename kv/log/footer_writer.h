@@ -1,0 +1,79 @@
+// FooterWriter: writes footers behind sealed segments, in the background of a core. It reads the
+// segment back, so that nothing is kept or done for it when records are committed, and it goes
+// slowly while the log is being written to. A footer that cannot be written is left out: the
+// segment is then read whole at the next start, which is all that is lost.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "kv/log/format_footer.h"
+#include "kv/log/segment.h"
+#include "runtime/core/core.h"
+#include "runtime/task/nursery.h"
+#include "runtime/task/sync.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+// A sealed segment without a footer.
+struct FooterJob {
+  uint64_t run = 0;
+  uint32_t log = 0;
+  uint32_t segment = 0;
+  uint64_t end_offset = 0;
+};
+
+class FooterWriter {
+ public:
+  // Bytes of a segment that are read at a time; a longer block is read whole. About 1.5 ms of work.
+  static constexpr uint64_t kWindowBytes = uint64_t{1} << 20;
+  // The pause after each, as long as the last commit was less than kBusyNs ago.
+  static constexpr uint64_t kPauseNs = 40 * kNsPerMs;
+  static constexpr uint64_t kBusyNs = 50 * kNsPerMs;
+  // A footer of more than this part of its segment spares too little.
+  static constexpr uint64_t kPartMax = 4;
+
+  // `context` outlives it.
+  FooterWriter(Core& core, const LogContext& context);
+  FooterWriter(const FooterWriter&) = delete;
+  FooterWriter& operator=(const FooterWriter&) = delete;
+
+  void Start() { nursery_.Spawn(Work()); }
+  // True if a segment of this length gets a footer.
+  bool Wanted(uint64_t end_offset) const;
+  // The segment is sealed, and MANIFEST says so. Before Stop.
+  void Add(const FooterJob& job);
+  // Writes what is left, without pauses, for at most `limit_ns`. Suspends.
+  Task<void> Stop(uint64_t limit_ns);
+
+  // Users write: called for each commit.
+  void NoteCommit(uint64_t now_ns) { committed_ns_ = now_ns; }
+  uint64_t written() const { return written_; }
+
+ private:
+  class Draft;
+
+  Task<void> Work();
+  Task<absl::Status> Write(FooterJob job);
+  Task<absl::Status> Read(File& file, const FooterJob& job, const std::string& path, Draft& draft);
+  Task<absl::Status> Pause();
+  Task<bool> SpaceIsShort();
+  bool GivenUp() const { return stopping_ && core_.now_ns() >= deadline_ns_; }
+
+  Core& core_;
+  const LogContext& context_;
+  std::deque<FooterJob> queue_;
+  uint64_t committed_ns_ = 0;
+  bool stopping_ = false;
+  uint64_t deadline_ns_ = 0;
+  uint64_t written_ = 0;
+  Event needed_;
+  Nursery nursery_;
+};
+
+}  // namespace pakv

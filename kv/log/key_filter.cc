@@ -1,0 +1,58 @@
+#include "kv/log/key_filter.h"
+
+#include <array>
+#include <cstring>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+namespace {
+
+constexpr size_t kBitsPerKey = 10;
+constexpr size_t kWords = kKeyFilterBlockBytes / sizeof(uint32_t);
+// Odd, one per word: those of Parquet's filter.
+constexpr std::array<uint32_t, kWords> kSalts = {0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d,
+                                                 0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31};
+
+// The upper half picks the block, the lower half the bits in it.
+size_t BlockOf(size_t filter_bytes, uint64_t hash) {
+  const uint64_t blocks = filter_bytes / kKeyFilterBlockBytes;
+  return static_cast<size_t>((hash >> 32) * blocks >> 32) * kKeyFilterBlockBytes;
+}
+uint32_t BitIn(size_t word, uint64_t hash) {
+  return uint32_t{1} << (static_cast<uint32_t>(hash) * kSalts[word] >> 27);
+}
+
+}  // namespace
+
+size_t KeyFilterBytes(size_t key_count) {
+  return RoundUp((key_count * kBitsPerKey + 7) / 8, kKeyFilterBlockBytes);
+}
+
+std::vector<uint8_t> BuildKeyFilter(std::span<const uint64_t> hashes) {
+  std::vector<uint8_t> filter(KeyFilterBytes(hashes.size()));
+  for (const uint64_t hash : hashes) {
+    uint8_t* block = filter.data() + BlockOf(filter.size(), hash);
+    for (size_t word = 0; word < kWords; ++word) {
+      uint32_t bits;
+      std::memcpy(&bits, block + word * sizeof(bits), sizeof(bits));
+      bits |= BitIn(word, hash);
+      std::memcpy(block + word * sizeof(bits), &bits, sizeof(bits));
+    }
+  }
+  return filter;
+}
+
+bool KeyFilterMayContain(Bytes filter, uint64_t hash) {
+  PAKV_CHECK(filter.size() % kKeyFilterBlockBytes == 0);
+  if (filter.empty()) return false;
+  const uint8_t* block = filter.data() + BlockOf(filter.size(), hash);
+  for (size_t word = 0; word < kWords; ++word) {
+    uint32_t bits;
+    std::memcpy(&bits, block + word * sizeof(bits), sizeof(bits));
+    if ((bits & BitIn(word, hash)) == 0) return false;
+  }
+  return true;
+}
+
+}  // namespace pakv

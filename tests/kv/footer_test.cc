@@ -1,0 +1,349 @@
+// kv/log: footers. Their bytes against docs/format.md are format_test's; here: what is written
+// behind a sealed segment, what a start reads of it, and that nothing depends on it.
+#include "kv/log/footer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kv/log/format_footer.h"
+#include "kv/log/key_filter.h"
+#include "kv/log/key_hash.h"
+#include "runtime/base/prng.h"
+#include "tests/kv/log_fixture.h"
+
+namespace pakv {
+namespace {
+
+// ---- The filter ----
+
+TEST(KeyFilterTest, HoldsItsKeysAndFewOthers) {
+  for (const size_t count : {size_t{1}, size_t{7}, size_t{1000}, size_t{50'000}}) {
+    std::vector<uint64_t> hashes;
+    for (size_t i = 0; i < count; ++i) {
+      hashes.push_back(KeyHash(7, 0, "in" + std::to_string(i)));
+    }
+    const std::vector<uint8_t> filter = BuildKeyFilter(hashes);
+    EXPECT_EQ(filter.size(), KeyFilterBytes(count));
+    EXPECT_LE(filter.size(), count * 10 / 8 + 64);
+    for (const uint64_t hash : hashes) ASSERT_TRUE(KeyFilterMayContain(filter, hash));
+    if (count < 1000) continue;
+    int wrong = 0;
+    for (int i = 0; i < 20'000; ++i) {
+      wrong += KeyFilterMayContain(filter, KeyHash(7, 0, "out" + std::to_string(i))) ? 1 : 0;
+    }
+    EXPECT_LT(wrong, 20'000 / 40);
+  }
+}
+
+TEST(KeyFilterTest, EmptyFilterHoldsNothing) {
+  EXPECT_EQ(KeyFilterBytes(0), 0u);
+  EXPECT_FALSE(KeyFilterMayContain({}, KeyHash(7, 0, "key")));
+}
+
+// ---- Entries ----
+
+TEST(FooterEntriesTest, AnyRecordsAreReadBackAsTheyWere) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(seed);
+    Prng prng(seed);
+    struct Given {
+      RecordFields fields;
+      std::string key;
+      std::string value;
+      uint32_t offset = 0;
+    };
+    std::vector<Given> given(prng.Below(60));
+    FooterEntries entries;
+    std::vector<uint8_t> bytes;
+    uint64_t at = 0;
+    for (Given& one : given) {
+      one.fields.lsn = prng.Chance(1, 3) ? prng.Between(1, kLsnMax) : prng.Between(1, 1000);
+      if (prng.Chance(1, 3)) one.fields.namespace_id = static_cast<uint32_t>(prng.Next()) | 1;
+      const uint64_t kind = prng.Below(5);
+      if (kind == 0) {
+        one.fields.flags = kRecordDrop;
+      } else {
+        one.key = std::string(prng.Below(200), 'k');
+        if (kind == 1) {
+          one.fields.flags = kRecordDelete;
+        } else {
+          one.value = std::string(prng.Below(3000), 'v');
+          if (prng.Chance(1, 3)) one.fields.expiry_ms = prng.Between(1, UINT64_MAX);
+        }
+      }
+      one.fields.key = one.key;
+      one.fields.value = one.value;
+      if (prng.Chance(1, 4)) at += prng.Below(5000);
+      one.offset = static_cast<uint32_t>(at);
+      at += EncodedRecordSize(one.key, one.value);
+      ASSERT_TRUE(entries.Append(one.fields, one.offset));
+      if (prng.Chance(1, 5)) {
+        bytes.insert(bytes.end(), entries.bytes().begin(), entries.bytes().end());
+        entries.Clear();
+      }
+    }
+    bytes.insert(bytes.end(), entries.bytes().begin(), entries.bytes().end());
+    FooterEntriesReader reader(bytes, at);
+    for (const Given& one : given) {
+      const auto found = reader.Next();
+      ASSERT_TRUE(found.has_value());
+      EXPECT_EQ(found->fields.lsn, one.fields.lsn);
+      EXPECT_EQ(found->fields.expiry_ms, one.fields.expiry_ms);
+      EXPECT_EQ(found->fields.namespace_id, one.fields.namespace_id);
+      EXPECT_EQ(found->fields.flags, one.fields.flags);
+      EXPECT_EQ(found->fields.key, one.key);
+      EXPECT_EQ(found->offset, one.offset);
+      EXPECT_EQ(found->length, EncodedRecordSize(one.key, one.value));
+    }
+    EXPECT_FALSE(reader.Next().has_value());
+    EXPECT_FALSE(reader.damaged());
+  }
+}
+
+// Whatever the bytes are, reading ends, and no record lies beyond the segment's end.
+TEST(FooterEntriesTest, RandomBytesNeverLeadOutside) {
+  for (uint64_t seed = 1; seed <= 20'000; ++seed) {
+    Prng prng(seed);
+    std::vector<uint8_t> bytes(prng.Below(60));
+    for (uint8_t& byte : bytes) {
+      byte = static_cast<uint8_t>(prng.Chance(1, 2) ? prng.Below(8) : prng.Next());
+    }
+    FooterEntriesReader reader(bytes, 4096);
+    while (const auto found = reader.Next()) {
+      ASSERT_LE(uint64_t{found->offset} + found->length, 4096u);
+    }
+  }
+}
+
+TEST(FooterEntriesTest, KeyThatIsTooLongHasNoEntry) {
+  FooterEntries entries;
+  const std::string key(kFooterKeyBytesMax + 1, 'k');
+  EXPECT_FALSE(entries.Append({.lsn = 1, .key = key}, 0));
+  EXPECT_TRUE(entries.bytes().empty());
+}
+
+// ---- On disk ----
+
+using Keys = std::map<std::string, Lsn>;
+
+struct Found {
+  absl::Status status;
+  Keys keys;  // the newest LSN of each
+  RecoveryReport report;
+  Lsn lsn_max = 0;
+  std::map<uint32_t, SegmentInfo> segments;
+};
+
+class FooterTest : public ::testing::Test {
+ protected:
+  // Opens the store, writes, and stops well.
+  void Write(int keys, size_t value_bytes, uint64_t footer_min = 1) {
+    TestCore core;
+    TestLog log(*core.core, store(), ++run_);
+    log.footer_segment_bytes_min = footer_min;
+    core.Run(WriteLife(log, keys, value_bytes));
+  }
+  // Recovers, and closes again without a writer.
+  Found Recover() {
+    TestCore core;
+    TestLog log(*core.core, store(), ++run_);
+    Found found;
+    core.Run(RecoverLife(log, found));
+    return found;
+  }
+  std::string store() const { return directory_.store(); }
+  std::string PathOf(uint32_t segment) const { return store() + "/" + SegmentName(segment); }
+  ManifestState Manifest() {
+    const std::string bytes = ReadFile(store() + "/MANIFEST");
+    const auto state =
+        ParseManifest(Bytes(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+    EXPECT_TRUE(state.ok()) << state.status();
+    return state.ok() ? *state : ManifestState();
+  }
+
+  TempDirectory directory_;
+  uint64_t run_ = 500;
+
+ private:
+  static Task<void> WriteLife(TestLog& log, int keys, size_t value_bytes) {
+    const absl::Status opened = co_await log.Open();
+    EXPECT_TRUE(opened.ok()) << opened;
+    for (int i = 0; i < keys; ++i) {
+      const bool ok = co_await log.Put("k" + std::to_string(i), std::string(value_bytes, 'v'));
+      EXPECT_TRUE(ok);
+    }
+    co_await log.Close();
+  }
+  static Task<void> RecoverLife(TestLog& log, Found& found) {
+    found.status = co_await log.Recover();
+    if (!found.status.ok()) co_return;
+    for (const CopiedRecord& record : log.records) {
+      Lsn& lsn = found.keys[record.key];
+      lsn = std::max(lsn, record.lsn);
+    }
+    found.report = log.recovered.report;
+    co_await log.Close();
+  }
+};
+
+TEST_F(FooterTest, CleanStopLeavesAFooterBehindEverySegment) {
+  Write(60, 5000);
+  const ManifestState state = Manifest();
+  int with_blocks = 0;
+  for (const auto& [segment, info] : state.segments) {
+    if (!info.sealed_end) continue;
+    ++with_blocks;
+    ASSERT_NE(info.footer_bytes, 0u) << segment;
+    const std::string bytes = ReadFile(PathOf(segment));
+    const auto footer = DecodeFooter(Bytes(
+        reinterpret_cast<const uint8_t*>(bytes.data()) + *info.sealed_end, info.footer_bytes));
+    ASSERT_TRUE(footer.has_value()) << segment;
+    FooterCheck check(*footer);
+    while (!check.Advance(10)) {
+    }
+    EXPECT_TRUE(check.right());
+    // The filter knows the keys by the store's own hash.
+    FooterEntriesReader entries(footer->entries, *info.sealed_end);
+    while (const auto entry = entries.Next()) {
+      EXPECT_TRUE(KeyFilterMayContain(footer->filter, KeyHash(7, 0, entry->fields.key)));
+    }
+  }
+  EXPECT_GT(with_blocks, 4);
+}
+
+TEST_F(FooterTest, StartReadsFootersAndFindsTheSame) {
+  Write(60, 5000);
+  CopyDirectory(store(), directory_.Path("copy"));
+  const Found by_footers = Recover();
+  ASSERT_TRUE(by_footers.status.ok()) << by_footers.status;
+  EXPECT_EQ(by_footers.report.footers, by_footers.report.segments);
+  EXPECT_EQ(by_footers.keys.size(), 60u);
+  // And again: recovery carries them over.
+  const Found again = Recover();
+  EXPECT_EQ(again.report.footers, by_footers.report.footers);
+  EXPECT_EQ(again.keys, by_footers.keys);
+  // Without them.
+  CopyDirectory(directory_.Path("copy"), store());
+  for (const auto& [segment, info] : Manifest().segments) {
+    std::filesystem::resize_file(PathOf(segment), *info.sealed_end);
+  }
+  const Found by_blocks = Recover();
+  ASSERT_TRUE(by_blocks.status.ok()) << by_blocks.status;
+  EXPECT_EQ(by_blocks.report.footers, 0u);
+  EXPECT_EQ(by_blocks.keys, by_footers.keys);
+  EXPECT_EQ(by_blocks.report.records, by_footers.report.records);
+  EXPECT_EQ(by_blocks.report.blocks, by_footers.report.blocks);
+  EXPECT_EQ(by_blocks.report.lsn_max, by_footers.report.lsn_max);
+  EXPECT_EQ(by_blocks.report.expiry_clock_ms, by_footers.report.expiry_clock_ms);
+}
+
+TEST_F(FooterTest, DamageAnywhereInAFooterOnlyMeansThatTheSegmentIsReadWhole) {
+  Write(30, 5000);
+  const Found good = Recover();
+  const ManifestState state = Manifest();
+  const auto& [segment, info] = *state.segments.begin();
+  ASSERT_NE(info.footer_bytes, 0u);
+  const std::string bytes = ReadFile(PathOf(segment));
+  ASSERT_EQ(bytes.size(), *info.sealed_end + info.footer_bytes);
+  CopyDirectory(store(), directory_.Path("copy"));
+  for (size_t at = *info.sealed_end; at < bytes.size(); at += 61) {
+    CopyDirectory(directory_.Path("copy"), store());
+    std::string flipped = bytes;
+    flipped[at] = static_cast<char>(flipped[at] ^ 1 << (at % 8));
+    WriteFile(PathOf(segment), flipped);
+    const Found found = Recover();
+    ASSERT_TRUE(found.status.ok()) << at << ": " << found.status;
+    ASSERT_EQ(found.keys, good.keys) << at;
+    ASSERT_EQ(found.report.footers, good.report.footers - 1) << at;
+    // What MANIFEST says now no longer trusts it.
+    ASSERT_EQ(Manifest().segments.at(segment).footer_bytes, 0u);
+  }
+}
+
+TEST_F(FooterTest, FooterOfAnotherSegmentIsNotBelieved) {
+  Write(30, 5000);
+  const Found good = Recover();
+  const ManifestState state = Manifest();
+  auto first = state.segments.begin();
+  auto second = std::next(first);
+  std::string bytes = ReadFile(PathOf(first->first));
+  const std::string other = ReadFile(PathOf(second->first));
+  ASSERT_EQ(first->second.footer_bytes, second->second.footer_bytes);
+  bytes.replace(*first->second.sealed_end, std::string::npos,
+                other.substr(*second->second.sealed_end));
+  WriteFile(PathOf(first->first), bytes);
+  const Found found = Recover();
+  ASSERT_TRUE(found.status.ok()) << found.status;
+  EXPECT_EQ(found.keys, good.keys);
+  EXPECT_EQ(found.report.footers, good.report.footers - 1);
+}
+
+TEST_F(FooterTest, FootersThatAreMissingAreWrittenLater) {
+  Write(30, 5000, /*footer_min=*/UINT64_MAX);
+  EXPECT_EQ(Recover().report.footers, 0u);
+  {
+    TestCore core;
+    TestLog log(*core.core, store(), ++run_);
+    log.footer_segment_bytes_min = 1;
+    core.Run([](TestLog& opened) -> Task<void> {
+      const absl::Status status = co_await opened.Open();
+      EXPECT_TRUE(status.ok());
+      for (const FooterJob& job : opened.recovered.without_footer) {
+        opened.writer->footers().Add(job);
+      }
+      co_await opened.Close();
+    }(log));
+  }
+  const Found found = Recover();
+  EXPECT_EQ(found.report.footers, Manifest().segments.size());
+  EXPECT_EQ(found.keys.size(), 30u);
+}
+
+TEST_F(FooterTest, MissingOrShortSegmentIsRefusedThoughItHadAFooter) {
+  Write(30, 5000);
+  ASSERT_TRUE(Recover().status.ok());
+  const auto& [segment, info] = *Manifest().segments.begin();
+  const std::string bytes = ReadFile(PathOf(segment));
+  std::filesystem::resize_file(PathOf(segment), 8192);
+  EXPECT_TRUE(absl::IsDataLoss(Recover().status));
+  std::filesystem::remove(PathOf(segment));
+  EXPECT_TRUE(absl::IsDataLoss(Recover().status));
+  WriteFile(PathOf(segment), bytes);
+  EXPECT_TRUE(Recover().status.ok());
+}
+
+// Damage of the blocks themselves is met when they are read: by a GET, or here by whoever makes a
+// footer again.
+TEST_F(FooterTest, NoFooterIsMadeOfADamagedSegment) {
+  Write(30, 5000, /*footer_min=*/UINT64_MAX);
+  ASSERT_TRUE(Recover().status.ok());
+  const uint32_t segment = Manifest().segments.begin()->first;
+  TestCore core;
+  TestLog log(*core.core, store(), ++run_);
+  log.footer_segment_bytes_min = 1;
+  uint64_t written = 1;
+  size_t jobs = 0;
+  core.Run([](TestLog& opened, std::string path, uint64_t& made, size_t& count) -> Task<void> {
+    const absl::Status status = co_await opened.Open();
+    EXPECT_TRUE(status.ok());
+    Patch(path, 2000, "x");
+    const uint64_t before = opened.writer->footers().written();
+    for (const FooterJob& job : opened.recovered.without_footer) {
+      opened.writer->footers().Add(job);
+      ++count;
+    }
+    FooterWriter& footers = opened.writer->footers();
+    co_await opened.writer->Stop();
+    made = footers.written() - before;
+    opened.writer.reset();
+    co_await opened.Close();
+  }(log, PathOf(segment), written, jobs));
+  EXPECT_EQ(written + 1, jobs);
+}
+
+}  // namespace
+}  // namespace pakv
