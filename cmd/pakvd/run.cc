@@ -94,7 +94,10 @@ class Service {
 
   // Main thread. Each once.
   void Start() { cores_.core(0).Post(start_); }
-  void RequestStop() { cores_.core(0).Post(stop_); }
+  void RequestStop() {
+    cancel_open_.store(true, std::memory_order_relaxed);
+    cores_.core(0).Post(stop_);
+  }
   // Readable when all cores have been asked to leave.
   int ended() const { return ended_; }
   // After that.
@@ -141,6 +144,10 @@ class Service {
         co_await Store::Open(cores_, OptionsOfStore(), report);
     if (!opened.ok()) {
       co_await server_->Stop();
+      if (absl::IsCancelled(opened.status())) {
+        LogInfo("stopped before the data was read; nothing was changed");
+        co_return kServerExitOk;
+      }
       co_return Fail(opened.status(), kServerExitDirectory);
     }
     store_ = std::move(*opened);
@@ -189,6 +196,7 @@ class Service {
     options.on_locked = [this] {
       if (!config_.server.port_file_path.empty()) RemovePortFile(config_.server.port_file_path);
     };
+    options.cancel_open = &cancel_open_;
     return options;
   }
 
@@ -224,6 +232,7 @@ class Service {
   StartMessage start_;
   StopMessage stop_;
   Event stop_requested_;
+  std::atomic<bool> cancel_open_{false};
   int ended_ = -1;
   int exit_code_ = kServerExitFailed;
   std::unique_ptr<Store> store_;

@@ -1,3 +1,6 @@
+// Long because: appending, writing, rolling, failing and stopping are one state machine over the
+// same few variables.
+
 #include "kv/log/log_writer.h"
 
 #include <algorithm>

@@ -161,7 +161,7 @@ class LogScan::Worker {
     absl::Status status;
     if (HasFooter(*unit.infos[0])) status = co_await ScanFooter(unit, done);
     if (status.ok() && !done) status = co_await ScanBlocks(unit);
-    scan_.done_bytes_.fetch_add(unit.bytes(), std::memory_order_relaxed);
+    scan_.Done(here_, unit.bytes());
     co_return status;
   }
 
@@ -339,6 +339,16 @@ LogScan::Unit* LogScan::NextUnit() {
   return index < units_.size() ? &units_[index] : nullptr;
 }
 
+// Any core: so many bytes more were read and judged.
+void LogScan::Done(Core& here, uint64_t bytes) {
+  const uint64_t done = done_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  uint64_t due_ns = report_ns_.load(std::memory_order_relaxed);
+  if (here.now_ns() < due_ns || done == total_bytes_) return;
+  if (!report_ns_.compare_exchange_strong(due_ns, here.now_ns() + kReportNs)) return;
+  LogInfo("{}: recovering, {} % of {} MiB read", directory_.path(), done * 100 / total_bytes_,
+          total_bytes_ >> 20);
+}
+
 Task<void> LogScan::RunWorker(uint32_t target) {
   const auto work = [](LogScan* scan, Core& there) -> Task<bool> {
     Worker worker(*scan, there);
@@ -351,6 +361,7 @@ Task<void> LogScan::RunWorker(uint32_t target) {
 }
 
 Task<absl::Status> LogScan::Run() {
+  report_ns_.store(core_.now_ns() + kReportNs, std::memory_order_relaxed);
   {
     Nursery nursery(core_.ready());
     const uint32_t workers = WorkerCount();

@@ -70,6 +70,8 @@ class LogScan {
  public:
   static constexpr uint32_t kWorkersPerCore = 2;  // one reads while the other judges
   static constexpr uint32_t kReadsPerWorker = 4;
+  // A longer scan says each so often how far it has come.
+  static constexpr uint64_t kReportNs = 1 * kNsPerSecond;
   // Segments that all workers together hold in memory; but one unit always has room.
   static constexpr uint64_t kMemoryBytesMax = uint64_t{256} << 20;
 
@@ -88,10 +90,6 @@ class LogScan {
   std::vector<ScannedSegment>& segments() { return segments_; }
   std::vector<ScannedCut>& cuts() { return cuts_; }
 
-  // Any core: bytes that were read and judged, and how many there are in all.
-  uint64_t done_bytes() const { return done_bytes_.load(std::memory_order_relaxed); }
-  uint64_t total_bytes() const { return total_bytes_; }
-
  private:
   struct Unit;
   class Worker;
@@ -100,6 +98,7 @@ class LogScan {
   uint32_t WorkerCount() const;
   Task<void> RunWorker(uint32_t target);
   Unit* NextUnit();
+  void Done(Core& here, uint64_t bytes);
 
   Core& core_;
   const StoreDirectory& directory_;
@@ -111,6 +110,7 @@ class LogScan {
   std::atomic<bool> failed_{false};
   uint64_t total_bytes_ = 0;
   std::atomic<uint64_t> done_bytes_{0};
+  std::atomic<uint64_t> report_ns_{0};  // when the next line of progress is due
 
   ScanTotals totals_;
   std::vector<ScannedSegment> segments_;

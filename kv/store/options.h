@@ -1,6 +1,7 @@
 // What a store is opened with. Units are in the names; defaults are contract.md's.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -30,6 +31,9 @@ struct StoreOptions {
   // Shorter segments get no footer; and whether one that spares little is written all the same.
   uint64_t footer_segment_bytes_min = kFooterSegmentBytesMin;
   bool footers_of_any_size = false;
+  // Another thread sets it: an Open that is still reading ends soon, with kCancelled and
+  // nothing changed. Outlives Open. May be nullptr.
+  const std::atomic<bool>* cancel_open = nullptr;
   // Random numbers for the identity of a new store and for this start; the system's if not given.
   std::optional<StoreEntropy> entropy;
   // Opens data that is from far in this clock's future.

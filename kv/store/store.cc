@@ -198,6 +198,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   recovery_options.run = run;
   recovery_options.accept_clock = options_.accept_clock;
   recovery_options.scan.read_bytes = options_.recovery_read_bytes;
+  recovery_options.scan.cancel = options_.cancel_open;
   auto recovered = co_await Recover(here, directory, router, recovery_options);
   if (!recovered.ok()) co_return recovered.status();
   shared_->recovered = std::move(*recovered);

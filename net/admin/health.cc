@@ -3,7 +3,7 @@
 namespace pakv {
 
 std::string_view ReasonNotReady(const ServerStats& stats, ServerPhase phase) {
-  if (phase == ServerPhase::kStarting) return "starting: the data is being read";
+  if (phase == ServerPhase::kStarting) return "recovering: the data is being read";
   if (phase == ServerPhase::kStopping) return "stopping: no connection is accepted any more";
   if (stats.store.read_only) {
     return "read-only: the log has failed; writes are refused until a restart";

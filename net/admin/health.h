@@ -14,7 +14,7 @@ enum class ServerPhase : uint8_t {
   kStopping,
 };
 
-// Empty: it is ready. Otherwise one line for people, which begins with "starting", "stopping",
+// Empty: it is ready. Otherwise one line for people, which begins with "recovering", "stopping",
 // "read-only" or "disk full".
 std::string_view ReasonNotReady(const ServerStats& stats, ServerPhase phase);
 

@@ -306,7 +306,7 @@ TEST_F(FooterTest, FootersThatAreMissingAreWrittenLater) {
 TEST_F(FooterTest, MissingOrShortSegmentIsRefusedThoughItHadAFooter) {
   Write(30, 5000);
   ASSERT_TRUE(Recover().status.ok());
-  const auto& [segment, info] = *Manifest().segments.begin();
+  const uint32_t segment = Manifest().segments.begin()->first;
   const std::string bytes = ReadFile(PathOf(segment));
   std::filesystem::resize_file(PathOf(segment), 8192);
   EXPECT_TRUE(absl::IsDataLoss(Recover().status));

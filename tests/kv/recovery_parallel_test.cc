@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <set>
 #include <string>
@@ -152,6 +153,35 @@ class RecordingSink final : public RecoverySink {
   }
   std::multiset<FoundRecord> records;
 };
+
+// Asks for the end after so many batches.
+class CancellingSink final : public RecoverySink {
+ public:
+  explicit CancellingSink(uint64_t batches) : left_(batches) {}
+  Task<absl::Status> Take(Core&, std::span<const RecoveredRecord>) override {
+    if (left_ == 0) cancel.store(true);
+    left_ -= left_ == 0 ? 0 : 1;
+    co_return absl::OkStatus();
+  }
+  std::atomic<bool> cancel{false};
+
+ private:
+  uint64_t left_;
+};
+
+Task<void> RecoverAndCancel(Core& core, uint64_t run, uint64_t batches, absl::Status& status) {
+  DirectoryOptions directory_options;
+  directory_options.path = kDirectory;
+  auto directory = co_await StoreDirectory::Open(core, directory_options);
+  EXPECT_TRUE(directory.ok()) << directory.status();
+  CancellingSink sink(batches);
+  RecoveryOptions options{.run = run, .accept_clock = true, .scan = {}};
+  options.scan.cancel = &sink.cancel;
+  auto recovered = co_await Recover(core, **directory, sink, options);
+  status = recovered.status();
+  if (recovered.ok()) co_await recovered->manifest->Close();
+  co_await (*directory)->Close();
+}
 
 Task<void> RecoverOnce(Core& core, uint64_t run, uint64_t read_bytes, Result& result) {
   DirectoryOptions directory_options;
@@ -330,6 +360,38 @@ TEST(RecoveryParallelTest, FindsWhatJudgingOneLogAfterAnotherFinds) {
   EXPECT_GT(refused, 50);
   EXPECT_GT(cut, 5);
   EXPECT_GT(whole, 50);
+}
+
+// A signal that comes while a store is read: it ends soon and leaves every byte as it was.
+TEST(RecoveryParallelTest, CancelledRecoveryChangesNothing) {
+  int cancelled = 0;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(seed);
+    Prng prng(seed);
+    SimWorld world(seed);
+    SimNode node(world, "10.0.0.1");
+    for (uint64_t life = 1; life <= 3; ++life) {
+      SimNodeOptions options;
+      options.core_count = 2;
+      node.Start(options);
+      bool filled = false;
+      ASSERT_TRUE(node.Run(Fill(node, seed, life, filled)));
+      ASSERT_TRUE(filled);
+      node.Crash(CrashKind::kProcessKill);
+    }
+    const Files before = ReadAllFiles(node.disk());
+    SimNodeOptions options;
+    options.core_count = static_cast<uint32_t>(prng.Between(1, 3));
+    node.Start(options);
+    absl::Status status;
+    ASSERT_TRUE(node.Run(RecoverAndCancel(node.core(0), 1000, prng.Below(8), status)));
+    node.Stop();
+    if (status.ok()) continue;
+    ++cancelled;
+    ASSERT_TRUE(absl::IsCancelled(status)) << status;
+    ASSERT_EQ(ReadAllFiles(node.disk()), before);
+  }
+  EXPECT_GT(cancelled, 30);
 }
 
 }  // namespace

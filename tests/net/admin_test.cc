@@ -160,7 +160,7 @@ TEST(AdminTest, ItIsAliveButNotReadyBeforeItServesAndWhileItStops) {
   EXPECT_EQ(client.Get("/healthz").status(), 200);
   const Response starting = client.Get("/readyz");
   EXPECT_EQ(starting.status(), 503);
-  EXPECT_TRUE(starting.body.starts_with("starting: ")) << starting.body;
+  EXPECT_TRUE(starting.body.starts_with("recovering: ")) << starting.body;
   EXPECT_NE(client.Get("/metrics").body.find("pakv_keys 0\n"), std::string::npos);
   server.Start();
   EXPECT_EQ(client.Get("/readyz").status(), 200);
