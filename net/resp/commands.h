@@ -1,6 +1,8 @@
 // The functions that the rows of the command table name.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "net/resp/command_table.h"
@@ -26,6 +28,40 @@ std::string_view FillDecr(RespProtocol& protocol, RespArgs args, ReplySlot& slot
 std::string_view FillIncrBy(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 std::string_view FillDecrBy(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 std::string_view FillAppend(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+
+// commands_expiry.cc
+struct TimeWord {
+  bool in_seconds = false;   // otherwise in milliseconds
+  bool is_relative = false;  // from now on; otherwise since 1970
+  bool operator==(const TimeWord&) const = default;
+};
+// In Request::options: `expiry_ms`, or EXPIRE's `number`, counts from the owner's clock.
+inline constexpr uint32_t kTimeIsRelative = 1u << 31;
+// EX, PX, EXAT, PXAT; nothing for another word.
+std::optional<TimeWord> ParseTimeWord(std::string_view word);
+// Sets `expiry_ms` from the argument behind such a word of `command`, or returns the error.
+std::string_view FillTime(RespProtocol& protocol, std::string_view command, std::string_view text,
+                          TimeWord word, ReplySlot& slot);
+std::string InvalidTime(std::string_view command);
+// The time that FillTime set, at the owner.
+uint64_t ExpiryOf(const Request& request);
+// Writes the value with its time; a delete if that is over already.
+Change WriteOrDelete(std::string_view value, uint64_t expiry_ms, const Request& request);
+Change SetFor(const OldValue& old, Request& request);
+Change ExpireKey(const OldValue& old, Request& request);
+Change PersistKey(const OldValue& old, Request& request);
+Change TimeLeft(const OldValue& old, Request& request);
+Change GetAndExpire(const OldValue& old, Request& request);
+std::string_view FillSetForSeconds(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillSetForMs(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillGetEx(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillExpireSeconds(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillExpireMs(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillExpireAtSeconds(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillExpireAtMs(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillTimeLeftMs(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillExpireTime(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillExpireTimeMs(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 
 // commands_keys.cc
 Change DeleteKey(const OldValue& old, Request& request);

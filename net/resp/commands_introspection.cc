@@ -41,14 +41,20 @@ std::vector<std::string_view> Words(std::string_view text) {
   return words;
 }
 
+std::string_view NotesOf(const CommandRow& row) {
+  if (row.name == "set") return "RW and ACCESS due to the optional `GET` argument";
+  if (row.name == "getex") return "RW and UPDATE because it changes the TTL";
+  return {};
+}
+
 void WriteKeySpecs(const CommandRow& row, RespWriter& writer) {
   if (row.first_key == 0) return writer.Set(0);
-  const bool has_notes = row.name == "set";
+  const std::string_view notes = NotesOf(row);
   writer.Set(1);
-  writer.Map(has_notes ? 4 : 3);
-  if (has_notes) {
+  writer.Map(notes.empty() ? 3 : 4);
+  if (!notes.empty()) {
     writer.Bulk("notes");
-    writer.Bulk("RW and ACCESS due to the optional `GET` argument");
+    writer.Bulk(notes);
   }
   writer.Bulk("flags");
   const std::vector<std::string_view> flags = Words(row.key_flags);

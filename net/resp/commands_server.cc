@@ -168,7 +168,7 @@ void CounterSections(InfoText& info, const ServerStats& stats) {
     info.Line("total_net_input_bytes", stats.sessions.bytes_received);
     info.Line("total_net_output_bytes", stats.sessions.bytes_sent);
     info.Line("rejected_connections", stats.connections_rejected);
-    info.Line("expired_keys", 0);
+    info.Line("expired_keys", stats.store.expired);
     info.Line("evicted_keys", 0);
     info.Line("keyspace_hits", stats.store.read_hits + stats.store.read_device);
     info.Line("keyspace_misses", stats.store.read_misses);
@@ -192,7 +192,8 @@ void CounterSections(InfoText& info, const ServerStats& stats) {
   info.Section("Modules");  // there are none
   if (info.Section("Cluster")) info.Line("cluster_enabled", 0);
   if (info.Section("Keyspace") && stats.store.keys > 0) {
-    info.Line("db0", "keys=" + std::to_string(stats.store.keys) + ",expires=0,avg_ttl=0");
+    info.Line("db0", "keys=" + std::to_string(stats.store.keys) +
+                         ",expires=" + std::to_string(stats.store.keys_expiring) + ",avg_ttl=0");
   }
 }
 

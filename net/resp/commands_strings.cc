@@ -10,8 +10,13 @@ namespace {
 
 constexpr std::string_view kErrOverflow = "ERR increment or decrement would overflow";
 
-// SET's conditions and its GET, in Request::options.
-enum SetOption : uint32_t { kSetIfAbsent = 1, kSetIfPresent = 2, kSetAndGet = 4 };
+// SET's conditions, its GET and KEEPTTL, in Request::options.
+enum SetOption : uint32_t {
+  kSetIfAbsent = 1,
+  kSetIfPresent = 2,
+  kSetAndGet = 4,
+  kSetKeepTtl = 8,
+};
 
 Change Write(std::string_view value) {
   Change change;
@@ -46,7 +51,9 @@ Change SetWithOptions(const OldValue& old, Request& request) {
   } else {
     request.reply.kind = met ? Reply::Kind::kOk : Reply::Kind::kNull;
   }
-  return met ? Write(request.value) : Keep();
+  if (!met) return Keep();
+  const bool keeps = (request.options & kSetKeepTtl) != 0;
+  return WriteOrDelete(request.value, keeps ? old.expiry_ms : ExpiryOf(request), request);
 }
 
 }  // namespace
@@ -120,23 +127,36 @@ Change ValueLength(const OldValue& old, Request& request) {
   return Keep();
 }
 
-std::string_view FillSet(RespProtocol&, RespArgs args, ReplySlot& slot) {
+std::string_view FillSet(RespProtocol& protocol, RespArgs args, ReplySlot& slot) {
+  if (args.size() == 3) [[likely]]
+    return {};
+  std::string_view time;
+  std::optional<TimeWord> time_word;
   for (size_t index = 3; index < args.size(); ++index) {
     const std::string_view word = args[index];
+    const std::optional<TimeWord> as_time = ParseTimeWord(word);
     if (IsWord(word, "nx") && (slot.options & kSetIfPresent) == 0) {
       slot.options |= kSetIfAbsent;
     } else if (IsWord(word, "xx") && (slot.options & kSetIfAbsent) == 0) {
       slot.options |= kSetIfPresent;
     } else if (IsWord(word, "get")) {
       slot.options |= kSetAndGet;
+    } else if (IsWord(word, "keepttl") && !time_word) {
+      slot.options |= kSetKeepTtl;
+    } else if (as_time && index + 1 < args.size() && (slot.options & kSetKeepTtl) == 0 &&
+               time_word.value_or(*as_time) == *as_time) {
+      time_word = as_time;
+      time = args[++index];
     } else {
       return kErrSyntax;
     }
   }
-  if (slot.options == 0) return {};
-  slot.function = &SetWithOptions;
-  slot.needs = (slot.options & kSetAndGet) != 0 ? OldState::kValue : OldState::kExistence;
-  return {};
+  slot.function = &SetFor;
+  if (slot.options != 0) {
+    slot.function = &SetWithOptions;
+    slot.needs = (slot.options & kSetAndGet) != 0 ? OldState::kValue : OldState::kExistence;
+  }
+  return time_word ? FillTime(protocol, "set", time, *time_word, slot) : std::string_view();
 }
 
 std::string_view FillIncr(RespProtocol&, RespArgs, ReplySlot& slot) {

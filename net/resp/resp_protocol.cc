@@ -240,6 +240,13 @@ void RespProtocol::RunUnknown(RespArgs args) {
 
 // ---- Commands on keys ----
 
+std::string_view RespProtocol::CheckValue(std::string_view value) {
+  if (value.size() <= server_.value_bytes_max) return {};
+  return ErrorText("ERR string of " + std::to_string(value.size()) +
+                   " bytes exceeds maximum allowed size (max-value, " +
+                   std::to_string(server_.value_bytes_max) + " bytes)");
+}
+
 ReplySlot* RespProtocol::Fill(const CommandRow& row, RespArgs args, std::string_view key,
                               std::string_view value) {
   if (key.size() > server_.key_bytes_max) [[unlikely]] {
@@ -249,9 +256,7 @@ ReplySlot* RespProtocol::Fill(const CommandRow& row, RespArgs args, std::string_
     return nullptr;
   }
   if (value.size() > server_.value_bytes_max) [[unlikely]] {
-    ReplyError("ERR string of " + std::to_string(value.size()) +
-               " bytes exceeds maximum allowed size (max-value, " +
-               std::to_string(server_.value_bytes_max) + " bytes)");
+    ReplyError(CheckValue(value));
     return nullptr;
   }
   ReplySlot& slot = session_.NextSlot();

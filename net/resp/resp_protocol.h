@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/resp/codec.h"
@@ -37,6 +38,10 @@ class RespProtocol final : public Protocol {
   void set_version(RespVersion version) { version_ = version; }
   // No further request is taken; the connection ends when all is answered.
   void Quit() { quitting_ = true; }
+  // Keeps an error's text for a function that returns a view of it.
+  std::string_view ErrorText(std::string text) { return error_text_ = std::move(text); }
+  // The error of a value that is too long, empty for others.
+  std::string_view CheckValue(std::string_view value);
 
   std::string name;  // as CLIENT SETNAME gave it
   std::string library_name;
@@ -73,6 +78,7 @@ class RespProtocol final : public Protocol {
   RespRequestParser parser_;
   RespVersion version_ = RespVersion::kResp2;
   bool quitting_ = false;
+  std::string error_text_;
   const CommandRow* slow_ = nullptr;
   OwnedArgs slow_args_;
 };

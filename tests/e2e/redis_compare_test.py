@@ -22,6 +22,8 @@ import pakv
 SEED = int(os.environ.get("PAKV_E2E_SEED", "1"))
 RANDOM_COMMANDS = 4000
 BIG = "9223372036854775807"
+FAR = "99999999999123"  # in 5138
+NEAR = "9999999999123"  # in 2286
 
 
 class Redis:
@@ -127,7 +129,8 @@ TABLE = [
     *[["COMMAND", "INFO", name] for name in (
         "append auth dbsize decr decrby del echo exists flushall flushdb get getdel getset hello "
         "incr incrby info keys mget mset ping quit randomkey reset scan select set setnx strlen "
-        "time type unlink").split()],
+        "time type unlink expire expireat expiretime getex persist pexpire pexpireat pexpiretime "
+        "psetex pttl setex ttl").split()],
     # Strings.
     ["SET", "a", "1"], ["GET", "a"], ["GET"], ["GET", "a", "b"], ["SET", "a"], ["SET"],
     ["SET", "a", "2", "NX"], ["SET", "new", "1", "nx"], ["SET", "new2", "1", "XX"],
@@ -157,6 +160,79 @@ TABLE = [
     ["SET", "n", " 5"], ["INCR", "n"], ["SET", "n", "05"], ["INCR", "n"],
     ["INCRBY", "nosuch1", "0"],
     ["DECRBY", "n", "x"], ["GETSET", "n", "7"], ["INCR", "n"],
+    # Times to live: what a second of waiting does not change.
+    ["SET", "t", "1", "EX", "100"], ["TTL", "t"], ["GET", "t"], ["EXISTS", "t"],
+    ["SET", "t", "2"], ["TTL", "t"], ["PTTL", "t"], ["EXPIRETIME", "t"], ["PEXPIRETIME", "t"],
+    *[[name, "nosuch"] for name in ("TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME", "PERSIST")],
+    *[[name] for name in ("TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME", "PERSIST", "GETEX",
+                          "EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT", "SETEX", "PSETEX")],
+    ["TTL", "t", "x"], ["PERSIST", "t", "x"], ["EXPIRE", "t"], ["SETEX", "t", "1"],
+    ["SETEX", "t", "1", "v", "x"],
+    ["SET", "t", "3", "PXAT", FAR], ["PEXPIRETIME", "t"], ["EXPIRETIME", "t"],
+    ["SET", "t", "4", "EXAT", "99999999999"], ["PEXPIRETIME", "t"],
+    ["SET", "t", "5", "KEEPTTL"], ["GET", "t"], ["PEXPIRETIME", "t"],
+    ["SET", "t", "6", "KEEPTTL", "GET"], ["SET", "t", "6", "GET", "PXAT", FAR],
+    ["PEXPIRETIME", "t"], ["SET", "t", "7", "XX", "GET", "keepttl", "KEEPTTL"], ["PEXPIRETIME", "t"],
+    ["SET", "t", "8", "NX", "PX", "1000"], ["PEXPIRETIME", "t"], ["GET", "t"],
+    ["SET", "t", "8", "NX", "GET", "PX", "1000"], ["SET", "nokey", "8", "KEEPTTL"],
+    ["TTL", "nokey"], ["SET", "nokey2", "8", "XX", "EX", "10"], ["GET", "nokey2"],
+    ["SET", "t", "x", "EX", "0"], ["SET", "t", "x", "EX", "-1"], ["SET", "t", "x", "PX", "0"],
+    ["SET", "t", "x", "EX", "x"], ["SET", "t", "x", "EX"], ["SET", "t", "x", "PX"],
+    ["SET", "t", "x", "EX", "1.5"], ["SET", "t", "x", "EX", BIG], ["SET", "t", "x", "PX", BIG],
+    ["SET", "t", "x", "EXAT", BIG], ["SET", "t", "x", "EXAT", "0"], ["SET", "t", "x", "PXAT", "0"],
+    ["SET", "t", "x", "PXAT", "-5"], ["SET", "t", "x", "EX", "9223372036854775"],
+    ["SET", "t", "x", "EX", "9223372036854776"], ["SET", "t", "x", "EX", "10", "PX", "10"],
+    ["SET", "t", "x", "EX", "10", "KEEPTTL"], ["SET", "t", "x", "KEEPTTL", "EX", "10"],
+    ["SET", "t", "x", "EX", "10", "EXAT", "10"], ["SET", "t", "x", "PERSIST"],
+    ["SET", "t", "x", "EX", "10", "EX", "20"], ["TTL", "t"],
+    ["SET", "t", "x", "PXAT", "10", "pxat", FAR], ["PEXPIRETIME", "t"],
+    ["SET", "t", "x", "EX", "10", "NX", "XX"], ["SET", "t", "x", "NX", "EX", "0"],
+    ["GET", "t"], ["PEXPIRETIME", "t"], ["SET", "t", "past", "PXAT", "1000"], ["GET", "t"],
+    ["SET", "t", "past", "EXAT", "1"], ["EXISTS", "t"], ["TTL", "t"],
+    ["SET", "t", "past", "EXAT", "1", "GET"], ["SET", "t", "again", "NX"], ["GET", "t"],
+    ["SETEX", "t", "100", "v"], ["TTL", "t"], ["GET", "t"], ["SETEX", "t", "0", "v"],
+    ["SETEX", "t", "-1", "v"], ["SETEX", "t", "x", "v"], ["SETEX", "t", BIG, "v"],
+    ["PSETEX", "t", "100000", "v2"], ["TTL", "t"], ["GET", "t"], ["PSETEX", "t", "0", "v"],
+    ["PSETEX", "t", BIG, "v"], ["PSETEX", "t", "", "v"],
+    ["PERSIST", "t"], ["PERSIST", "t"], ["TTL", "t"], ["GET", "t"],
+    ["EXPIRE", "t", "100"], ["TTL", "t"], ["EXPIRE", "nosuch", "100"], ["EXPIRE", "t", "x"],
+    ["EXPIRE", "nosuch", "x"], ["EXPIRE", "t", BIG], ["EXPIRE", "t", "-" + BIG],
+    ["PEXPIRE", "t", BIG], ["EXPIREAT", "t", BIG], ["EXPIRE", "nosuch", BIG],
+    ["PEXPIREAT", "t", FAR], ["PEXPIRETIME", "t"], ["EXPIREAT", "t", "99999999999"],
+    ["EXPIRETIME", "t"], ["PEXPIRE", "t", "100000"], ["TTL", "t"],
+    ["EXPIRE", "t", "200", "NX"], ["EXPIRE", "t", "200", "XX"], ["TTL", "t"],
+    ["EXPIRE", "t", "100", "GT"], ["EXPIRE", "t", "300", "gt"], ["EXPIRE", "t", "400", "LT"],
+    ["EXPIRE", "t", "100", "lt"], ["TTL", "t"], ["PEXPIREAT", "t", FAR],
+    ["PEXPIREAT", "t", FAR, "GT"], ["PEXPIREAT", "t", FAR, "LT"], ["PERSIST", "t"],
+    ["EXPIRE", "t", "100", "XX"], ["EXPIRE", "t", "100", "GT"], ["TTL", "t"],
+    ["EXPIRE", "t", "100", "LT"], ["TTL", "t"], ["PERSIST", "t"], ["EXPIRE", "t", "100", "NX"],
+    ["EXPIRE", "t", "300", "XX", "GT"], ["EXPIRE", "t", "200", "XX", "LT"], ["TTL", "t"],
+    ["EXPIRE", "t", "100", "NX", "XX"], ["EXPIRE", "t", "100", "GT", "LT"],
+    ["EXPIRE", "t", "100", "NX", "GT"], ["EXPIRE", "t", "100", "LT", "NX"],
+    ["EXPIRE", "t", "100", "NOSUCH"], ["EXPIRE", "t", "x", "NOSUCH"], ["EXPIRE", "t", "x", "NX", "XX"],
+    ["EXPIRE", "t", "100", "XX", "XX"], ["EXPIRE", "t", "100", "a\nb"],
+    ["EXPIRE", "nosuch", "100", "NX"],
+    ["GETEX", "t"], ["TTL", "t"], ["GETEX", "t", "EX", "500"], ["TTL", "t"],
+    ["GETEX", "t", "PXAT", FAR], ["PEXPIRETIME", "t"], ["GETEX", "t", "persist"], ["TTL", "t"],
+    ["GETEX", "t", "PERSIST"], ["GETEX", "t", "PX", "100000"], ["TTL", "t"],
+    ["GETEX", "t", "EXAT", "99999999999"], ["EXPIRETIME", "t"],
+    ["GETEX", "nosuch"], ["GETEX", "nosuch", "EX", "0"], ["GETEX", "nosuch", "EX", "x"],
+    ["GETEX", "nosuch", "EX"], ["GETEX", "t", "EX", "0"], ["GETEX", "t", "EX", "x"],
+    ["GETEX", "t", "EX"], ["GETEX", "t", "EX", BIG], ["GETEX", "t", "PERSIST", "EX", "1"],
+    ["GETEX", "t", "EX", "1", "PERSIST"], ["GETEX", "t", "EX", "100", "EX", "200"], ["TTL", "t"],
+    ["GETEX", "t", "PERSIST", "PERSIST"], ["GETEX", "t", "KEEPTTL"], ["GETEX", "t", "NX"],
+    ["GETEX", "t", "PXAT", "1"], ["GET", "t"], ["GETEX", "t", "EXAT", "1"],
+    ["SET", "t", "1"], ["EXPIRE", "t", "0"], ["GET", "t"], ["SET", "t", "1"],
+    ["EXPIRE", "t", "-5"], ["EXISTS", "t"], ["SET", "t", "1"], ["PEXPIREAT", "t", "1"],
+    ["TTL", "t"], ["SET", "t", "1"], ["EXPIREAT", "t", "0"], ["GET", "t"],
+    # What keeps a time to live, and what takes it away.
+    *[command for change in (
+        ["INCR", "t"], ["APPEND", "t", "2"], ["GETSET", "t", "3"], ["SET", "t", "4"],
+        ["SETNX", "t", "5"], ["DECRBY", "t", "6"], ["GETEX", "t"], ["GETDEL", "t"],
+        ["MSET", "t", "7"], ["INCR", "s"], ["SET", "t", "8", "NX"], ["SET", "t", "9", "XX"],
+        ["GET", "t"]) for command in (
+            ["SET", "t", "1", "PXAT", FAR], change, ["PEXPIRETIME", "t"])],
+    ["DEL", "t", "nokey"],
     # Keys.
     ["EXISTS", "a"], ["EXISTS", "a", "a", "nosuch", "b"], ["EXISTS"], ["TYPE", "a"],
     ["TYPE", "nosuch"], ["TYPE"], ["DEL", "nosuch"], ["DEL", "m1"], ["DEL", "m1", "m2", "m2"],
@@ -236,6 +312,14 @@ def random_commands(prng, count):
         lambda: ["TYPE", key()], lambda: ["DBSIZE"], lambda: ["KEYS", prng.choice(patterns)],
         lambda: ["SCAN", "0", "COUNT", "1000", "MATCH", prng.choice(patterns)],
         lambda: ["PING", value()], lambda: ["ECHO", value()],
+        lambda: ["SET", key(), value()] + prng.sample(
+            ["KEEPTTL", "NX", "XX", "GET", "PXAT", FAR], prng.randint(1, 4)),
+        lambda: ["SET", key(), value(), "PXAT", prng.choice([FAR, NEAR])],
+        lambda: [prng.choice(["PEXPIREAT", "EXPIREAT", "EXPIRE"]), key(),
+                 prng.choice([NEAR, FAR, "1", "0", "-1", BIG, "x"])]
+        + prng.sample(["NX", "XX", "GT", "LT"], prng.choice([0, 0, 1, 2])),
+        lambda: [prng.choice(["PEXPIRETIME", "EXPIRETIME", "PERSIST"]), key()],
+        lambda: ["GETEX", key()] + prng.sample(["PXAT", FAR, NEAR, "PERSIST"], prng.randint(0, 3)),
     ]
     commands = [prng.choice(makers)() for _ in range(count)]
     for index in range(0, count, 500):

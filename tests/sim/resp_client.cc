@@ -10,8 +10,9 @@
 namespace pakv {
 namespace {
 
-// What the oracle is asked to explain at once.
+// What the oracle is asked to explain at once; with keys that may also expire at any time.
 constexpr size_t kPendingPerKeyMax = 6;
+constexpr size_t kPendingPerExpiringKeyMax = 5;
 constexpr const char* kHost = "10.0.0.9";
 
 void AppendArg(std::string& out, const std::string& arg) {
@@ -176,7 +177,22 @@ std::string RespClient::RandomValue() {
   return value;
 }
 
+// About now, as a rule: what matters happens at the boundary.
+int64_t RespClient::RandomExpiry() {
+  constexpr uint64_t kSpansMs[] = {4, 40, 3'000, 5 * 3'600'000};
+  const uint64_t span_ms = kSpansMs[prng_.Below(4)];
+  const uint64_t from_ms = load_.wall_ms() - (prng_.Chance(1, 8) ? span_ms : 0);
+  return static_cast<int64_t>(from_ms + prng_.Below(span_ms + 1));
+}
+
 OracleOperation RespClient::RandomOperation() {
+  if (load_.wall_ms && prng_.Chance(2, 5)) {
+    const uint64_t kind = prng_.Below(10);
+    if (kind < 5) return {OracleCommand::kSetUntil, RandomValue(), RandomExpiry()};
+    if (kind < 7) return {OracleCommand::kExpireAt, {}, RandomExpiry()};
+    if (kind < 8) return {OracleCommand::kPersist, {}, 0};
+    return {OracleCommand::kExpireTime, {}, 0};
+  }
   const uint64_t dice = prng_.Below(100);
   if (dice < 30) return {OracleCommand::kGet, {}, 0};
   if (dice < 55) return {OracleCommand::kSet, RandomValue(), 0};
@@ -200,7 +216,10 @@ void RespClient::StartOne() {
   const std::string key = "key" + std::to_string(number);
   switch (work_) {
     case Work::kRandom:
-      if (load_.oracle.pending_count(key) >= kPendingPerKeyMax) return;
+      if (load_.oracle.pending_count(key) >=
+          (load_.wall_ms ? kPendingPerExpiringKeyMax : kPendingPerKeyMax)) {
+        return;
+      }
       command.what = RandomOperation();
       break;
     case Work::kReadAll:

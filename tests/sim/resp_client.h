@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -24,6 +25,8 @@ struct RespLoad {
   uint32_t pipeline_max = 4;
   uint32_t value_bytes_max = 64;
   uint32_t flush_per_10000 = 0;
+  // Keys with an expiry: the times that they get are around this clock.
+  std::function<uint64_t()> wall_ms;  // empty: none
   // Refusals and unknown outcomes may happen: the disk is not well.
   bool disk_is_ill = false;
   // Of connections, and of the time that a request may take to arrive: the server may say so.
@@ -62,6 +65,7 @@ class RespClient {
   void Rejected(const Command& first);
   OracleOperation RandomOperation();
   std::string RandomValue();
+  int64_t RandomExpiry();
 
   RespLoad& load_;
   const uint64_t id_;

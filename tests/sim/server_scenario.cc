@@ -33,6 +33,8 @@ class ServerScenario {
     pipeline_max_ = static_cast<uint32_t>(prng_.Between(1, 6));
     value_bytes_max_ = prng_.Chance(1, 4) ? 20'000 : 200;
     flush_per_10000_ = prng_.Chance(1, 3) ? 100 : 0;
+    keys_expire_ = prng_.Chance(1, 2);
+    oracle_.SetClock([this] { return node_.clock().WallUs() / 1000; });
   }
 
   ScenarioResult Run() {
@@ -135,8 +137,19 @@ class ServerScenario {
     if (prng_.Chance(1, 4)) world_.net().faults.reset = 20;
   }
 
+  // Between lives the wall clock is set, also back, within what a start accepts.
+  void StepClock() {
+    constexpr int64_t kFarthestUs = int64_t{6} * 3600 * 1'000'000;
+    if (!prng_.Chance(1, 3)) return;
+    oracle_.LookAtClock();
+    const int64_t target_us = static_cast<int64_t>(prng_.Below(2 * kFarthestUs)) - kFarthestUs;
+    node_.clock().StepWall(target_us - clock_offset_us_);
+    clock_offset_us_ = target_us;
+  }
+
   void Live(bool last) {
     MakeWorldIll(last);
+    StepClock();
     const auto core_count = static_cast<uint32_t>(prng_.Between(1, 4));
     node_.Start(
         {.core_count = core_count, .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}});
@@ -157,6 +170,7 @@ class ServerScenario {
     load.pipeline_max = pipeline_max_;
     load.value_bytes_max = value_bytes_max_;
     load.flush_per_10000 = flush_per_10000_;
+    if (keys_expire_) load.wall_ms = [this] { return node_.clock().WallUs() / 1000; };
     load.disk_is_ill = disk_is_ill_;
     load.limits_are_small = limits_are_small_;
     Serve(service, load, last);
@@ -236,6 +250,8 @@ class ServerScenario {
   uint32_t pipeline_max_ = 0;
   uint32_t value_bytes_max_ = 0;
   uint32_t flush_per_10000_ = 0;
+  bool keys_expire_ = false;
+  int64_t clock_offset_us_ = 0;
   bool disk_is_ill_ = false;
   bool limits_are_small_ = false;
   uint64_t next_client_ = 1;
