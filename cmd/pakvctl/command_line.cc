@@ -30,6 +30,7 @@ constexpr CommandName kCommands[] = {
     {"get", CtlCommand::kGet, "print values"},
     {"rm", CtlCommand::kRemove, "remove keys"},
     {"incr", CtlCommand::kIncrement, "add N, or 1, to a number and print it"},
+    {"ttl", CtlCommand::kTtl, "print how many seconds a key still lives, -1: for ever"},
     {"scan", CtlCommand::kScan, "print the keys that begin with PREFIX, or all"},
     {"ping", CtlCommand::kPing, "measure round trips"},
     {"stats", CtlCommand::kStats, "print the server's counters"},
@@ -80,12 +81,14 @@ struct Parser {
   CLI::Option* set_if_absent;
   CLI::Option* set_if_present;
   CLI::Option* set_if_version;
+  CLI::Option* set_ttl;
   CLI::Option* set_old;
   CLI::Option* get_keys;
   CLI::Option* remove_keys;
   CLI::Option* remove_old;
   CLI::Option* increment_key;
   CLI::Option* increment_delta;
+  CLI::Option* ttl_key;
   CLI::Option* scan_prefix;
   CLI::Option* scan_limit;
   CLI::Option* ping_count;
@@ -132,6 +135,7 @@ Parser::Parser() {
         set_if_absent = AddSwitch(sub, "--if-absent", "only if the key is not there");
         set_if_present = AddSwitch(sub, "--if-present", "only if the key is there");
         set_if_version = AddValue(sub, "--if-version", "LSN", "only if the key has this version");
+        set_ttl = AddValue(sub, "--ttl", "DURATION", "how long it lives: 500ms, 30s, 12h, 7d");
         set_old = AddSwitch(sub, "--old", "print the value that was replaced");
         break;
       case CtlCommand::kGet:
@@ -144,6 +148,9 @@ Parser::Parser() {
       case CtlCommand::kIncrement:
         increment_key = AddValue(sub, "KEY", "", "any bytes")->required();
         increment_delta = AddValue(sub, "N", "", "what to add, 1 if not given");
+        break;
+      case CtlCommand::kTtl:
+        ttl_key = AddValue(sub, "KEY", "", "any bytes")->required();
         break;
       case CtlCommand::kScan:
         scan_prefix = AddValue(sub, "PREFIX", "", "what the keys begin with");
@@ -185,6 +192,9 @@ class Reader {
       case CtlCommand::kIncrement:
         request_.keys = arguments_.Values(*parser_.increment_key);
         return ReadNumber(*parser_.increment_delta, "N", ParseInteger, request_.delta);
+      case CtlCommand::kTtl:
+        request_.keys = arguments_.Values(*parser_.ttl_key);
+        break;
       case CtlCommand::kScan:
         request_.keys = arguments_.Values(*parser_.scan_prefix);
         return ReadPositive(*parser_.scan_limit, "--limit", request_.limit);
@@ -262,6 +272,11 @@ class Reader {
     if (auto fault = ReadPositive(*parser_.set_if_version, "--if-version", version)) return fault;
     request_.version = version.value_or(0);
     if (request_.version > INT64_MAX) return "--if-version: an LSN has 63 bits";
+    if (parser_.set_ttl->count() == 0) return std::nullopt;
+    uint64_t ttl_ns = 0;
+    if (auto fault = ReadNumber(*parser_.set_ttl, "--ttl", ParseDuration, ttl_ns)) return fault;
+    request_.ttl_ms = ttl_ns / 1'000'000;
+    if (request_.ttl_ms == 0) return "--ttl: must be at least 1ms";
     return std::nullopt;
   }
 

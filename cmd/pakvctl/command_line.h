@@ -12,7 +12,7 @@
 
 namespace pakv {
 
-enum class CtlCommand : uint8_t { kSet, kGet, kRemove, kIncrement, kScan, kPing, kStats };
+enum class CtlCommand : uint8_t { kSet, kGet, kRemove, kIncrement, kTtl, kScan, kPing, kStats };
 enum class CtlOutput : uint8_t { kText, kJson, kRaw };
 
 struct CtlRequest {
@@ -22,12 +22,14 @@ struct CtlRequest {
   bool quiet = false;
 
   CtlCommand command = CtlCommand::kPing;
-  std::vector<std::string> keys;  // set and incr: one, get and rm: at least one, scan: the prefix
-  std::string value;              // set
+  std::vector<std::string>
+      keys;           // set, incr and ttl: one, get and rm: at least one, scan: the prefix
+  std::string value;  // set
   bool value_from_stdin = false;  // set: VALUE was -
   ClientCondition condition = ClientCondition::kNone;
   uint64_t version = 0;
   bool return_old = false;
+  uint64_t ttl_ms = 0;  // set; 0: for ever
   int64_t delta = 1;
   std::optional<uint64_t> limit;  // scan
   uint64_t ping_count = 1;

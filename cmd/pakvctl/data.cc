@@ -36,6 +36,8 @@ class Runner {
         return Remove();
       case CtlCommand::kIncrement:
         return Increment();
+      case CtlCommand::kTtl:
+        return Ttl();
       case CtlCommand::kScan:
         return Scan();
       case CtlCommand::kPing:
@@ -68,6 +70,7 @@ class Runner {
     set.condition = request_.condition;
     set.version = request_.version;
     set.return_old = request_.return_old;
+    set.ttl_ms = request_.ttl_ms;
     const auto done = client_.Set(set);
     if (!done.ok()) return Fail(done.error());
     if (!done->condition_met) {
@@ -179,6 +182,27 @@ class Runner {
       out_ << object.dump() << '\n';
     } else {
       out_ << number->value << '\n';
+    }
+    return kClientExitOk;
+  }
+
+  // Whole seconds, rounded as Redis' TTL rounds them.
+  int Ttl() {
+    const std::string& key = request_.keys.front();
+    const auto version = client_.GetVersion(key);
+    if (!version.ok()) return Fail(version.error());
+    if (!version->has_value()) {
+      TellMissing(key);
+      return kClientExitNotMet;
+    }
+    const std::optional<uint64_t> ttl_ms = (*version)->ttl_ms;
+    if (json()) {
+      OrderedJson object;
+      PutBytes(object, "key", key);
+      object["ttl_ms"] = ttl_ms ? OrderedJson(*ttl_ms) : OrderedJson(nullptr);
+      out_ << object.dump() << '\n';
+    } else {
+      out_ << (ttl_ms ? static_cast<int64_t>((*ttl_ms / 500 + 1) / 2) : -1) << '\n';
     }
     return kClientExitOk;
   }

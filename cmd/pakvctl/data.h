@@ -1,4 +1,4 @@
-// The commands that work on data: set, get, rm, incr, scan, ping, stats.
+// The commands that work on data: set, get, rm, incr, ttl, scan, ping, stats.
 #pragma once
 
 #include <istream>

@@ -63,6 +63,11 @@ Task<StoreClient::GetResults> GetAll(Client& client, std::span<const std::string
   co_return results;
 }
 
+Task<ClientResult<std::optional<ClientValue>>> VersionOf(Client& client, const std::string& key) {
+  const uint64_t id = client.StartGetVersion(key);
+  co_return co_await client.AwaitGet(id);
+}
+
 Task<StoreClient::DeleteResults> DeleteAll(Client& client, std::span<const std::string> keys,
                                            bool return_old) {
   std::vector<uint64_t> ids;
@@ -139,6 +144,10 @@ ClientResult<ClientSetDone> OnlineClient::Set(const ClientSet& request) {
 
 StoreClient::GetResults OnlineClient::Get(std::span<const std::string> keys) {
   return Run(GetAll(client_, keys));
+}
+
+ClientResult<std::optional<ClientValue>> OnlineClient::GetVersion(const std::string& key) {
+  return Run(VersionOf(client_, key));
 }
 
 StoreClient::DeleteResults OnlineClient::Delete(std::span<const std::string> keys,

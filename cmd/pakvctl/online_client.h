@@ -25,6 +25,7 @@ class OnlineClient : public StoreClient {
 
   ClientResult<ClientSetDone> Set(const ClientSet& request) override;
   GetResults Get(std::span<const std::string> keys) override;
+  ClientResult<std::optional<ClientValue>> GetVersion(const std::string& key) override;
   DeleteResults Delete(std::span<const std::string> keys, bool return_old) override;
   ClientResult<ClientNumber> Increment(const std::string& key, int64_t delta) override;
   ClientResult<ClientScanPage> Scan(const std::string& prefix, const std::string& cursor,

@@ -23,6 +23,9 @@ class StoreClient {
   using GetResults = std::vector<ClientResult<std::optional<ClientValue>>>;
   virtual GetResults Get(std::span<const std::string> keys) = 0;
 
+  // Without the value's bytes; nothing: the key is not there.
+  virtual ClientResult<std::optional<ClientValue>> GetVersion(const std::string& key) = 0;
+
   using DeleteResults = std::vector<ClientResult<std::optional<ClientDeleteDone>>>;
   virtual DeleteResults Delete(std::span<const std::string> keys, bool return_old) = 0;
 

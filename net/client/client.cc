@@ -85,6 +85,7 @@ uint64_t Client::StartSet(const ClientSet& request) {
         writer.Number(PakvField::kIfVersion, request.version);
         break;
     }
+    if (request.ttl_ms != 0) writer.Number(PakvField::kTtlMs, request.ttl_ms);
     if (request.return_old) {
       writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kReturnOld));
     }
@@ -96,6 +97,13 @@ uint64_t Client::StartSet(const ClientSet& request) {
 uint64_t Client::StartGet(std::string_view key) {
   return connection_->Start(PakvType::kGet,
                             [&](PakvWriter& writer) { writer.Bytes(PakvField::kKey, key); });
+}
+
+uint64_t Client::StartGetVersion(std::string_view key) {
+  return connection_->Start(PakvType::kGet, [&](PakvWriter& writer) {
+    writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kWithoutValue));
+    writer.Bytes(PakvField::kKey, key);
+  });
 }
 
 uint64_t Client::StartDelete(std::string_view key, bool return_old) {
@@ -153,6 +161,7 @@ Task<ClientResult<std::optional<ClientValue>>> Client::AwaitGet(uint64_t id) {
   value.emplace();
   value->bytes = std::move(reply->value).value_or(std::string());
   value->lsn = reply->lsn;
+  value->ttl_ms = reply->ttl_ms;
   co_return value;
 }
 

@@ -51,6 +51,8 @@ class Client {
   // a lost connection the await returns an error.
   uint64_t StartSet(const ClientSet& request);
   uint64_t StartGet(std::string_view key);
+  // The same, awaited by AwaitGet, without the value's bytes.
+  uint64_t StartGetVersion(std::string_view key);
   uint64_t StartDelete(std::string_view key, bool return_old);
   uint64_t StartIncrement(std::string_view key, int64_t delta);
   // At most `limit` keys (more where they cannot be told apart by a cursor).

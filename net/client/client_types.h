@@ -11,7 +11,8 @@ namespace pakv {
 
 struct ClientValue {
   std::string bytes;
-  uint64_t lsn = 0;  // the value's version
+  uint64_t lsn = 0;                // the value's version
+  std::optional<uint64_t> ttl_ms;  // how long it still lives, if it does not for ever
 };
 
 enum class ClientCondition : uint8_t { kNone, kIfAbsent, kIfPresent, kIfVersion };
@@ -22,6 +23,7 @@ struct ClientSet {
   ClientCondition condition = ClientCondition::kNone;
   uint64_t version = 0;  // of kIfVersion: the LSN that the key must have
   bool return_old = false;
+  uint64_t ttl_ms = 0;  // how long it lives; 0: for ever
 };
 
 struct ClientSetDone {

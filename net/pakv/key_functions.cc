@@ -2,6 +2,7 @@
 // value in Reply::bytes; incr's kOk has the number in Reply::integer, and the kind tells.
 #include "net/pakv/key_functions.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <optional>
@@ -18,6 +19,8 @@ enum : uint32_t {
   kIfPresentBit = 2,
   kIfVersionBit = 4,  // it is in if_lsn
   kReturnOldBit = 8,
+  kKeepTtlBit = 16,
+  kTtlBit = 32,  // expiry_ms counts from the owner's clock
 };
 
 Change Decline(Request& request, PakvStatus status) {
@@ -39,11 +42,31 @@ bool ConditionHolds(const OldValue& old, const Request& request) {
   return true;
 }
 
+// Of a value that is set.
+uint64_t ExpiryOf(const OldValue& old, const Request& request) {
+  if ((request.options & kKeepTtlBit) != 0) return old.expiry_ms;
+  if ((request.options & kTtlBit) == 0) return request.expiry_ms;
+  return std::min<uint64_t>(request.ExpiryClockMs() + request.expiry_ms, INT64_MAX);
+}
+
+// What a read tells of the key's time: in `number`, 0 if there is none.
+void TellTtl(const OldValue& old, Request& request) {
+  request.number = 0;
+  if (old.expiry_ms == kNoExpiry) return;
+  // A read that waited is of the moment at which it began.
+  const uint64_t clock_ms = request.ExpiryClockMs();
+  request.number = old.expiry_ms > clock_ms ? static_cast<int64_t>(old.expiry_ms - clock_ms) : 1;
+}
+
 Change Set(const OldValue& old, Request& request) {
   ReturnOld(old, request);
   if (!ConditionHolds(old, request)) return Decline(request, PakvStatus::kConditionFailed);
   request.reply.integer = 0;
   Change change;
+  change.expiry_ms = ExpiryOf(old, request);
+  if (change.expiry_ms != kNoExpiry && change.expiry_ms <= request.ExpiryClockMs()) {
+    return {.action = Change::Action::kDelete, .value = {}};
+  }
   change.action = Change::Action::kWrite;
   change.value = request.value;
   return change;
@@ -100,6 +123,7 @@ PakvStatus StatusIn(const ReplySlot& slot) {
 void EncodeGet(const ReplySlot& slot, OutputBuffer& output) {
   if (EncodeOutcome(slot, PakvType::kGet, output)) return;
   PakvWriter writer(output, PakvType::kGet, slot.id, StatusIn(slot));
+  if (slot.number != 0) writer.Number(PakvField::kTtlMs, static_cast<uint64_t>(slot.number));
   if (StatusIn(slot) == PakvStatus::kOk) writer.Number(PakvField::kLsn, slot.lsn);
   if (slot.reply.kind == Reply::Kind::kBytes) {
     writer.Bytes(PakvField::kValue, slot.reply.bytes);
@@ -170,10 +194,20 @@ void FillWrite(const PakvFields& fields, OldState at_least, ReplySlot& slot) {
     slot.options |= kReturnOldBit;
     slot.needs = OldState::kValue;
   }
+  if (fields.HasOption(PakvOption::kKeepTtl)) {
+    slot.options |= kKeepTtlBit;
+    slot.needs = std::max(slot.needs, OldState::kExistence);
+  } else if (fields.Has(PakvField::kTtlMs)) {
+    slot.options |= kTtlBit;
+    slot.expiry_ms = fields.Number(PakvField::kTtlMs);
+  } else {
+    slot.expiry_ms = fields.Number(PakvField::kExpiresAtMs, kNoExpiry);
+  }
 }
 
 Change GetWithoutValue(const OldValue& old, Request& request) {
   request.reply.kind = Reply::Kind::kOk;
+  TellTtl(old, request);
   if (!old.exists) return Decline(request, PakvStatus::kNotFound);
   request.reply.integer = 0;
   return {};
@@ -183,6 +217,7 @@ Change GetWithoutValue(const OldValue& old, Request& request) {
 
 Change PakvGetFunction(const OldValue& old, Request& request) {
   request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
+  TellTtl(old, request);
   request.reply.bytes = old.value;
   request.reply.integer = old.exists ? 0 : static_cast<uint8_t>(PakvStatus::kNotFound);
   return {};

@@ -182,10 +182,6 @@ bool PakvProtocol::Refuses(const PakvFrame& frame) {
   if (fields_.Number(PakvField::kNamespace, kDefaultNamespace) != kDefaultNamespace) {
     return refuse(PakvStatus::kUnsupported, "namespaces other than 0 are not supported yet");
   }
-  if (has(PakvField::kTtlMs) || has(PakvField::kExpiresAtMs) ||
-      (is_set && fields_.HasOption(PakvOption::kKeepTtl))) {
-    return refuse(PakvStatus::kUnsupported, "times to live are not supported yet");
-  }
   if (fields_.Number(PakvField::kDurability, kDurable) != kDurable) {
     return refuse(PakvStatus::kUnsupported, "relaxed durability is not supported yet");
   }

@@ -38,6 +38,8 @@ constexpr ServerMetric kMetrics[] = {
 
     {"keys", kGauge, "Keys that are there.",
      [](const ServerStats& stats) { return stats.store.keys; }},
+    {"keys_expiring", kGauge, "Keys that have a time to live.",
+     [](const ServerStats& stats) { return stats.store.keys_expiring; }},
     {"index_bytes", kGauge, "Memory of the index.",
      [](const ServerStats& stats) { return stats.store.index_bytes; }},
     {"cached_bytes", kGauge, "Memory of the values that are held in the cache.",
@@ -50,6 +52,8 @@ constexpr ServerMetric kMetrics[] = {
      [](const ServerStats& stats) { return stats.store.read_device; }},
     {"read_misses", kCounter, "Reads that found no key.",
      [](const ServerStats& stats) { return stats.store.read_misses; }},
+    {"expired", kCounter, "Keys taken out of the index because their time was over.",
+     [](const ServerStats& stats) { return stats.store.expired; }},
     {"writes", kCounter, "Writes that are durable.",
      [](const ServerStats& stats) { return stats.store.writes; }},
     {"writes_unknown", kCounter, "Writes whose outcome is unknown since the log failed.",
@@ -83,6 +87,7 @@ ServerStats CountersSince(const ServerStats& now, const ServerStats& begin) {
   store.read_device -= begin.store.read_device;
   store.read_misses -= begin.store.read_misses;
   store.writes -= begin.store.writes;
+  store.expired -= begin.store.expired;
   store.writes_unknown -= begin.store.writes_unknown;
   store.blocks -= begin.store.blocks;
   store.block_bytes -= begin.store.block_bytes;

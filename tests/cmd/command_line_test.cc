@@ -67,6 +67,9 @@ TEST(CommandLineTest, CommandsTakeTheirOptionsAnywhere) {
   }
   EXPECT_EQ(Good({"set", "k", "v", "--if-absent"}).condition, ClientCondition::kIfAbsent);
   EXPECT_EQ(Good({"set", "k", "v", "--if-present"}).condition, ClientCondition::kIfPresent);
+  EXPECT_EQ(Good({"set", "k", "v", "--ttl", "90s"}).ttl_ms, 90'000u);
+  EXPECT_EQ(Good({"set", "--ttl=1ms", "k", "v"}).ttl_ms, 1u);
+  EXPECT_EQ(Good({"ttl", "k"}).command, CtlCommand::kTtl);
   EXPECT_TRUE(Good({"rm", "--old", "a", "b"}).return_old);
   EXPECT_THAT(Good({"rm", "a", "--old", "b"}).keys, ElementsAre("a", "b"));
   EXPECT_EQ(Good({"incr", "k", "-5"}).delta, -5);
@@ -171,7 +174,6 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"rm", "--old"}, "KEY"},
       {{"set", "k"}, "VALUE"},
       {{"set", "k", "v", "w"}, "w"},
-      {{"set", "k", "v", "--ttl", "5s"}, "--ttl"},
       {{"set", "k", "v", "--durability", "never"}, "--durability"},
       {{"set", "k", "v", "--if-absent", "--if-present"}, "exclude each other"},
       {{"set", "k", "v", "--if-version", "x"}, "--if-version: \"x\" is not a number"},
@@ -179,6 +181,10 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"set", "k", "v", "--if-version", "0"}, "--if-version: must be at least 1"},
       {{"set", "k", "v", "--if-version", "9223372036854775808"}, "63 bits"},
       {{"set", "k", "v", "--old=x"}, "--old"},
+      {{"set", "k", "v", "--ttl", "5"}, "--ttl: \"5\" is not a duration"},
+      {{"set", "k", "v", "--ttl", "0"}, "--ttl: must be at least 1ms"},
+      {{"set", "k", "v", "--ttl", "10us"}, "--ttl: must be at least 1ms"},
+      {{"ttl"}, "KEY"},
       {{"get", "k", "--old"}, "--old"},
       {{"get", "-k"}, "-k"},
       {{"incr"}, "KEY"},
@@ -192,7 +198,6 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"ping", "-c", "0"}, "-c: must be at least 1"},
       {{"ping", "x"}, "x"},
       {{"stats", "x"}, "x"},
-      {{"ttl", "k"}, "ttl"},
       {{"compact"}, "compact"},
       {{"--addr", "localhost", "ping"}, "--addr: \"localhost\": no port"},
       {{"--addr", "h:65536", "ping"}, "65535"},

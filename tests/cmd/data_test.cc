@@ -48,7 +48,8 @@ class FakeClient : public StoreClient {
     if (!done.condition_met) return done;
     if (request.return_old && present) done.old_value = found->second.bytes;
     done.lsn = ++lsn;
-    values[request.key] = {request.value, lsn};
+    values[request.key] = {request.value, lsn, std::nullopt};
+    if (request.ttl_ms != 0) values[request.key].ttl_ms = request.ttl_ms;
     return done;
   }
 
@@ -65,6 +66,13 @@ class FakeClient : public StoreClient {
       }
     }
     return results;
+  }
+
+  ClientResult<std::optional<ClientValue>> GetVersion(const std::string& key) override {
+    if (!failure.ok()) return failure;
+    const auto found = values.find(key);
+    if (found == values.end()) return std::optional<ClientValue>();
+    return std::optional<ClientValue>(found->second);
   }
 
   DeleteResults Delete(std::span<const std::string> keys, bool return_old) override {
@@ -89,7 +97,7 @@ class FakeClient : public StoreClient {
     ClientNumber number;
     number.value = (values.contains(key) ? std::stoll(values[key].bytes) : 0) + delta;
     number.lsn = ++lsn;
-    values[key] = {std::to_string(number.value), lsn};
+    values[key] = {std::to_string(number.value), lsn, std::nullopt};
     return number;
   }
 
@@ -163,6 +171,22 @@ TEST_F(DataTest, SetSaysOkOnce) {
   EXPECT_EQ(out_, "OK old value: w\n");
   EXPECT_EQ(Run({"set", "new", "x", "--old"}), 0);
   EXPECT_EQ(out_, "OK\n");
+}
+
+TEST_F(DataTest, TtlPrintsSeconds) {
+  EXPECT_EQ(Run({"set", "k", "v", "--ttl", "89500ms"}), 0);
+  EXPECT_EQ(Run({"ttl", "k"}), 0);
+  EXPECT_EQ(out_, "90\n");
+  EXPECT_EQ(Run({"ttl", "k", "-o", "json"}), 0);
+  EXPECT_EQ(out_, "{\"key\":\"k\",\"ttl_ms\":89500}\n");
+  EXPECT_EQ(Run({"set", "k", "v"}), 0);
+  EXPECT_EQ(Run({"ttl", "k"}), 0);
+  EXPECT_EQ(out_, "-1\n");
+  EXPECT_EQ(Run({"ttl", "k", "-o", "json"}), 0);
+  EXPECT_EQ(out_, "{\"key\":\"k\",\"ttl_ms\":null}\n");
+  EXPECT_EQ(Run({"ttl", "none"}), 1);
+  EXPECT_EQ(out_, "");
+  EXPECT_EQ(err_, "Key not found\n");
 }
 
 TEST_F(DataTest, SetReadsStdinByteForByte) {

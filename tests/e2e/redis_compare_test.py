@@ -172,7 +172,8 @@ TABLE = [
     ["SET", "t", "4", "EXAT", "99999999999"], ["PEXPIRETIME", "t"],
     ["SET", "t", "5", "KEEPTTL"], ["GET", "t"], ["PEXPIRETIME", "t"],
     ["SET", "t", "6", "KEEPTTL", "GET"], ["SET", "t", "6", "GET", "PXAT", FAR],
-    ["PEXPIRETIME", "t"], ["SET", "t", "7", "XX", "GET", "keepttl", "KEEPTTL"], ["PEXPIRETIME", "t"],
+    ["PEXPIRETIME", "t"], ["SET", "t", "7", "XX", "GET", "keepttl", "KEEPTTL"],
+    ["PEXPIRETIME", "t"],
     ["SET", "t", "8", "NX", "PX", "1000"], ["PEXPIRETIME", "t"], ["GET", "t"],
     ["SET", "t", "8", "NX", "GET", "PX", "1000"], ["SET", "nokey", "8", "KEEPTTL"],
     ["TTL", "nokey"], ["SET", "nokey2", "8", "XX", "EX", "10"], ["GET", "nokey2"],
@@ -209,7 +210,8 @@ TABLE = [
     ["EXPIRE", "t", "300", "XX", "GT"], ["EXPIRE", "t", "200", "XX", "LT"], ["TTL", "t"],
     ["EXPIRE", "t", "100", "NX", "XX"], ["EXPIRE", "t", "100", "GT", "LT"],
     ["EXPIRE", "t", "100", "NX", "GT"], ["EXPIRE", "t", "100", "LT", "NX"],
-    ["EXPIRE", "t", "100", "NOSUCH"], ["EXPIRE", "t", "x", "NOSUCH"], ["EXPIRE", "t", "x", "NX", "XX"],
+    ["EXPIRE", "t", "100", "NOSUCH"], ["EXPIRE", "t", "x", "NOSUCH"],
+    ["EXPIRE", "t", "x", "NX", "XX"],
     ["EXPIRE", "t", "100", "XX", "XX"], ["EXPIRE", "t", "100", "a\nb"],
     ["EXPIRE", "nosuch", "100", "NX"],
     ["GETEX", "t"], ["TTL", "t"], ["GETEX", "t", "EX", "500"], ["TTL", "t"],
@@ -315,7 +317,7 @@ def random_commands(prng, count):
         lambda: ["SET", key(), value()] + prng.sample(
             ["KEEPTTL", "NX", "XX", "GET", "PXAT", FAR], prng.randint(1, 4)),
         lambda: ["SET", key(), value(), "PXAT", prng.choice([FAR, NEAR])],
-        lambda: [prng.choice(["PEXPIREAT", "EXPIREAT", "EXPIRE"]), key(),
+        lambda: [prng.choice(["PEXPIREAT", "EXPIREAT"]), key(),
                  prng.choice([NEAR, FAR, "1", "0", "-1", BIG, "x"])]
         + prng.sample(["NX", "XX", "GT", "LT"], prng.choice([0, 0, 1, 2])),
         lambda: [prng.choice(["PEXPIRETIME", "EXPIRETIME", "PERSIST"]), key()],

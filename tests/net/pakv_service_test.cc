@@ -222,6 +222,50 @@ TEST(PakvServiceTest, Conditions) {
   }
 }
 
+TEST(PakvServiceTest, TimesToLive) {
+  for (const uint32_t cores : {1u, 2u}) {
+    SimServer server({.core_count = cores});
+    PakvConnection client(server);
+    const auto wall_ms = [&] { return server.node.clock().WallUs() / 1000; };
+    const auto ttl_of = [&](std::string_view reply) {
+      const size_t at = reply.find("ttl-ms=");
+      return at == std::string_view::npos ? -1 : std::stoll(std::string(reply.substr(at + 7)));
+    };
+    const auto set = [&](uint64_t id, std::vector<PakvTestField> more) {
+      more.push_back(Key("k"));
+      more.push_back(Value("v"));
+      return client.AskText(PakvRequest(kSet, id, std::move(more)));
+    };
+    const auto get = [&](uint64_t id) { return client.AskText(PakvRequest(kGet, id, {Key("k")})); };
+
+    EXPECT_EQ(set(1, {NumberIn(PakvField::kTtlMs, 60'000)}), "set 1 ok lsn=#1");
+    EXPECT_GT(ttl_of(get(2)), 59'000);
+    EXPECT_LE(ttl_of(get(2)), 60'000);
+    // Without its value, too.
+    const std::string version =
+        client.AskText(PakvRequest(kGet, 3, {Key("k"), Option(PakvOption::kWithoutValue)}));
+    EXPECT_GT(ttl_of(version), 59'000);
+    EXPECT_EQ(version.find("value"), std::string::npos);
+    EXPECT_EQ(set(4, {Option(PakvOption::kKeepTtl)}), "set 4 ok lsn=#2");
+    EXPECT_GT(ttl_of(get(5)), 59'000);
+    EXPECT_EQ(set(6, {}), "set 6 ok lsn=#3");
+    EXPECT_EQ(get(7), "get 7 ok lsn=#3 value=\"v\"");
+
+    const uint64_t until_ms = wall_ms() + 1500;
+    EXPECT_EQ(set(8, {NumberIn(PakvField::kExpiresAtMs, until_ms)}), "set 8 ok lsn=#4");
+    server.world.RunFor(1400 * kNsPerMs);
+    EXPECT_GT(ttl_of(get(9)), 0);
+    server.world.RunFor(101 * kNsPerMs);
+    EXPECT_EQ(get(10), "get 10 not-found");
+    EXPECT_EQ(set(11, {Condition(PakvCondition::kIfPresent)}), "set 11 condition-failed");
+    EXPECT_EQ(client.AskText(PakvRequest(kScan, 12)), "scan 12 ok");
+    // What is over when it is set removes the key.
+    EXPECT_EQ(set(13, {}), "set 13 ok lsn=#5");
+    EXPECT_EQ(set(14, {NumberIn(PakvField::kExpiresAtMs, 1)}), "set 14 ok lsn=#6");
+    EXPECT_EQ(get(15), "get 15 not-found");
+  }
+}
+
 TEST(PakvServiceTest, WhatIsNotBuiltYetIsRefusedAndNotIgnored) {
   SimServer server;
   PakvConnection client(server);
@@ -233,10 +277,6 @@ TEST(PakvServiceTest, WhatIsNotBuiltYetIsRefusedAndNotIgnored) {
     std::string request;
     std::string reply;
   } kSteps[] = {
-      {PakvRequest(kSet, 1, {key, value, NumberIn(PakvField::kTtlMs, 1000)}), "set 1 unsupported"},
-      {PakvRequest(kSet, 2, {key, value, NumberIn(PakvField::kExpiresAtMs, 1767225600000)}),
-       "set 2 unsupported"},
-      {PakvRequest(kSet, 3, {key, value, Option(PakvOption::kKeepTtl)}), "set 3 unsupported"},
       {PakvRequest(kSet, 4, {key, value, relaxed}), "set 4 unsupported"},
       {PakvRequest(kSet, 5, {key, value, elsewhere}), "set 5 unsupported"},
       {PakvRequest(kGet, 6, {key, elsewhere}), "get 6 unsupported"},
