@@ -34,6 +34,10 @@ constexpr CommandName kCommands[] = {
     {"scan", CtlCommand::kScan, "print the keys that begin with PREFIX, or all"},
     {"ping", CtlCommand::kPing, "measure round trips"},
     {"stats", CtlCommand::kStats, "print the server's counters"},
+    {"verify", CtlCommand::kVerify,
+     "read a data directory that no server uses, and name all damage"},
+    {"segments", CtlCommand::kSegments,
+     "list the segments of a data directory that no server uses"},
 };
 
 std::vector<std::string> CommandWords() {
@@ -92,6 +96,8 @@ struct Parser {
   CLI::Option* scan_prefix;
   CLI::Option* scan_limit;
   CLI::Option* ping_count;
+  CLI::Option* verify_directory;
+  CLI::Option* segments_directory;
 };
 
 CLI::Option* AddValue(CLI::App& app, const std::string& name, const std::string& type,
@@ -161,6 +167,12 @@ Parser::Parser() {
         break;
       case CtlCommand::kStats:
         break;
+      case CtlCommand::kVerify:
+        verify_directory = AddValue(sub, "DIR", "", "the data directory")->required();
+        break;
+      case CtlCommand::kSegments:
+        segments_directory = AddValue(sub, "DIR", "", "the data directory")->required();
+        break;
     }
   }
 }
@@ -205,6 +217,12 @@ class Reader {
         break;
       }
       case CtlCommand::kStats:
+        break;
+      case CtlCommand::kVerify:
+        request_.directory = arguments_.Values(*parser_.verify_directory).front();
+        break;
+      case CtlCommand::kSegments:
+        request_.directory = arguments_.Values(*parser_.segments_directory).front();
         break;
     }
     return std::nullopt;

@@ -12,7 +12,18 @@
 
 namespace pakv {
 
-enum class CtlCommand : uint8_t { kSet, kGet, kRemove, kIncrement, kTtl, kScan, kPing, kStats };
+enum class CtlCommand : uint8_t {
+  kSet,
+  kGet,
+  kRemove,
+  kIncrement,
+  kTtl,
+  kScan,
+  kPing,
+  kStats,
+  kVerify,
+  kSegments
+};
 enum class CtlOutput : uint8_t { kText, kJson, kRaw };
 
 struct CtlRequest {
@@ -33,6 +44,7 @@ struct CtlRequest {
   int64_t delta = 1;
   std::optional<uint64_t> limit;  // scan
   uint64_t ping_count = 1;
+  std::string directory;  // verify and segments
 };
 
 // What to do: `request`, or print and exit.

@@ -44,6 +44,9 @@ class Runner {
         return Ping();
       case CtlCommand::kStats:
         return Stats();
+      case CtlCommand::kVerify:
+      case CtlCommand::kSegments:
+        break;  // they need no server: RunOffline
     }
     return kClientExitUsage;
   }

@@ -8,6 +8,7 @@
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/command_line.h"
 #include "cmd/pakvctl/data.h"
+#include "cmd/pakvctl/offline.h"
 #include "cmd/pakvctl/online_client.h"
 #include "runtime/base/log.h"
 #include "runtime/base/utf8.h"
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
   if (line.exit_code) return *line.exit_code;
 
   const pakv::CtlStreams streams{std::cin, std::cout, std::cerr};
+  if (pakv::IsOffline(line.request.command)) return pakv::RunOffline(line.request, streams);
   if (const auto failed = pakv::ReadValue(line.request, streams)) return *failed;
   pakv::ClientError error;
   const auto client = pakv::OnlineClient::Connect(line.request.endpoints, error);

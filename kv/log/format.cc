@@ -143,6 +143,14 @@ std::optional<Record> DecodeRecord(Bytes bytes) {
   return record;
 }
 
+std::optional<std::string_view> KeyOfDamagedRecord(Bytes bytes) {
+  if (bytes.size() < kRecordHeaderSize) return std::nullopt;
+  const uint32_t key_length = Get<uint32_t>(bytes.data() + kRecordKeyLength);
+  if (key_length > bytes.size() - kRecordHeaderSize) return std::nullopt;
+  const char* text = reinterpret_cast<const char*>(bytes.data()) + kRecordHeaderSize;
+  return std::string_view(text, key_length);
+}
+
 uint32_t EncodeBlockHeader(uint8_t* out, const BlockHeader& header) {
   PAKV_CHECK(header.run != 0);
   PAKV_CHECK(header.known_durable < header.sequence);

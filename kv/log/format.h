@@ -84,6 +84,9 @@ uint32_t EncodeRecord(uint8_t* out, const RecordFields& fields);
 // `bytes` or is damaged in any way.
 std::optional<Record> DecodeRecord(Bytes bytes);
 
+// What the key of a damaged record seems to be, for people: nothing if that cannot be told.
+std::optional<std::string_view> KeyOfDamagedRecord(Bytes bytes);
+
 // ---- Block ----
 
 inline constexpr size_t kBlockHeaderSize = 72;

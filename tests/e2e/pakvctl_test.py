@@ -177,6 +177,41 @@ def a_reader_that_goes_ends_a_scan(pakvd, pakvctl, parent):
     with_server(pakvd, pakvctl, parent, body)
 
 
+def a_directory_is_read_offline(pakvd, pakvctl, parent):
+    directory = os.path.join(parent, "data")
+    ctl = Ctl(pakvctl, "127.0.0.1:1")  # nobody is asked
+
+    def body(_, server):
+        server.connect().pipeline([("SET", f"key{i}", "v" * 1000) for i in range(1000)])
+        for command in ("verify", "segments"):
+            ctl.says([command, directory], b"", 5, b"locked")
+
+    with_server(pakvd, pakvctl, parent, body)
+    ctl.says(["verify", directory], b"", 0, b"no damage found")
+    code, out, err = ctl("segments", directory)
+    lines = out.decode().splitlines()
+    pakv.check(code == 0 and lines and not err, f"segments: {code} {out} {err}")
+    code, out, _ = ctl("segments", directory, "-o", "json")
+    segments = json.loads(out)
+    pakv.check(code == 0 and len(segments) == len(lines), f"segments: {out}")
+    pakv.check(sum(segment.get("records", 0) for segment in segments) == 1000, f"{out}")
+
+    damaged = os.path.join(directory, next(s["file"] for s in segments if s.get("end", 0) > 8192))
+    with open(damaged, "r+b") as file:
+        file.seek(1500)
+        byte = file.read(1)
+        file.seek(1500)
+        file.write(bytes([byte[0] ^ 1]))
+    code, out, err = ctl("verify", directory)
+    pakv.check(code == 5 and out.startswith(damaged.encode() + b":") and b'key "key' in out
+               and b"damage found" in err, f"verify: {code} {out} {err}")
+    code, out, _ = ctl("-o", "json", "verify", directory)
+    finding = json.loads(out)[0]
+    pakv.check(code == 5 and finding["damage"] and finding["key"].startswith("key"), f"{finding}")
+    ctl.says(["verify", os.path.join(parent, "nowhere")], b"", 5, b"nowhere")
+    ctl.says(["verify", parent], b"", 5, b"no pakv data directory")
+
+
 if __name__ == "__main__":
     pakv.main([
         every_command_prints_what_is_promised,
@@ -186,4 +221,5 @@ if __name__ == "__main__":
         a_server_that_is_killed_is_exit_3,
         wrong_use_is_exit_2,
         a_reader_that_goes_ends_a_scan,
+        a_directory_is_read_offline,
     ])

@@ -1,0 +1,188 @@
+// kv/tools/inspect: what `pakvctl verify` and `pakvctl segments` find in a directory, and that they
+// change nothing in it.
+#include "kv/tools/inspect.h"
+
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/kv/log_fixture.h"
+
+namespace pakv {
+namespace {
+
+class InspectTest : public ::testing::Test {
+ protected:
+  // `stop`: ends well, with footers behind every segment; else the copy is what a kill leaves.
+  void Write(int keys, size_t value_bytes, bool stop) {
+    TestCore core;
+    const std::string path = stop ? store() : directory_.Path("life");
+    TestLog log(*core.core, path, ++run_);
+    log.footer_segment_bytes_min = 1;
+    core.Run(WriteLife(log, keys, value_bytes, stop));
+    written_ = log.written;
+  }
+  Inspection Inspect(InspectDepth depth = InspectDepth::kVerify) {
+    const auto before = ReadDirectory(store());
+    const absl::StatusOr<Inspection> found = InspectDirectory(store(), depth);
+    EXPECT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(ReadDirectory(store()), before);
+    return found.ok() ? *found : Inspection();
+  }
+  std::string store() const { return directory_.store(); }
+  std::string SegmentOf(const std::string& key) const {
+    return store() + "/" + SegmentName(written_.at(key).segment);
+  }
+  void Flip(const std::string& path, size_t at) {
+    std::string byte(1, ReadFile(path).at(at));
+    byte[0] = static_cast<char>(byte[0] ^ 4);
+    Patch(path, at, byte);
+  }
+
+  TempDirectory directory_;
+  uint64_t run_ = 700;
+  std::map<std::string, Location> written_;
+
+ private:
+  Task<void> WriteLife(TestLog& log, int keys, size_t value_bytes, bool stop) {
+    const absl::Status opened = co_await log.Open();
+    EXPECT_TRUE(opened.ok()) << opened;
+    for (int i = 0; i < keys; ++i) {
+      const bool ok = co_await log.Put("k" + std::to_string(i), std::string(value_bytes, 'v'));
+      EXPECT_TRUE(ok);
+    }
+    if (!stop) CopyDirectory(directory_.Path("life"), store());
+    co_await log.Close();
+  }
+};
+
+TEST_F(InspectTest, SoundDirectoryHasNoFindings) {
+  Write(60, 5000, /*stop=*/true);
+  const Inspection found = Inspect();
+  EXPECT_TRUE(found.findings.empty()) << found.findings[0].what;
+  EXPECT_FALSE(found.damaged());
+  uint64_t records = 0;
+  for (const InspectedSegment& segment : found.segments) records += segment.records.value_or(0);
+  EXPECT_EQ(records, 60u);
+  const Inspection listed = Inspect(InspectDepth::kList);
+  EXPECT_EQ(listed.segments.size(), found.segments.size());
+  for (const InspectedSegment& segment : listed.segments) {
+    EXPECT_EQ(segment.footer_is_right, segment.info.sealed_end.has_value());
+  }
+}
+
+TEST_F(InspectTest, KilledDirectoryIsSound) {
+  Write(20, 3000, /*stop=*/false);
+  EXPECT_FALSE(Inspect().damaged());
+}
+
+TEST_F(InspectTest, DamagedRecordIsNamedWithFileOffsetAndKey) {
+  Write(30, 5000, /*stop=*/true);
+  const Location where = written_.at("k3");
+  Flip(SegmentOf("k3"), where.offset + 2000);
+  const Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 1u);
+  EXPECT_TRUE(found.damaged());
+  EXPECT_EQ(found.findings[0].file, SegmentOf("k3"));
+  EXPECT_EQ(found.findings[0].offset, where.offset);
+  EXPECT_EQ(found.findings[0].key, "k3");
+}
+
+TEST_F(InspectTest, DamageBehindDamageIsFoundToo) {
+  Write(10, 5000, /*stop=*/true);
+  ASSERT_EQ(written_.at("k1").segment, written_.at("k6").segment);
+  Flip(SegmentOf("k1"), written_.at("k1").offset - kBlockHeaderSize + 20);
+  Flip(SegmentOf("k6"), written_.at("k6").offset + 3000);
+  const Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 2u);
+  EXPECT_EQ(found.findings[0].offset, written_.at("k1").offset - kBlockHeaderSize);
+  EXPECT_EQ(found.findings[1].key, "k6");
+}
+
+TEST_F(InspectTest, EveryFlippedByteOfASealedSegmentIsFound) {
+  Write(10, 700, /*stop=*/true);
+  const std::string path = SegmentOf("k0");
+  const std::string good = ReadFile(path);
+  ASSERT_FALSE(Inspect().damaged());
+  const size_t end =
+      *Inspect().segments.front().info.sealed_end + Inspect().segments.front().info.footer_bytes;
+  for (size_t at = 0; at < end; at += 53) {
+    Flip(path, at);
+    EXPECT_TRUE(InspectDirectory(store(), InspectDepth::kVerify)->damaged()) << at;
+    WriteFile(path, good);
+  }
+}
+
+TEST_F(InspectTest, MissingAndShortSegmentsAreFound) {
+  Write(30, 5000, /*stop=*/true);
+  std::filesystem::resize_file(SegmentOf("k0"), 4096);
+  std::filesystem::remove(SegmentOf("k29"));
+  const Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 2u);
+  EXPECT_EQ(found.findings[0].file, SegmentOf("k0"));
+  EXPECT_EQ(found.findings[0].offset, 4096u);
+  EXPECT_EQ(found.findings[1].file, SegmentOf("k29"));
+}
+
+TEST_F(InspectTest, TornEndIsNoDamage) {
+  Write(3, 3000, /*stop=*/false);
+  const size_t block = written_.at("k2").offset - kBlockHeaderSize;
+  Patch(SegmentOf("k2"), block + 1024, std::string(512, '\0'));
+  const Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 1u);
+  EXPECT_FALSE(found.damaged());
+  EXPECT_EQ(found.findings[0].offset, block);
+}
+
+TEST_F(InspectTest, CorruptTailIsFound) {
+  Write(3, 3000, /*stop=*/false);
+  Flip(SegmentOf("k1"), written_.at("k1").offset + 100);
+  const Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 1u);
+  EXPECT_TRUE(found.damaged());
+  EXPECT_EQ(found.findings[0].offset, written_.at("k1").offset - kBlockHeaderSize);
+}
+
+TEST_F(InspectTest, DamagedManifestAndIdentityAreErrorsThatNameTheFile) {
+  Write(3, 3000, /*stop=*/true);
+  const std::string manifest = ReadFile(store() + "/MANIFEST");
+  Flip(store() + "/MANIFEST", 40);
+  absl::StatusOr<Inspection> found = InspectDirectory(store(), InspectDepth::kVerify);
+  EXPECT_TRUE(absl::IsDataLoss(found.status())) << found.status();
+  EXPECT_NE(found.status().ToString().find("MANIFEST"), std::string::npos);
+  WriteFile(store() + "/MANIFEST", manifest);
+  Flip(store() + "/IDENTITY", 40);
+  found = InspectDirectory(store(), InspectDepth::kVerify);
+  EXPECT_TRUE(absl::IsDataLoss(found.status())) << found.status();
+}
+
+TEST_F(InspectTest, SegmentThatManifestMissesIsFound) {
+  Write(1, 100, /*stop=*/false);
+  const std::string path = store() + "/MANIFEST";
+  const std::string manifest = ReadFile(path);
+  size_t at = kSectorSize;
+  while (manifest.compare(at + 4, 4, "PAKM") != 0) at += kSectorSize;
+  Patch(path, at, std::string(kSectorSize, '\0'));
+  const Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 1u);
+  EXPECT_EQ(found.findings[0].file, SegmentOf("k0"));
+}
+
+TEST_F(InspectTest, LockedForeignAndAbsentDirectoriesAreRefused) {
+  Write(3, 100, /*stop=*/true);
+  const int lock = open((store() + "/LOCK").c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(flock(lock, LOCK_EX | LOCK_NB), 0);
+  EXPECT_TRUE(absl::IsUnavailable(InspectDirectory(store(), InspectDepth::kList).status()));
+  close(lock);
+  EXPECT_TRUE(InspectDirectory(store(), InspectDepth::kList).ok());
+  std::filesystem::remove(store() + "/IDENTITY");
+  EXPECT_EQ(InspectDirectory(store(), InspectDepth::kList).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(InspectDirectory(directory_.Path("nowhere"), InspectDepth::kList).ok());
+}
+
+}  // namespace
+}  // namespace pakv
