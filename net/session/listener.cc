@@ -19,6 +19,8 @@ constexpr uint64_t kRejectionNs = kNsPerSecond;
 constexpr size_t kRejectingMax = 64;
 // Without descriptors or memory for another connection, accepting pauses for this long.
 constexpr uint64_t kAcceptPauseNs = 100 * kNsPerMs;
+// How many ports that the system picked may turn out to be taken on another address of the host.
+constexpr int kPickedPortsMax = 16;
 constexpr uint64_t kWarnEveryNs = 10 * kNsPerSecond;
 
 bool IsShortage(int error) {
@@ -46,24 +48,57 @@ Listener::Listener(Core& core, const ListenerOptions& options)
 Listener::~Listener() = default;
 
 Task<absl::Status> Listener::Listen(const Endpoint& endpoint) {
-  auto listening = std::make_unique<Listening>();
-  std::string address = endpoint.text;
-  if (endpoint.is_unix()) {
-    address = "unix:" + endpoint.path;
-    listening->unix_path = endpoint.path;
+  const std::string given = endpoint.is_unix() ? "unix:" + endpoint.path : endpoint.text;
+  std::vector<std::string> addresses;
+  IoResult result = co_await Socket::Resolve(core_.io(), given.c_str(), addresses);
+  std::vector<std::unique_ptr<Listening>> opened;
+  for (int attempt = 0; result.ok() && opened.empty(); ++attempt) {
+    result = co_await ListenOnAll(addresses, endpoint.path, opened);
+    // The port that the system picked for one address may be taken on another.
+    const bool again = result.error() == EADDRINUSE && !endpoint.is_unix() && endpoint.port == 0;
+    if (again && attempt < kPickedPortsMax) result = IoResult(0);
   }
-  const IoResult result =
-      co_await Socket::Listen(core_.io(), address.c_str(), options_.backlog, listening->address);
   if (!result.ok()) {
     std::string text = "cannot listen on " + endpoint.text + ": " + result.text();
     if (result.error() == EADDRINUSE) co_return absl::AlreadyExistsError(text);
     if (result.error() == EADDRNOTAVAIL) text += " (no such host or address here)";
     co_return absl::InvalidArgumentError(text);
   }
-  listening->socket = Socket(core_.io(), Handle{result.value()});
-  addresses_.push_back(listening->address);
-  listening_.push_back(std::move(listening));
+  for (auto& listening : opened) {
+    addresses_.push_back(listening->address);
+    listening_.push_back(std::move(listening));
+  }
   co_return absl::OkStatus();
+}
+
+// On all of `addresses` with one port, but for those that this machine does not have: one has to
+// be there. If one is taken none stays open, or who connects by name might reach somebody else.
+Task<IoResult> Listener::ListenOnAll(std::vector<std::string> addresses, std::string unix_path,
+                                     std::vector<std::unique_ptr<Listening>>& opened) {
+  IoResult failed;
+  for (size_t index = 0; index < addresses.size(); ++index) {
+    std::string& address = addresses[index];
+    if (!opened.empty()) {
+      const std::string& first = opened.front()->address;
+      address.replace(address.rfind(':'), std::string::npos, first, first.rfind(':'));
+    }
+    auto listening = std::make_unique<Listening>();
+    const IoResult result =
+        co_await Socket::Listen(core_.io(), address.c_str(), options_.backlog, listening->address);
+    if (result.ok()) {
+      listening->socket = Socket(core_.io(), Handle{result.value()});
+      listening->unix_path = unix_path;
+      opened.push_back(std::move(listening));
+      continue;
+    }
+    failed = result;
+    if (result.error() == EADDRINUSE) break;
+    if (addresses.size() > 1) LogWarning("cannot listen on {}: {}", address, result.text());
+  }
+  if (!opened.empty() && failed.error() != EADDRINUSE) co_return IoResult(0);
+  for (auto& listening : opened) co_await Close(*listening);
+  opened.clear();
+  co_return failed;
 }
 
 void Listener::Accept(std::vector<Target> targets) {
@@ -189,20 +224,22 @@ Task<bool> Listener::WaitUntilEmpty(uint64_t deadline_ns) {
   co_return connection_count_ == 0;
 }
 
+Task<void> Listener::Close(Listening& listening) {
+  if (!listening.unix_path.empty()) {
+    // Before it is closed: the name of an open one is no other server's.
+    const IoResult unlinked = co_await UnlinkFile(core_.io(), listening.unix_path.c_str());
+    if (!unlinked.ok() && unlinked.error() != ENOENT) {
+      LogWarning("cannot remove {}: {}", listening.unix_path, unlinked.text());
+    }
+  }
+  const IoResult closed = co_await listening.socket.Close();
+  static_cast<void>(closed.ok());  // Linux has let go of the descriptor in any case
+}
+
 Task<void> Listener::Stop() {
   nursery_.RequestStop();
   co_await nursery_.Join();
-  for (auto& listening : listening_) {
-    if (!listening->unix_path.empty()) {
-      // Before it is closed: the name of an open one is no other server's.
-      const IoResult unlinked = co_await UnlinkFile(core_.io(), listening->unix_path.c_str());
-      if (!unlinked.ok() && unlinked.error() != ENOENT) {
-        LogWarning("cannot remove {}: {}", listening->unix_path, unlinked.text());
-      }
-    }
-    const IoResult closed = co_await listening->socket.Close();
-    static_cast<void>(closed.ok());
-  }
+  for (auto& listening : listening_) co_await Close(*listening);
   listening_.clear();
 }
 

@@ -43,9 +43,11 @@ class Listener {
   // Stop was awaited, or its tasks are gone.
   ~Listener();
 
-  // Listens on `endpoint` as well. Several calls, before Accept.
+  // Listens on `endpoint` as well: on every address that its host has here, with one port. Several
+  // calls, before Accept. AlreadyExists if one of them is taken, InvalidArgument if none works.
   Task<absl::Status> Listen(const Endpoint& endpoint);
-  // Where it listens, in the order of the calls; with the port that the system picked.
+  // Where it listens, in the order of the calls; with the port that the system picked. A host of
+  // several addresses is there several times.
   const std::vector<std::string>& addresses() const { return addresses_; }
   // Begins to accept. Once.
   void Accept(std::vector<Target> targets);
@@ -68,6 +70,9 @@ class Listener {
     std::string unix_path;
   };
 
+  Task<IoResult> ListenOnAll(std::vector<std::string> addresses, std::string unix_path,
+                             std::vector<std::unique_ptr<Listening>>& opened);
+  Task<void> Close(Listening& listening);
   Task<void> AcceptAll(Listening& listening);
   Task<void> Reject(Handle plain);
   Task<void> CloseUnserved(Handle plain);

@@ -5,6 +5,10 @@
 
 namespace pakv {
 
+IoAwaiter Socket::Resolve(IoContext& io, const char* address, std::vector<std::string>& addresses) {
+  return IoAwaiter(io, {.opcode = Opcode::kResolve, .path = address, .names = &addresses});
+}
+
 IoAwaiter Socket::Listen(IoContext& io, const char* address, uint32_t backlog, std::string& bound) {
   return IoAwaiter(io,
                    {.opcode = Opcode::kListen, .length = backlog, .path = address, .text = &bound});

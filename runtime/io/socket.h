@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "runtime/io/io_context.h"
 #include "runtime/task/task.h"
@@ -26,6 +27,9 @@ class Socket {
     return *this;
   }
 
+  // `addresses` receives the texts of all that the host of `address` has, each once, in the order
+  // of the system's preference. Looks up names, so it may block: for the start.
+  static IoAwaiter Resolve(IoContext& io, const char* address, std::vector<std::string>& addresses);
   // The count of the result is the handle. `bound` receives the address that it listens on, with
   // the port that the system picked for port 0.
   static IoAwaiter Listen(IoContext& io, const char* address, uint32_t backlog, std::string& bound);

@@ -83,6 +83,19 @@ std::string BoundAddress(int socket) {
   return result == 0 ? AddressText(address) : "unknown";
 }
 
+int Resolve(const IoRequest& request) {
+  std::vector<std::string>& texts = *request.names;
+  texts.clear();
+  for (const SocketAddress& address : ResolveAddresses(request.path)) {
+    std::string text = AddressText(address);
+    // A host may be listed twice.
+    if (std::find(texts.begin(), texts.end(), text) == texts.end()) {
+      texts.push_back(std::move(text));
+    }
+  }
+  return texts.empty() ? -EADDRNOTAVAIL : static_cast<int>(texts.size());
+}
+
 // A socket that nobody listens on any more is left over from a server that was killed. What else
 // has that name is somebody's, and makes bind fail.
 void RemoveAbandoned(const SocketAddress& address) {
@@ -151,6 +164,8 @@ int32_t RunSystemCall(const IoRequest& request) {
       return ResultOf(flock(DescriptorOf(request.handle), LOCK_EX | LOCK_NB));
     case Opcode::kSpace:
       return Space(request);
+    case Opcode::kResolve:
+      return Resolve(request);
     case Opcode::kListen:
       return Listen(request);
     default:

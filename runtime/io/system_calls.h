@@ -9,8 +9,8 @@
 
 namespace pakv {
 
-// Carries out a kTruncate, kStat, kList, kLock, kSpace or kListen whose handle is a descriptor.
-// Returns a count or -errno.
+// Carries out a kTruncate, kStat, kList, kLock, kSpace, kResolve or kListen whose handle is a
+// descriptor. Returns a count or -errno.
 int32_t RunSystemCall(const IoRequest& request);
 
 // Sets NODELAY and keepalive, where the socket's family has them. Best effort.

@@ -297,6 +297,7 @@ void UringRing::Begin(Operation& operation) {
     case Opcode::kList:
     case Opcode::kLock:
     case Opcode::kSpace:
+    case Opcode::kResolve:
     case Opcode::kListen:
       FinishAtOnce(operation, RunSystemCall(operation.request));
       return;

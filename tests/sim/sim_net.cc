@@ -23,12 +23,25 @@ uint64_t SimNet::Delay() {
   return prng_.Between(5, 200) * kNsPerUs;
 }
 
+std::vector<std::string> SimNet::Resolve(std::string_view address) const {
+  const size_t colon = address.rfind(':');
+  const auto named = names_.find(address.substr(0, std::min(colon, address.size())));
+  if (named == names_.end()) return {std::string(address)};
+  std::vector<std::string> addresses;
+  for (const std::string& host : named->second) {
+    addresses.push_back(host + std::string(address.substr(colon)));
+  }
+  return addresses;
+}
+
 int32_t SimNet::Listen(const std::string& host, std::string_view address, uint32_t backlog,
                        ListenerRef& listener) {
   std::string bound(address);
   if (!bound.starts_with("unix:")) {
     const size_t colon = bound.rfind(':');
-    if (colon == std::string::npos) return -EADDRNOTAVAIL;
+    if (colon == std::string::npos || absent_.contains(bound.substr(0, colon))) {
+      return -EADDRNOTAVAIL;
+    }
     if (bound.substr(colon) == ":0") {
       bound = bound.substr(0, colon + 1) + std::to_string(next_port_++);
     }

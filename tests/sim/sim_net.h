@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "runtime/base/prng.h"
 #include "tests/sim/sim_clock.h"
@@ -74,6 +75,14 @@ class SimNet {
 
   SimNetFaults faults;
 
+  // From now on `name` is the name of these hosts; any other is its own.
+  void SetName(const std::string& name, std::vector<std::string> hosts) {
+    names_[name] = std::move(hosts);
+  }
+  // The addresses of HOST:PORT.
+  std::vector<std::string> Resolve(std::string_view address) const;
+  // Nobody can listen on an address of `host`: it is not there.
+  void SetAbsent(const std::string& host) { absent_.insert(host); }
   // 0 or -errno. Port 0 picks one; `listener` then tells the address.
   int32_t Listen(const std::string& host, std::string_view address, uint32_t backlog,
                  ListenerRef& listener);
@@ -124,6 +133,8 @@ class SimNet {
   Prng prng_;
   uint32_t next_port_ = 20'000;
   std::map<std::string, ListenerRef, std::less<>> listeners_;
+  std::map<std::string, std::vector<std::string>, std::less<>> names_;
+  std::set<std::string, std::less<>> absent_;
   std::set<std::pair<std::string, std::string>> separated_;
 };
 

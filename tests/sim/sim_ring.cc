@@ -100,6 +100,11 @@ bool SimRing::SubmitNow(Operation& operation, int32_t& result) {
     case Opcode::kSpace:
       result = disk.Space(*request.space);
       return true;
+    case Opcode::kResolve:
+      *request.names = process_.machine_.net.Resolve(request.path);
+      result =
+          request.names->empty() ? -EADDRNOTAVAIL : static_cast<int32_t>(request.names->size());
+      return true;
     case Opcode::kListen: {
       SimNet::ListenerRef listener;
       result = process_.machine_.net.Listen(process_.host_, request.path, request.length, listener);
