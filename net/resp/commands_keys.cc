@@ -1,7 +1,10 @@
 // Commands on keys, whatever their values.
 #include <algorithm>
 #include <charconv>
+#include <deque>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "net/resp/commands.h"
 #include "net/resp/resp_protocol.h"
@@ -14,10 +17,12 @@ constexpr int64_t kScanCount = 10;
 constexpr int64_t kScanCountMax = 10000;
 // Cursors have 52 bits, so that clients may keep them in doubles.
 constexpr uint64_t kCursorEnd = uint64_t{1} << 52;
-// Keys that KEYS looks at between two looks at whether somebody still wants to know.
+// What KEYS takes from the store at once: so many keys, or fewer if they can be so long that they
+// come to more bytes than this.
 constexpr size_t kKeysStep = 1000;
-// A longer reply is refused: KEYS has to count its keys before it can send the first.
-constexpr size_t kKeysBytesMax = size_t{256} << 20;
+constexpr size_t kKeysStepBytes = 16 << 20;
+// What KEYS adds to the output at once.
+constexpr size_t kKeysPieceBytes = 64 << 10;
 
 class AloneReply {
  public:
@@ -31,6 +36,42 @@ class AloneReply {
  private:
   RespProtocol& protocol_;
   RespWriter writer_;
+};
+
+// Replies' bytes, charged to a budget while they are held.
+class GatheredKeys {
+ public:
+  explicit GatheredKeys(ByteBudget& budget) : budget_(budget) {}
+  GatheredKeys(const GatheredKeys&) = delete;
+  GatheredKeys& operator=(const GatheredKeys&) = delete;
+  ~GatheredKeys() { budget_.Give(bytes_); }
+
+  bool empty() const { return pieces_.empty(); }
+  // False: there is no memory for more.
+  bool Add(const std::vector<std::string>& keys, RespVersion version) {
+    OutputBuffer encoded;
+    RespWriter writer(encoded, version);
+    for (const std::string& key : keys) writer.Bulk(key);
+    for (std::string_view rest = encoded.view(); !rest.empty();) {
+      pieces_.emplace_back(rest.substr(0, kKeysPieceBytes));
+      rest.remove_prefix(pieces_.back().size());
+    }
+    bytes_ += encoded.size();
+    budget_.Take(encoded.size());
+    return budget_.has_room();
+  }
+  std::string TakePiece() {
+    std::string piece = std::move(pieces_.front());
+    pieces_.pop_front();
+    bytes_ -= piece.size();
+    budget_.Give(piece.size());
+    return piece;
+  }
+
+ private:
+  ByteBudget& budget_;
+  std::deque<std::string> pieces_;
+  size_t bytes_ = 0;
 };
 
 struct ScanArgs {
@@ -135,30 +176,31 @@ Task<void> RunScan(RespProtocol& protocol, RespArgs args) {
   for (const std::string& key : step.keys) reply->Bulk(key);
 }
 
+// Has to count its keys before it can send the first, so it gathers the whole reply, as far as the
+// core has memory for such; then it sends no faster than the client reads.
 Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
+  Session& session = protocol.session();
   const Store::KeyFilter accept = MakeFilter(args[1]);
-  OutputBuffer keys;
-  RespWriter writer(keys, protocol.version());
+  const size_t step_keys = std::clamp<size_t>(
+      kKeysStepBytes / std::max<size_t>(1, protocol.server().key_bytes_max), 1, kKeysStep);
+  GatheredKeys keys(session.group().keys_budget);
   size_t count = 0;
   uint64_t cursor = 0;
   do {
     const ScanStep step = co_await protocol.store().Scan(protocol.core(), kDefaultNamespace, cursor,
-                                                         kKeysStep, accept);
-    if (step.outcome != Outcome::kDone) {
-      AloneReply(protocol)->Error(OutcomeText(step.outcome, {}));
-      co_return;
-    }
-    for (const std::string& key : step.keys) writer.Bulk(key);
+                                                         step_keys, accept);
     count += step.keys.size();
     cursor = step.cursor;
-  } while (cursor != 0 && keys.size() <= kKeysBytesMax && !protocol.session().broken());
-  AloneReply reply(protocol);
-  if (keys.size() > kKeysBytesMax) {
-    reply->Error("ERR the reply to KEYS is too large; use SCAN");
-    co_return;
+    if (!keys.Add(step.keys, protocol.version())) {
+      AloneReply(protocol)->Error("ERR the reply to KEYS is too large; use SCAN");
+      co_return;
+    }
+  } while (cursor != 0 && !session.broken());
+  AloneReply(protocol)->Array(count);
+  while (!keys.empty() && !session.broken()) {
+    AloneReply(protocol)->output().Append(keys.TakePiece());
+    co_await session.Room();
   }
-  reply->Array(count);
-  reply->output().Append(keys.view());
 }
 
 Task<void> RunRandomKey(RespProtocol& protocol, RespArgs) {

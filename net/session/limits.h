@@ -22,6 +22,9 @@ struct SessionLimits {
   // Of one core: requests that are being received, as far as they are larger than a ring buffer.
   size_t core_frame_bytes_max = 64 << 20;
 
+  // Of one core: replies to KEYS that are gathered or not yet sent.
+  size_t core_keys_bytes_max = 256 << 20;
+
   uint64_t idle_timeout_ns = 0;     // 0: off
   uint64_t request_timeout_ns = 0;  // 0: off
 };

@@ -16,6 +16,7 @@ SessionGroup::SessionGroup(Core& core, Store* store, const SessionLimits& limits
     : write_budget(limits.core_write_bytes_max),
       read_budget(limits.core_read_bytes_max),
       frame_budget(limits.core_frame_bytes_max),
+      keys_budget(limits.core_keys_bytes_max),
       core_(core),
       store_(store),
       limits_(limits),

@@ -101,5 +101,49 @@ TEST(SessionTest, QuotedInlineRequestsOfOnePipelineKeepTheirArguments) {
   }
 }
 
+// What a client asked for with KEYS and does not read counts for all of its core.
+TEST(SessionTest, RepliesToKeysShareTheirMemory) {
+  constexpr size_t kKeys = 5000;
+  constexpr size_t kReplyBytes = 7 + kKeys * (6 + 100 + 2);
+  SimServer::Options options;
+  options.session_limits.core_keys_bytes_max = kReplyBytes + 50'000;
+  options.session_limits.output_bytes_max = 10'000;
+  SimServer server(options);
+  SimConnection other(server, server.data_address());
+  std::string stream;
+  for (size_t i = 0; i < kKeys; ++i) {
+    const std::string number = std::to_string(i);
+    stream += RespCommand({"SET", number + std::string(100 - number.size(), 'k'), "v"});
+  }
+  other.Send(stream);
+  ASSERT_EQ(other.Receive(5 * kKeys).size(), 5 * kKeys);
+
+  SimConnection slow(server, server.data_address());
+  slow.Send("KEYS *\r\nPING\r\n");
+  server.world.RunFor(kNsPerSecond);  // it reads nothing
+  const std::string refused = "-ERR the reply to KEYS is too large; use SCAN\r\n";
+  other.Send("KEYS *\r\nPING\r\n");
+  EXPECT_EQ(other.Receive(refused.size() + 7), refused + "+PONG\r\n");
+  other.Send("KEYS 1k*\r\n");
+  EXPECT_EQ(other.Receive(4 + 108).size(), 4u + 108);
+
+  const std::string all = slow.Receive(kReplyBytes + 7);
+  EXPECT_EQ(all.size(), kReplyBytes + 7);
+  EXPECT_TRUE(all.starts_with("*5000\r\n$100\r\n"));
+  EXPECT_TRUE(all.ends_with("\r\n+PONG\r\n"));
+  other.Send("KEYS *\r\n");
+  EXPECT_EQ(other.Receive(kReplyBytes).size(), kReplyBytes);
+  // One that goes without reading gives back what it held.
+  {
+    SimConnection gone(server, server.data_address());
+    gone.Send("KEYS *\r\n");
+    server.world.RunFor(kNsPerSecond);
+    gone.Reset();
+  }
+  server.world.RunFor(kNsPerSecond);
+  other.Send("KEYS *\r\n");
+  EXPECT_EQ(other.Receive(kReplyBytes).size(), kReplyBytes);
+}
+
 }  // namespace
 }  // namespace pakv
