@@ -42,6 +42,9 @@ class ReplySlot final : public Request {
   uint32_t reserved_args_bytes_ = 0;
   uint32_t reserved_reply_bytes_ = 0;
   uint32_t kept_bytes_ = 0;  // of its own memory, while it is free
+#ifdef PAKV_SIMULATOR
+  uint32_t args_checksum_ = 0;  // of key and value, from StartKey to their start
+#endif
   bool filled_ = false;
   bool is_text_ = false;  // text_ is the reply
   OutputBuffer text_;

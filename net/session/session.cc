@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
 
 namespace pakv {
@@ -27,6 +28,13 @@ constexpr uint64_t kFarewellNs = kNsPerSecond;
 constexpr size_t kSendBytesMax = 1 << 30;
 // A slot that is used again at once keeps this much of what the last request made.
 constexpr size_t kScratchBytesKept = 4096;
+
+#ifdef PAKV_SIMULATOR
+uint32_t ArgsChecksum(const ReplySlot& slot) {
+  const uint32_t of_key = Crc32c(0, slot.key.data(), slot.key.size());
+  return Crc32c(of_key, slot.value.data(), slot.value.size());
+}
+#endif
 
 // co_await NextPass(core): goes on in the core's next pass.
 class NextPass : private Runnable {
@@ -452,6 +460,9 @@ void Session::Reserve(ReplySlot& slot) {
 
 void Session::StartKey(ReplySlot& slot) {
   slot.hash = store_->Hash(slot.namespace_id, slot.key);
+#ifdef PAKV_SIMULATOR
+  slot.args_checksum_ = ArgsChecksum(slot);
+#endif
   if (++group_.batch.count == SessionGroup::Batch::kMax || !batching_) StartBatchNow();
 }
 
@@ -462,6 +473,7 @@ void Session::StartBatchNow() {
   size_t hash_count = 0;
   for (size_t index = 0; index < count; ++index) {
     const ReplySlot& slot = *batch.slots[index];
+    PAKV_DCHECK(slot.args_checksum_ == ArgsChecksum(slot), "see StartKey: its bytes have changed");
     if (slot.needs != OldState::kNothing) hashes[hash_count++] = slot.hash;
   }
   store_->Prefetch(core_, std::span(hashes.data(), hash_count));

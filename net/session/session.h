@@ -81,10 +81,18 @@ class Session : public ListHook {
     return *slot;
   }
   // Starts the request in `slot` (of NextSlot): key, function, is_read, needs, encode and the
-  // command's own fields are set. It is not the caller's any more; within Consume its bytes stay
-  // valid until that returns, elsewhere during this call.
+  // command's own fields are set. It is not the caller's any more.
+  //
+  // How long the bytes of key and value have to last: the store copies what it keeps, but within
+  // Consume it is asked later, for a batch at once.
+  //  - Within Consume: unchanged until Consume returns, or until the next StartBatch. The session's
+  //    input does last so long. What does not, such as a parser's memory that the next request is
+  //    decoded into, takes a StartBatch before it changes.
+  //  - Elsewhere (RunSlow): during this call. The input may move while RunSlow waits, so a request
+  //    that waits owns a copy of its arguments.
+  // Builds with PAKV_DCHECK compare the bytes.
   void StartKey(ReplySlot& slot);
-  // Within Consume, for bytes that do not last so long: starts all of these now.
+  // Starts all requests that StartKey was called for, if any are left.
   void StartBatch() {
     if (group_.batch.count > 0) StartBatchNow();
   }

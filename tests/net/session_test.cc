@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "net/pakv/codec.h"
+#include "runtime/base/prng.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
@@ -143,6 +145,77 @@ TEST(SessionTest, RepliesToKeysShareTheirMemory) {
   server.world.RunFor(kNsPerSecond);
   other.Send("KEYS *\r\n");
   EXPECT_EQ(other.Receive(kReplyBytes).size(), kReplyBytes);
+}
+
+// Requests of every kind in one pipeline, cut anywhere, with memory for few of them: each is done
+// with the arguments that it was sent with, whether it was started in a batch, at once, or waited.
+TEST(SessionTest, EveryRequestOfAPipelineKeepsItsArguments) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    Prng prng(seed);
+    SimServer::Options options;
+    options.seed = seed;
+    options.core_count = 1 + static_cast<uint32_t>(seed % 2);
+    options.session_limits.core_write_bytes_max = prng.Between(1, 40) * 100;
+    options.session_limits.core_read_bytes_max = prng.Between(1, 40) * 100;
+    options.session_limits.in_flight_max = prng.Between(2, 100);
+    options.cache_bytes = prng.Below(2) << 20;
+    SimServer server(options);
+    SimConnection client(server, server.data_address());
+    std::map<std::string, std::string> values;
+    std::string stream;
+    std::string expected;
+    for (int i = 0; i < 400; ++i) {
+      const std::string key = "key" + std::to_string(prng.Below(20));
+      const std::string other = "key" + std::to_string(prng.Below(20));
+      const auto bulk_of = [&values](const std::string& name) {
+        const auto found = values.find(name);
+        return found == values.end() ? std::string("$-1\r\n") : RespBulk(found->second);
+      };
+      std::string value(prng.Below(4) == 0 ? 400 : 20, static_cast<char>('a' + i % 26));
+      value += std::to_string(i);
+      switch (prng.Below(7)) {
+        case 0:  // decoded in the parser's memory
+          stream += "SET " + key + " \"" + value + "\"\r\n";
+          expected += "+OK\r\n";
+          values[key] = value;
+          break;
+        case 1:
+          stream += "SET '" + key + "' " + value + "\r\n";
+          expected += "+OK\r\n";
+          values[key] = value;
+          break;
+        case 2:
+          stream += RespCommand({"SET", key, value});
+          expected += "+OK\r\n";
+          values[key] = value;
+          break;
+        case 3:
+          stream += RespCommand({"GET", key});
+          expected += bulk_of(key);
+          break;
+        case 4:  // "quoted" or in the input
+          stream += prng.Below(2) == 0 ? "MGET \"" + key + "\" none '" + other + "'\r\n"
+                                       : RespCommand({"MGET", key, "none", other});
+          expected += "*3\r\n" + bulk_of(key) + "$-1\r\n" + bulk_of(other);
+          break;
+        case 5: {
+          stream += "DEL \"" + key + "\" \"none\"\r\n";
+          expected += ":" + std::to_string(values.erase(key)) + "\r\n";
+          break;
+        }
+        default:  // a barrier
+          stream += prng.Below(2) == 0 ? "DBSIZE\r\n" : "PING\r\n";
+          expected += stream.ends_with("PING\r\n") ? std::string("+PONG\r\n")
+                                                   : ":" + std::to_string(values.size()) + "\r\n";
+      }
+    }
+    for (std::string_view rest = stream; !rest.empty();) {
+      const std::string_view piece = rest.substr(0, prng.Between(1, 2000));
+      client.Send(piece);
+      rest.remove_prefix(piece.size());
+    }
+    ASSERT_EQ(client.Receive(expected.size()), expected) << "seed " << seed;
+  }
 }
 
 }  // namespace
