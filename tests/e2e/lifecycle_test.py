@@ -55,19 +55,16 @@ class Footprint:
 
 
 def settled(server):
-    """What the server holds with one connection, this one, once it has let go of all others."""
+    """The only connection that is left, once the server has let go of all others, and what the
+    server holds then."""
     while True:
         client = server.connect()
         try:
-            answer = client.call("PING")
-            while answer == "PONG":
-                clients = client.call("INFO", "clients")
-                if b"\r\nconnected_clients:1\r\n" in clients:
-                    return Footprint(server.process.pid)
+            while b"\r\nconnected_clients:1\r\n" not in client.call("INFO", "clients"):
+                pass
+            return client, Footprint(server.process.pid)
         except (pakv.ServerError, ConnectionError):
-            pass  # it is still full (--overflow reject)
-        finally:
-            client.close()
+            client.close()  # it is still full (--overflow reject)
 
 
 def a_hundred_starts_and_stops_of_one_directory(pakvd, _pakvctl, parent):
@@ -89,12 +86,15 @@ def a_thousand_connects_leave_nothing(pakvd, _pakvctl, parent):
         for client in [server.connect() for _ in range(64)]:
             client.call("SET", "key", "x" * 1000)
             client.close()
-        before = settled(server)
+        client, before = settled(server)
+        client.close()
         for connect in range(CONNECTS):
             client = server.connect()
             client.call("SET", "key", connect)
             client.close()
-        settled(server).check_none_left(before, f"{CONNECTS} connects")
+        client, after = settled(server)
+        client.close()
+        after.check_none_left(before, f"{CONNECTS} connects")
     finally:
         code = server.stop()
     pakv.check(code == 0, f"exit {code}:\n{server.last_log}")
@@ -139,11 +139,13 @@ def ten_thousand_cuts(pakvd, parent, overflow):
                          "none", "--max-connections", str(MAX_CONNECTIONS), "--overflow", overflow)
     try:
         connect_and_cut(server.port(), WARM_UP_CUTS)
-        before = settled(server)
+        client, before = settled(server)
+        client.close()
         connect_and_cut(server.port(), CUTS)
-        settled(server).check_none_left(before, f"{CUTS} cuts")
-        # All places are free again.
-        clients = [server.connect() for _ in range(MAX_CONNECTIONS)]
+        client, after = settled(server)
+        after.check_none_left(before, f"{CUTS} cuts")
+        # All other places are free again.
+        clients = [client, *(server.connect() for _ in range(MAX_CONNECTIONS - 1))]
         for client in clients:
             pakv.check(client.call("PING") == "PONG", "a place was lost")
         for client in clients:
