@@ -66,6 +66,36 @@ TEST(TableSizeTest, GrowsToTwoMillionKeysWithBoundedWorkAndMemory) {
   table.CheckInvariants();
 }
 
+// An expiry costs its eight bytes, and they come back with it.
+TEST(TableSizeTest, ExpiryTakesEightBytesAndOnlyOfKeysThatHaveOne) {
+  constexpr uint64_t kKeys = 300'000;
+  Table table((HashRange()));
+  Prng prng(2);
+  std::vector<uint64_t> hashes;
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    hashes.push_back(prng.Next());
+    table.Upsert({hashes[i], 0, NumberedKey(i)}, VersionOf(i + 1));
+  }
+  const size_t bytes_without = table.bytes_used();
+  const auto set_expiry = [&](uint64_t expiry_ms, uint64_t lsn) {
+    for (uint64_t i = 0; i < kKeys; ++i) {
+      Version version = VersionOf(lsn + i);
+      version.expiry_ms = expiry_ms;
+      ASSERT_EQ(table.Upsert({hashes[i], 0, NumberedKey(i)}, version).outcome, Outcome::kReplaced);
+    }
+  };
+  // Chunks kept warm and those that are not full are what may come on top.
+  constexpr size_t kSlackBytes = 4 * ChunkArena::kChunkBytes;
+  set_expiry(1000, kKeys + 1);
+  EXPECT_EQ(table.expiring(), kKeys);
+  EXPECT_GE(table.bytes_used(), bytes_without + 8 * kKeys - kSlackBytes);
+  EXPECT_LE(table.bytes_used(), bytes_without + 8 * kKeys + kSlackBytes);
+  set_expiry(kNoExpiry, 2 * kKeys + 1);
+  EXPECT_EQ(table.expiring(), 0u);
+  EXPECT_LE(table.bytes_used(), bytes_without + kSlackBytes);
+  table.CheckInvariants();
+}
+
 // Hashes that an attacker who knew the seed could make: each bit but the last few shared.
 TEST(TableSizeTest, WorkIsBoundedForHashesThatShareTheirLeadingBits) {
   Table table((HashRange()));

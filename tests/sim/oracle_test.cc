@@ -310,5 +310,102 @@ TEST_F(OracleTest, AcceptsWhatAModelAnswersAndRejectsOneWrongAnswer) {
   }
 }
 
+// Expiry: what a node's clock may have been decides.
+class OracleExpiryTest : public OracleTest {
+ protected:
+  OracleExpiryTest() {
+    oracle.SetClock([this] { return wall_ms_; });
+  }
+  static OracleOperation SetUntil(std::string value, int64_t expiry_ms) {
+    return {OracleCommand::kSetUntil, std::move(value), expiry_ms};
+  }
+  static OracleOperation Plain(OracleCommand command, int64_t number = 0) {
+    return {command, {}, number};
+  }
+  uint64_t wall_ms_ = 1000;
+};
+
+TEST_F(OracleExpiryTest, KeyIsThereUntilItsTimeAndThenNot) {
+  Do(SetUntil("a", 2000), Ok());
+  Do(Plain(OracleCommand::kExpireTime), Number(2000));
+  wall_ms_ = 1999;
+  Do(Get(), Value("a"));
+  EXPECT_TRUE(oracle.MustExist("k"));
+  wall_ms_ = 2000;
+  Do(Get(), Nothing());
+  Do(Delete(), Number(0));
+  Do(Plain(OracleCommand::kExpireTime), Number(-2));
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+  EXPECT_FALSE(oracle.CanExist("k"));
+}
+
+TEST_F(OracleExpiryTest, RejectsAValueAfterItsTime) {
+  Do(SetUntil("a", 2000), Ok());
+  wall_ms_ = 2000;
+  Do(Get(), Value("a"));
+  EXPECT_FALSE(oracle.ok());
+}
+
+TEST_F(OracleExpiryTest, RejectsAnEarlyEnd) {
+  Do(SetUntil("a", 2000), Ok());
+  wall_ms_ = 1999;
+  Do(Get(), Nothing());
+  EXPECT_FALSE(oracle.ok());
+}
+
+TEST_F(OracleExpiryTest, RejectsAReadModifyWriteOfWhatIsOver) {
+  Do(SetUntil("1", 2000), Ok());
+  wall_ms_ = 2000;
+  Do(Increment(1), Number(2));
+  EXPECT_FALSE(oracle.ok());
+}
+
+TEST_F(OracleExpiryTest, ReadUnderWayAtTheBoundaryMaySeeEither) {
+  for (const bool sees : {false, true}) {
+    wall_ms_ = 1000;
+    Do(SetUntil("a", 2000), Ok());
+    wall_ms_ = 1999;
+    const Oracle::OperationId read = oracle.Begin(2, "k", Get());
+    wall_ms_ = 2001;
+    oracle.Acknowledged(read, sees ? Value("a") : Nothing());
+    EXPECT_TRUE(oracle.ok()) << oracle.violation();
+  }
+}
+
+// A clock that was set back leaves it open, until somebody was told.
+TEST_F(OracleExpiryTest, AfterAClockStepEitherIsPossibleButNotBoth) {
+  Do(SetUntil("a", 2000), Ok());
+  wall_ms_ = 3000;
+  oracle.Crashed();
+  wall_ms_ = 1500;
+  oracle.LookAtClock();
+  EXPECT_TRUE(oracle.CanExist("k"));
+  EXPECT_FALSE(oracle.MustExist("k"));
+  Do(Get(), Value("a"));
+  Do(Get(), Nothing());
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+  Do(Get(), Value("a"));
+  EXPECT_FALSE(oracle.ok()) << "it has come back";
+}
+
+TEST_F(OracleExpiryTest, WhatWasShownAsOverDoesNotComeBackAfterAClockStep) {
+  Do(SetUntil("a", 2000), Ok());
+  wall_ms_ = 2500;
+  Do(Get(), Nothing());
+  oracle.Crashed();
+  wall_ms_ = 1500;
+  Do(Get(), Value("a"));
+  EXPECT_FALSE(oracle.ok());
+}
+
+TEST_F(OracleExpiryTest, MoreTimeGivenBeforeTheEndKeepsTheKey) {
+  Do(SetUntil("a", 2000), Ok());
+  const Oracle::OperationId more = oracle.Begin(2, "k", Plain(OracleCommand::kExpireAt, 5000));
+  wall_ms_ = 2500;
+  Do(Get(), Nothing());
+  oracle.Acknowledged(more, Number(1));
+  EXPECT_FALSE(oracle.ok()) << "the read was not before that, and the key was there all the while";
+}
+
 }  // namespace
 }  // namespace pakv
