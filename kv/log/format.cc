@@ -112,6 +112,8 @@ uint32_t EncodeRecord(uint8_t* out, const RecordFields& fields) {
   return checksum;
 }
 
+Lsn LsnOfRecord(const uint8_t* record) { return Get<uint64_t>(record + kRecordLsn); }
+
 std::optional<Record> DecodeRecord(Bytes bytes) {
   if (bytes.size() < kRecordHeaderSize) return std::nullopt;
   const uint8_t* in = bytes.data();

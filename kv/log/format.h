@@ -80,6 +80,9 @@ inline size_t EncodedRecordSize(std::string_view key, std::string_view value) {
 // and the value are copied once, here. CHECKs that the fields are ones that DecodeRecord accepts.
 uint32_t EncodeRecord(uint8_t* out, const RecordFields& fields);
 
+// The LSN of a record that EncodeRecord wrote.
+Lsn LsnOfRecord(const uint8_t* record);
+
 // The record at the start of `bytes` (which may go on behind it); nothing if it does not fit into
 // `bytes` or is damaged in any way.
 std::optional<Record> DecodeRecord(Bytes bytes);
@@ -192,6 +195,8 @@ struct ManifestEntry {
   uint64_t size = 0;
   uint64_t first_sequence = 0;
   uint32_t first_chain = 0;
+  // created; not on disk: none of its records is older, kNoLsn if that is not known
+  Lsn lsn_floor = kNoLsn;
   // sealed
   uint64_t end_offset = 0;
   // footer

@@ -106,6 +106,18 @@ Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t
   co_return RecordInMemory(std::move(buffer), fields);
 }
 
+Task<void> LogReader::CloseSegment(uint32_t segment) {
+  const auto found = segments_.find(segment);
+  if (found == segments_.end()) co_return;
+  PAKV_CHECK(found->second->users == 0, "a read is under way");
+  const std::unique_ptr<OpenSegment> closing = std::move(found->second);
+  segments_.erase(found);
+  closing->Unlink();
+  if (!closing->file.valid()) co_return;
+  const IoResult closed = co_await closing->file.Close();
+  if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
+}
+
 Task<void> LogReader::Close() {
   while (!segments_.empty()) {
     std::unique_ptr<OpenSegment> closing = std::move(segments_.begin()->second);

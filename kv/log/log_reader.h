@@ -48,6 +48,8 @@ class LogReader {
   // errors as the device gives them. Several reads may be under way. Suspends.
   Task<absl::StatusOr<RecordInMemory>> Read(Location location, uint32_t namespace_id,
                                             std::string_view key, Lsn lsn);
+  // Closes the segment's file, if it is open: it goes. No read of it is under way. Suspends.
+  Task<void> CloseSegment(uint32_t segment);
   // Closes all files; no read is under way. Suspends.
   Task<void> Close();
 

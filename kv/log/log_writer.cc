@@ -56,9 +56,10 @@ LogWriter::LogWriter(Core& core, const LogContext& context, const LogWriterOptio
       kick_(*this),
       mark_timer_(*this),
       idle_(core.ready()),
-      supply_(core, context),
+      supply_(core, context, options.kind),
       footers_(core, context),
       nursery_(core.ready()) {
+  newest_lsn_ = options.lsn_before;
   PAKV_CHECK(context.run != 0);
   PAKV_CHECK(context.segment_bytes % kDirectAlignment == 0 && context.segment_bytes > 0);
   PAKV_CHECK(context.segment_bytes <= kSegmentBytesMax / 2);
@@ -70,6 +71,8 @@ LogWriter::~LogWriter() = default;
 void LogWriter::Start() {
   supply_.Start();
   footers_.Start();
+  // Compaction may never come to need one.
+  if (options_.kind == SegmentKind::kCompaction) return;
   // The first segment at once, so that the first commit does not wait for it.
   rolling_ = true;
   const bool reopens = context_.reopened.segment != 0 && context_.reopened.log == options_.log;
@@ -94,7 +97,12 @@ std::unique_ptr<LogWriter::Block> LogWriter::TakeBlock(size_t capacity) {
     free_blocks_.pop_back();
   } else {
     block = std::make_unique<Block>();
-    block->buffer = core_.buffers().Take(capacity);
+    // The registered buffers are for those whom somebody waits for.
+    if (options_.kind == SegmentKind::kCompaction) {
+      block->buffer = AlignedBuffer(capacity);
+    } else {
+      block->buffer = core_.buffers().Take(capacity);
+    }
   }
   block->builder.emplace(std::span(block->buffer.data(), capacity), alignment_);
   return block;
@@ -127,6 +135,7 @@ void LogWriter::Place(Block& block, const RecordFields& fields, DurableEntry& en
   appended.length = static_cast<uint32_t>(length);
   appended.key_length = static_cast<uint32_t>(fields.key.size());
   pending_bytes_ += length;
+  newest_lsn_ = fields.lsn;
   ++counters_.records;
   counters_.record_bytes += length;
 }
@@ -178,9 +187,11 @@ Admission LogWriter::Admit(size_t bytes, bool frees_space) {
 }
 
 bool LogWriter::HasSpace(size_t bytes, bool frees_space) {
-  if (!supply_.disk_full()) return true;
-  // What is queued, padded as it will be, has to fit where there is space for certain: what is
-  // left of the segment, or else one of those that are ready.
+  return !supply_.disk_full() || RoomNeeded(bytes) <= RoomForCertain(frees_space);
+}
+
+// What is queued, padded as it will be, and `bytes` of records more.
+uint64_t LogWriter::RoomNeeded(size_t bytes) const {
   uint64_t needed = 0;
   for (const auto& block : queue_) needed += block->builder->padded_length();
   if (!queue_.empty() && queue_.back()->builder->Fits(bytes)) {
@@ -189,10 +200,16 @@ bool LogWriter::HasSpace(size_t bytes, bool frees_space) {
   } else {
     needed += RoundUp(kBlockHeaderSize + bytes, alignment_);
   }
+  return needed;
+}
+
+// Where there is space for certain: what is left of the segment, or else one of those that are
+// ready.
+uint64_t LogWriter::RoomForCertain(bool frees_space) const {
   const uint64_t left = segment_size_ - segment_offset_;
   uint64_t available = std::max(supply_.spare_bytes(), segment_is_reserve_ ? 0 : left);
   if (frees_space) available = std::max({available, left, supply_.reserve_bytes()});
-  return needed <= available;
+  return available;
 }
 
 // Another log's failure is no reason: what this one shows as expired it can still make durable.
@@ -210,6 +227,15 @@ uint64_t LogWriter::PersistClock() {
   const bool has_moved = ExpiryClockMs() > durable_clock_ms_;
   if (has_moved && !Blocked() && queue_.empty() && !stopping_ && MarkFits()) OpenBlock(0);
   return core_.now_ns() + kClockIntervalNs;
+}
+
+// No record of the segment that begins with the queue's first block is older: in a commit log LSNs
+// grow. Compaction's records have any.
+Lsn LogWriter::LsnFloor() const {
+  if (options_.kind == SegmentKind::kCompaction) return kNoLsn;
+  if (queue_.empty() || queue_.front()->builder->record_count() == 0) return newest_lsn_;
+  const BlockBuilder& builder = *queue_.front()->builder;
+  return LsnOfRecord(builder.at(kBlockHeaderSize));
 }
 
 // ---- Writing ----
@@ -290,6 +316,7 @@ void LogWriter::Written() {
 void LogWriter::Durable() {
   std::unique_ptr<Block> block = std::move(in_flight_);
   const bool mark = block->builder->record_count() == 0;
+  durable_segment_ = segment_;
   durable_sequence_ = block->sequence;
   durable_clock_ms_ = block->expiry_clock_ms;
   pending_bytes_ -= block->builder->used() - kBlockHeaderSize;
@@ -387,10 +414,11 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
                        .segment = next->segment,
                        .log = options_.log,
                        .run = context_.run,
-                       .kind = SegmentKind::kCommit,
+                       .kind = options_.kind,
                        .size = next->size,
                        .first_sequence = sequence_,
-                       .first_chain = chain_});
+                       .first_chain = chain_,
+                       .lsn_floor = LsnFloor()});
     status = co_await context_.manifest->Append(core_, entries);
     while (absl::IsResourceExhausted(status) && !stopping_) {
       const uint64_t retry_ns = core_.now_ns() + SegmentSupply::kRetryNs;
@@ -431,6 +459,12 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
     const IoResult closed = co_await old.Close();
     if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
   }
+}
+
+void LogWriter::RollNow() {
+  if (Blocked() || !queue_.empty() || stopping_ || segment_offset_ == 0 || disk_full()) return;
+  rolling_ = true;
+  nursery_.Spawn(Roll(alignment_));
 }
 
 // Appends behind the last whole block of a torn segment, as kReopenTornSegment wants it.

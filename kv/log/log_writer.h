@@ -14,6 +14,7 @@
 
 #include <absl/status/status.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -59,7 +60,8 @@ enum class Admission : uint8_t {
 };
 
 struct LogWriterOptions {
-  uint32_t log = 0;              // the log's number in this run: the core's
+  uint32_t log = 0;  // the log's number in this run: the core's
+  SegmentKind kind = SegmentKind::kCommit;
   uint64_t expiry_clock_ms = 0;  // recovered: the largest that any block has held
   // A block of so many records is written and then flushed by an operation of its own; a smaller
   // one asks for both at once (RWF_DSYNC). At once is cheaper, by 18 us of CPU per block, but the
@@ -68,6 +70,7 @@ struct LogWriterOptions {
   // CPU, it costs a third of the throughput (perf/README.md). A flush of its own wakes its waiter
   // directly.
   uint32_t flush_apart_records = 8;
+  Lsn lsn_before = kNoLsn;  // every record of a commit log has a larger LSN
   // Called once, before anything is settled, when a write has failed: the store goes read-only.
   void (*failed)(void* owner, const absl::Status& why) = nullptr;
   void* owner = nullptr;
@@ -117,6 +120,28 @@ class LogWriter {
   // `frees_space`: a delete, an expiry or a drop, which a full disk does not refuse as long as the
   // reserve lasts.
   Admission Admit(size_t bytes, bool frees_space);
+
+  // For compaction, whose records free space: whether one of `bytes` fits, with all that is queued,
+  // where there is space for certain, so that it does not wait for a full disk.
+  bool FitsForCertain(size_t bytes) const { return RoomNeeded(bytes) <= RoomForCertain(true); }
+  // Its clock is at least this from now on.
+  void ShowClock(uint64_t expiry_clock_ms) {
+    expiry_clock_ms_ = std::max(expiry_clock_ms_, expiry_clock_ms);
+  }
+  // The largest clock in a durable block of the segment that is written now; 0 if it has none.
+  uint64_t segment_clock_ms() const {
+    return durable_segment_ == segment_ && segment_ != 0 ? durable_clock_ms_ : 0;
+  }
+  // Goes on in another segment, so that the present one is sealed; nothing if it is empty or the
+  // log is not at rest.
+  void RollNow();
+  // The segment that is written now, if nothing was begun in it yet; else 0.
+  uint32_t empty_segment() const {
+    return segment_offset_ == 0 && queue_.empty() && in_flight_ == nullptr && !rolling_ ? segment_
+                                                                                        : 0;
+  }
+  // Space was freed: a full disk is asked again at once.
+  void SpaceFreed() { supply_.Retry(); }
 
   // Encodes `fields` into the open block and hangs `entry` on it. Admit said kOk in this pass.
   Appended Append(const RecordFields& fields, DurableEntry& entry);
@@ -177,6 +202,9 @@ class LogWriter {
     LogWriter& writer;
   };
 
+  uint64_t RoomNeeded(size_t bytes) const;
+  uint64_t RoomForCertain(bool frees_space) const;
+  Lsn LsnFloor() const;
   Block& OpenBlock(size_t bytes);
   std::unique_ptr<Block> TakeBlock(size_t capacity);
   void Recycle(std::unique_ptr<Block> block);
@@ -230,8 +258,10 @@ class LogWriter {
   int fruitless_ = 0;           // short writes that brought nothing, in a row
   Kick kick_;
   MarkTimer mark_timer_;
-  uint64_t settled_ns_ = 0;     // when the last block was durable
-  bool newest_is_mark_ = true;  // nothing to say yet
+  uint64_t settled_ns_ = 0;       // when the last block was durable
+  bool newest_is_mark_ = true;    // nothing to say yet
+  uint32_t durable_segment_ = 0;  // of the newest block that is durable
+  Lsn newest_lsn_ = kNoLsn;       // of the records that were appended
   bool rolling_ = false;
   bool read_only_ = false;
   bool failed_ = false;

@@ -46,6 +46,7 @@ std::string_view Apply(ManifestState& state, const ManifestEntry& entry) {
           .first_chain = entry.first_chain,
           .sealed_end = {},
           .footer_bytes = 0,
+          .lsn_floor = entry.lsn_floor,
           .place = static_cast<uint32_t>(state.segments.size() + state.dropped.size())};
       if (state.dropped.contains(entry.segment)) return "a segment created after it was dropped";
       if (!state.segments.emplace(entry.segment, info).second) return "a segment created twice";
@@ -255,6 +256,7 @@ Task<absl::Status> Manifest::AppendHere(std::vector<ManifestEntry> entries) {
       for (const ManifestEntry& entry : entries) {
         PAKV_CHECK(Apply(listed_, entry).empty(), "entries follow from one another");
       }
+      if (changed_ != nullptr) changed_(changed_whom_);
     } else {
       failed_ = true;
     }

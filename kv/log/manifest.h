@@ -33,6 +33,7 @@ struct SegmentInfo {
   uint32_t first_chain = 0;
   std::optional<uint64_t> sealed_end;
   uint32_t footer_bytes = 0;  // of the footer that lies behind the sealed end; 0: none
+  Lsn lsn_floor = kNoLsn;     // of this run alone, see ManifestEntry
   uint32_t place = 0;         // of its `created` among all of this MANIFEST
 };
 
@@ -75,6 +76,12 @@ class Manifest {
   // The owner: the segments that exist, as far as that is durable.
   const std::map<uint32_t, SegmentInfo>& segments() const { return listed_.segments; }
 
+  // The owner: called after each change of them.
+  void OnChange(void (*changed)(void*), void* whom) {
+    changed_ = changed;
+    changed_whom_ = whom;
+  }
+
   uint64_t run() const { return run_; }
   uint64_t run_counter() const { return run_counter_; }
 
@@ -92,6 +99,8 @@ class Manifest {
   const uint64_t run_counter_;
   std::atomic<uint32_t> next_segment_;
   ManifestState listed_;
+  void (*changed_)(void*) = nullptr;
+  void* changed_whom_ = nullptr;
   File file_;
   Semaphore one_at_a_time_;
   AlignedBuffer unit_;         // what an append writes: one unit of direct I/O

@@ -13,8 +13,6 @@ namespace {
 
 // Zeros written at a time: short enough that a commit never waits long behind one.
 constexpr uint64_t kZeroChunkBytes = uint64_t{256} << 10;
-// What a file system needs beside the file itself: its own metadata, and other small files.
-constexpr uint64_t kSpaceMarginBytes = uint64_t{256} << 10;
 
 }  // namespace
 
@@ -22,19 +20,38 @@ SegmentSupply::RetryTimer::RetryTimer(SegmentSupply& supply_in)
     : Timer([](Timer& self) { static_cast<RetryTimer&>(self).supply.needed_.Set(); }),
       supply(supply_in) {}
 
-SegmentSupply::SegmentSupply(Core& core, const LogContext& context)
+SegmentSupply::SegmentSupply(Core& core, const LogContext& context, SegmentKind kind)
     : core_(core),
       context_(context),
-      reserve_size_(std::min(context.segment_bytes, kReserveBytesMax)),
+      kind_(kind),
+      reserve_size_(kind == SegmentKind::kCompaction
+                        ? context.segment_bytes
+                        : std::min(context.segment_bytes, kReserveBytesMax)),
       changed_(core.ready()),
       needed_(core.ready()),
       retry_(*this),
       nursery_(core.ready()) {}
 
-void SegmentSupply::Start() { nursery_.Spawn(Work()); }
+void SegmentSupply::Start() {
+  SayWhatIsOwed();
+  nursery_.Spawn(Work());
+}
+
+// What compaction has not got yet, other logs may not take.
+void SegmentSupply::SayWhatIsOwed() {
+  if (kind_ != SegmentKind::kCompaction || context_.compaction_owed_bytes == nullptr) return;
+  uint64_t owed = (spare_ ? 0 : context_.segment_bytes) + (reserve_ ? 0 : reserve_size_);
+  owed -= std::min(owed, made_bytes_);
+  context_.compaction_owed_bytes->store(stopped_ ? 0 : owed, std::memory_order_relaxed);
+}
+
+void SegmentSupply::Retry() {
+  if (disk_full_) needed_.Set();
+}
 
 Task<void> SegmentSupply::Stop() {
   stopped_ = true;
+  SayWhatIsOwed();
   needed_.Set();
   co_await nursery_.Join();
   for (std::optional<NewSegment>* place : {&spare_, &reserve_, &special_}) {
@@ -64,6 +81,7 @@ Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
     if (place != nullptr) {
       NewSegment taken = std::move(**place);
       place->reset();
+      SayWhatIsOwed();
       hurry_ = false;
       needed_.Set();
       co_return std::move(taken);
@@ -108,14 +126,20 @@ Task<void> SegmentSupply::Work() {
     }
     if (stopped_) break;
     if (absl::IsResourceExhausted(made)) {
-      if (!disk_full_) LogWarning("{}; writes are refused until there is space", MessageOf(made));
+      if (!disk_full_) {
+        LogWarning("{}; {} until there is space", MessageOf(made),
+                   kind_ == SegmentKind::kCompaction ? "compaction lives on its reserve"
+                                                     : "writes are refused");
+      }
       disk_full_ = true;
       retry_.Arm(core_.timers(), core_.now_ns() + kRetryNs);
     } else if (!made.ok()) {
       failure_ = made;
     } else if (disk_full_ && (spare_ || special_ || place == nullptr)) {
       disk_full_ = false;
-      LogInfo("{}: there is space again, writes are accepted", context_.directory->path());
+      LogInfo(
+          "{}: there is space again, {}", context_.directory->path(),
+          kind_ == SegmentKind::kCompaction ? "compaction has its reserve" : "writes are accepted");
     }
     if (place != nullptr) changed_.Set();
     if (place == nullptr || absl::IsResourceExhausted(made)) {
@@ -135,7 +159,14 @@ Task<absl::Status> SegmentSupply::Make(std::optional<NewSegment>& place, uint64_
   made.size = bytes;
   made.reserve = &place == &reserve_;
   const std::string path = directory.PathOf(SegmentName(made.segment));
-  if (space.free_bytes < bytes + kSpaceMarginBytes) {
+  uint64_t others_bytes = kSpaceMarginBytes;
+  if (kind_ == SegmentKind::kCompaction) {
+    // What it takes now it soon gives back.
+    others_bytes /= 8;
+  } else if (context_.compaction_owed_bytes != nullptr) {
+    others_bytes += context_.compaction_owed_bytes->load(std::memory_order_relaxed);
+  }
+  if (space.free_bytes < bytes + others_bytes) {
     co_return IoError("make segment", path, IoResult(-ENOSPC));
   }
   absl::StatusOr<File> file =
@@ -143,11 +174,14 @@ Task<absl::Status> SegmentSupply::Make(std::optional<NewSegment>& place, uint64_
   if (!file.ok()) co_return file.status();
   made.file = std::move(*file);
   const absl::Status filled = co_await Fill(made, path);
+  made_bytes_ = 0;
   if (!filled.ok()) {
+    SayWhatIsOwed();
     co_await Discard(std::move(made));
     co_return filled;
   }
   place.emplace(std::move(made));
+  SayWhatIsOwed();
   co_return absl::OkStatus();
 }
 
@@ -165,6 +199,8 @@ Task<absl::Status> SegmentSupply::Fill(NewSegment& made, const std::string& path
     if (!written.ok()) co_return written;
     offset += chunk.size();
     zeroed_bytes_ += chunk.size();
+    made_bytes_ = offset;
+    SayWhatIsOwed();
     if (hurry_ || waiting_) continue;
     // In two steps, so that a rate of any size neither overflows nor divides to nothing.
     const uint64_t rate_kib = std::max<uint64_t>(context_.zero_bytes_per_second >> 10, 1);

@@ -5,6 +5,7 @@
 
 #include <absl/status/status.h>
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -43,6 +44,9 @@ struct LogContext {
   uint64_t footer_segment_bytes_min = kFooterSegmentBytesMin;
   // Also footers that spare little: for simulations.
   bool footers_of_any_size = false;
+  // Bytes of segments that compaction lacks: the other logs leave that much of the disk to it, as
+  // nothing else frees space. nullptr: there is no compaction.
+  std::atomic<uint64_t>* compaction_owed_bytes = nullptr;
 };
 
 // A segment that nothing was written into yet.
@@ -55,12 +59,14 @@ struct NewSegment {
 
 class SegmentSupply {
  public:
-  // The reserve's size, if segments are not smaller.
+  // The reserve's size, if segments are not smaller; compaction's is a whole segment.
   static constexpr uint64_t kReserveBytesMax = uint64_t{4} << 20;
+  // What a file system needs beside the file itself: its own metadata, and other small files.
+  static constexpr uint64_t kSpaceMarginBytes = uint64_t{256} << 10;
   // A full disk is asked again after this long.
   static constexpr uint64_t kRetryNs = 1 * kNsPerSecond;
 
-  SegmentSupply(Core& core, const LogContext& context);
+  SegmentSupply(Core& core, const LogContext& context, SegmentKind kind);
   SegmentSupply(const SegmentSupply&) = delete;
   SegmentSupply& operator=(const SegmentSupply&) = delete;
 
@@ -76,6 +82,9 @@ class SegmentSupply {
   Task<absl::StatusOr<NewSegment>> Take(uint64_t bytes);
   // From now on Take does not wait for a full disk: kResourceExhausted.
   void DoNotWait();
+
+  // Space was freed: a full disk is asked again at once.
+  void Retry();
 
   // The last attempt to make a segment found no space.
   bool disk_full() const { return disk_full_; }
@@ -99,9 +108,11 @@ class SegmentSupply {
   Task<absl::Status> Make(std::optional<NewSegment>& place, uint64_t bytes);
   Task<absl::Status> Fill(NewSegment& made, const std::string& path);
   Task<void> Discard(NewSegment made);
+  void SayWhatIsOwed();
 
   Core& core_;
   const LogContext& context_;
+  const SegmentKind kind_;
   const uint64_t reserve_size_;
   std::optional<NewSegment> spare_;
   std::optional<NewSegment> reserve_;
@@ -114,8 +125,9 @@ class SegmentSupply {
   bool wait_for_space_ = true;
   bool stopped_ = false;
   uint64_t zeroed_bytes_ = 0;
-  Event changed_;  // something was made or has failed
-  Event needed_;   // something is to be made
+  uint64_t made_bytes_ = 0;  // so far, of the one that is being made
+  Event changed_;            // something was made or has failed
+  Event needed_;             // something is to be made
   RetryTimer retry_;
   Nursery nursery_;
 };

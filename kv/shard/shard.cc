@@ -39,6 +39,8 @@ Shard::Shard(Core& core, const ShardOptions& options)
       cache_(MakeCache()),
       expiries_(options.range),
       expiry_timer_(*this),
+      device_read_ended_(core.ready()),
+      slow_timer_(*this),
       nursery_(core.ready(), core.nursery().token()) {}
 
 Shard::~Shard() = default;
@@ -458,6 +460,7 @@ void Shard::DeviceReadDone(DeviceRead& read) {
   old.value = at_hand_.value;
   old.value_length = static_cast<uint32_t>(at_hand_.value.size());
   device_reads_.erase(LocationKey(read.location));  // `read` ends here
+  device_read_ended_.Set();
   while (!readers.empty()) {
     Request& request = readers.PopFront();
     AnswerFromDevice(request, old);

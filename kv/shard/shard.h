@@ -33,7 +33,9 @@
 #include "kv/shard/request.h"
 #include "kv/shard/stats.h"
 #include "runtime/core/core.h"
+#include "runtime/io/timer.h"
 #include "runtime/task/nursery.h"
+#include "runtime/task/sync.h"
 
 namespace pakv {
 
@@ -92,6 +94,35 @@ class Shard {
   // The next LSN of this core: above all that it has made, recovered, or been told of.
   Lsn NextLsn();
 
+  // ---- For compaction, which runs on one core and asks the owners ----
+  enum class Fate : uint8_t {
+    kDead,   // nobody will ask for it
+    kLive,   // the index refers to it
+    kGrave,  // a delete, or a record that has expired: it hides older ones, if there are any
+  };
+  // What becomes of a record that lies at `location`, in a sealed segment. Drops belong to any
+  // core.
+  Fate FateOf(uint64_t hash, const RecordFields& fields, const Location& location) const;
+  // The index follows a record to its copy, if it still refers to that version at that place.
+  bool Move(const TableKey& key, Lsn lsn, const Location& source, const Location& target) {
+    return table_->MoveLocation(key, lsn, source, target);
+  }
+  // Until no read of this segment is under way; nothing of it is live. Suspends.
+  Task<bool> ReleaseSegment(uint32_t segment);
+  // Writes wait for `permille` of the time, 0 to 1000: there is little space.
+  void SlowWrites(uint32_t permille);
+  struct Space {
+    std::vector<LiveBytes::OfSegment> live;
+    bool disk_full = false;
+    // A segment of its log in which nothing lies, 0 if there is none: no record that it will hold
+    // is older than `floor`.
+    uint32_t empty_segment = 0;
+    Lsn floor = kNoLsn;
+  };
+  Space LookAtSpace();
+  void SpaceFreed() { log_->SpaceFreed(); }
+  void RollLog() { log_->RollNow(); }
+
   // Counts the live bytes again while the shard serves, and compares: empty if they are what they
   // have to be. One at a time. Suspends.
   Task<std::string> CheckLiveBytes();
@@ -128,6 +159,10 @@ class Shard {
   friend class Request;
   struct DeviceRead;
   class DropEntry;
+  struct SlowTimer : Timer {
+    explicit SlowTimer(Shard& shard_in);
+    Shard& shard;
+  };
 
   // What the device gave for one record, while those who waited for it are served.
   struct AtHand {
@@ -173,6 +208,8 @@ class Shard {
     Shard& shard;
   };
 
+  bool AnyDeviceReadOf(uint32_t segment) const;
+  void TakeTurn();
   Task<void> FreeInBackground(std::unique_ptr<Table> table, std::unique_ptr<ValueCache> cache);
 
   Core& core_;
@@ -197,6 +234,12 @@ class Shard {
   // By segment << 32 | offset.
   absl::flat_hash_map<uint64_t, std::unique_ptr<DeviceRead>> device_reads_;
   AtHand at_hand_;
+  Event device_read_ended_;
+
+  // Writes are held back for a part of each period.
+  SlowTimer slow_timer_;
+  uint32_t slow_permille_ = 0;
+  bool slow_holds_ = false;
 
   size_t arrived_left_ = 0;  // requests of other cores that are fetched and not started
   StoreStats counters_;      // what is counted here; the rest is asked when it is wanted

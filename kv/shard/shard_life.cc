@@ -144,6 +144,7 @@ void Shard::Run(const LogContext& context, const LogWriterOptions& log_options, 
     static_cast<Shard*>(self)->Prefetch(hashes);
   };
   options.settler = this;
+  options.lsn_before = largest;
   log_ = std::make_unique<LogWriter>(core_, context, options);
   // Another core's log may have failed before this one was there.
   if (refuses_writes_) log_->Refuse();
@@ -199,6 +200,7 @@ Task<std::string> Shard::CheckLiveBytes() {
 Task<bool> Shard::Stop() {
   stopping_ = true;
   expiry_timer_.Disarm();
+  SlowWrites(0);
   // Device reads end by themselves, and may append.
   while (nursery_.size() > 0) co_await nursery_.Join();
   if (log_ != nullptr) co_await log_->Stop();
@@ -221,6 +223,7 @@ void Shard::AddTo(StoreStats& stats) const {
   stats.blocks += log.blocks;
   stats.block_bytes += log.block_bytes;
   stats.record_bytes += log.record_bytes;
+  stats.live_bytes += table_->live_bytes().total();
   stats.disk_full = stats.disk_full || log_->disk_full();
 }
 

@@ -20,8 +20,18 @@ struct StoreStats {
   uint64_t blocks = 0;          // commits, marks included: each is one flush
   uint64_t block_bytes = 0;     // with headers and padding
   uint64_t record_bytes = 0;
-  bool read_only = false;  // a log has failed
-  bool disk_full = false;  // some core refuses writes for now
+  // Space, and what compaction has done about it.
+  uint64_t segments = 0;                     // that exist
+  uint64_t disk_bytes = 0;                   // of them
+  uint64_t live_bytes = 0;                   // of the records that keys refer to
+  uint64_t compacted_segments = 0;           // removed after what lived in them was copied
+  uint64_t compaction_copied_bytes = 0;      // of records
+  uint64_t compaction_block_bytes = 0;       // written for that, with headers and padding
+  uint64_t write_amplification_percent = 0;  // all block bytes per 100 bytes of records
+  uint64_t slowed_permille = 0;              // of the time that writes wait for compaction
+  uint64_t damaged_segments = 0;             // that compaction has to leave alone
+  bool read_only = false;                    // a log has failed
+  bool disk_full = false;                    // some core refuses writes for now
 };
 
 }  // namespace pakv

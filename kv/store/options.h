@@ -10,6 +10,7 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/segment.h"
+#include "kv/store/compaction_options.h"
 
 namespace pakv {
 
@@ -36,6 +37,7 @@ struct StoreOptions {
   const std::atomic<bool>* cancel_open = nullptr;
   // Random numbers for the identity of a new store and for this start; the system's if not given.
   std::optional<StoreEntropy> entropy;
+  CompactionOptions compaction;
   // Opens data that is from far in this clock's future.
   bool accept_clock = false;
   // Called on core 0 when the directory is locked, before anything else of it is read or written.

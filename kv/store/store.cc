@@ -1,3 +1,4 @@
+// Long because: Shared, what all parts of a store have in common, is known here alone.
 #include "kv/store/store.h"
 
 #include <sys/random.h>
@@ -14,6 +15,7 @@
 #include "kv/log/log_reader.h"
 #include "kv/log/manifest.h"
 #include "kv/log/recovery.h"
+#include "kv/store/compactor.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"
@@ -49,6 +51,7 @@ struct Store::Shared {
   LogContext context;
   std::vector<std::unique_ptr<LogReader>> readers;
   std::atomic<bool> read_only{false};
+  std::atomic<uint64_t> compaction_owed_bytes{0};
 
   // One per core: its log has failed, and all others have to know. Each failing core sends its own
   // messages, so that two may fail at the same time.
@@ -58,10 +61,13 @@ struct Store::Shared {
   struct PerCore {
     Store* store = nullptr;
     uint32_t core = 0;
+    bool is_compaction = false;  // the failing log is no core's own
     std::vector<std::unique_ptr<FailureNotice>> notices;
     Prng prng{0};
   };
   std::vector<PerCore> per_core;
+  PerCore compaction;
+  std::unique_ptr<Compactor> compactor;
 };
 
 // Brings recovered records to their owners, in batches. Any core, several at a time.
@@ -156,10 +162,12 @@ Task<bool> Store::MakeShards(Core& here) {
       return true;
     });
   }
-  for (uint32_t id = 0; id < count; ++id) {
-    Shared::PerCore& own = shared_->per_core[id];
+  for (uint32_t id = 0; id <= count; ++id) {
+    const bool is_compaction = id == count;
+    Shared::PerCore& own = is_compaction ? shared_->compaction : shared_->per_core[id];
     own.store = this;
-    own.core = id;
+    own.core = is_compaction ? here.id() : id;
+    own.is_compaction = is_compaction;
     own.prng = Prng(hash_seed_ + id);
     for (uint32_t other = 0; other < count; ++other) {
       own.notices.push_back(std::make_unique<Shared::FailureNotice>());
@@ -216,6 +224,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
                                             : DefaultSegmentBytes(directory.disk_bytes()));
   shared_->context.footer_segment_bytes_min = options_.footer_segment_bytes_min;
   shared_->context.footers_of_any_size = options_.footers_of_any_size;
+  shared_->context.compaction_owed_bytes = &shared_->compaction_owed_bytes;
   for (uint32_t id = 0; id < here.count(); ++id) {
     Shard* shard = shards_[id].get();
     co_await here.CallTaskOn(id, [shard](Core&) { return shard->FinishRecovery(); });
@@ -239,11 +248,30 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
     });
   }
   report.keys = co_await CountKeys(here, kDefaultNamespace);
+  StartCompactor(here, found.expiry_clock_ms);
   co_return absl::OkStatus();
+}
+
+void Store::StartCompactor(Core& here, uint64_t expiry_clock_ms) {
+  Compactor::Parts parts;
+  parts.core = &here;
+  parts.context = &shared_->context;
+  for (const auto& shard : shards_) parts.shards.push_back(shard.get());
+  parts.hash = [this](uint32_t namespace_id, std::string_view key) {
+    return Hash(namespace_id, key);
+  };
+  parts.owner_of = [this](uint64_t hash) { return OwnerOf(hash); };
+  parts.read_only = [this] { return read_only(); };
+  parts.failed = LogFailed;
+  parts.owner = &shared_->compaction;
+  parts.expiry_clock_ms = expiry_clock_ms;
+  shared_->compactor = std::make_unique<Compactor>(std::move(parts), options_.compaction);
+  shared_->compactor->Start();
 }
 
 Task<absl::Status> Store::Stop() {
   Core& here = shared_->cores.core(0);
+  co_await shared_->compactor->Stop();
   {
     // Side by side: each may have footers to write.
     Nursery nursery(here.ready());
@@ -277,7 +305,7 @@ void Store::LogFailed(void* owner, const absl::Status& why) {
   store.shared_->read_only.store(true, std::memory_order_relaxed);
   Core& here = store.shared_->cores.core(own.core);
   for (uint32_t other = 0; other < here.count(); ++other) {
-    if (other != own.core) here.Send(other, *own.notices[other]);
+    if (other != own.core || own.is_compaction) here.Send(other, *own.notices[other]);
   }
 }
 
@@ -449,6 +477,20 @@ Task<StoreStats> Store::Stats(Core& here) {
       return true;
     });
   }
+  const Compactor* compactor = shared_->compactor.get();
+  const CompactionCounters compaction =
+      co_await here.CallOn(0, [compactor](Core&) { return compactor->counters(); });
+  stats.segments = compaction.listed_segments;
+  stats.disk_bytes = compaction.disk_bytes;
+  stats.compacted_segments = compaction.segments;
+  stats.compaction_copied_bytes = compaction.copied_bytes;
+  stats.compaction_block_bytes = compaction.block_bytes;
+  if (stats.record_bytes != 0) {
+    stats.write_amplification_percent =
+        (stats.block_bytes + stats.compaction_block_bytes) * 100 / stats.record_bytes;
+  }
+  stats.slowed_permille = compaction.slowed_permille;
+  stats.damaged_segments = compaction.damaged;
   stats.read_only = read_only();
   co_return stats;
 }

@@ -128,6 +128,7 @@ class Store {
   Task<bool> MakeShards(Core& here);
   Task<absl::Status> RecoverAndRun(Core& here, uint64_t run, OpenReport& report);
   Task<void> StopOn(Core& here, uint32_t id);
+  void StartCompactor(Core& here, uint64_t expiry_clock_ms);
   static Task<bool> StopCore(Shard* shard, LogReader* reader);
   // A log has failed: on its core, before anything of it is settled.
   static void LogFailed(void* owner, const absl::Status& why);

@@ -158,6 +158,10 @@ void StateSections(InfoText& info, const RespServer& server, const ServerStats& 
               stats.store.read_only || stats.store.disk_full ? "err" : "ok");
     info.Line("pakv_read_only", stats.store.read_only ? 1 : 0);
     info.Line("pakv_disk_full", stats.store.disk_full ? 1 : 0);
+    info.Line("pakv_segments", stats.store.segments);
+    info.Line("pakv_disk_bytes", stats.store.disk_bytes);
+    info.Line("pakv_live_bytes", stats.store.live_bytes);
+    info.Line("pakv_writes_slowed_permille", stats.store.slowed_permille);
   }
 }
 
@@ -177,6 +181,8 @@ void CounterSections(InfoText& info, const ServerStats& stats) {
     info.Line("pakv_flushes", stats.store.blocks);
     info.Line("pakv_log_bytes", stats.store.block_bytes);
     info.Line("pakv_device_reads", stats.store.read_device);
+    info.Line("pakv_compacted_segments", stats.store.compacted_segments);
+    info.Line("pakv_compaction_bytes", stats.store.compaction_block_bytes);
   }
   if (info.Section("Replication")) {
     info.Line("role", "master");

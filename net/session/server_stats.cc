@@ -64,6 +64,25 @@ constexpr ServerMetric kMetrics[] = {
      [](const ServerStats& stats) { return stats.store.block_bytes; }},
     {"record_bytes", kCounter, "Bytes of the records in these blocks.",
      [](const ServerStats& stats) { return stats.store.record_bytes; }},
+    {"segments", kGauge, "Files of the log.",
+     [](const ServerStats& stats) { return stats.store.segments; }},
+    {"disk_bytes", kGauge, "Bytes of these files.",
+     [](const ServerStats& stats) { return stats.store.disk_bytes; }},
+    {"live_bytes", kGauge, "Bytes of the records that keys refer to.",
+     [](const ServerStats& stats) { return stats.store.live_bytes; }},
+    {"compacted_segments", kCounter, "Files that compaction has removed.",
+     [](const ServerStats& stats) { return stats.store.compacted_segments; }},
+    {"compaction_copied_bytes", kCounter, "Bytes of records that compaction has copied.",
+     [](const ServerStats& stats) { return stats.store.compaction_copied_bytes; }},
+    {"compaction_block_bytes", kCounter, "Bytes of the blocks that it has written for that.",
+     [](const ServerStats& stats) { return stats.store.compaction_block_bytes; }},
+    {"write_amplification_percent", kGauge,
+     "Bytes written to the log and by compaction per 100 bytes of records since the start.",
+     [](const ServerStats& stats) { return stats.store.write_amplification_percent; }},
+    {"writes_slowed_permille", kGauge, "How much of the time writes wait for compaction.",
+     [](const ServerStats& stats) { return stats.store.slowed_permille; }},
+    {"damaged_segments", kGauge, "Files that compaction cannot compact.",
+     [](const ServerStats& stats) { return stats.store.damaged_segments; }},
     {"read_only", kGauge, "1 if the log has failed: writes are refused until a restart.",
      [](const ServerStats& stats) { return uint64_t{stats.store.read_only}; }},
     {"disk_full", kGauge, "1 if writes are refused until there is room on the disk.",
@@ -92,6 +111,9 @@ ServerStats CountersSince(const ServerStats& now, const ServerStats& begin) {
   store.blocks -= begin.store.blocks;
   store.block_bytes -= begin.store.block_bytes;
   store.record_bytes -= begin.store.record_bytes;
+  store.compacted_segments -= begin.store.compacted_segments;
+  store.compaction_copied_bytes -= begin.store.compaction_copied_bytes;
+  store.compaction_block_bytes -= begin.store.compaction_block_bytes;
   SessionCounters& sessions = since.sessions;
   sessions.opened -= begin.sessions.opened;
   sessions.requests -= begin.sessions.requests;

@@ -20,6 +20,10 @@ enum class SeededBug : uint32_t {
   kLostWakeUp,                  // a sleeping core is not woken for a message
   kReplyOutOfOrder,             // a session sends a later reply first
   kGetMissesOwnSet,             // a session's read does not wait for its own pending write
+  kCompactionOverwritesNewer,   // compaction's copy takes the place of a newer version
+  kUnlinkUnderReader,           // a compacted segment is removed while a read of it is under way
+  kUnlinkBeforeCopyDurable,     // it is removed before its records are durable elsewhere
+  kTombstoneDroppedEarly,       // a delete is dropped while an older record of its key lives
   kLiveBytesDrift,              // an overwritten record goes on being counted as live
   kExpiryNotDurable,            // a key is shown as expired before that is on stable storage
   kExpiryClockForgotten,        // a restart's expiry clock does not begin where the last one was

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/prng.h"
 #include "tests/sim/runner.h"
 #include "tests/sim/scenario.h"
@@ -26,6 +27,7 @@ struct Options {
   unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
   bool list = false;
   bool bugs = false;
+  bool marks = false;
 };
 
 std::string Commit() {
@@ -56,6 +58,13 @@ void PrintFailure(const Scenario& scenario, const SeedFailure& failure, const st
             << " --scenario " << scenario.name << (bug.empty() ? "" : " --bug " + bug) << "\n";
 }
 
+// How often each rare branch was reached.
+void PrintMarks(const uint64_t* marks) {
+  for (uint32_t k = 0; k < kCoverageMarks; ++k) {
+    std::cout << "  " << NameOf(static_cast<CoverageMark>(k)) << " " << marks[k] << "\n";
+  }
+}
+
 // Each scenario over the same seeds; the number of scenarios that failed.
 int RunRange(const std::vector<const Scenario*>& scenarios, uint64_t first, uint64_t count,
              const Options& options, SeededBug bug) {
@@ -63,7 +72,8 @@ int RunRange(const std::vector<const Scenario*>& scenarios, uint64_t first, uint
   for (const Scenario* scenario : scenarios) {
     uint64_t operations = 0;
     const uint64_t begin_ns = SystemClock().MonotonicNs();
-    const auto failure = RunSeeds({scenario, first, count, bug, options.jobs}, operations);
+    uint64_t marks[kCoverageMarks] = {};
+    const auto failure = RunSeeds({scenario, first, count, bug, options.jobs, marks}, operations);
     const uint64_t ms = (SystemClock().MonotonicNs() - begin_ns) / kNsPerMs;
     if (failure) {
       PrintFailure(*scenario, *failure, options.bug);
@@ -73,6 +83,7 @@ int RunRange(const std::vector<const Scenario*>& scenarios, uint64_t first, uint
     std::cout << scenario->name << ": seeds " << first << " to " << first + count - 1 << " passed, "
               << operations << " operations, " << ms << " ms\n"
               << std::flush;
+    if (options.marks) PrintMarks(marks);
   }
   return failed;
 }
@@ -128,6 +139,7 @@ int Main(int argc, char** argv) {
   app.add_option("--scenario", options.scenarios, "only these scenarios");
   app.add_option("--jobs", options.jobs, "processes at a time")->check(CLI::Range(1, 64));
   app.add_flag("--list", options.list, "scenarios and seeded bugs");
+  app.add_flag("--marks", options.marks, "how often each rare branch was reached");
   app.add_flag("--bugs", options.bugs, "find each seeded bug within --seeds seeds");
   CLI11_PARSE(app, argc, argv);
   if (options.list) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 
 namespace pakv {
@@ -21,6 +22,7 @@ namespace {
 struct Board {
   std::atomic<uint64_t> seed{0};
   std::atomic<uint64_t> operations{0};
+  std::atomic<uint64_t> marks[kCoverageMarks];
   std::atomic<bool> failed{false};
 };
 
@@ -49,6 +51,9 @@ std::string ReadLog(int file) {
     if (ftruncate(log, 0) != 0 || lseek(log, 0, SEEK_SET) != 0) _exit(2);
     const ScenarioResult result = run.scenario->run(run.first_seed + i);
     board.operations += result.operations;
+#ifdef PAKV_SIMULATOR
+    for (uint32_t k = 0; k < kCoverageMarks; ++k) board.marks[k] = CoverageCounts()[k];
+#endif
     if (!result.failure.empty()) {
       std::fprintf(stderr, "%s\n", result.failure.c_str());
       board.failed = true;
@@ -94,6 +99,9 @@ std::optional<SeedFailure> RunSeeds(const SeedRun& run, uint64_t& operations) {
     PAKV_CHECK(found != workers.end(), "somebody else's child");
     const auto index = static_cast<size_t>(found - workers.begin());
     operations += shared->boards[index].operations;
+    for (uint32_t k = 0; k < kCoverageMarks && run.marks != nullptr; ++k) {
+      run.marks[k] += shared->boards[index].marks[k];
+    }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
     shared->enough = true;
     const uint64_t seed = shared->boards[index].seed;

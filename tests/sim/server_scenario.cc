@@ -10,6 +10,7 @@
 #include "kv/store/store.h"
 #include "net/server/server.h"
 #include "runtime/base/prng.h"
+#include "tests/sim/draw_compaction.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/resp_client.h"
 #include "tests/sim/scenario.h"
@@ -35,6 +36,7 @@ class ServerScenario {
     flush_per_10000_ = prng_.Chance(1, 3) ? 100 : 0;
     keys_expire_ = prng_.Chance(1, 2);
     oracle_.SetClock([this] { return node_.clock().WallUs() / 1000; });
+    compaction_ = DrawCompaction(prng_);
   }
 
   ScenarioResult Run() {
@@ -98,6 +100,7 @@ class ServerScenario {
     options.segment_bytes = segment_bytes_;
     options.flush_apart_records = flush_apart_records_;
     options.cache_bytes = cache_bytes_;
+    options.compaction = compaction_;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
     entropy.hash_seed = prng_.Next();
@@ -243,6 +246,7 @@ class ServerScenario {
   std::vector<std::unique_ptr<RespClient>> clients_;
   std::vector<std::unique_ptr<GarbageClient>> garbage_;
   uint64_t segment_bytes_ = 0;
+  CompactionOptions compaction_;
   uint32_t flush_apart_records_ = 0;
   size_t buffer_bytes_ = 0;
   uint64_t cache_bytes_ = 0;

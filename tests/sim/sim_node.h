@@ -73,11 +73,15 @@ class SimNode {
   // not: the node crashed, or the world hangs.
   template <typename T>
   std::optional<T> Run(Task<T> task) {
-    std::optional<T> result;
-    Spawn(0, Keep(std::move(task), result));
+    // A crash at the task's end destroys what it gave together with all else of the node.
+    auto owned = std::make_shared<std::optional<T>>();
+    std::optional<T>* result = owned.get();
+    owned_.push_back(std::move(owned));
+    Spawn(0, Keep(std::move(task), *result));
     core(0).ring().Wake();  // it began outside of a pass: what it left for a pass's end has one
-    if (!world_.RunUntil([&] { return result.has_value() || !running(); })) return std::nullopt;
-    return result;
+    const bool ended = world_.RunUntil([&] { return !running() || result->has_value(); });
+    if (!ended || !running()) return std::nullopt;
+    return std::move(*result);
   }
   bool Run(Task<void> task) {
     std::optional<bool> result;

@@ -10,6 +10,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"
+#include "tests/sim/draw_compaction.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim_node.h"
@@ -37,6 +38,7 @@ class StoreScenario {
     footers_ = prng_.Chance(2, 3);
     footers_of_any_size_ = prng_.Chance(3, 4);
     read_bytes_ = uint64_t{4096} << prng_.Below(6);
+    compaction_ = DrawCompaction(prng_);
   }
 
   ScenarioResult Run() {
@@ -177,6 +179,7 @@ class StoreScenario {
     options.footer_segment_bytes_min = footers_ ? 1 : UINT64_MAX;
     options.footers_of_any_size = footers_of_any_size_;
     options.recovery_read_bytes = read_bytes_;
+    options.compaction = compaction_;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
     entropy.hash_seed = prng_.Next();
@@ -334,6 +337,7 @@ class StoreScenario {
   bool footers_ = false;
   bool footers_of_any_size_ = false;
   uint64_t read_bytes_ = 0;
+  CompactionOptions compaction_;
   bool disk_is_ill_ = false;
   bool rotten_ = false;
   bool short_life_ = false;

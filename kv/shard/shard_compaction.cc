@@ -1,0 +1,90 @@
+// What compaction asks of a shard, and what it does to it.
+#include <algorithm>
+
+#include "kv/shard/shard.h"
+#include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
+
+namespace pakv {
+namespace {
+
+// Writes that are held back wait no longer than this, so that slow is not stopped.
+constexpr uint64_t kSlowPeriodNs = 10 * kNsPerMs;
+
+}  // namespace
+
+// Whatever is durable is published by now: a record in a sealed segment that the index does not
+// know has been overtaken, deleted, dropped, or has expired.
+Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields,
+                          const Location& location) const {
+  const Lsn drop = DropLsn(fields.namespace_id);
+  // The newest drop of a namespace stays for ever.
+  if ((fields.flags & kRecordDrop) != 0) return fields.lsn < drop ? Fate::kDead : Fate::kLive;
+  const Entry entry =
+      table_->Find({.hash = hash, .namespace_id = fields.namespace_id, .key = fields.key});
+  if (entry && entry.lsn() == fields.lsn && entry.location() == location) return Fate::kLive;
+  // A copy, a newer version, or a drop is durable elsewhere.
+  if (fields.lsn <= drop || (entry && entry.lsn() >= fields.lsn)) return Fate::kDead;
+  const bool hides = fields.flags != kRecordPlain || fields.expiry_ms != kNoExpiry || entry;
+  return hides ? Fate::kGrave : Fate::kDead;
+}
+
+bool Shard::AnyDeviceReadOf(uint32_t segment) const {
+  return std::any_of(device_reads_.begin(), device_reads_.end(), [segment](const auto& read) {
+    return static_cast<uint32_t>(read.first >> 32) == segment;
+  });
+}
+
+// The index refers to the segment no more, so no further read of it begins.
+Task<bool> Shard::ReleaseSegment(uint32_t segment) {
+  while (AnyDeviceReadOf(segment)) {
+    PAKV_COVERED(kReaderPinsSegment);
+    device_read_ended_.Reset();
+    co_await device_read_ended_.Wait();
+  }
+  co_await reader_->CloseSegment(segment);
+  co_return true;
+}
+
+Shard::Space Shard::LookAtSpace() {
+  Space space;
+  table_->TrimLiveBytes();
+  space.live = table_->live_bytes().List();
+  space.disk_full = log_->disk_full();
+  space.empty_segment = log_->empty_segment();
+  if (space.empty_segment != 0) space.floor = NextLsn();
+  return space;
+}
+
+// ---- Slowing writes ----
+
+Shard::SlowTimer::SlowTimer(Shard& shard_in)
+    : Timer([](Timer& self) { static_cast<SlowTimer&>(self).shard.TakeTurn(); }), shard(shard_in) {}
+
+void Shard::SlowWrites(uint32_t permille) {
+  slow_permille_ = std::min<uint32_t>(permille, 1000);
+  if (permille == 0) {
+    slow_timer_.Disarm();
+    if (slow_holds_) {
+      slow_holds_ = false;
+      Thaw();
+    }
+  } else if (!slow_timer_.armed()) {
+    TakeTurn();
+  }
+}
+
+// Holding and letting go take turns.
+void Shard::TakeTurn() {
+  slow_holds_ = !slow_holds_;
+  const uint64_t part = slow_holds_ ? slow_permille_ : 1000 - slow_permille_;
+  slow_timer_.Arm(core_.timers(), core_.now_ns() + kSlowPeriodNs / 1000 * part);
+  if (slow_holds_) {
+    PAKV_COVERED(kWritesSlowed);
+    Freeze();
+  } else {
+    Thaw();
+  }
+}
+
+}  // namespace pakv

@@ -1,0 +1,343 @@
+// Compactor's way with one victim: from reading it to its unlinking.
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kv/log/directory.h"
+#include "kv/log/file_io.h"
+#include "kv/store/compactor.h"
+#include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
+#include "runtime/base/log.h"
+#include "runtime/base/seeded_bug.h"
+
+namespace pakv {
+namespace {
+
+// Records that an owner is asked about at a time, and places asked for deletes until others have
+// their turn: each well below a millisecond.
+constexpr size_t kAskedMax = 512;
+constexpr size_t kProbesMax = 20'000;
+// While the log's next segment is being made.
+constexpr uint64_t kRoomRetryNs = 5 * kNsPerMs;
+
+}  // namespace
+
+Compactor::Staged::Staged(Compactor& compactor_in, uint64_t hash_in, const RecoveredRecord& record,
+                          size_t text_offset_in, bool is_grave_in)
+    : DurableEntry([](DurableEntry& entry, bool durable) {
+        Compactor& owner = static_cast<Staged&>(entry).compactor;
+        if (!durable) owner.durable_ = false;
+        if (--owner.pending_ == 0) owner.settled_.Set();
+      }),
+      compactor(compactor_in),
+      hash(hash_in),
+      fields(record.fields),
+      source(record.location),
+      text_offset(text_offset_in),
+      is_grave(is_grave_in) {}
+
+Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
+  dropped_early_ = false;
+  SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes);
+  const absl::Status opened = co_await scanner.Open();
+  if (!opened.ok()) {
+    SayOnce(opened);
+    co_return Passed::kNoRoom;
+  }
+  const Passed copied = co_await CopyAll(victim, scanner);
+  staged_.clear();
+  co_await scanner.Close();
+  if (copied != Passed::kDone) co_return copied;
+  if (dropped_early_) co_return Passed::kDone;
+  const Passed kept = co_await KeepClock(victim, scanner.expiry_clock_ms());
+  if (kept != Passed::kDone) co_return kept;
+  const bool empty = co_await NothingLivesIn(victim.segment);
+  if (!empty) {
+    LogError("{} cannot be removed: some of its records live and were not found in it",
+             parts_.context->directory->PathOf(SegmentName(victim.segment)));
+    books_.SetAside(victim.segment);
+    ++counters_.damaged;
+    co_return Passed::kNoRoom;
+  }
+  if (ended()) co_return Passed::kEnded;
+  const bool dropped = co_await Drop(victim);
+  if (!dropped) co_return Passed::kNoRoom;
+  ++counters_.segments;
+  PAKV_COVERED(kSegmentCompacted);
+  if (victim.kind == SegmentKind::kCompaction) PAKV_COVERED(kCompactedTwice);
+  co_return Passed::kDone;
+}
+
+Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentScanner& scanner) {
+  staged_.clear();
+  staged_text_.clear();
+  while (true) {
+    const absl::StatusOr<bool> more = co_await scanner.Next(records_);
+    if (!more.ok()) {
+      if (absl::IsDataLoss(more.status())) {
+        // It stays as it is: what can still be read of it is.
+        PAKV_COVERED(kCompactionOfDamage);
+        LogError("{}; the segment is not compacted", MessageOf(more.status()));
+        books_.SetAside(victim.segment);
+        ++counters_.damaged;
+      } else {
+        SayOnce(more.status());
+      }
+      co_return Passed::kNoRoom;
+    }
+    if (!*more) break;
+    const bool staged = co_await Stage(victim);
+    if (!staged) co_return Passed::kNoRoom;
+    if (staged_text_.size() >= options_.batch_bytes) {
+      const Passed moved = co_await MoveStaged(victim, /*last=*/false);
+      if (moved != Passed::kDone) co_return moved;
+    }
+    co_await Pace();
+    if (ended()) {
+      PAKV_COVERED(kStopDuringCompaction);
+      co_return Passed::kEnded;
+    }
+  }
+  co_return co_await MoveStaged(victim, /*last=*/true);
+}
+
+// Asks the owners of records_[begin, end) what becomes of them.
+Task<void> Compactor::AskFates(size_t begin, size_t end) {
+  for (size_t i = begin; i < end; ++i) {
+    const RecordFields& fields = records_[i].fields;
+    asked_[i].hash = parts_.hash(fields.namespace_id, fields.key);
+  }
+  for (uint32_t owner = 0; owner < parts_.shards.size(); ++owner) {
+    const Shard* shard = parts_.shards[owner];
+    const bool asked = co_await core_.CallOn(owner, [this, shard, owner, begin, end](Core&) {
+      for (size_t i = begin; i < end; ++i) {
+        const RecoveredRecord& record = records_[i];
+        const bool is_drop = (record.fields.flags & kRecordDrop) != 0;
+        if (owner != (is_drop ? 0 : parts_.owner_of(asked_[i].hash))) continue;
+        asked_[i].fate = shard->FateOf(asked_[i].hash, record.fields, record.location);
+      }
+      return true;
+    });
+    PAKV_CHECK(asked);
+  }
+}
+
+// Finds out what of records_ has to be copied. False: one of them cannot be.
+Task<bool> Compactor::Stage(const SegmentInfo& victim) {
+  asked_.assign(records_.size(), Asked());
+  std::vector<SegmentBooks::Blocker> blockers;
+  size_t probes = 0;
+  for (size_t begin = 0; begin < records_.size(); begin += kAskedMax) {
+    const size_t end = std::min(begin + kAskedMax, records_.size());
+    co_await AskFates(begin, end);
+    for (size_t i = begin; i < end; ++i) {
+      const RecoveredRecord& record = records_[i];
+      if (asked_[i].fate == Shard::Fate::kDead) continue;
+      const uint64_t block_bytes = RoundUp(kBlockHeaderSize + record.location.length,
+                                           parts_.context->directory->alignment());
+      if (block_bytes > parts_.context->segment_bytes) {
+        books_.SetAside(victim.segment);
+        co_return false;
+      }
+      const bool is_grave = asked_[i].fate == Shard::Fate::kGrave;
+      if (is_grave) {
+        books_.NoteGraveMet();
+        if (blockers.empty()) blockers = books_.Blockers(victim.segment);
+        probes += blockers.size();
+        if (!SegmentBooks::MayHoldOlder(blockers, asked_[i].hash, record.fields.lsn)) {
+          PAKV_COVERED(kDeleteLeft);
+          if (!blockers.empty() && blockers.front().oldest < record.fields.lsn) {
+            PAKV_COVERED(kFilterLetDeleteGo);
+          }
+          continue;
+        }
+        PAKV_COVERED(kDeleteStayed);
+      }
+      StageRecord(record, asked_[i].hash, is_grave);
+      if (probes < kProbesMax) continue;
+      probes = 0;
+      co_await core_.ready().Yield();
+    }
+  }
+  co_return true;
+}
+
+void Compactor::StageRecord(const RecoveredRecord& record, uint64_t hash, bool is_grave) {
+  if ((record.fields.flags & kRecordDrop) != 0) PAKV_COVERED(kDropStayed);
+  staged_.emplace_back(*this, hash, record, staged_text_.size(), is_grave);
+  staged_text_.append(record.fields.key).append(record.fields.value);
+}
+
+// Copies what is staged, durably, and lets the index follow.
+Task<Compactor::Passed> Compactor::MoveStaged(const SegmentInfo& victim, bool last) {
+  // The text has its place now.
+  for (Staged& staged : staged_) {
+    const std::string_view text = std::string_view(staged_text_).substr(staged.text_offset);
+    staged.fields.key = text.substr(0, staged.fields.key.size());
+    staged.fields.value = text.substr(staged.fields.key.size(), staged.fields.value.size());
+  }
+  size_t next = 0;
+  while (next < staged_.size()) {
+    const size_t begin = next;
+    const Passed appended = co_await AppendSome(next);
+    if (appended != Passed::kDone) co_return appended;
+    if (PAKV_BUG(kUnlinkBeforeCopyDurable) && last && next == staged_.size()) {
+      dropped_early_ = co_await Drop(victim);
+    }
+    while (pending_ > 0) {
+      settled_.Reset();
+      co_await settled_.Wait();
+    }
+    if (!durable_) {
+      failed_ = true;
+      co_return Passed::kEnded;
+    }
+    co_await MoveDurable(begin, next);
+  }
+  staged_.clear();
+  staged_text_.clear();
+  co_return Passed::kDone;
+}
+
+// Appends staged_[next...], as much as there is room for, at least one.
+Task<Compactor::Passed> Compactor::AppendSome(size_t& next) {
+  const size_t begin = next;
+  while (true) {
+    if (ended()) co_return Passed::kEnded;
+    for (; next < staged_.size(); ++next) {
+      Staged& staged = staged_[next];
+      if (!log_.FitsForCertain(EncodedRecordSize(staged.fields.key, staged.fields.value))) break;
+      if (log_.disk_full()) PAKV_COVERED(kCompactionInReserve);
+      const Appended appended = log_.Append(staged.fields, staged);
+      PAKV_CHECK(appended.length == staged.source.length, "a copy is as long as its record");
+      ++pending_;
+      counters_.copied_bytes += appended.length;
+    }
+    if (next > begin) co_return Passed::kDone;
+    if (log_.disk_full()) {
+      PAKV_COVERED(kCompactionWithoutRoom);
+      co_return Passed::kNoRoom;
+    }
+    const uint64_t wake_ns = core_.now_ns() + kRoomRetryNs;
+    co_await core_.timers().SleepUntil(wake_ns, nursery_.token());
+  }
+}
+
+// The copies of staged_[begin, end) are durable: the books and the owners take note.
+Task<void> Compactor::MoveDurable(size_t begin, size_t end) {
+  for (size_t i = begin; i < end; ++i) {
+    const Staged& staged = staged_[i];
+    books_.NoteCopy(staged.location().segment, {.hash = staged.hash,
+                                                .lsn = staged.fields.lsn,
+                                                .bytes = staged.source.length,
+                                                .is_value = staged.fields.flags == kRecordPlain,
+                                                .is_grave = staged.is_grave});
+  }
+  for (size_t slice = begin; slice < end; slice += kAskedMax) {
+    const size_t slice_end = std::min(slice + kAskedMax, end);
+    for (uint32_t owner = 0; owner < parts_.shards.size(); ++owner) {
+      Shard* shard = parts_.shards[owner];
+      const size_t moved =
+          co_await core_.CallOn(owner, [this, shard, owner, slice, slice_end](Core&) {
+            size_t count = 0;
+            for (size_t i = slice; i < slice_end; ++i) {
+              const Staged& staged = staged_[i];
+              if (staged.fields.flags != kRecordPlain || staged.is_grave) continue;
+              if (owner != parts_.owner_of(staged.hash)) continue;
+              const TableKey key{.hash = staged.hash,
+                                 .namespace_id = staged.fields.namespace_id,
+                                 .key = staged.fields.key};
+              const bool followed =
+                  shard->Move(key, staged.fields.lsn, staged.source, staged.location());
+              if (!followed) PAKV_COVERED(kCopyOvertaken);
+              count += followed ? 1 : 0;
+            }
+            return count;
+          });
+      PAKV_CHECK(moved <= slice_end - slice);
+    }
+  }
+}
+
+// What was shown as expired is so by the largest clock of the directory, and the victim may hold
+// it. Those of earlier runs are in MANIFEST.
+Task<Compactor::Passed> Compactor::KeepClock(const SegmentInfo& victim, uint64_t expiry_clock_ms) {
+  if (victim.run != parts_.context->run || log_.segment_clock_ms() >= expiry_clock_ms) {
+    co_return Passed::kDone;
+  }
+  log_.ShowClock(expiry_clock_ms);
+  if (ended()) co_return Passed::kEnded;
+  if (!log_.FitsForCertain(0)) co_return Passed::kNoRoom;
+  struct ClockEntry : DurableEntry {
+    explicit ClockEntry(ReadyQueue& ready)
+        : DurableEntry([](DurableEntry& entry, bool is_durable) {
+            auto& clock = static_cast<ClockEntry&>(entry);
+            clock.durable = is_durable;
+            clock.settled.Set();
+          }),
+          settled(ready) {}
+    Event settled;
+    bool durable = false;
+  };
+  ClockEntry entry(core_.ready());
+  const Admission admitted = log_.WaitClock(entry);
+  if (admitted != Admission::kOk) co_return Passed::kNoRoom;
+  PAKV_COVERED(kClockKept);
+  co_await entry.settled.Wait();
+  if (entry.durable) co_return Passed::kDone;
+  failed_ = true;
+  co_return Passed::kEnded;
+}
+
+Task<bool> Compactor::NothingLivesIn(uint32_t segment) {
+  uint64_t live_bytes = 0;
+  for (Shard* shard : parts_.shards) {
+    live_bytes += co_await core_.CallOn(shard->core().id(), [shard, segment](Core&) {
+      return shard->table().live_bytes().Of(segment);
+    });
+  }
+  co_return live_bytes == 0;
+}
+
+// The victim's records are durable elsewhere, and nobody refers to it any more.
+Task<bool> Compactor::Drop(const SegmentInfo& victim) {
+  std::vector<ManifestEntry> entries;
+  entries.push_back({.type = ManifestEntry::Type::kDropped, .segment = victim.segment});
+  const absl::Status status = co_await manifest_.Append(core_, std::move(entries));
+  if (!status.ok()) {
+    // A full disk has begun nothing: the next pass tries again.
+    if (absl::IsResourceExhausted(status)) co_return false;
+    failed_ = true;
+    parts_.failed(parts_.owner, status);
+    co_return false;
+  }
+  books_.Forget(victim.segment);
+  const uint32_t segment = victim.segment;
+  if (!PAKV_BUG(kUnlinkUnderReader)) {
+    for (Shard* shard : parts_.shards) {
+      const bool released = co_await core_.CallTaskOn(
+          shard->core().id(), [shard, segment](Core&) { return shard->ReleaseSegment(segment); });
+      PAKV_CHECK(released);
+    }
+  }
+  const std::string path = parts_.context->directory->PathOf(SegmentName(segment));
+  const IoResult unlinked = co_await UnlinkFile(core_.io(), path.c_str());
+  // It is listed no more: the next start removes what stays behind.
+  if (!unlinked.ok()) LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
+  // Compaction first: nothing else frees space.
+  log_.SpaceFreed();
+  if (disk_full_) {
+    for (Shard* shard : parts_.shards) {
+      const bool told = co_await core_.CallOn(shard->core().id(), [shard](Core&) {
+        shard->SpaceFreed();
+        return true;
+      });
+      PAKV_CHECK(told);
+    }
+  }
+  co_return true;
+}
+
+}  // namespace pakv

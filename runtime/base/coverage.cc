@@ -1,0 +1,39 @@
+#include "runtime/base/coverage.h"
+
+#include <array>
+
+namespace pakv {
+namespace {
+
+constexpr std::array<const char*, kCoverageMarks> kNames{
+    "segment-compacted",
+    "copy-overtaken",
+    "reader-pins-segment",
+    "delete-left",
+    "delete-stayed",
+    "drop-stayed",
+    "filter-built",
+    "filter-let-delete-go",
+    "idle-log-rolled",
+    "compaction-without-room",
+    "compaction-in-reserve",
+    "compaction-of-damage",
+    "writes-slowed",
+    "compacted-twice",
+    "clock-kept",
+    "stop-during-compaction",
+};
+
+#ifdef PAKV_SIMULATOR
+std::array<uint64_t, kCoverageMarks> counts{};
+#endif
+
+}  // namespace
+
+#ifdef PAKV_SIMULATOR
+void NoteCovered(CoverageMark mark) { ++counts[static_cast<uint32_t>(mark)]; }
+const uint64_t* CoverageCounts() { return counts.data(); }
+#endif
+const char* NameOf(CoverageMark mark) { return kNames[static_cast<uint32_t>(mark)]; }
+
+}  // namespace pakv

@@ -1,0 +1,40 @@
+// Coverage marks: rare branches say that they were reached, so that the simulator can prove that it
+// gets there. Nothing outside of the simulator's build.
+#pragma once
+
+#include <cstdint>
+
+namespace pakv {
+
+enum class CoverageMark : uint32_t {
+  kSegmentCompacted,       // and removed
+  kCopyOvertaken,          // a record was overwritten or deleted while its copy was written
+  kReaderPinsSegment,      // a segment waited for a read that was under way
+  kDeleteLeft,             // a delete was dropped, as nothing older can be anywhere
+  kDeleteStayed,           // a delete was copied, as something older may be somewhere
+  kDropStayed,             // so was a namespace's newest drop
+  kFilterBuilt,            // a segment was read for the filter of its keys
+  kFilterLetDeleteGo,      // a delete went although a segment has older records
+  kIdleLogRolled,          // a log moved on so that deletes can go
+  kCompactionWithoutRoom,  // a pass was given up as there was no room for its copies
+  kCompactionInReserve,    // a copy was written while the disk was full
+  kCompactionOfDamage,     // a victim was damaged
+  kWritesSlowed,           // writes waited for space
+  kCompactedTwice,         // a segment of compaction's own was compacted
+  kClockKept,              // a block was written for the victim's expiry clock
+  kStopDuringCompaction,   // a pass ended half-way as the store stopped
+  kCount,
+};
+inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);
+
+#ifdef PAKV_SIMULATOR
+void NoteCovered(CoverageMark mark);
+// How often each was reached in this process.
+const uint64_t* CoverageCounts();
+#define PAKV_COVERED(name) ::pakv::NoteCovered(::pakv::CoverageMark::name)
+#else
+#define PAKV_COVERED(name) static_cast<void>(0)
+#endif
+const char* NameOf(CoverageMark mark);
+
+}  // namespace pakv

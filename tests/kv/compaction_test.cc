@@ -1,0 +1,309 @@
+// Compaction in a simulated world: space stays bounded under the loads that make it hard, a full
+// disk comes back by itself, damage is left alone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kv/store/store.h"
+#include "tests/kv/store_call.h"
+#include "tests/sim/sim_node.h"
+
+namespace pakv {
+namespace {
+
+constexpr uint64_t kSegmentBytes = 32 << 10;
+
+class CompactionTest : public testing::TestWithParam<uint32_t> {
+ protected:
+  void Start(const SimDiskOptions& disk) {
+    world_ = std::make_unique<SimWorld>(7);
+    node_ = std::make_unique<SimNode>(*world_, "10.0.0.1", disk);
+    node_->disk().MakeDirectories("/data");
+    Open(GetParam());
+  }
+  void Open(uint32_t core_count) {
+    node_->Start({.core_count = core_count, .core = {.buffer_bytes = 8 << 10}});
+    StoreOptions options;
+    options.directory = "/data/store";
+    options.segment_bytes = kSegmentBytes;
+    options.compaction = compaction_;
+    ++run_;
+    options.entropy = StoreEntropy{{}, 17, run_};
+    auto opened = node_->Run(Store::Open(node_->cores(), options, report_));
+    ASSERT_TRUE(opened) << world_->failure();
+    ASSERT_TRUE(opened->ok()) << opened->status();
+    store_ = &node_->Own(std::move(**opened));
+  }
+  void Reopen(uint32_t core_count) {
+    ASSERT_TRUE(node_->Run(StopStore(*store_)).value_or(false)) << world_->failure();
+    node_->Stop();
+    Open(core_count);
+  }
+  static Task<bool> StopStore(Store& store) {
+    const absl::Status stopped = co_await store.Stop();
+    EXPECT_TRUE(stopped.ok()) << stopped;
+    co_return stopped.ok();
+  }
+
+  // One operation at a time: a block for each.
+  static Task<Outcome> SetOne(Store& store, Core& here, std::string key, std::string value) {
+    StoreCall call(store, here);
+    co_await call.Update(SetFunction, OldState::kNothing, std::move(key), std::move(value));
+    co_return call.outcome;
+  }
+  static Task<Outcome> DeleteOne(Store& store, Core& here, std::string key) {
+    StoreCall call(store, here);
+    co_await call.Update(DeleteFunction, OldState::kExistence, std::move(key));
+    co_return call.outcome;
+  }
+  static Task<std::string> GetOne(Store& store, Core& here, std::string key) {
+    StoreCall call(store, here);
+    co_await call.Read(GetFunction, OldState::kValue, std::move(key));
+    if (call.outcome != Outcome::kDone) co_return "failed: " + std::string(call.reply.bytes);
+    co_return call.reply.kind == Reply::Kind::kNull ? "missing" : std::string(call.reply.bytes);
+  }
+  Outcome Set(const std::string& key, const std::string& value) {
+    const auto outcome = node_->Run(SetOne(*store_, node_->core(0), key, value));
+    if (outcome == Outcome::kDone) expected_[key] = value;
+    return outcome.value_or(Outcome::kStopping);
+  }
+  Outcome Delete(const std::string& key) {
+    const auto outcome = node_->Run(DeleteOne(*store_, node_->core(0), key));
+    if (outcome == Outcome::kDone) expected_.erase(key);
+    return outcome.value_or(Outcome::kStopping);
+  }
+  std::string Get(const std::string& key) {
+    return node_->Run(GetOne(*store_, node_->core(0), key)).value_or("nothing");
+  }
+  StoreStats Stats() { return node_->Run(store_->Stats(node_->core(0))).value_or(StoreStats()); }
+
+  uint64_t Files() {
+    std::vector<std::string> names;
+    EXPECT_GE(node_->disk().List("/data/store", names), 0);
+    return static_cast<uint64_t>(std::count_if(
+        names.begin(), names.end(), [](const auto& name) { return name.ends_with(".seg"); }));
+  }
+  // What each log has open and ready, and what is always allowed: beside 2.2 x live data.
+  uint64_t FilesAlways() const { return GetParam() * 3 + 4 + compaction_.segments_min; }
+  // Until compaction has nothing to do any more.
+  void Settle() { world_->RunFor(2 * kNsPerSecond); }
+
+  void ExpectBooksRight() {
+    const auto report = node_->Run(store_->Check(node_->core(0)));
+    ASSERT_TRUE(report) << world_->failure();
+    EXPECT_TRUE(report->findings.empty()) << report->findings.front();
+    uint64_t live = 0;
+    for (const auto& [key, value] : expected_) live += EncodedRecordSize(key, value);
+    EXPECT_EQ(report->live_bytes, live);
+  }
+  void ExpectAllThere() {
+    for (const auto& [key, value] : expected_) ASSERT_EQ(Get(key), value) << key;
+    EXPECT_EQ(node_->Run(store_->CountKeys(node_->core(0), kDefaultNamespace)), expected_.size());
+  }
+  std::string Value(uint64_t number, size_t length) {
+    std::string value = std::to_string(number) + "-";
+    value.resize(std::max(length, value.size()), 'v');
+    return value;
+  }
+
+  CompactionOptions compaction_;
+  OpenReport report_;
+  uint64_t run_ = 0;
+  std::unique_ptr<SimWorld> world_;
+  std::unique_ptr<SimNode> node_;
+  Store* store_ = nullptr;
+  std::map<std::string, std::string> expected_;
+};
+INSTANTIATE_TEST_SUITE_P(Cores, CompactionTest, testing::Values(1u, 2u));
+
+// A block of a whole unit for each write, most of it padding, and few keys.
+TEST_P(CompactionTest, OverwritesOneAtATimeStayBounded) {
+  Start({.direct_alignment = 4096});
+  uint64_t files_max = 0;
+  for (uint64_t i = 0; i < 1500; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i % 40), Value(i, 100)), Outcome::kDone);
+    if (i % 50 == 0) files_max = std::max(files_max, Files());
+  }
+  EXPECT_LE(files_max, FilesAlways() + 1);
+  EXPECT_GT(Stats().compacted_segments, 20u);
+  ExpectBooksRight();
+  ExpectAllThere();
+  Reopen(3 - GetParam());
+  ExpectBooksRight();
+  ExpectAllThere();
+}
+
+// As above, with more data than is always allowed: 2.2 times what lives.
+TEST_P(CompactionTest, OverwritesOfManyKeysStayWithinTheirShare) {
+  Start({.direct_alignment = 512});
+  constexpr uint64_t kKeys = 600;
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i), Value(i, 1800)), Outcome::kDone);
+  }
+  Prng prng(3);
+  uint64_t disk_max = 0;
+  for (uint64_t i = 0; i < 3000; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(prng.Below(kKeys)), Value(i, 1800)), Outcome::kDone);
+    if (i % 50 == 0) disk_max = std::max(disk_max, Files() * kSegmentBytes);
+  }
+  const StoreStats stats = Stats();
+  EXPECT_LE(disk_max, stats.live_bytes * 220 / 100 + 3 * kSegmentBytes);
+  EXPECT_GT(stats.compacted_segments, 20u);
+  ExpectBooksRight();
+  ExpectAllThere();
+}
+
+// Deletes hide older records, and one old key makes every segment that it is in look older than
+// all of them: they have to go all the same.
+TEST_P(CompactionTest, OneColdKeyBesideManyDeletesKeepsNothing) {
+  compaction_.begin_percent = 0;
+  compaction_.space_percent = 100;
+  compaction_.segments_min = 0;
+  Start({.direct_alignment = 512});
+  ASSERT_EQ(Set("cold", "a value that nobody changes"), Outcome::kDone);
+  uint64_t files_max = 0;
+  for (uint64_t i = 0; i < 6000; ++i) {
+    const std::string key = "key" + std::to_string(i);
+    ASSERT_EQ(Set(key, Value(i, 50)), Outcome::kDone);
+    ASSERT_EQ(Delete(key), Outcome::kDone);
+    if (i % 50 == 0) files_max = std::max(files_max, Files());
+  }
+  EXPECT_LE(files_max, FilesAlways() + 6);
+  Settle();
+  EXPECT_LE(Files(), FilesAlways() + 4);
+  ExpectBooksRight();
+  ExpectAllThere();
+  Reopen(3 - GetParam());
+  ExpectBooksRight();
+  ExpectAllThere();
+}
+
+// The same keys again and again, on one core's log alone: the other log never moves on by itself.
+TEST_P(CompactionTest, DeletesOfTheSameKeysKeepNothing) {
+  compaction_.begin_percent = 0;
+  compaction_.space_percent = 100;
+  compaction_.segments_min = 0;
+  Start({.direct_alignment = 512});
+  ASSERT_EQ(Set("cold", "a value that nobody changes"), Outcome::kDone);
+  uint64_t files_max = 0;
+  for (uint64_t i = 0; i < 4000; ++i) {
+    ASSERT_EQ(Set("hot", Value(i, 50)), Outcome::kDone);
+    ASSERT_EQ(Delete("hot"), Outcome::kDone);
+    if (i % 50 == 0) files_max = std::max(files_max, Files());
+  }
+  EXPECT_LE(files_max, FilesAlways() + 6);
+  ExpectBooksRight();
+  ExpectAllThere();
+}
+
+TEST_P(CompactionTest, FlushGivesItsSpaceBack) {
+  Start({.direct_alignment = 512});
+  for (uint64_t i = 0; i < 300; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i), Value(i, 3000)), Outcome::kDone);
+  }
+  const uint64_t files_full = Files();
+  EXPECT_GT(files_full, 25u);
+  ASSERT_EQ(node_->Run(store_->Flush(node_->core(0), kDefaultNamespace)), Outcome::kDone);
+  expected_.clear();
+  Settle();
+  EXPECT_LE(Files(), FilesAlways());
+  ExpectBooksRight();
+  ASSERT_EQ(Set("after", "the flush"), Outcome::kDone);
+  Reopen(3 - GetParam());
+  ExpectAllThere();
+}
+
+// Filled to the brim with what lives: writes are refused, deletes are not, and what they free is
+// used again without a restart.
+TEST_P(CompactionTest, AFullDiskComesBackByDeletes) {
+  SimDiskOptions disk{.direct_alignment = 512};
+  disk.capacity_bytes = 3 << 20;
+  Start(disk);
+  uint64_t written = 0;
+  for (; written < 2000; ++written) {
+    const Outcome outcome = Set("key" + std::to_string(written), Value(written, 3000));
+    if (outcome == Outcome::kDiskFull) break;
+    ASSERT_EQ(outcome, Outcome::kDone);
+  }
+  ASSERT_LT(written, 2000u);
+  ASSERT_GT(written, 200u);
+  ExpectAllThere();
+  // More deletes than any reserve of the logs alone could take.
+  uint64_t deleted = 0;
+  for (uint64_t i = 0; i < written; ++i) {
+    if (i % 4 == 0) continue;
+    Outcome outcome = Delete("key" + std::to_string(i));
+    for (int tries = 0; outcome == Outcome::kDiskFull && tries < 100; ++tries) {
+      Settle();
+      outcome = Delete("key" + std::to_string(i));
+    }
+    ASSERT_EQ(outcome, Outcome::kDone) << i;
+    ++deleted;
+  }
+  Settle();
+  for (uint64_t i = 0; i < deleted / 2; ++i) {
+    ASSERT_EQ(Set("new" + std::to_string(i), Value(i, 3000)), Outcome::kDone) << i;
+  }
+  ExpectBooksRight();
+  ExpectAllThere();
+  Reopen(3 - GetParam());
+  ExpectBooksRight();
+  ExpectAllThere();
+}
+
+// Overwrites fill the disk with what is dead: compaction frees it while they wait, none is refused.
+TEST_P(CompactionTest, ADiskFullOfTheDeadRefusesNothing) {
+  SimDiskOptions disk{.direct_alignment = 512};
+  disk.capacity_bytes = 3 << 20;
+  Start(disk);
+  // 2.2 times what lives is more than the disk has.
+  constexpr uint64_t kKeys = 430;
+  for (uint64_t i = 0; i < 2000; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i % kKeys), Value(i, 3000)), Outcome::kDone) << i;
+  }
+  ExpectBooksRight();
+  ExpectAllThere();
+}
+
+// A segment that has rotted is left as it is: what can be read of it is read, the rest is refused.
+TEST_P(CompactionTest, DamageIsLeftAlone) {
+  compaction_.begin_percent = 0;
+  compaction_.space_percent = 100;
+  compaction_.segments_min = 0;
+  compaction_.tick_ns = 500 * kNsPerMs;
+  Start({.direct_alignment = 512});
+  for (uint64_t i = 0; i < 30; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i), Value(i, 2000)), Outcome::kDone);
+  }
+  // In the first segment lies key1, from the front on; its last byte turns.
+  std::vector<std::string> names;
+  ASSERT_GE(node_->disk().List("/data/store", names), 0);
+  bool flipped = false;
+  for (const std::string& name : names) {
+    const std::string path = "/data/store/" + name;
+    const std::string bytes = node_->disk().Contents(path.c_str()).value_or("");
+    const size_t at = bytes.find("key1" + Value(1, 2000));
+    if (!name.ends_with(".seg") || at == std::string::npos) continue;
+    node_->disk().FlipBit(path.c_str(), at + 100, 3);
+    flipped = true;
+  }
+  ASSERT_TRUE(flipped);
+  // The others of its segment die.
+  for (uint64_t i = 2; i < 30; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i), Value(i + 100, 2000)), Outcome::kDone);
+  }
+  Settle();
+  EXPECT_EQ(Stats().damaged_segments, 1u);
+  EXPECT_NE(Get("key1").find("damaged"), std::string::npos) << Get("key1");
+  expected_.erase("key1");
+  for (const auto& [key, value] : expected_) ASSERT_EQ(Get(key), value) << key;
+}
+
+}  // namespace
+}  // namespace pakv
