@@ -1,12 +1,10 @@
 // kv/log in a simulated world: crashes at any operation, also while it recovers; torn blocks, lost
-// names, short transfers, failing flushes. And the seeded bugs of this room, each of which has to
-// be found.
+// names, short transfers, failing flushes. That it finds seeded bugs is shown by ./dev sim --bugs.
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <string>
 
-#include "runtime/base/seeded_bug.h"
 #include "tests/kv/log_scenario.h"
 
 namespace pakv {
@@ -32,27 +30,6 @@ TEST(LogSimTest, BlockThatOnlyThePageCacheHoldsIsMadeDurableByRecovery) {
   const LogScenarioOptions options{.short_transfers = false, .buffered = true};
   for (uint64_t seed = 3000; seed <= 3150; ++seed) ASSERT_EQ(PlayLogScenario(seed, options), "");
 }
-
-#ifdef PAKV_SIMULATOR
-class SeededBugTest : public ::testing::TestWithParam<SeededBug> {};
-
-TEST_P(SeededBugTest, IsFoundWithin1000Seeds) {
-  SetActiveSeededBug(GetParam());
-  std::string found;
-  uint64_t seed = 1;
-  for (; seed <= 1000 && found.empty(); ++seed) found = PlayLogScenario(seed, {});
-  SetActiveSeededBug(SeededBug::kNone);
-  EXPECT_FALSE(found.empty());
-  RecordProperty("found", found);
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    Log, SeededBugTest,
-    ::testing::Values(SeededBug::kAcknowledgeBeforeFlush, SeededBug::kNoDirectorySync,
-                      SeededBug::kGoOnAfterFailedFlush, SeededBug::kChecksumMissesLength,
-                      SeededBug::kReopenTornSegment, SeededBug::kServeVolatileCache,
-                      SeededBug::kLsnFallsBehindAfterRestart));
-#endif
 
 }  // namespace
 }  // namespace pakv
