@@ -80,6 +80,8 @@ def while_it_drains_it_is_alive_and_not_ready(pakvd, _pakvctl, parent):
             socket.create_connection(("127.0.0.1", server.port()), timeout=30).close()
         except ConnectionRefusedError:
             refused = True
+        except ConnectionResetError:
+            pass  # it was in the queue when the listener was closed
     status, _, body = get(port, "/readyz")
     pakv.check(status == 503 and body.startswith("stopping: "), f"/readyz: {status} {body}")
     status, _, body = get(port, "/healthz")
