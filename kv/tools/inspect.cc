@@ -169,6 +169,7 @@ class Inspector {
 
   absl::Status ReadSegments() {
     std::vector<const SegmentInfo*> infos;
+    infos.reserve(state_.segments.size());
     for (const auto& [segment, info] : state_.segments) infos.push_back(&info);
     std::sort(infos.begin(), infos.end(), [](const SegmentInfo* left, const SegmentInfo* right) {
       return std::tuple(left->run, left->log, left->first_sequence, left->place) <
@@ -376,6 +377,7 @@ class Inspector {
       contents.push_back(std::move(**read));
     }
     std::vector<JudgedSegment> segments;
+    segments.reserve(infos.size());
     for (size_t i = 0; i < infos.size(); ++i) {
       segments.push_back({.segment = infos[i]->segment,
                           .first_sequence = infos[i]->first_sequence,
