@@ -16,8 +16,8 @@ namespace {
 class PortFileTest : public testing::Test {
  protected:
   PortFileTest() {
-    char name[] = "/tmp/pakv-port-file-XXXXXX";
-    PAKV_CHECK(mkdtemp(name) != nullptr);
+    std::string name = testing::TempDir() + "pakv-port-file-XXXXXX";
+    PAKV_CHECK(mkdtemp(name.data()) != nullptr);
     directory_ = name;
   }
   ~PortFileTest() override { std::filesystem::remove_all(directory_); }
