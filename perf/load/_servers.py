@@ -201,6 +201,12 @@ class Servers:
         self.all.append(start_pakvd(name, binary, self.parent, cores, on_cpus, flags))
         return self.all[-1]
 
+    def end(self, server):
+        """Stops one before the others, and removes what it kept."""
+        self.all.remove(server)
+        server.stop()
+        shutil.rmtree(server.directory, ignore_errors=True)
+
 
 # ---- Load and results. ----
 

@@ -26,6 +26,7 @@ LoadConnection::LoadConnection(Core& core, const LoadPlan& plan, uint64_t seed, 
       result_(result),
       listener_(listener),
       prng_(seed),
+      draw_(plan.draw, plan.keys),
       set_tail_("\r\n$" + std::to_string(plan.value_bytes) + "\r\n" +
                 std::string(plan.value_bytes, 'x') + "\r\n"),
       receive_(*this),
@@ -85,7 +86,7 @@ void LoadConnection::AppendRequest(bool is_get) {
   char* at = composed_.Reserve(head.size() + kKeyDigits + tail.size());
   std::memcpy(at, head.data(), head.size());
   at += head.size();
-  uint64_t key = prng_.Below(plan_.keys);
+  uint64_t key = draw_.Next(prng_);
   for (int digit = kKeyDigits - 1; digit >= 0; --digit) {
     at[digit] = static_cast<char>('0' + key % 10);
     key /= 10;
@@ -185,7 +186,9 @@ void LoadConnection::TakeReply() {
   }
   // The pass began after the reply had come, and requests planned for this pass cannot be answered
   // before it.
-  result_.latency_ns.Record(now_ns > sent.planned_ns ? now_ns - sent.planned_ns : 0);
+  const uint64_t latency_ns = now_ns > sent.planned_ns ? now_ns - sent.planned_ns : 0;
+  result_.latency_ns.Record(latency_ns);
+  (sent.is_get ? result_.get_latency_ns : result_.set_latency_ns).Record(latency_ns);
   result_.last_reply_ns = now_ns;
   --unanswered_;
   if (--sent.count == 0) sent_.pop_front();

@@ -10,6 +10,7 @@
 
 #include "net/resp/reply_parser.h"
 #include "net/session/output_buffer.h"
+#include "perf/load/key_draw.h"
 #include "perf/load/latency_histogram.h"
 #include "runtime/base/prng.h"
 #include "runtime/core/core.h"
@@ -20,9 +21,10 @@
 
 namespace pakv {
 
-// What is asked for. Keys are redis-benchmark's: "key:" and 12 digits, drawn evenly.
+// What is asked for. Keys are redis-benchmark's: "key:" and 12 digits.
 struct LoadPlan {
   uint64_t keys = 1'000'000;
+  KeyDraw::Kind draw = KeyDraw::Kind::kEven;
   uint32_t value_bytes = 64;
   // SET and GET are drawn in this proportion.
   uint32_t sets = 1;
@@ -32,6 +34,8 @@ struct LoadPlan {
 // What came of it, summed over all connections.
 struct LoadResult {
   LatencyHistogram latency_ns;
+  LatencyHistogram set_latency_ns;
+  LatencyHistogram get_latency_ns;
   LatencyHistogram lateness_ns;  // from the planned time to the composing: the generator's own
   uint64_t sets = 0;             // answered
   uint64_t hits = 0;
@@ -99,6 +103,7 @@ class LoadConnection {
   LoadResult& result_;
   Listener& listener_;
   Prng prng_;
+  const KeyDraw draw_;
   std::string set_tail_;  // of a SET, behind the key
 
   Socket socket_;

@@ -41,6 +41,7 @@ struct Options {
   double rate = 0;
   double seconds = 5;
   std::string mix = "set";
+  std::string draw = "even";
   uint64_t seed = 1;
   bool json = false;
   LoadPlan plan;
@@ -246,10 +247,12 @@ void Print(const Options& options, const Run& run) {
         "{\"requests_per_second\": %.1f, \"planned\": %lu, \"answered\": %lu, \"sets\": %lu, "
         "\"hits\": %lu, \"misses\": %lu, \"errors\": %lu, \"first_error\": %s, "
         "\"elapsed_seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
-        "\"max_us\": %.1f, \"late_p99_us\": %.1f, \"generator_cpu_share\": %.3f}\n",
+        "\"max_us\": %.1f, \"set_p90_us\": %.1f, \"get_p90_us\": %.1f, "
+        "\"late_p99_us\": %.1f, \"generator_cpu_share\": %.3f}\n",
         per_second, run.planned(), result.answered(), result.sets, result.hits, result.misses,
         result.errors, Quoted(result.first_error).c_str(), run.elapsed_seconds(), latency(0.5),
         latency(0.99), latency(0.999), us(result.latency_ns.max()),
+        us(result.set_latency_ns.Percentile(0.9)), us(result.get_latency_ns.Percentile(0.9)),
         us(result.lateness_ns.Percentile(0.99)), cpu_share);
     return;
   }
@@ -294,6 +297,8 @@ int Main(int argc, char** argv) {
   app.add_option("--value-bytes", options.plan.value_bytes, "length of each value")
       ->check(CLI::Range(0u, 1u << 29));
   app.add_option("--mix", options.mix, "set, get, or SETS:GETS such as 1:9");
+  app.add_option("--draw", options.draw, "even: all keys alike; zipf: few of them far more often")
+      ->check(CLI::IsMember({"even", "zipf"}));
   app.add_option("--seed", options.seed, "of the keys and the mix");
   app.add_flag("--json", options.json, "one object on stdout");
   try {
@@ -305,6 +310,8 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "paced_load: --mix %s: set, get, or SETS:GETS\n", options.mix.c_str());
     return 2;
   }
+
+  if (options.draw == "zipf") options.plan.draw = KeyDraw::Kind::kZipf;
 
   std::string error;
   std::unique_ptr<Ring> ring = UringRing::Create({}, error);
