@@ -34,6 +34,9 @@ constexpr CommandName kCommands[] = {
     {"scan", CtlCommand::kScan, "print the keys that begin with PREFIX, or all"},
     {"ping", CtlCommand::kPing, "measure round trips"},
     {"stats", CtlCommand::kStats, "print the server's counters"},
+    {"check", CtlCommand::kCheck, "let the server count what lives, and compare with its books"},
+    {"compact", CtlCommand::kCompact,
+     "let the server give back what is dead, and wait for it; Ctrl-C leaves it at work"},
     {"verify", CtlCommand::kVerify,
      "read a data directory that no server uses, and name all damage"},
     {"segments", CtlCommand::kSegments,
@@ -96,6 +99,7 @@ struct Parser {
   CLI::Option* scan_prefix;
   CLI::Option* scan_limit;
   CLI::Option* ping_count;
+  CLI::Option* compact_gain;
   CLI::Option* verify_directory;
   CLI::Option* segments_directory;
 };
@@ -166,6 +170,11 @@ Parser::Parser() {
         ping_count = AddValue(sub, "-c,--count", "N", "so many round trips, 1 if not given");
         break;
       case CtlCommand::kStats:
+      case CtlCommand::kCheck:
+        break;
+      case CtlCommand::kCompact:
+        compact_gain = AddValue(sub, "--gain", "PERCENT",
+                                "leave segments alone of which less is dead, 10 if not given");
         break;
       case CtlCommand::kVerify:
         verify_directory = AddValue(sub, "DIR", "", "the data directory")->required();
@@ -217,7 +226,15 @@ class Reader {
         break;
       }
       case CtlCommand::kStats:
+      case CtlCommand::kCheck:
         break;
+      case CtlCommand::kCompact: {
+        std::optional<uint64_t> gain;
+        if (auto fault = ReadPositive(*parser_.compact_gain, "--gain", gain)) return fault;
+        if (gain.value_or(1) > 100) return "--gain: a percentage is at most 100";
+        request_.gain_percent = static_cast<uint32_t>(gain.value_or(request_.gain_percent));
+        break;
+      }
       case CtlCommand::kVerify:
         request_.directory = arguments_.Values(*parser_.verify_directory).front();
         break;

@@ -21,6 +21,8 @@ enum class CtlCommand : uint8_t {
   kScan,
   kPing,
   kStats,
+  kCheck,
+  kCompact,
   kVerify,
   kSegments
 };
@@ -44,7 +46,8 @@ struct CtlRequest {
   int64_t delta = 1;
   std::optional<uint64_t> limit;  // scan
   uint64_t ping_count = 1;
-  std::string directory;  // verify and segments
+  uint32_t gain_percent = 10;  // compact
+  std::string directory;       // verify and segments
 };
 
 // What to do: `request`, or print and exit.

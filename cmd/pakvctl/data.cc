@@ -8,6 +8,7 @@
 
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
+#include "cmd/pakvctl/maintenance.h"
 #include "cmd/pakvctl/output.h"
 #include "runtime/base/utf8.h"
 
@@ -24,7 +25,11 @@ constexpr std::string_view kNotFound = "Key not found";
 class Runner {
  public:
   Runner(const CtlRequest& request, StoreClient& client, const CtlStreams& streams)
-      : request_(request), client_(client), out_(streams.out), err_(streams.err) {}
+      : request_(request),
+        client_(client),
+        streams_(streams),
+        out_(streams.out),
+        err_(streams.err) {}
 
   int Run() {
     switch (request_.command) {
@@ -44,6 +49,10 @@ class Runner {
         return Ping();
       case CtlCommand::kStats:
         return Stats();
+      case CtlCommand::kCheck:
+        return RunCheck(request_, client_, streams_);
+      case CtlCommand::kCompact:
+        return RunCompact(request_, client_, streams_);
       case CtlCommand::kVerify:
       case CtlCommand::kSegments:
         break;  // they need no server: RunOffline
@@ -54,11 +63,7 @@ class Runner {
  private:
   bool json() const { return request_.output == CtlOutput::kJson; }
 
-  int Fail(const ClientError& error) {
-    err_ << "pakvctl: " << EscapeControls(error.text) << '\n';
-    if (error.outcome_unknown) err_ << "pakvctl: the write may have taken effect\n";
-    return ExitCodeOf(error);
-  }
+  int Fail(const ClientError& error) { return TellError(error, err_); }
 
   void TellMissing(const std::string& key) {
     err_ << kNotFound;
@@ -280,6 +285,7 @@ class Runner {
 
   const CtlRequest& request_;
   StoreClient& client_;
+  const CtlStreams& streams_;
   std::ostream& out_;
   std::ostream& err_;
 };
@@ -313,6 +319,12 @@ int RunCommand(const CtlRequest& request, StoreClient& client, const CtlStreams&
     return kClientExitData;
   }
   return exit_code;
+}
+
+int TellError(const ClientError& error, std::ostream& err) {
+  err << "pakvctl: " << EscapeControls(error.text) << '\n';
+  if (error.outcome_unknown) err << "pakvctl: the write may have taken effect\n";
+  return ExitCodeOf(error);
 }
 
 int ExitCodeOf(const ClientError& error) {

@@ -1,4 +1,5 @@
-// The commands that work on data: set, get, rm, incr, ttl, scan, ping, stats.
+// The commands that work on data: set, get, rm, incr, ttl, scan, ping, stats; and the way to those
+// that work on the server (maintenance.h).
 #pragma once
 
 #include <istream>
@@ -14,6 +15,7 @@ struct CtlStreams {
   std::istream& in;
   std::ostream& out;  // data alone
   std::ostream& err;  // everything else
+  bool err_is_terminal = false;
 };
 
 // A value read from stdin may be as long as the longest that any server stores.
@@ -25,6 +27,9 @@ std::optional<int> ReadValue(CtlRequest& request, const CtlStreams& streams);
 
 // Runs the command and prints; returns the exit code.
 int RunCommand(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
+
+// Tells it on `err`; returns its exit code.
+int TellError(const ClientError& error, std::ostream& err);
 
 // The exit code that tells a script of this error.
 int ExitCodeOf(const ClientError& error);

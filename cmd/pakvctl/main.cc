@@ -1,4 +1,6 @@
 // pakvctl: the client of pakvd for people and scripts.
+#include <unistd.h>
+
 #include <iostream>
 #include <memory>
 #include <string>
@@ -23,7 +25,7 @@ int main(int argc, char** argv) {
   std::cerr << line.stderr_text;
   if (line.exit_code) return *line.exit_code;
 
-  const pakv::CtlStreams streams{std::cin, std::cout, std::cerr};
+  const pakv::CtlStreams streams{std::cin, std::cout, std::cerr, isatty(STDERR_FILENO) == 1};
   if (pakv::IsOffline(line.request.command)) return pakv::RunOffline(line.request, streams);
   if (const auto failed = pakv::ReadValue(line.request, streams)) return *failed;
   pakv::ClientError error;

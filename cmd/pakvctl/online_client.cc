@@ -106,6 +106,22 @@ Task<ClientResult<std::vector<ClientCounter>>> StatsOne(Client& client) {
   co_return co_await client.AwaitStats(id);
 }
 
+Task<ClientResult<ClientCheck>> CheckOne(Client& client) {
+  const uint64_t id = client.StartCheck();
+  co_return co_await client.AwaitCheck(id);
+}
+
+Task<ClientResult<ClientCompaction>> CompactOne(Client& client, uint32_t gain_percent,
+                                                const std::string& cursor) {
+  const uint64_t id = client.StartCompact(gain_percent, cursor);
+  co_return co_await client.AwaitCompact(id);
+}
+
+Task<bool> SleepFor(Core& core, uint64_t ns) {
+  co_await core.timers().SleepUntil(core.now_ns() + ns);
+  co_return true;
+}
+
 }  // namespace
 
 std::unique_ptr<OnlineClient> OnlineClient::Connect(const std::vector<Endpoint>& endpoints,
@@ -167,5 +183,16 @@ ClientResult<ClientScanPage> OnlineClient::Scan(const std::string& prefix,
 ClientResult<uint64_t> OnlineClient::Ping() { return Run(PingOne(client_)); }
 
 ClientResult<std::vector<ClientCounter>> OnlineClient::Stats() { return Run(StatsOne(client_)); }
+
+ClientResult<ClientCheck> OnlineClient::Check() { return Run(CheckOne(client_)); }
+
+ClientResult<ClientCompaction> OnlineClient::Compact(uint32_t gain_percent,
+                                                     const std::string& cursor) {
+  return Run(CompactOne(client_, gain_percent, cursor));
+}
+
+uint64_t OnlineClient::NowNs() { return SystemClock().MonotonicNs(); }
+
+void OnlineClient::Pause(uint64_t ns) { Run(SleepFor(core_, ns)); }
 
 }  // namespace pakv

@@ -32,6 +32,10 @@ class OnlineClient : public StoreClient {
                                     uint64_t limit) override;
   ClientResult<uint64_t> Ping() override;
   ClientResult<std::vector<ClientCounter>> Stats() override;
+  ClientResult<ClientCheck> Check() override;
+  ClientResult<ClientCompaction> Compact(uint32_t gain_percent, const std::string& cursor) override;
+  uint64_t NowNs() override;
+  void Pause(uint64_t ns) override;
 
  private:
   OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoint>& endpoints);

@@ -36,6 +36,13 @@ class StoreClient {
   // The round trip in nanoseconds on this end's monotonic clock.
   virtual ClientResult<uint64_t> Ping() = 0;
   virtual ClientResult<std::vector<ClientCounter>> Stats() = 0;
+  virtual ClientResult<ClientCheck> Check() = 0;
+  // Begins or joins a compaction; with a cursor, asks how far it is.
+  virtual ClientResult<ClientCompaction> Compact(uint32_t gain_percent,
+                                                 const std::string& cursor) = 0;
+  // This end's monotonic clock, and a pause on it during which the connection is served.
+  virtual uint64_t NowNs() = 0;
+  virtual void Pause(uint64_t ns) = 0;
 };
 
 }  // namespace pakv

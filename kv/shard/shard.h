@@ -123,9 +123,19 @@ class Shard {
   void SpaceFreed() { log_->SpaceFreed(); }
   void RollLog() { log_->RollNow(); }
 
-  // Counts the live bytes again while the shard serves, and compares: empty if they are what they
-  // have to be. One at a time. Suspends.
-  Task<std::string> CheckLiveBytes();
+  // Counts the live bytes again while the shard serves, and compares: the segments whose running
+  // sum is not what was counted; `live` is what was counted, of the same moment. One at a time.
+  // Suspends.
+  struct LiveCheck {
+    struct Wrong {
+      uint32_t segment = 0;
+      uint64_t known_bytes = 0;
+      uint64_t counted_bytes = 0;
+    };
+    std::vector<Wrong> wrong;
+    std::vector<LiveBytes::OfSegment> live;
+  };
+  Task<LiveCheck> CheckLiveBytes();
 
   // ---- Over all keys, those left out whose time is over (kv/shard/expiry.h) ----
   struct LiveVisit {

@@ -177,24 +177,25 @@ void Shard::Prefetch(std::span<const uint64_t> hashes) const {
   }
 }
 
-Task<std::string> Shard::CheckLiveBytes() {
+Task<Shard::LiveCheck> Shard::CheckLiveBytes() {
   // After a FLUSH it is another table, to be counted from its beginning; the old one is going.
   while (!table_->RecountStep(kBackgroundStep)) co_await core_.ready().Yield();
-  const std::vector<LiveBytes::OfSegment> counted = table_->recounted().List();
+  LiveCheck check;
+  check.live = table_->recounted().List();
   const std::vector<LiveBytes::OfSegment> known = table_->live_bytes().List();
   table_->EndRecount();
-  if (counted == known) co_return std::string();
-  for (size_t i = 0; i < std::max(counted.size(), known.size()); ++i) {
-    const auto of = [i](const auto& list) {
-      return i < list.size() ? list[i] : LiveBytes::OfSegment();
-    };
-    if (of(counted) == of(known)) continue;
-    co_return "core " + std::to_string(core_.id()) + ": segment " +
-        std::to_string(of(known).segment) + " is said to hold " + std::to_string(of(known).bytes) +
-        " live bytes; counted: segment " + std::to_string(of(counted).segment) + " with " +
-        std::to_string(of(counted).bytes);
+  // Both are in order, without segments in which nothing lives.
+  size_t k = 0;
+  for (size_t c = 0; c < check.live.size() || k < known.size();) {
+    const uint32_t of_counted = c < check.live.size() ? check.live[c].segment : UINT32_MAX;
+    const uint32_t of_known = k < known.size() ? known[k].segment : UINT32_MAX;
+    LiveCheck::Wrong compared;
+    compared.segment = std::min(of_counted, of_known);
+    if (of_counted == compared.segment) compared.counted_bytes = check.live[c++].bytes;
+    if (of_known == compared.segment) compared.known_bytes = known[k++].bytes;
+    if (compared.known_bytes != compared.counted_bytes) check.wrong.push_back(compared);
   }
-  co_return std::string();
+  co_return check;
 }
 
 Task<bool> Shard::Stop() {

@@ -19,6 +19,7 @@ constexpr size_t kAddedMax = 20'000;
 constexpr uint64_t kPressNs = 10 * kNsPerMs;
 // What compaction takes of the time at least, once it works at all, and the longest pause.
 constexpr uint32_t kShareMin = 50;
+constexpr uint32_t kShareAsked = 500;
 constexpr uint64_t kPauseNsMax = 200 * kNsPerMs;
 // How much of the time writes wait at most, and how far beyond what is allowed that is reached.
 constexpr uint32_t kSlowMax = 900;
@@ -97,23 +98,34 @@ Task<void> Compactor::Run() {
     news_.Reset();
     co_await Look();
     const bool urgent = disk_full_;
-    const uint32_t victim = books_.PickVictim(live_, urgent);
+    uint32_t victim = books_.PickVictim(live_, urgent);
     gains_ = victim != 0;
+    const uint32_t asked_for = VictimOfRequest();
     co_await Press();
+    const bool is_short = disk_full_ || share_permille_ >= 1000;
+    if (asked_for != 0 && !is_short) victim = asked_for;
     bool worked = false;
     step_begin_ns_ = core_.now_ns();
-    if (wanted_ && !ended()) {
+    if ((wanted_ || asked_for != 0) && !ended()) {
       // Deletes that stay only for want of a look at other segments are no gain as they are.
       if (books_.GravesMatter()) worked = co_await HelpDeletesToLeave();
       if (victim != 0 && !ended()) {
-        const Passed passed = co_await Compact(manifest_.segments().at(victim));
-        worked = worked || passed == Passed::kDone;
+        why_.clear();
+        const SegmentInfo info = manifest_.segments().at(victim);
+        const Passed passed = co_await Compact(info);
+        NoteForRequest(info, passed);
+        worked = worked || passed == Passed::kDone || (asked() && books_.IsSetAside(victim));
       }
     }
     if (worked) continue;
     if (!news_.is_set()) tick_.Arm(core_.timers(), core_.now_ns() + options_.tick_ns);
     co_await news_.Wait();
     tick_.Disarm();
+  }
+  if (asked()) {
+    const bool stops = nursery_.stop_requested();
+    EndRequest(stops ? Outcome::kStopping : Outcome::kReadOnly,
+               stops ? "the server is stopping" : "a write has failed: see the server's log");
   }
   // Whoever stops does not wait for space.
   for (Shard* shard : parts_.shards) {
@@ -176,6 +188,7 @@ Task<void> Compactor::Press() {
     const auto part = static_cast<uint32_t>((used - begin) * 1000 / (limit - begin));
     share_permille_ = std::max(kShareMin, part);
   }
+  if (asked()) share_permille_ = std::max(kShareAsked, share_permille_);
   uint32_t slow = 0;
   if (used > limit && gains_ && !nursery_.stop_requested()) {
     const uint64_t beyond = (used - limit) * kSlowPart;
@@ -208,6 +221,7 @@ Task<void> Compactor::Pace() {
 // It is tried again with each tick.
 void Compactor::SayOnce(const absl::Status& status) {
   const std::string message = MessageOf(status);
+  why_ = message;
   if (message == said_) return;
   said_ = message;
   LogWarning("cannot compact: {}", message);

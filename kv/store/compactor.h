@@ -7,7 +7,8 @@
 // A crash at any point leaves the victim, or its copies, or both: the same LSN twice is harmless.
 // One per store, on the core that owns MANIFEST: all decisions are made here, one victim at a time;
 // what the other cores own is asked and changed by message. It works in steps, and takes no more of
-// the time than the shortage of space demands; writers are slowed before space runs out.
+// the time than the shortage of space demands; writers are slowed before space runs out. On request
+// it compacts also what shortage does not demand: see CompactionProgress.
 #pragma once
 
 #include <absl/status/status.h>
@@ -16,6 +17,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,6 +29,7 @@
 #include "kv/log/segment_scanner.h"
 #include "kv/shard/shard.h"
 #include "kv/store/compaction_options.h"
+#include "kv/store/compaction_progress.h"
 #include "kv/store/segment_books.h"
 #include "runtime/core/core.h"
 #include "runtime/io/timer.h"
@@ -72,6 +75,12 @@ class Compactor {
 
   // On its core.
   CompactionCounters counters() const;
+  // Begins a compaction on request, or joins the one that there is. `gain_percent`: 1 to 100.
+  // Returns how far it is; its number is for ProgressOf.
+  CompactionProgress Request(uint32_t gain_percent);
+  // Of this run's request of that number; nothing if there was none. Of a request before the last
+  // two it tells that it is done, and no more.
+  std::optional<CompactionProgress> ProgressOf(uint64_t number) const;
 
  private:
   // A record that is copied, and waits for its copy to be durable.
@@ -91,6 +100,10 @@ class Compactor {
   Task<void> Look();
   Task<void> Press();
   Task<void> Pace();
+  bool asked() const { return request_.number != 0 && !request_.done; }
+  uint32_t VictimOfRequest();
+  void NoteForRequest(const SegmentInfo& victim, Passed passed);
+  void EndRequest(Outcome outcome, std::string why);
   Task<Passed> Compact(SegmentInfo victim);
   Task<Passed> CopyAll(const SegmentInfo& victim, SegmentScanner& scanner);
   Task<bool> Stage(const SegmentInfo& victim);
@@ -132,6 +145,13 @@ class Compactor {
   uint64_t pressed_ns_ = 0;
   uint64_t step_begin_ns_ = 0;
 
+  // On request: the newest one, and the one before it.
+  CompactionProgress request_;
+  CompactionProgress request_before_;
+  uint32_t request_gain_percent_ = 0;
+  uint32_t request_segment_last_ = 0;  // newer ones are not its business
+  uint64_t request_copied_begin_ = 0;
+
   // The present pass.
   struct Asked {
     uint64_t hash = 0;
@@ -148,7 +168,8 @@ class Compactor {
 
   bool failed_ = false;
   std::string said_;
-  Event news_;  // a segment was sealed, or it is time to look
+  std::string why_;  // the present pass could not be finished
+  Event news_;       // a segment was sealed, or it is time to look
   TickTimer tick_;
   CompactionCounters counters_;
   Nursery nursery_;  // last: its task uses all of the above

@@ -138,6 +138,9 @@ Task<bool> Compactor::Stage(const SegmentInfo& victim) {
       const uint64_t block_bytes = RoundUp(kBlockHeaderSize + record.location.length,
                                            parts_.context->directory->alignment());
       if (block_bytes > parts_.context->segment_bytes) {
+        LogWarning("{} is not compacted: it holds a record of {} bytes, longer than a segment",
+                   parts_.context->directory->PathOf(SegmentName(victim.segment)),
+                   record.location.length);
         books_.SetAside(victim.segment);
         co_return false;
       }

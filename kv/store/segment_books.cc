@@ -191,4 +191,25 @@ uint32_t SegmentBooks::PickVictim(const LiveBySegment& live, bool urgent) const 
   return best;
 }
 
+SegmentBooks::Worth SegmentBooks::WorthCompacting(const LiveBySegment& live, uint32_t gain_percent,
+                                                  uint32_t segment_last) const {
+  Worth worth;
+  for (const auto& [segment, info] : *ground_.listed) {
+    if (segment > segment_last) break;
+    if (!info.sealed_end) continue;
+    if (IsSetAside(segment)) {
+      ++worth.set_aside;
+      continue;
+    }
+    const uint64_t file_bytes = FileBytes(info);
+    const auto lives = live.find(segment);
+    const uint64_t after = BytesAfter(info, lives == live.end() ? 0 : lives->second);
+    if (after > file_bytes - file_bytes * gain_percent / 100) continue;
+    if (worth.oldest == 0) worth.oldest = segment;
+    ++worth.segments;
+    worth.gain_bytes += file_bytes - after;
+  }
+  return worth;
+}
+
 }  // namespace pakv

@@ -96,6 +96,16 @@ class SegmentBooks {
   uint64_t BytesAfter(const SegmentInfo& info, uint64_t live_bytes) const;
   // The best victim, 0 if none would give back a tenth of its file. `urgent`: what is done soonest.
   uint32_t PickVictim(const LiveBySegment& live, bool urgent) const;
+  // What compaction on request goes by: the sealed segments up to `segment_last` that would give
+  // back `gain_percent` of their file or more.
+  struct Worth {
+    uint32_t oldest = 0;  // 0: there is none
+    uint64_t segments = 0;
+    uint64_t gain_bytes = 0;  // of all of them, about
+    uint64_t set_aside = 0;   // that cannot be compacted
+  };
+  Worth WorthCompacting(const LiveBySegment& live, uint32_t gain_percent,
+                        uint32_t segment_last) const;
 
  private:
   static constexpr uint32_t kSampleMax = 16;

@@ -43,7 +43,7 @@ StoreEntropy EntropyOfSystem() {
 
 // What all shards of one start share. Constant while they run, but for the flag.
 struct Store::Shared {
-  explicit Shared(Cores& cores_in) : cores(cores_in) {}
+  explicit Shared(Cores& cores_in) : cores(cores_in), one_check(cores_in.core(0).ready(), 1) {}
 
   Cores& cores;
   std::unique_ptr<StoreDirectory> directory;
@@ -68,6 +68,7 @@ struct Store::Shared {
   std::vector<PerCore> per_core;
   PerCore compaction;
   std::unique_ptr<Compactor> compactor;
+  Semaphore one_check;  // core 0's
 };
 
 // Brings recovered records to their owners, in batches. Any core, several at a time.
@@ -495,31 +496,31 @@ Task<StoreStats> Store::Stats(Core& here) {
   co_return stats;
 }
 
+// ---- For operators ----
+
 Task<CheckReport> Store::Check(Core& here) {
-  PAKV_CHECK(here.id() == 0, "MANIFEST is this core's");
-  CheckReport report;
-  for (uint32_t id = 0; id < here.count(); ++id) {
-    Shard* shard = shards_[id].get();
-    std::string finding =
-        co_await here.CallTaskOn(id, [shard](Core&) { return shard->CheckLiveBytes(); });
-    if (!finding.empty()) report.findings.push_back(std::move(finding));
-    const std::vector<LiveBytes::OfSegment> live =
-        co_await here.CallOn(id, [shard](Core&) { return shard->table().live_bytes().List(); });
-    const auto& listed = shared_->recovered.manifest->segments();
-    for (const LiveBytes::OfSegment& of : live) {
-      report.live_bytes += of.bytes;
-      const auto found = listed.find(of.segment);
-      if (found == listed.end()) {
-        report.findings.push_back("keys are in segment " + std::to_string(of.segment) +
-                                  ", which MANIFEST does not list");
-      } else if (of.bytes > found->second.size) {
-        report.findings.push_back("segment " + std::to_string(of.segment) +
-                                  " is said to hold more live bytes than it is long");
-      }
-    }
-  }
-  report.segments = shared_->recovered.manifest->segments().size();
+  co_return co_await here.CallTaskOn(0, [this](Core&) { return CheckOnCore0(); });
+}
+
+Task<CheckReport> Store::CheckOnCore0() {
+  const bool mine = co_await shared_->one_check.Acquire();
+  PAKV_CHECK(mine, "nothing asks it to stop");
+  CheckReport report = co_await CheckBooks(shared_->cores.core(0), shards_, *shared_->directory,
+                                           *shared_->recovered.manifest);
+  shared_->one_check.Release();
   co_return report;
+}
+
+Task<CompactionProgress> Store::RequestCompaction(Core& here, uint32_t gain_percent) {
+  Compactor* compactor = shared_->compactor.get();
+  co_return co_await here.CallOn(
+      0, [compactor, gain_percent](Core&) { return compactor->Request(gain_percent); });
+}
+
+Task<std::optional<CompactionProgress>> Store::CompactionProgressOf(Core& here, uint64_t number) {
+  const Compactor* compactor = shared_->compactor.get();
+  co_return co_await here.CallOn(
+      0, [compactor, number](Core&) { return compactor->ProgressOf(number); });
 }
 
 }  // namespace pakv

@@ -20,6 +20,8 @@
 #include "kv/shard/request.h"
 #include "kv/shard/shard.h"
 #include "kv/shard/stats.h"
+#include "kv/store/check_books.h"
+#include "kv/store/compaction_progress.h"
 #include "kv/store/options.h"
 #include "runtime/core/cores.h"
 #include "runtime/task/task.h"
@@ -36,13 +38,6 @@ struct OpenReport {
   uint64_t segments = 0;
   bool direct_io = true;           // false: this file system refuses it, writes are buffered
   std::vector<std::string> notes;  // what was cut off and where the bytes are kept, and the like
-};
-
-// What a check of the books found.
-struct CheckReport {
-  uint64_t segments = 0;    // that MANIFEST lists
-  uint64_t live_bytes = 0;  // of records that the index refers to
-  std::vector<std::string> findings;
 };
 
 // One step of a scan.
@@ -111,9 +106,15 @@ class Store {
   // the record: what is older is gone.
   Task<Outcome> Flush(Core& here, uint32_t namespace_id, Lsn* lsn = nullptr);
   Task<StoreStats> Stats(Core& here);
-  // Counts again what lives in each segment and compares it with the running sums, and with the
-  // segments that there are; serving goes on. On core 0, one at a time.
+  // Counts again what lives in each segment and compares it with the running sums, with the
+  // segments that MANIFEST lists and with their files; serving goes on. Any core; one runs at a
+  // time, others wait for it.
   Task<CheckReport> Check(Core& here);
+  // Asks compaction for what is worth it now, or joins whoever has asked (CompactionProgress).
+  // Returns at once. Any core. `gain_percent`: 1 to 100.
+  Task<CompactionProgress> RequestCompaction(Core& here, uint32_t gain_percent);
+  // How far the request of that number is; nothing if this run has given no such number. Any core.
+  Task<std::optional<CompactionProgress>> CompactionProgressOf(Core& here, uint64_t number);
   // Any core: a failed log has made the store read-only until restart. Cheap.
   bool read_only() const;
 
@@ -129,6 +130,7 @@ class Store {
   Task<absl::Status> RecoverAndRun(Core& here, uint64_t run, OpenReport& report);
   Task<void> StopOn(Core& here, uint32_t id);
   void StartCompactor(Core& here, uint64_t expiry_clock_ms);
+  Task<CheckReport> CheckOnCore0();
   static Task<bool> StopCore(Shard* shard, LogReader* reader);
   // A log has failed: on its core, before anything of it is settled.
   static void LogFailed(void* owner, const absl::Status& why);

@@ -19,6 +19,13 @@ ClientError RefusedError(const ClientReply& reply) {
   return error;
 }
 
+uint64_t CounterOf(const ClientReply& reply, std::string_view name) {
+  for (const ClientReply::Entry& entry : reply.entries) {
+    if (entry.text.empty() && entry.key == name) return static_cast<uint64_t>(entry.number);
+  }
+  return 0;
+}
+
 }  // namespace
 
 Client::Client(Core& core, ClientOptions options)
@@ -138,6 +145,17 @@ uint64_t Client::StartStats() {
   return connection_->Start(PakvType::kStats, [](PakvWriter&) {});
 }
 
+uint64_t Client::StartCheck() {
+  return connection_->Start(PakvType::kCheck, [](PakvWriter&) {});
+}
+
+uint64_t Client::StartCompact(uint32_t gain_percent, std::string_view cursor) {
+  return connection_->Start(PakvType::kCompact, [&](PakvWriter& writer) {
+    writer.Number(PakvField::kNumber, gain_percent);
+    if (!cursor.empty()) writer.Bytes(PakvField::kCursor, cursor);
+  });
+}
+
 void Client::Discard(uint64_t id) { connection_->Discard(id); }
 
 Task<ClientResult<ClientSetDone>> Client::AwaitSet(uint64_t id) {
@@ -216,6 +234,36 @@ Task<ClientResult<std::vector<ClientCounter>>> Client::AwaitStats(uint64_t id) {
     counters.push_back(std::move(counter));
   }
   co_return counters;
+}
+
+Task<ClientResult<ClientCheck>> Client::AwaitCheck(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  ClientCheck check;
+  check.segments = CounterOf(*reply, "segments");
+  check.live_bytes = CounterOf(*reply, "live_bytes");
+  check.finding_count = CounterOf(*reply, "findings");
+  for (ClientReply::Entry& entry : reply->entries) {
+    if (entry.text.empty()) continue;
+    check.findings.push_back({std::move(entry.key), std::move(entry.text)});
+  }
+  co_return check;
+}
+
+Task<ClientResult<ClientCompaction>> Client::AwaitCompact(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  ClientCompaction compaction;
+  compaction.cursor = std::move(reply->cursor);
+  compaction.segments = CounterOf(*reply, "segments");
+  compaction.removed_bytes = CounterOf(*reply, "removed_bytes");
+  compaction.copied_bytes = CounterOf(*reply, "copied_bytes");
+  compaction.segments_left = CounterOf(*reply, "segments_left");
+  compaction.gain_bytes = CounterOf(*reply, "gain_bytes");
+  compaction.set_aside = CounterOf(*reply, "set_aside");
+  co_return compaction;
 }
 
 }  // namespace pakv

@@ -59,6 +59,10 @@ class Client {
   uint64_t StartScan(std::string_view prefix, std::string_view cursor, uint64_t limit);
   uint64_t StartPing();
   uint64_t StartStats();
+  uint64_t StartCheck();
+  // Without a cursor: begins a compaction, or joins the one under way. With one: asks how far it
+  // is.
+  uint64_t StartCompact(uint32_t gain_percent, std::string_view cursor);
   void Discard(uint64_t id);
 
   // The reply to a request that the function of the same name started.
@@ -70,6 +74,8 @@ class Client {
   Task<ClientResult<ClientScanPage>> AwaitScan(uint64_t id);
   Task<ClientResult<bool>> AwaitPing(uint64_t id);
   Task<ClientResult<std::vector<ClientCounter>>> AwaitStats(uint64_t id);
+  Task<ClientResult<ClientCheck>> AwaitCheck(uint64_t id);
+  Task<ClientResult<ClientCompaction>> AwaitCompact(uint64_t id);
 
   // What the connection holds; for tests and figures.
   const ClientConnection& connection() const { return *connection_; }

@@ -52,4 +52,27 @@ struct ClientCounter {
   int64_t value = 0;
 };
 
+// What a server found when it compared its books with what is there.
+struct ClientCheck {
+  struct Finding {
+    std::string file;
+    std::string what;
+  };
+  uint64_t segments = 0;
+  uint64_t live_bytes = 0;
+  uint64_t finding_count = 0;  // the reply holds at most the first thousand
+  std::vector<Finding> findings;
+};
+
+// How far a compaction on request is; docs/protocol.md explains the numbers.
+struct ClientCompaction {
+  std::string cursor;  // to ask again with; empty: it is done
+  uint64_t segments = 0;
+  uint64_t removed_bytes = 0;
+  uint64_t copied_bytes = 0;
+  uint64_t segments_left = 0;
+  uint64_t gain_bytes = 0;
+  uint64_t set_aside = 0;
+};
+
 }  // namespace pakv

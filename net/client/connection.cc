@@ -37,6 +37,7 @@ ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
     ClientReply::Entry& added = reply.entries.emplace_back();
     added.key = entry.Bytes(PakvField::kKey);
     added.number = static_cast<int64_t>(entry.Number(PakvField::kNumber));
+    added.text = entry.Bytes(PakvField::kText);
   }
   return reply;
 }

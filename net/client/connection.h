@@ -40,6 +40,7 @@ struct ClientReply {
   struct Entry {
     std::string key;
     int64_t number = 0;
+    std::string text;
   };
 
   PakvStatus status = PakvStatus::kOk;

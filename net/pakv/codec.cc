@@ -73,6 +73,8 @@ constexpr Rule kIncrRule{Mask(kKey), Mask(kNamespace, kNumber, kDurability), 0,
 constexpr Rule kScanRule{0, Mask(kNamespace, kOptions, kLimit, kPrefix, kCursor),
                          OptionMask(kWithValues), 0};
 constexpr Rule kStatsRule{0, 0, 0, 0};
+constexpr Rule kCheckRule{0, 0, 0, 0};
+constexpr Rule kCompactRule{0, Mask(kNumber, kCursor), 0, 0};
 constexpr Rule kFlushRule{0, Mask(kNamespace, kDurability, kOptions), OptionMask(kAllNamespaces),
                           Mask(kLsn)};
 
@@ -96,6 +98,10 @@ const Rule* RuleOf(PakvType type) {
       return &kStatsRule;
     case PakvType::kFlush:
       return &kFlushRule;
+    case PakvType::kCheck:
+      return &kCheckRule;
+    case PakvType::kCompact:
+      return &kCompactRule;
     case PakvType::kNone:
       break;
   }

@@ -45,6 +45,10 @@ std::string_view PakvName(PakvType type) {
       return "stats";
     case PakvType::kFlush:
       return "flush";
+    case PakvType::kCheck:
+      return "check";
+    case PakvType::kCompact:
+      return "compact";
   }
   return "";
 }

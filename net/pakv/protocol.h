@@ -34,6 +34,8 @@ enum class PakvType : uint8_t {
   kScan = 0x14,
   kStats = 0x20,
   kFlush = 0x21,
+  kCheck = 0x24,
+  kCompact = 0x25,
 };
 
 // A field is its tag and then a number (u64), or, with kPakvBytesBit, a length (u32) and bytes.
@@ -64,9 +66,9 @@ enum class PakvField : uint8_t {
   kValue = 0x42,
   kOldValue = 0x43,
   kPrefix = 0x44,
-  kCursor = 0x45,    // scan: opaque, at most kPakvCursorBytesMax; absent: the start, the end
-  kText = 0x46,      // of an error, for people
-  kEntry = 0x50,     // repeated: fields of one key or counter
+  kCursor = 0x45,  // scan, compact: opaque, at most kPakvCursorBytesMax; absent: the start, the end
+  kText = 0x46,    // of an error or a finding, for people
+  kEntry = 0x50,   // repeated: fields of one key or counter
   kSoftware = 0xd1,  // hello: name and version of a program, for logs
 };
 
@@ -158,8 +160,9 @@ std::string_view PakvName(PakvStatus status);
 
 // All that is known, in ascending order.
 inline constexpr PakvType kPakvTypes[] = {
-    PakvType::kHello, PakvType::kPing, PakvType::kGet,   PakvType::kSet,   PakvType::kDelete,
-    PakvType::kIncr,  PakvType::kScan, PakvType::kStats, PakvType::kFlush,
+    PakvType::kHello,  PakvType::kPing,  PakvType::kGet,     PakvType::kSet,
+    PakvType::kDelete, PakvType::kIncr,  PakvType::kScan,    PakvType::kStats,
+    PakvType::kFlush,  PakvType::kCheck, PakvType::kCompact,
 };
 inline constexpr PakvField kPakvFields[] = {
     PakvField::kNamespace,     PakvField::kCondition,   PakvField::kIfVersion,

@@ -7,6 +7,7 @@
 
 #include "net/pakv/codec.h"
 #include "net/pakv/key_functions.h"
+#include "net/pakv/operator_requests.h"
 #include "net/pakv/scan.h"
 #include "net/session/protocol.h"
 #include "net/session/server_stats.h"
@@ -155,6 +156,8 @@ PakvProtocol::Next PakvProtocol::Run(const PakvFrame& frame) {
     case PakvType::kScan:
     case PakvType::kStats:
     case PakvType::kFlush:
+    case PakvType::kCheck:
+    case PakvType::kCompact:
       return Defer(frame);
     case PakvType::kNone:
       break;
@@ -191,7 +194,7 @@ bool PakvProtocol::Refuses(const PakvFrame& frame) {
   if (value_bytes > server_.value_bytes_max) {
     return too_long(PakvStatus::kValueTooLong, value_bytes, server_.value_bytes_max, "max-value");
   }
-  if (has(PakvField::kCursor) && !PakvScanCursor(fields_)) {
+  if (frame.type == PakvType::kScan && has(PakvField::kCursor) && !PakvScanCursor(fields_)) {
     return refuse(PakvStatus::kBadValue, "this is no cursor that a server has given");
   }
   return false;
@@ -271,6 +274,12 @@ Task<void> PakvProtocol::RunSlow() {
       break;
     case PakvType::kFlush:
       co_await RunFlush(slow_.id);
+      break;
+    case PakvType::kCheck:
+      co_await RunPakvCheck(session_, slow_.id);
+      break;
+    case PakvType::kCompact:
+      co_await RunPakvCompact(session_, fields_, slow_.id);
       break;
     default:
       co_await session_.KeyRoom(IsWrite(slow_.type));

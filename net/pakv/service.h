@@ -4,8 +4,9 @@
 // - A request on one key (get, set, delete, incr) is one slot of the session: it travels to the
 //   key's owner and back, and its reply is encoded as soon as it is there, in any order
 //   (ReplyOrder::kAny), under the client's id. The store keeps the order of one key.
-// - hello and ping are answered at once. scan, stats and flush touch many keys: each waits until
-//   the session's earlier requests are answered, and later ones wait for it.
+// - hello and ping are answered at once. scan, stats, flush, check and compact touch many keys:
+// later
+//   requests of the session wait for each, and scan and flush wait for the earlier ones.
 // - Conditions and old values are decided by plain functions at the owner; a reply tells its status
 //   in Reply::integer, and the version that it is about in Request::lsn.
 // - A refused frame costs one reply and not the connection; a stream that is not understood gets

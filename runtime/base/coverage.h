@@ -21,6 +21,7 @@ enum class CoverageMark : uint32_t {
   kCompactionOfDamage,     // a victim was damaged
   kWritesSlowed,           // writes waited for space
   kCompactedTwice,         // a segment of compaction's own was compacted
+  kCompactedOnRequest,     // a segment was compacted because somebody asked for it
   kClockKept,              // a block was written for the victim's expiry clock
   kStopDuringCompaction,   // a pass ended half-way as the store stopped
   kCount,

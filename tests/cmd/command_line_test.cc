@@ -52,6 +52,9 @@ TEST(CommandLineTest, CommandsHaveTheirDefaults) {
   EXPECT_EQ(Good({"scan"}).limit, std::nullopt);
   EXPECT_EQ(Good({"ping"}).ping_count, 1u);
   EXPECT_EQ(Good({"stats"}).command, CtlCommand::kStats);
+  EXPECT_EQ(Good({"check"}).command, CtlCommand::kCheck);
+  EXPECT_EQ(Good({"compact"}).gain_percent, 10u);
+  EXPECT_EQ(Good({"compact", "--gain", "100"}).gain_percent, 100u);
 }
 
 TEST(CommandLineTest, CommandsTakeTheirOptionsAnywhere) {
@@ -198,7 +201,11 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"ping", "-c", "0"}, "-c: must be at least 1"},
       {{"ping", "x"}, "x"},
       {{"stats", "x"}, "x"},
-      {{"compact"}, "compact"},
+      {{"bench"}, "bench"},
+      {{"check", "x"}, "x"},
+      {{"compact", "x"}, "x"},
+      {{"compact", "--gain", "0"}, "--gain: must be at least 1"},
+      {{"compact", "--gain", "101"}, "--gain: a percentage is at most 100"},
       {{"--addr", "localhost", "ping"}, "--addr: \"localhost\": no port"},
       {{"--addr", "h:65536", "ping"}, "65535"},
       {{"--addr", "h:0", "ping"}, "there is no port 0"},

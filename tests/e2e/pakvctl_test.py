@@ -85,6 +85,42 @@ def every_command_prints_what_is_promised(pakvd, pakvctl, parent):
     with_server(pakvd, pakvctl, parent, body)
 
 
+def check_and_compact_look_after_a_running_server(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        client = server.connect()
+        keys = [f"key{i}" for i in range(4000)]
+        for _ in range(3):
+            client.pipeline([("SET", key, "x" * 2000) for key in keys])
+        client.pipeline([("DEL", key) for key in keys[1000:]])
+        ctl.says(["check"], b"", 0, b"no findings")
+        before = int(dict(line.split() for line in ctl("stats")[1].decode().splitlines())
+                     ["disk_bytes"])
+        ctl.says(["compact"], b"OK\n", 0, b"segments compacted")
+        after = int(dict(line.split() for line in ctl("stats")[1].decode().splitlines())
+                    ["disk_bytes"])
+        pakv.check(after <= before / 2, f"{before} bytes became {after}")
+        done = json.loads(ctl("-o", "json", "compact")[1])
+        pakv.check(done["set_aside"] == 0 and done["segments"] <= 3, f"nothing is left: {done}")
+        found = json.loads(ctl("-o", "json", "check")[1])
+        pakv.check(found["findings"] == [] and found["live_bytes"] > 2000 * 1000, f"{found}")
+        replies = client.pipeline([("GET", key) for key in keys])
+        pakv.check(replies == [b"x" * 2000] * 1000 + [None] * 3000, "other values")
+        # A file that somebody has removed is told.
+        names = sorted(os.listdir(server.directory))
+        for name in names:
+            if name.endswith(".seg"):
+                os.unlink(os.path.join(server.directory, name))
+        code, out, err = ctl("check")
+        pakv.check(code == 5 and b".seg: MANIFEST lists it" in out, f"{code} {out} {err}")
+
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--cores", "2",
+                         "--segment-size", "1MiB")
+    try:
+        body(Ctl(pakvctl, server.ports["data"]), server)
+    finally:
+        server.kill()
+
+
 def any_bytes_go_through(pakvd, pakvctl, parent):
     def body(ctl, server):
         value = os.urandom(1 << 20)
@@ -215,6 +251,7 @@ def a_directory_is_read_offline(pakvd, pakvctl, parent):
 if __name__ == "__main__":
     pakv.main([
         every_command_prints_what_is_promised,
+        check_and_compact_look_after_a_running_server,
         any_bytes_go_through,
         scan_finds_every_key_once,
         who_is_not_there_is_exit_3,

@@ -97,7 +97,7 @@ class CompactionTest : public testing::TestWithParam<uint32_t> {
   void ExpectBooksRight() {
     const auto report = node_->Run(store_->Check(node_->core(0)));
     ASSERT_TRUE(report) << world_->failure();
-    EXPECT_TRUE(report->findings.empty()) << report->findings.front();
+    EXPECT_TRUE(report->findings.empty()) << report->findings.front().what;
     uint64_t live = 0;
     for (const auto& [key, value] : expected_) live += EncodedRecordSize(key, value);
     EXPECT_EQ(report->live_bytes, live);
@@ -105,6 +105,17 @@ class CompactionTest : public testing::TestWithParam<uint32_t> {
   void ExpectAllThere() {
     for (const auto& [key, value] : expected_) ASSERT_EQ(Get(key), value) << key;
     EXPECT_EQ(node_->Run(store_->CountKeys(node_->core(0), kDefaultNamespace)), expected_.size());
+  }
+  CompactionProgress RequestCompaction(uint32_t gain_percent) {
+    return node_->Run(store_->RequestCompaction(node_->core(GetParam() - 1), gain_percent)).value();
+  }
+  std::optional<CompactionProgress> ProgressOf(uint64_t number) {
+    return node_->Run(store_->CompactionProgressOf(node_->core(0), number)).value();
+  }
+  CompactionProgress AwaitCompaction(uint64_t number) {
+    for (int i = 0; i < 1000 && !ProgressOf(number)->done; ++i) world_->RunFor(10 * kNsPerMs);
+    EXPECT_TRUE(ProgressOf(number)->done);
+    return *ProgressOf(number);
   }
   std::string Value(uint64_t number, size_t length) {
     std::string value = std::to_string(number) + "-";
@@ -300,9 +311,137 @@ TEST_P(CompactionTest, DamageIsLeftAlone) {
   }
   Settle();
   EXPECT_EQ(Stats().damaged_segments, 1u);
+  const CompactionProgress asked = AwaitCompaction(RequestCompaction(10).number);
+  EXPECT_EQ(asked.outcome, Outcome::kDone) << asked.why;
+  EXPECT_EQ(asked.set_aside, 1u);
   EXPECT_NE(Get("key1").find("damaged"), std::string::npos) << Get("key1");
   expected_.erase("key1");
   for (const auto& [key, value] : expected_) ASSERT_EQ(Get(key), value) << key;
+}
+
+// ---- On request, and the check of the books ----
+
+// Nothing is compacted for want of space: what is dead stays until somebody asks.
+TEST_P(CompactionTest, OnRequestItGivesBackWhatIsDeadAndEnds) {
+  compaction_.segments_min = 1000;
+  Start({.direct_alignment = 512});
+  for (uint64_t i = 0; i < 3000; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i % 100), Value(i, 200)), Outcome::kDone);
+  }
+  Settle();
+  ASSERT_EQ(Stats().compacted_segments, 0u);
+  const uint64_t files_before = Files();
+
+  const CompactionProgress begun = RequestCompaction(10);
+  EXPECT_EQ(begun.number, 1u);
+  EXPECT_FALSE(begun.done);
+  EXPECT_EQ(RequestCompaction(90).number, 1u) << "who asks meanwhile joins";
+  const CompactionProgress ended = AwaitCompaction(begun.number);
+  EXPECT_EQ(ended.outcome, Outcome::kDone) << ended.why;
+  EXPECT_GT(ended.segments, 10u);
+  EXPECT_EQ(ended.segments_left, 0u);
+  EXPECT_GT(ended.removed_bytes, 10 * ended.copied_bytes);
+  EXPECT_EQ(ended.set_aside, 0u);
+  EXPECT_LT(Files() + ended.segments, files_before + 4);
+  ExpectBooksRight();
+  ExpectAllThere();
+
+  // There is nothing left, and it says so at its first look.
+  const CompactionProgress again = AwaitCompaction(RequestCompaction(10).number);
+  EXPECT_EQ(again.number, 2u);
+  EXPECT_LE(again.segments, 1u) << "one that was open before may be closed by now";
+  EXPECT_EQ(ProgressOf(1)->segments, ended.segments);
+  EXPECT_FALSE(ProgressOf(0));
+  EXPECT_FALSE(ProgressOf(3));
+  Reopen(3 - GetParam());
+  ExpectAllThere();
+}
+
+// Writers go on all the while: new segments are not the request's business, so it ends.
+TEST_P(CompactionTest, OnRequestItEndsUnderALoadThatNeverDoes) {
+  compaction_.segments_min = 1000;
+  Start({.direct_alignment = 512});
+  uint64_t i = 0;
+  const auto write_some = [&](uint64_t count) {
+    for (const uint64_t end = i + count; i < end; ++i) {
+      ASSERT_EQ(Set("key" + std::to_string(i % 50), Value(i, 500)), Outcome::kDone);
+    }
+  };
+  write_some(1000);
+  const uint64_t number = RequestCompaction(10).number;
+  int rounds = 0;
+  while (!ProgressOf(number)->done && rounds < 500) {
+    write_some(20);
+    ++rounds;
+  }
+  EXPECT_LT(rounds, 500);
+  EXPECT_GT(ProgressOf(number)->segments, 5u);
+  ExpectAllThere();
+}
+
+// Another program takes all that becomes free: the reserve is used up before all is copied.
+TEST_P(CompactionTest, OnRequestWithoutRoomItEndsAndSaysSo) {
+  compaction_.segments_min = 1000;
+  const SimDiskOptions disk{.capacity_bytes = 8 << 20, .direct_alignment = 512};
+  Start(disk);
+  // Half of each segment lives.
+  for (uint64_t i = 0; i < 2000; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i), Value(i, 1000)), Outcome::kDone);
+  }
+  for (uint64_t i = 0; i < 2000; i += 2) {
+    ASSERT_EQ(Delete("key" + std::to_string(i)), Outcome::kDone);
+  }
+  Settle();
+  const auto take_the_rest = [&] {
+    node_->disk().SetBallast(disk.capacity_bytes - node_->disk().used_bytes());
+  };
+  take_the_rest();
+  const uint64_t number = RequestCompaction(10).number;
+  for (int i = 0; i < 10'000 && !ProgressOf(number)->done; ++i) {
+    world_->RunFor(100 * kNsPerUs);
+    take_the_rest();
+  }
+  const CompactionProgress ended = *ProgressOf(number);
+  ASSERT_TRUE(ended.done);
+  EXPECT_EQ(ended.outcome, Outcome::kDiskFull);
+  EXPECT_NE(ended.why.find("free some space"), std::string::npos) << ended.why;
+  EXPECT_GT(ended.segments_left, 0u);
+  node_->disk().SetBallast(0);
+  Settle();
+  const CompactionProgress again = AwaitCompaction(RequestCompaction(10).number);
+  EXPECT_EQ(again.outcome, Outcome::kDone) << again.why;
+  EXPECT_GT(again.segments, 0u);
+  ExpectAllThere();
+}
+
+TEST_P(CompactionTest, TheCheckTellsOfAFileThatIsGoneOrCut) {
+  compaction_.segments_min = 1000;
+  Start({.direct_alignment = 512});
+  for (uint64_t i = 0; i < 600; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i), Value(i, 500)), Outcome::kDone);
+  }
+  Settle();
+  ExpectBooksRight();
+  // Two that are full: the numbers before belong to reserves.
+  std::vector<std::string> full;
+  std::vector<std::string> names;
+  ASSERT_GE(node_->disk().List("/data/store", names), 0);
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    const std::string path = "/data/store/" + name;
+    const std::string bytes = node_->disk().Contents(path.c_str()).value_or("");
+    if (bytes.find("key", kSegmentBytes / 2) != std::string::npos) full.push_back(name);
+  }
+  ASSERT_GT(full.size(), 4u);
+  node_->disk().Put(("/data/store/" + full[0]).c_str(), "short");
+  ASSERT_EQ(node_->disk().Unlink(("/data/store/" + full[1]).c_str()), 0);
+  const auto report = node_->Run(store_->Check(node_->core(GetParam() - 1)));
+  ASSERT_TRUE(report) << world_->failure();
+  ASSERT_EQ(report->finding_count, 2u);
+  EXPECT_EQ(report->findings[0].file, full[0]);
+  EXPECT_NE(report->findings[0].what.find("has 5 bytes"), std::string::npos);
+  EXPECT_EQ(report->findings[1].file, full[1]);
+  EXPECT_NE(report->findings[1].what.find("MANIFEST lists it"), std::string::npos);
 }
 
 }  // namespace

@@ -234,12 +234,32 @@ class StoreScenario {
       short_life_ = prng_.Chance(1, 2);
       if (prng_.Chance(3, 4)) node_.CrashAfter(prng_.Below(short_life_ ? 100 : 1000), RandomKind());
       FillDiskForAWhile();
+      LookAfterStore(store, load);
       if (!RunSessions(load, prng_.Between(1, 6), Work::kRandom)) return;
     }
     node_.disk().SetBallast(0);
     if (last && !RunSessions(load, 2, Work::kWriteAll)) return;
     if (last && !RunSessions(load, 1, Work::kReadAll)) return;
     Finish(store, last);
+  }
+
+  // An operator has it compacted, and checked, while sessions work. The check finds nothing then
+  // either.
+  void LookAfterStore(Store& store, StoreLoad& load) {
+    const auto id = static_cast<uint32_t>(prng_.Below(node_.cores().count()));
+    if (prng_.Chance(1, 3)) {
+      node_.Spawn(id, Compact(store, node_.core(id), static_cast<uint32_t>(prng_.Between(1, 100))));
+    }
+    if (prng_.Chance(1, 3)) node_.Spawn(id, CheckUnderLoad(store, node_.core(id), load));
+  }
+  static Task<void> Compact(Store& store, Core& core, uint32_t gain_percent) {
+    const CompactionProgress begun = co_await store.RequestCompaction(core, gain_percent);
+    PAKV_CHECK(begun.number != 0);
+  }
+  static Task<void> CheckUnderLoad(Store& store, Core& core, StoreLoad& load) {
+    const CheckReport report = co_await store.Check(core);
+    if (report.findings.empty()) co_return;
+    load.wrong = report.findings.front().file + ": " + report.findings.front().what;
   }
 
   // Somebody else fills the disk, and frees it again.
@@ -315,7 +335,8 @@ class StoreScenario {
     if (!node_.running() || !result_.failure.empty()) return;
     auto report = node_.Run(Check(store, node_.core(0)));
     if (!report && node_.running()) Fail("a check does not end: " + world_.failure());
-    if (report && !report->findings.empty()) Fail(report->findings.front());
+    if (report && !report->findings.empty())
+      Fail(report->findings.front().file + ": " + report->findings.front().what);
   }
 
   SimWorld world_;

@@ -1,0 +1,105 @@
+#include "cmd/pakvctl/maintenance.h"
+
+#include <fmt/format.h>
+
+#include <string>
+
+#include "cmd/common/exit_codes.h"
+#include "cmd/pakvctl/output.h"
+#include "cmd/pakvctl/progress.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/utf8.h"
+
+namespace pakv {
+namespace {
+
+// How often the server is asked how far it is.
+constexpr uint64_t kAskNs = 100 * kNsPerMs;
+
+std::string Megabytes(uint64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+}  // namespace
+
+int RunCheck(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
+  const auto check = client.Check();
+  if (!check.ok()) return TellError(check.error(), streams.err);
+  if (request.output == CtlOutput::kJson) {
+    OrderedJson object;
+    object["segments"] = check->segments;
+    object["live_bytes"] = check->live_bytes;
+    object["finding_count"] = check->finding_count;
+    object["findings"] = OrderedJson::array();
+    for (const ClientCheck::Finding& finding : check->findings) {
+      OrderedJson& added = object["findings"].emplace_back();
+      PutBytes(added, "file", finding.file);
+      PutBytes(added, "what", finding.what);
+    }
+    streams.out << object.dump() << '\n';
+  } else {
+    for (const ClientCheck::Finding& finding : check->findings) {
+      streams.out << EscapeControls(finding.file) << ": " << EscapeControls(finding.what) << '\n';
+    }
+  }
+  if (check->finding_count > 0) {
+    streams.err << fmt::format(
+        "pakvctl: {} segments, {} live bytes: {} findings{}\n"
+        "pakvctl: stop the server and run pakvctl verify on its directory\n",
+        check->segments, check->live_bytes, check->finding_count,
+        check->finding_count > check->findings.size() ? ", of which the first are shown" : "");
+    return kClientExitData;
+  }
+  if (!request.quiet) {
+    streams.err << fmt::format("pakvctl: {} segments, {} live bytes: no findings\n",
+                               check->segments, check->live_bytes);
+  }
+  return kClientExitOk;
+}
+
+int RunCompact(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
+  Progress progress(
+      {.what = "compacting", .is_terminal = streams.err_is_terminal, .quiet = request.quiet},
+      streams.err);
+  std::string cursor;
+  while (true) {
+    const auto asked = client.Compact(request.gain_percent, cursor);
+    if (!asked.ok()) {
+      progress.End(client.NowNs());
+      return TellError(asked.error(), streams.err);
+    }
+    const ClientCompaction& state = *asked;
+    if (!state.cursor.empty()) {
+      progress.Show(client.NowNs(), state.segments, state.segments + state.segments_left,
+                    fmt::format("{} of {} segments, about {} to gain", state.segments,
+                                state.segments + state.segments_left, Megabytes(state.gain_bytes)));
+      cursor = state.cursor;
+      client.Pause(kAskNs);
+      continue;
+    }
+    progress.End(client.NowNs());
+    if (request.output == CtlOutput::kJson) {
+      OrderedJson object;
+      object["segments"] = state.segments;
+      object["removed_bytes"] = state.removed_bytes;
+      object["copied_bytes"] = state.copied_bytes;
+      object["set_aside"] = state.set_aside;
+      streams.out << object.dump() << '\n';
+    } else if (!request.quiet) {
+      streams.out << "OK\n";
+    }
+    if (!request.quiet) {
+      streams.err << fmt::format("pakvctl: {} segments compacted: {} removed, {} of it copied\n",
+                                 state.segments, Megabytes(state.removed_bytes),
+                                 Megabytes(state.copied_bytes));
+    }
+    if (state.set_aside == 0) return kClientExitOk;
+    streams.err << fmt::format(
+        "pakvctl: {} segments were left alone, as they are damaged or hold a record longer than a "
+        "segment: the server's log names them\n",
+        state.set_aside);
+    return kClientExitData;
+  }
+}
+
+}  // namespace pakv

@@ -1,0 +1,17 @@
+// The commands that have a running server look after its data: check and compact.
+#pragma once
+
+#include "cmd/pakvctl/command_line.h"
+#include "cmd/pakvctl/data.h"
+#include "cmd/pakvctl/store_client.h"
+
+namespace pakv {
+
+// Prints what the server's check has found; 5 if that is anything.
+int RunCheck(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
+
+// Lets the server compact, and waits until nothing is left that is worth it. 5 if it had to leave
+// segments alone.
+int RunCompact(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
+
+}  // namespace pakv

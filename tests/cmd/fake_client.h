@@ -1,0 +1,146 @@
+// A map in place of a server, for tests of pakvctl's commands.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cmd/pakvctl/store_client.h"
+
+namespace pakv {
+
+class FakeClient : public StoreClient {
+ public:
+  ClientResult<ClientSetDone> Set(const ClientSet& request) override {
+    if (!failure.ok()) return failure;
+    const auto found = values.find(request.key);
+    const bool present = found != values.end();
+    ClientSetDone done;
+    switch (request.condition) {
+      case ClientCondition::kNone:
+        break;
+      case ClientCondition::kIfAbsent:
+        done.condition_met = !present;
+        break;
+      case ClientCondition::kIfPresent:
+        done.condition_met = present;
+        break;
+      case ClientCondition::kIfVersion:
+        done.condition_met = present && found->second.lsn == request.version;
+        break;
+    }
+    if (!done.condition_met) return done;
+    if (request.return_old && present) done.old_value = found->second.bytes;
+    done.lsn = ++lsn;
+    values[request.key] = {request.value, lsn, std::nullopt};
+    if (request.ttl_ms != 0) values[request.key].ttl_ms = request.ttl_ms;
+    return done;
+  }
+
+  GetResults Get(std::span<const std::string> keys) override {
+    batches.push_back(keys.size());
+    GetResults results;
+    for (const std::string& key : keys) {
+      if (key == failing_key) {
+        results.emplace_back(failure);
+      } else if (const auto found = values.find(key); found != values.end()) {
+        results.emplace_back(found->second);
+      } else {
+        results.emplace_back(std::nullopt);
+      }
+    }
+    return results;
+  }
+
+  ClientResult<std::optional<ClientValue>> GetVersion(const std::string& key) override {
+    if (!failure.ok()) return failure;
+    const auto found = values.find(key);
+    if (found == values.end()) return std::optional<ClientValue>();
+    return std::optional<ClientValue>(found->second);
+  }
+
+  DeleteResults Delete(std::span<const std::string> keys, bool return_old) override {
+    DeleteResults results;
+    for (const std::string& key : keys) {
+      const auto found = values.find(key);
+      if (found == values.end()) {
+        results.emplace_back(std::nullopt);
+        continue;
+      }
+      ClientDeleteDone done;
+      done.lsn = ++lsn;
+      if (return_old) done.old_value = found->second.bytes;
+      values.erase(found);
+      results.emplace_back(std::move(done));
+    }
+    return results;
+  }
+
+  ClientResult<ClientNumber> Increment(const std::string& key, int64_t delta) override {
+    if (!failure.ok()) return failure;
+    ClientNumber number;
+    number.value = (values.contains(key) ? std::stoll(values[key].bytes) : 0) + delta;
+    number.lsn = ++lsn;
+    values[key] = {std::to_string(number.value), lsn, std::nullopt};
+    return number;
+  }
+
+  // Pages of two keys, whatever is asked for; the last may be one too long, as it may on the wire.
+  ClientResult<ClientScanPage> Scan(const std::string& prefix, const std::string& cursor,
+                                    uint64_t limit) override {
+    limits.push_back(limit);
+    ClientScanPage page;
+    for (const auto& [key, value] : values) {
+      if (!key.starts_with(prefix) || (!cursor.empty() && key <= cursor)) continue;
+      if (page.keys.size() == 2) {
+        page.cursor = page.keys.back();
+        break;
+      }
+      page.keys.push_back(key);
+    }
+    return page;
+  }
+
+  ClientResult<uint64_t> Ping() override {
+    if (!failure.ok()) return failure;
+    return 1234567;
+  }
+
+  ClientResult<std::vector<ClientCounter>> Stats() override {
+    return std::vector<ClientCounter>{{"keys", 3}, {"writes", -1}};
+  }
+
+  ClientResult<ClientCheck> Check() override {
+    if (!failure.ok()) return failure;
+    return check;
+  }
+
+  ClientResult<ClientCompaction> Compact(uint32_t gain_percent,
+                                         const std::string& cursor) override {
+    if (!failure.ok()) return failure;
+    asked.push_back(std::to_string(gain_percent) + " " + cursor);
+    ClientCompaction state = compactions.front();
+    compactions.pop_front();
+    return state;
+  }
+
+  uint64_t NowNs() override { return now_ns; }
+  void Pause(uint64_t ns) override { now_ns += ns; }
+
+  std::map<std::string, ClientValue> values;
+  uint64_t lsn = (uint64_t{1} << 60) - 1;
+  ClientError failure;
+  std::string failing_key = "no key fails";
+  std::vector<size_t> batches;
+  std::vector<uint64_t> limits;
+  ClientCheck check;
+  std::deque<ClientCompaction> compactions;  // what Compact answers, one after the other
+  std::vector<std::string> asked;            // of Compact
+  uint64_t now_ns = 0;
+};
+
+}  // namespace pakv

@@ -1,0 +1,98 @@
+// The pakv protocol's requests for operators, check and compact, on a whole server in a simulated
+// world.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/net/pakv_frames.h"
+#include "tests/net/sim_server.h"
+
+namespace pakv {
+namespace {
+
+using enum PakvType;
+
+class PakvOperatorTest : public testing::TestWithParam<uint32_t> {
+ protected:
+  PakvOperatorTest() : server_({.core_count = GetParam()}), raw_(server_, server_.data_address()) {
+    Ask(PakvHello(1));
+  }
+  PakvTestReply Ask(std::string_view request) {
+    raw_.Send(request);
+    std::vector<PakvTestReply> replies;
+    const bool came = server_.world.RunUntil([&] {
+      replies = reader_.Read(raw_.ReceiveNow());
+      return !replies.empty();
+    });
+    EXPECT_TRUE(came) << server_.world.failure();
+    return replies.empty() ? PakvTestReply() : replies[0];
+  }
+
+  SimServer server_;
+  SimConnection raw_;
+  PakvReplyReader reader_;
+};
+INSTANTIATE_TEST_SUITE_P(Cores, PakvOperatorTest, testing::Values(1u, 3u));
+
+TEST_P(PakvOperatorTest, ACheckOfASoundStoreCountsAndFindsNothing) {
+  Ask(PakvRequest(kSet, 2, {Key("key"), Value("value")}));
+  const PakvTestReply reply = Ask(PakvRequest(kCheck, 3));
+  EXPECT_EQ(reply.status, PakvStatus::kOk);
+  EXPECT_NE(reply.text.find("{ number=48 key=\"live_bytes\" }"), std::string::npos) << reply.text;
+  EXPECT_NE(reply.text.find("{ number=0 key=\"findings\" }"), std::string::npos) << reply.text;
+}
+
+TEST_P(PakvOperatorTest, ACheckTellsWhichFileIsGone) {
+  Ask(PakvRequest(kSet, 2, {Key("key"), Value("value")}));
+  std::vector<std::string> names;
+  ASSERT_GE(server_.node.disk().List("/pakv/data", names), 0);
+  for (const std::string& name : names) {
+    if (name.ends_with(".seg")) server_.node.disk().Unlink(("/pakv/data/" + name).c_str());
+  }
+  const std::string text = Ask(PakvRequest(kCheck, 3)).text;
+  EXPECT_NE(text.find("{ key=\"00000001.seg\" }"), std::string::npos) << text;
+  EXPECT_EQ(text.find("{ number=0 key=\"findings\" }"), std::string::npos) << text;
+}
+
+TEST_P(PakvOperatorTest, CompactTellsHowFarItIsUntilAReplyWithoutACursor) {
+  const std::string value(60'000, 'v');
+  for (uint64_t i = 0; i < 100; ++i) {
+    Ask(PakvRequest(kSet, 2 + i, {Key("key" + std::to_string(i % 5)), Value(value)}));
+  }
+  PakvTestReply reply = Ask(PakvRequest(kCompact, 200, {NumberIn(PakvField::kNumber, 50)}));
+  EXPECT_EQ(reply.status, PakvStatus::kOk);
+  EXPECT_FALSE(reply.cursor.empty()) << "it answers before it has looked";
+  for (uint64_t id = 201; !reply.cursor.empty() && id < 300; ++id) {
+    server_.world.RunFor(10 * kNsPerMs);
+    reply = Ask(PakvRequest(kCompact, id, {BytesIn(PakvField::kCursor, reply.cursor)}));
+    ASSERT_EQ(reply.status, PakvStatus::kOk);
+  }
+  EXPECT_TRUE(reply.cursor.empty());
+  EXPECT_EQ(reply.text.find("{ number=0 key=\"segments\" }"), std::string::npos) << reply.text;
+  EXPECT_NE(reply.text.find("{ number=0 key=\"segments_left\" }"), std::string::npos) << reply.text;
+}
+
+TEST_P(PakvOperatorTest, CompactRefusesWhatItCannotMean) {
+  for (const uint64_t number : {uint64_t{0}, uint64_t{101}, ~uint64_t{0}}) {
+    EXPECT_EQ(Ask(PakvRequest(kCompact, 5, {NumberIn(PakvField::kNumber, number)})).text,
+              "compact 5 bad-value");
+  }
+  for (const std::string& cursor : {std::string("x"), std::string(8, '\0'), std::string(8, '\7')}) {
+    EXPECT_EQ(Ask(PakvRequest(kCompact, 6, {BytesIn(PakvField::kCursor, cursor)})).text,
+              "compact 6 bad-value");
+  }
+}
+
+TEST_P(PakvOperatorTest, CompactSaysThatTheStoreIsReadOnly) {
+  server_.store_fails = true;
+  server_.node.disk().faults.flush_error = 10'000;
+  EXPECT_EQ(Ask(PakvRequest(kSet, 2, {Key("a"), Value("2")})).status, PakvStatus::kUnknownOutcome);
+  server_.node.disk().faults.flush_error = 0;
+  EXPECT_EQ(Ask(PakvRequest(kCompact, 3)).text, "compact 3 read-only");
+  EXPECT_EQ(Ask(PakvRequest(kCheck, 4)).status, PakvStatus::kOk);
+}
+
+}  // namespace
+}  // namespace pakv
