@@ -6,23 +6,17 @@ namespace pakv {
 namespace {
 
 constexpr std::array<const char*, kCoverageMarks> kNames{
-    "segment-compacted",
-    "copy-overtaken",
-    "reader-pins-segment",
-    "delete-left",
-    "delete-stayed",
-    "drop-stayed",
-    "filter-built",
-    "filter-let-delete-go",
-    "idle-log-rolled",
-    "compaction-without-room",
-    "compaction-in-reserve",
-    "compaction-of-damage",
-    "writes-slowed",
-    "compacted-twice",
-    "clock-kept",
+    "segment-compacted",      "copy-overtaken",
+    "reader-pins-segment",    "delete-left",
+    "delete-stayed",          "drop-stayed",
+    "filter-built",           "filter-let-delete-go",
+    "idle-log-rolled",        "compaction-without-room",
+    "compaction-in-reserve",  "compaction-of-damage",
+    "writes-slowed",          "compacted-twice",
+    "compacted-on-request",   "clock-kept",
     "stop-during-compaction",
 };
+static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 
 #ifdef PAKV_SIMULATOR
 std::array<uint64_t, kCoverageMarks> counts{};
