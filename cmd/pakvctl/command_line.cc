@@ -37,6 +37,8 @@ constexpr CommandName kCommands[] = {
     {"check", CtlCommand::kCheck, "let the server count what lives, and compare with its books"},
     {"compact", CtlCommand::kCompact,
      "let the server give back what is dead, and wait for it; Ctrl-C leaves it at work"},
+    {"dump", CtlCommand::kDump, "write keys with value and expiry, one JSON object per line"},
+    {"load", CtlCommand::kLoad, "read what dump has written, or all strings of a Redis"},
     {"verify", CtlCommand::kVerify,
      "read a data directory that no server uses, and name all damage"},
     {"segments", CtlCommand::kSegments,
@@ -72,7 +74,7 @@ struct Parser {
   Parser();
 
   std::vector<const CLI::Option*> switches() const {
-    return {quiet, version, set_if_absent, set_if_present, set_old, remove_old};
+    return {quiet, version, set_if_absent, set_if_present, set_old, remove_old, load_if_absent};
   }
 
   CLI::App app{"pakvctl: the client of pakvd", "pakvctl"};
@@ -100,6 +102,10 @@ struct Parser {
   CLI::Option* scan_limit;
   CLI::Option* ping_count;
   CLI::Option* compact_gain;
+  CLI::Option* dump_file;
+  CLI::Option* dump_prefix;
+  CLI::Option* load_source;
+  CLI::Option* load_if_absent;
   CLI::Option* verify_directory;
   CLI::Option* segments_directory;
 };
@@ -176,6 +182,16 @@ Parser::Parser() {
         compact_gain = AddValue(sub, "--gain", "PERCENT",
                                 "leave segments alone of which less is dead, 10 if not given");
         break;
+      case CtlCommand::kDump:
+        dump_file = AddValue(sub, "FILE", "", "where to; stdout if not given, or -");
+        dump_prefix = AddValue(sub, "PREFIX", "", "what the keys begin with");
+        break;
+      case CtlCommand::kLoad:
+        load_source = AddValue(sub, "FILE|redis://[USER@]HOST[:PORT][/DB]", "",
+                               "where from; stdin if not given, or -. The password of a Redis is "
+                               "taken from PAKV_SOURCE_PASSWORD, or asked for");
+        load_if_absent = AddSwitch(sub, "--if-absent", "leave keys that are there as they are");
+        break;
       case CtlCommand::kVerify:
         verify_directory = AddValue(sub, "DIR", "", "the data directory")->required();
         break;
@@ -235,6 +251,12 @@ class Reader {
         request_.gain_percent = static_cast<uint32_t>(gain.value_or(request_.gain_percent));
         break;
       }
+      case CtlCommand::kDump:
+        request_.file = FileName(*parser_.dump_file);
+        request_.prefix = Single(*parser_.dump_prefix).value_or("");
+        break;
+      case CtlCommand::kLoad:
+        return ReadLoad(environment);
       case CtlCommand::kVerify:
         request_.directory = arguments_.Values(*parser_.verify_directory).front();
         break;
@@ -268,6 +290,7 @@ class Reader {
 
   std::optional<std::string> ReadGlobals() {
     request_.quiet = parser_.quiet->count() > 0;
+    request_.name_space_given = parser_.name_space->count() > 0;
     request_.name_space = Single(*parser_.name_space).value_or(std::string(kDefaultNamespace));
     if (request_.name_space != kDefaultNamespace) {
       return fmt::format("-n: {}: this version has no namespace but 0",
@@ -313,6 +336,25 @@ class Reader {
     request_.ttl_ms = ttl_ns / 1'000'000;
     if (request_.ttl_ms == 0) return "--ttl: must be at least 1ms";
     return std::nullopt;
+  }
+
+  std::optional<std::string> ReadLoad(const EnvironmentVariables& environment) {
+    request_.load_if_absent = parser_.load_if_absent->count() > 0;
+    request_.file = FileName(*parser_.load_source);
+    if (!IsRedisAddress(request_.file)) return std::nullopt;
+    auto address = ParseRedisAddress(request_.file);
+    if (!address.ok()) return fmt::format("load: {}", Text(address.status()));
+    const auto password = environment.find("PAKV_SOURCE_PASSWORD");
+    if (password != environment.end()) address->password = password->second;
+    request_.redis = *std::move(address);
+    request_.file.clear();
+    return std::nullopt;
+  }
+
+  // Empty: the standard stream.
+  std::string FileName(const CLI::Option& option) const {
+    const std::string name = Single(option).value_or("-");
+    return name == "-" ? std::string() : name;
   }
 
   template <typename Number>

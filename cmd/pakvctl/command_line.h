@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cmd/pakvctl/redis_address.h"
 #include "net/client/client_types.h"
 #include "net/session/endpoint.h"
 
@@ -23,6 +24,8 @@ enum class CtlCommand : uint8_t {
   kStats,
   kCheck,
   kCompact,
+  kDump,
+  kLoad,
   kVerify,
   kSegments
 };
@@ -31,6 +34,7 @@ enum class CtlOutput : uint8_t { kText, kJson, kRaw };
 struct CtlRequest {
   std::vector<Endpoint> endpoints;  // tried in turn
   std::string name_space;           // name of the namespace
+  bool name_space_given = false;
   CtlOutput output = CtlOutput::kText;
   bool quiet = false;
 
@@ -48,6 +52,10 @@ struct CtlRequest {
   uint64_t ping_count = 1;
   uint32_t gain_percent = 10;  // compact
   std::string directory;       // verify and segments
+  std::string file;            // dump and load; empty: stdout and stdin
+  std::string prefix;          // dump
+  bool load_if_absent = false;
+  std::optional<RedisAddress> redis;  // load: instead of a file
 };
 
 // What to do: `request`, or print and exit.

@@ -8,6 +8,7 @@
 
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
+#include "cmd/pakvctl/dump.h"
 #include "cmd/pakvctl/maintenance.h"
 #include "cmd/pakvctl/output.h"
 #include "runtime/base/utf8.h"
@@ -53,6 +54,10 @@ class Runner {
         return RunCheck(request_, client_, streams_);
       case CtlCommand::kCompact:
         return RunCompact(request_, client_, streams_);
+      case CtlCommand::kDump:
+        return RunDump(request_, client_, streams_);
+      case CtlCommand::kLoad:
+        break;  // it needs more of the connection: RunLoad
       case CtlCommand::kVerify:
       case CtlCommand::kSegments:
         break;  // they need no server: RunOffline

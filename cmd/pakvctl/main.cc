@@ -10,6 +10,7 @@
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/command_line.h"
 #include "cmd/pakvctl/data.h"
+#include "cmd/pakvctl/load.h"
 #include "cmd/pakvctl/offline.h"
 #include "cmd/pakvctl/online_client.h"
 #include "runtime/base/log.h"
@@ -33,6 +34,9 @@ int main(int argc, char** argv) {
   if (client == nullptr) {
     std::cerr << "pakvctl: cannot connect: " << pakv::EscapeControls(error.text) << '\n';
     return pakv::ExitCodeOf(error);
+  }
+  if (line.request.command == pakv::CtlCommand::kLoad) {
+    return pakv::RunLoad(line.request, *client, streams);
   }
   return pakv::RunCommand(line.request, *client, streams);
 }

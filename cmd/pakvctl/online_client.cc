@@ -92,6 +92,19 @@ Task<ClientResult<ClientScanPage>> ScanOne(Client& client, const std::string& pr
   co_return co_await client.AwaitScan(id);
 }
 
+// Awaits the page and starts the one behind it, whose id is 0 if there is none.
+Task<ClientResult<ClientValuesPage>> ScanValuesOne(Client& client, const std::string& prefix,
+                                                   const std::string& cursor, uint64_t limit,
+                                                   uint64_t id, uint64_t& next_id) {
+  next_id = 0;
+  if (id == 0) id = client.StartScanValues(prefix, cursor, limit);
+  ClientResult<ClientValuesPage> page = co_await client.AwaitScanValues(id);
+  if (page.ok() && !page->cursor.empty()) {
+    next_id = client.StartScanValues(prefix, page->cursor, limit);
+  }
+  co_return page;
+}
+
 Task<ClientResult<uint64_t>> PingOne(Client& client) {
   const uint64_t begin_ns = SystemClock().MonotonicNs();
   const uint64_t id = client.StartPing();
@@ -179,6 +192,23 @@ ClientResult<ClientScanPage> OnlineClient::Scan(const std::string& prefix,
                                                 const std::string& cursor, uint64_t limit) {
   return Run(ScanOne(client_, prefix, cursor, limit));
 }
+
+ClientResult<ClientValuesPage> OnlineClient::ScanValues(const std::string& prefix,
+                                                        const std::string& cursor, uint64_t limit) {
+  uint64_t id = 0;
+  if (next_page_ && next_page_->cursor == cursor) {
+    id = next_page_->id;
+  } else if (next_page_) {
+    client_.Discard(next_page_->id);
+  }
+  next_page_.reset();
+  uint64_t next_id = 0;
+  auto page = Run(ScanValuesOne(client_, prefix, cursor, limit, id, next_id));
+  if (next_id != 0) next_page_ = NextPage{page->cursor, next_id};
+  return page;
+}
+
+int OnlineClient::RunTask(Task<int> task) { return Run(std::move(task)); }
 
 ClientResult<uint64_t> OnlineClient::Ping() { return Run(PingOne(client_)); }
 

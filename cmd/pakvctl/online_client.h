@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,12 +31,20 @@ class OnlineClient : public StoreClient {
   ClientResult<ClientNumber> Increment(const std::string& key, int64_t delta) override;
   ClientResult<ClientScanPage> Scan(const std::string& prefix, const std::string& cursor,
                                     uint64_t limit) override;
+  // The next page is asked for before this one is returned.
+  ClientResult<ClientValuesPage> ScanValues(const std::string& prefix, const std::string& cursor,
+                                            uint64_t limit) override;
   ClientResult<uint64_t> Ping() override;
   ClientResult<std::vector<ClientCounter>> Stats() override;
   ClientResult<ClientCheck> Check() override;
   ClientResult<ClientCompaction> Compact(uint32_t gain_percent, const std::string& cursor) override;
   uint64_t NowNs() override;
   void Pause(uint64_t ns) override;
+
+  // For commands that are more than a call: what they need, and the way to run them.
+  Core& core() { return core_; }
+  Client& client() { return client_; }
+  int RunTask(Task<int> task);
 
  private:
   OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoint>& endpoints);
@@ -46,6 +55,12 @@ class OnlineClient : public StoreClient {
 
   Core core_;
   Client client_;
+  // A page of values on its way.
+  struct NextPage {
+    std::string cursor;
+    uint64_t id = 0;
+  };
+  std::optional<NextPage> next_page_;
 };
 
 }  // namespace pakv

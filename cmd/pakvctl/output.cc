@@ -22,6 +22,34 @@ std::string Base64(std::string_view bytes) {
   return text;
 }
 
+std::optional<std::string> FromBase64(std::string_view text) {
+  if (text.size() % 4 != 0) return std::nullopt;
+  const auto digit_of = [](char c) -> int {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    if (c == '+') return 62;
+    return c == '/' ? 63 : -1;
+  };
+  size_t padding = 0;
+  while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
+  std::string bytes;
+  bytes.reserve(text.size() / 4 * 3);
+  for (size_t i = 0; i < text.size(); i += 4) {
+    const size_t digits = i + 4 == text.size() ? 4 - padding : 4;
+    uint32_t group = 0;
+    for (size_t j = 0; j < 4; ++j) {
+      const int digit = j < digits ? digit_of(text[i + j]) : 0;
+      if (digit < 0) return std::nullopt;
+      group = group << 6 | static_cast<uint32_t>(digit);
+    }
+    for (size_t j = 0; j + 1 < digits; ++j) bytes += static_cast<char>(group >> (16 - 8 * j));
+    // Bits that stand for nothing are none.
+    if (digits < 4 && (group & ((uint32_t{1} << (8 * (4 - digits))) - 1)) != 0) return std::nullopt;
+  }
+  return bytes;
+}
+
 void PutBytes(OrderedJson& object, const std::string& name, std::string_view bytes) {
   if (IsUtf8(bytes)) {
     object[name] = std::string(bytes);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -18,6 +19,8 @@ void PutBytes(OrderedJson& object, const std::string& name, std::string_view byt
 void PutLsn(OrderedJson& object, uint64_t lsn);
 
 std::string Base64(std::string_view bytes);
+// The bytes of what Base64 writes; nothing for anything else.
+std::optional<std::string> FromBase64(std::string_view text);
 
 // An array whose elements are printed as they come, one per line; `[]` if there are none.
 class JsonArrayPrinter {

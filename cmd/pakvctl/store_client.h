@@ -33,6 +33,9 @@ class StoreClient {
   // At most `limit` keys; `cursor` as the page before gave it, empty at first.
   virtual ClientResult<ClientScanPage> Scan(const std::string& prefix, const std::string& cursor,
                                             uint64_t limit) = 0;
+  // The same with values.
+  virtual ClientResult<ClientValuesPage> ScanValues(const std::string& prefix,
+                                                    const std::string& cursor, uint64_t limit) = 0;
   // The round trip in nanoseconds on this end's monotonic clock.
   virtual ClientResult<uint64_t> Ping() = 0;
   virtual ClientResult<std::vector<ClientCounter>> Stats() = 0;

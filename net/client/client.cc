@@ -93,6 +93,9 @@ uint64_t Client::StartSet(const ClientSet& request) {
         break;
     }
     if (request.ttl_ms != 0) writer.Number(PakvField::kTtlMs, request.ttl_ms);
+    if (request.expires_at_ms != 0) {
+      writer.Number(PakvField::kExpiresAtMs, request.expires_at_ms);
+    }
     if (request.return_old) {
       writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kReturnOld));
     }
@@ -131,6 +134,15 @@ uint64_t Client::StartIncrement(std::string_view key, int64_t delta) {
 
 uint64_t Client::StartScan(std::string_view prefix, std::string_view cursor, uint64_t limit) {
   return connection_->Start(PakvType::kScan, [&](PakvWriter& writer) {
+    writer.Number(PakvField::kLimit, limit);
+    if (!prefix.empty()) writer.Bytes(PakvField::kPrefix, prefix);
+    if (!cursor.empty()) writer.Bytes(PakvField::kCursor, cursor);
+  });
+}
+
+uint64_t Client::StartScanValues(std::string_view prefix, std::string_view cursor, uint64_t limit) {
+  return connection_->Start(PakvType::kScan, [&](PakvWriter& writer) {
+    writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kWithValues));
     writer.Number(PakvField::kLimit, limit);
     if (!prefix.empty()) writer.Bytes(PakvField::kPrefix, prefix);
     if (!cursor.empty()) writer.Bytes(PakvField::kCursor, cursor);
@@ -211,6 +223,22 @@ Task<ClientResult<ClientScanPage>> Client::AwaitScan(uint64_t id) {
   if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
   ClientScanPage page;
   for (ClientReply::Entry& entry : reply->entries) page.keys.push_back(std::move(entry.key));
+  page.cursor = std::move(reply->cursor);
+  co_return page;
+}
+
+Task<ClientResult<ClientValuesPage>> Client::AwaitScanValues(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  ClientValuesPage page;
+  page.entries.reserve(reply->entries.size());
+  for (ClientReply::Entry& entry : reply->entries) {
+    page.entries.push_back({.key = std::move(entry.key),
+                            .value = std::move(entry.value),
+                            .lsn = entry.lsn,
+                            .expires_at_ms = entry.expires_at_ms});
+  }
   page.cursor = std::move(reply->cursor);
   co_return page;
 }

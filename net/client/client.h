@@ -57,6 +57,8 @@ class Client {
   uint64_t StartIncrement(std::string_view key, int64_t delta);
   // At most `limit` keys (more where they cannot be told apart by a cursor).
   uint64_t StartScan(std::string_view prefix, std::string_view cursor, uint64_t limit);
+  // The same with values, awaited by AwaitScanValues. A page ends at about a megabyte.
+  uint64_t StartScanValues(std::string_view prefix, std::string_view cursor, uint64_t limit);
   uint64_t StartPing();
   uint64_t StartStats();
   uint64_t StartCheck();
@@ -72,10 +74,14 @@ class Client {
   Task<ClientResult<std::optional<ClientDeleteDone>>> AwaitDelete(uint64_t id);
   Task<ClientResult<ClientNumber>> AwaitIncrement(uint64_t id);
   Task<ClientResult<ClientScanPage>> AwaitScan(uint64_t id);
+  Task<ClientResult<ClientValuesPage>> AwaitScanValues(uint64_t id);
   Task<ClientResult<bool>> AwaitPing(uint64_t id);
   Task<ClientResult<std::vector<ClientCounter>>> AwaitStats(uint64_t id);
   Task<ClientResult<ClientCheck>> AwaitCheck(uint64_t id);
   Task<ClientResult<ClientCompaction>> AwaitCompact(uint64_t id);
+
+  // The largest request that the server takes, as a frame; after Connect.
+  size_t frame_bytes_max() const { return connection_->frame_bytes_max(); }
 
   // What the connection holds; for tests and figures.
   const ClientConnection& connection() const { return *connection_; }

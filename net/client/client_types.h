@@ -24,6 +24,8 @@ struct ClientSet {
   uint64_t version = 0;  // of kIfVersion: the LSN that the key must have
   bool return_old = false;
   uint64_t ttl_ms = 0;  // how long it lives; 0: for ever
+  // Or until when, in milliseconds since 1970; 0: not given. Not together with ttl_ms.
+  uint64_t expires_at_ms = 0;
 };
 
 struct ClientSetDone {
@@ -45,6 +47,19 @@ struct ClientNumber {
 struct ClientScanPage {
   std::vector<std::string> keys;
   std::string cursor;  // where the next page begins; empty: this was the last
+};
+
+// A page of a scan that brings the values: each key's is of one moment, with its version and
+// expiry.
+struct ClientValuesPage {
+  struct Entry {
+    std::string key;
+    std::string value;
+    uint64_t lsn = 0;
+    uint64_t expires_at_ms = 0;  // since 1970; 0: it lives for ever
+  };
+  std::vector<Entry> entries;
+  std::string cursor;  // as ClientScanPage's
 };
 
 struct ClientCounter {

@@ -38,6 +38,9 @@ ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
     added.key = entry.Bytes(PakvField::kKey);
     added.number = static_cast<int64_t>(entry.Number(PakvField::kNumber));
     added.text = entry.Bytes(PakvField::kText);
+    added.lsn = entry.Number(PakvField::kLsn);
+    added.expires_at_ms = entry.Number(PakvField::kExpiresAtMs);
+    added.value = entry.Bytes(PakvField::kValue);
   }
   return reply;
 }

@@ -41,6 +41,9 @@ struct ClientReply {
     std::string key;
     int64_t number = 0;
     std::string text;
+    uint64_t lsn = 0;
+    uint64_t expires_at_ms = 0;
+    std::string value;
   };
 
   PakvStatus status = PakvStatus::kOk;
@@ -91,6 +94,7 @@ class ClientConnection {
   // Ends the connection; requests that are unanswered fail.
   Task<void> Close();
 
+  size_t frame_bytes_max() const { return frame_bytes_max_; }
   size_t held_bytes() const { return held_bytes_; }
   // The most memory that frames which came in pieces have had so far.
   size_t receive_buffer_bytes_peak() const { return receive_buffer_bytes_peak_; }

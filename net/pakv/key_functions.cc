@@ -213,13 +213,20 @@ Change GetWithoutValue(const OldValue& old, Request& request) {
   return {};
 }
 
-}  // namespace
-
-Change PakvGetFunction(const OldValue& old, Request& request) {
+Change Get(const OldValue& old, Request& request) {
   request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
   TellTtl(old, request);
   request.reply.bytes = old.value;
   request.reply.integer = old.exists ? 0 : static_cast<uint8_t>(PakvStatus::kNotFound);
+  return {};
+}
+
+}  // namespace
+
+Change PakvScanFunction(const OldValue& old, Request& request) {
+  request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
+  request.reply.bytes = old.value;
+  request.number = static_cast<int64_t>(old.expiry_ms);
   return {};
 }
 
@@ -228,7 +235,7 @@ void FillPakvKeyRequest(PakvType type, const PakvFields& fields, uint32_t value_
   switch (type) {
     case PakvType::kGet: {
       const bool with_value = !fields.HasOption(PakvOption::kWithoutValue);
-      slot.function = with_value ? &PakvGetFunction : &GetWithoutValue;
+      slot.function = with_value ? &Get : &GetWithoutValue;
       slot.needs = with_value ? OldState::kValue : OldState::kExistence;
       slot.encode = &EncodeGet;
       return;

@@ -20,7 +20,8 @@ void FillPakvKeyRequest(PakvType type, const PakvFields& fields, uint32_t value_
 PakvStatus PakvStatusOf(Outcome outcome);
 std::string_view PakvTextOf(Outcome outcome, std::string_view detail);
 
-// A plain read, for whoever needs a value apart from a session's slot.
-Change PakvGetFunction(const OldValue& old, Request& request);
+// A plain read, for a scan: the value, and in Request::number when its time ends (milliseconds
+// since 1970), 0 if it does not.
+Change PakvScanFunction(const OldValue& old, Request& request);
 
 }  // namespace pakv

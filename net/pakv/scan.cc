@@ -111,7 +111,7 @@ Task<void> PakvScan::ReadValues(const std::vector<std::string>& keys) {
     read.finished = &finished;
     read.is_read = true;
     read.needs = OldState::kValue;
-    read.function = &PakvGetFunction;
+    read.function = &PakvScanFunction;
     read.key = keys[i];
     read.hash = session_.store().Hash(read.namespace_id, read.key);
     read.done = [](Request& request) {
@@ -138,6 +138,7 @@ Task<void> PakvScan::ReadValues(const std::vector<std::string>& keys) {
     Found& found = page_.back();
     found.key = read.key;
     found.lsn = read.lsn;
+    found.expires_at_ms = static_cast<uint64_t>(read.number);
     found.value = read.reply.bytes;
   }
 }
@@ -155,6 +156,9 @@ void PakvScan::WriteReply(OutputBuffer& output, uint64_t id) const {
   }
   for (const Found& found : page_) {
     writer.BeginEntry();
+    if (found.expires_at_ms != kNoExpiry) {
+      writer.Number(PakvField::kExpiresAtMs, found.expires_at_ms);
+    }
     if (with_values_) writer.Number(PakvField::kLsn, found.lsn);
     writer.Bytes(PakvField::kKey, found.key);
     if (with_values_) writer.Bytes(PakvField::kValue, found.value);

@@ -38,6 +38,7 @@ class PakvScan {
   struct Found {
     std::string key;
     Lsn lsn = kNoLsn;
+    uint64_t expires_at_ms = kNoExpiry;
     std::string value;
   };
   struct Read;

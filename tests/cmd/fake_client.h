@@ -105,6 +105,25 @@ class FakeClient : public StoreClient {
     return page;
   }
 
+  // Pages of two keys; no duplicates.
+  ClientResult<ClientValuesPage> ScanValues(const std::string& prefix, const std::string& cursor,
+                                            uint64_t) override {
+    ClientValuesPage page;
+    if (cursor == failing_cursor) return failure;
+    for (const auto& [key, value] : values) {
+      if (!key.starts_with(prefix) || (!cursor.empty() && key <= cursor)) continue;
+      if (page.entries.size() == 2) {
+        page.cursor = page.entries.back().key;
+        break;
+      }
+      page.entries.push_back({.key = key,
+                              .value = value.bytes,
+                              .lsn = value.lsn,
+                              .expires_at_ms = value.ttl_ms.value_or(0)});
+    }
+    return page;
+  }
+
   ClientResult<uint64_t> Ping() override {
     if (!failure.ok()) return failure;
     return 1234567;
@@ -135,6 +154,7 @@ class FakeClient : public StoreClient {
   uint64_t lsn = (uint64_t{1} << 60) - 1;
   ClientError failure;
   std::string failing_key = "no key fails";
+  std::string failing_cursor = "no cursor fails";
   std::vector<size_t> batches;
   std::vector<uint64_t> limits;
   ClientCheck check;

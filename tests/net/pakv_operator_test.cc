@@ -1,5 +1,5 @@
-// The pakv protocol's requests for operators, check and compact, on a whole server in a simulated
-// world.
+// The pakv protocol's requests for operators on a whole server in a simulated world: check,
+// compact, and the scan with values that dump goes by.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -54,6 +54,18 @@ TEST_P(PakvOperatorTest, ACheckTellsWhichFileIsGone) {
   const std::string text = Ask(PakvRequest(kCheck, 3)).text;
   EXPECT_NE(text.find(".seg\" }"), std::string::npos) << text;
   EXPECT_EQ(text.find("{ number=0 key=\"findings\" }"), std::string::npos) << text;
+}
+
+// What a dump is made of.
+TEST_P(PakvOperatorTest, AScanWithValuesTellsWhenTheirTimeEnds) {
+  const uint64_t end_ms = server_.node.clock().WallUs() / 1000 + 60'000;
+  Ask(PakvRequest(kSet, 2, {Key("a"), Value("1"), NumberIn(PakvField::kExpiresAtMs, end_ms)}));
+  Ask(PakvRequest(kSet, 3, {Key("b"), Value("2")}));
+  const std::string text = Ask(PakvRequest(kScan, 4, {Option(PakvOption::kWithValues)})).text;
+  EXPECT_NE(text.find("{ expires-at-ms=" + std::to_string(end_ms) + " lsn=#1 key=\"a\""),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("{ lsn=#2 key=\"b\" value=\"2\" }"), std::string::npos) << text;
 }
 
 TEST_P(PakvOperatorTest, CompactTellsHowFarItIsUntilAReplyWithoutACursor) {

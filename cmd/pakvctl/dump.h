@@ -1,0 +1,16 @@
+// pakvctl dump: all keys, or those of a prefix, as lines of JSON (dump_line.h).
+#pragma once
+
+#include "cmd/pakvctl/command_line.h"
+#include "cmd/pakvctl/data.h"
+#include "cmd/pakvctl/store_client.h"
+
+namespace pakv {
+
+// Writes to stdout, or to request.file: under another name until it is whole and on stable
+// storage, so that a dump that was there before stays until then. Each key's value, version and
+// expiry are of one moment; different keys of different ones. What is in memory is about two pages
+// of the scan. Returns the exit code.
+int RunDump(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
+
+}  // namespace pakv

@@ -1,0 +1,188 @@
+#include "cmd/pakvctl/load.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "cmd/common/exit_codes.h"
+#include "cmd/common/values.h"
+#include "cmd/pakvctl/dump_line.h"
+#include "cmd/pakvctl/line_reader.h"
+#include "cmd/pakvctl/loader.h"
+#include "cmd/pakvctl/output.h"
+#include "cmd/pakvctl/progress.h"
+#include "cmd/pakvctl/redis_source.h"
+#include "runtime/base/utf8.h"
+
+namespace pakv {
+namespace {
+
+// JSON makes of a byte six at most, and names the members.
+size_t LineBytesMax(const Client& client) { return 6 * client.frame_bytes_max() + 4096; }
+
+class Load {
+ public:
+  Load(const CtlRequest& request, Core& core, Client& client, const CtlStreams& streams)
+      : request_(request),
+        core_(core),
+        streams_(streams),
+        loader_(client, request.load_if_absent),
+        line_bytes_max_(LineBytesMax(client)),
+        progress_(
+            {.what = "loading", .is_terminal = streams.err_is_terminal, .quiet = request.quiet},
+            streams.err) {}
+
+  Task<int> FromLines() {
+    LineReader lines(core_, line_bytes_max_);
+    const std::string opened = co_await lines.Open(request_.file);
+    if (!opened.empty()) co_return Tell(opened, kClientExitData);
+    const int exit_code = co_await PutLines(lines);
+    co_await lines.Close();
+    co_return exit_code;
+  }
+
+  Task<int> FromRedis() {
+    RedisSource source(core_, *request_.redis, streams_.err);
+    const int exit_code = co_await PutFromRedis(source);
+    co_await source.Close();
+    co_return exit_code;
+  }
+
+ private:
+  int Tell(const std::string& text, int exit_code) {
+    progress_.End(core_.now_ns());
+    streams_.err << "pakvctl: " << EscapeControls(text) << '\n';
+    return exit_code;
+  }
+
+  Task<int> PutLines(LineReader& lines) {
+    std::string wrong;
+    bool fits = true;
+    while (fits) {
+      const LineReader::Read read = co_await lines.Next();
+      if (read == LineReader::Read::kEnd) break;
+      if (read == LineReader::Read::kError) {
+        wrong = lines.error();
+        break;
+      }
+      auto entry = ParseDumpLine(lines.line());
+      if (entry.ok() && !request_.name_space_given && entry->name_space != request_.name_space) {
+        entry = absl::UnimplementedError("this version has no namespace but 0");
+      }
+      if (!entry.ok()) {
+        wrong = fmt::format("{}, line {}: {}", lines.name(), lines.number(),
+                            std::string(entry.status().message()));
+        break;
+      }
+      ClientSet set;
+      set.key = std::move(entry->key);
+      set.value = std::move(entry->value);
+      set.expires_at_ms = entry->expires_at_ms;
+      fits = co_await loader_.Put(std::move(set), lines.number());
+      Show(lines.read_bytes(), lines.total_bytes());
+    }
+    const bool whole = co_await loader_.Finish();
+    if (!whole) {
+      const uint64_t line = loader_.failed_place();
+      co_return TellFailed(
+          fmt::format("{}, line {}, key {}", lines.name(), line, Quoted(loader_.failed_key())));
+    }
+    if (!wrong.empty()) {
+      TellCount("pakvctl: the load ends: all lines before it are loaded: ");
+      co_return Tell(wrong, kClientExitData);
+    }
+    co_return Done({});
+  }
+
+  Task<int> PutFromRedis(RedisSource& source) {
+    std::optional<RedisFault> fault = co_await source.Connect();
+    bool fits = true;
+    while (!fault && fits) {
+      RedisSource::Page page;
+      fault = co_await source.NextPage(page);
+      if (fault) break;
+      while (fits && !fault && page.keys_left() > 0) {
+        std::optional<ClientSet> set;
+        fault = co_await source.NextKey(page, set);
+        if (!set) continue;
+        fits = co_await loader_.Put(*std::move(set), 0);
+        Show(source.seen(), source.key_count());
+      }
+      if (page.is_last) break;
+    }
+    const bool whole = co_await loader_.Finish();
+    if (!whole) co_return TellFailed("key " + Quoted(loader_.failed_key()));
+    if (fault) {
+      TellCount("pakvctl: the load ends: ");
+      co_return Tell(fault->text, fault->exit_code);
+    }
+    co_return Done(source.DescribeLeft());
+  }
+
+  void Show(uint64_t done, uint64_t total) {
+    if (!progress_.IsDue(core_.now_ns())) return;
+    progress_.Show(core_.now_ns(), done, total, fmt::format("{} keys", loader_.written()));
+  }
+
+  void TellCount(const std::string& before) {
+    progress_.End(core_.now_ns());
+    streams_.err << before << fmt::format("{} keys", loader_.written());
+    if (loader_.present() > 0) {
+      streams_.err << fmt::format(", and {} that were there already stay", loader_.present());
+    }
+    streams_.err << '\n';
+  }
+
+  int TellFailed(const std::string& where) {
+    TellCount("pakvctl: the load ends: the server has acknowledged ");
+    const int exit_code = TellError(loader_.error(), streams_.err);
+    streams_.err << "pakvctl: that was " << where << '\n';
+    if (exit_code == kClientExitConnect) {
+      streams_.err << "pakvctl: load again: what is loaded already does not matter\n";
+    }
+    return exit_code;
+  }
+
+  // `left`: what the source keeps, for people; empty if nothing.
+  int Done(const std::string& left) {
+    if (request_.output == CtlOutput::kJson) {
+      OrderedJson object;
+      object["loaded"] = loader_.written();
+      object["present"] = loader_.present();
+      if (!left.empty()) object["left"] = left;
+      streams_.out << object.dump() << '\n';
+    } else if (!request_.quiet && left.empty()) {
+      streams_.out << "OK\n";
+    }
+    progress_.End(core_.now_ns());
+    if (!request_.quiet) TellCount("pakvctl: loaded ");
+    if (left.empty()) return kClientExitOk;
+    streams_.err << "pakvctl: left where they are, as pakv has no such type: " << left << '\n';
+    return kClientExitNotMet;
+  }
+
+  const CtlRequest& request_;
+  Core& core_;
+  const CtlStreams& streams_;
+  Loader loader_;
+  const size_t line_bytes_max_;
+  Progress progress_;
+};
+
+Task<int> RunTask(const CtlRequest& request, Core& core, Client& client,
+                  const CtlStreams& streams) {
+  const auto load = std::make_unique<Load>(request, core, client, streams);
+  if (request.redis) co_return co_await load->FromRedis();
+  co_return co_await load->FromLines();
+}
+
+}  // namespace
+
+int RunLoad(const CtlRequest& request, OnlineClient& client, const CtlStreams& streams) {
+  return client.RunTask(RunTask(request, client.core(), client.client(), streams));
+}
+
+}  // namespace pakv

@@ -1,0 +1,42 @@
+#include "cmd/pakvctl/loader.h"
+
+#include <utility>
+
+namespace pakv {
+
+Task<bool> Loader::Put(ClientSet set, uint64_t place) {
+  const size_t bytes = set.key.size() + set.value.size();
+  while (error_.ok() && !in_flight_.empty() &&
+         (in_flight_.size() >= kInFlightMax || in_flight_bytes_ + bytes > kInFlightBytesMax)) {
+    co_await AwaitOldest();
+  }
+  if (!error_.ok()) co_return false;
+  set.condition = if_absent_ ? ClientCondition::kIfAbsent : ClientCondition::kNone;
+  const uint64_t id = client_.StartSet(set);
+  value_bytes_ += set.value.size();
+  in_flight_bytes_ += bytes;
+  in_flight_.push_back({.id = id, .place = place, .bytes = bytes, .key = std::move(set.key)});
+  co_return true;
+}
+
+Task<bool> Loader::Finish() {
+  while (!in_flight_.empty()) co_await AwaitOldest();
+  co_return error_.ok();
+}
+
+Task<void> Loader::AwaitOldest() {
+  Write write = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  in_flight_bytes_ -= write.bytes;
+  ClientResult<ClientSetDone> done = co_await client_.AwaitSet(write.id);
+  if (done.ok()) {
+    ++(done->condition_met ? written_ : present_);
+    co_return;
+  }
+  if (!error_.ok()) co_return;
+  error_ = done.error();
+  failed_key_ = std::move(write.key);
+  failed_place_ = write.place;
+}
+
+}  // namespace pakv
