@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <bit>
 
+#include "kv/shard/awaited_entry.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
 #include "runtime/base/seeded_bug.h"
-#include "runtime/task/sync.h"
 
 namespace pakv {
 namespace {
@@ -19,20 +19,6 @@ constexpr uint64_t kSweepPauseNs = 10 * kNsPerMs;
 constexpr uint64_t kSweepHurryNs = 1 * kNsPerMs;
 // Draws of a random key before the index is walked from a random place.
 constexpr int kRandomDraws = 32;
-
-// Somebody who waits for the log.
-class ClockEntry : public DurableEntry {
- public:
-  explicit ClockEntry(ReadyQueue& ready)
-      : DurableEntry([](DurableEntry& entry, bool is_durable) {
-          auto& clock = static_cast<ClockEntry&>(entry);
-          clock.durable = is_durable;
-          clock.settled.Set();
-        }),
-        settled(ready) {}
-  Event settled;
-  bool durable = false;
-};
 
 Outcome OutcomeOf(Admission refused) {
   return refused == Admission::kDiskFull ? Outcome::kDiskFull : Outcome::kReadOnly;
@@ -99,6 +85,11 @@ bool Shard::ReadOver(Request& request, bool proven) {
       return false;
     }
     proven = false;
+  } else if (slot != nullptr && slot->blocked != nullptr && slot->blocked->is_held()) {
+    // A transaction may have found it alive, and give it more.
+    request.KeepArguments();
+    slot->blocked->readers.PushBack(request);
+    return false;
   }
   ++counters_.read_misses;
   request.lsn = kNoLsn;
@@ -107,7 +98,7 @@ bool Shard::ReadOver(Request& request, bool proven) {
 }
 
 Task<Outcome> Shard::MakeClockDurable() {
-  ClockEntry entry(core_.ready());
+  AwaitedEntry entry(core_.ready());
   const Admission admission = log_->WaitClock(entry);
   if (admission != Admission::kOk) co_return OutcomeOf(admission);
   co_await entry.settled.Wait();

@@ -24,7 +24,8 @@ bool PendingTable::Matches(const Slot& slot, uint64_t hash, uint32_t namespace_i
   return slot.blocked->key() == key && slot.blocked->namespace_id == namespace_id;
 }
 
-PendingTable::Slot* PendingTable::Find(uint64_t hash, uint32_t namespace_id, std::string_view key) {
+const PendingTable::Slot* PendingTable::Find(uint64_t hash, uint32_t namespace_id,
+                                             std::string_view key) const {
   for (size_t i = Home(hash); slots_[i].used(); i = (i + 1) & (slots_.size() - 1)) {
     if (Matches(slots_[i], hash, namespace_id, key)) return &slots_[i];
   }
@@ -72,45 +73,60 @@ void PendingTable::EraseAt(size_t index) {
 
 void PendingTable::PushNewest(Request& request) {
   Slot& slot = FindOrInsert(request.hash, request.namespace_id, request.pending_key_);
-  PAKV_DCHECK(slot.blocked == nullptr);
+  PAKV_DCHECK(slot.blocked == nullptr || slot.blocked->is_held(), "it goes behind those who wait");
   request.older_ = slot.newest;
   request.newer_ = nullptr;
   if (slot.newest != nullptr) slot.newest->newer_ = &request;
   slot.newest = &request;
 }
 
-void PendingTable::RemoveOldest(Request& request) {
+BlockedKey* PendingTable::RemoveOldest(Request& request) {
   PAKV_CHECK(request.older_ == nullptr, "writes of one key settle in their order");
   if (request.newer_ != nullptr) {
     request.newer_->older_ = nullptr;
     request.newer_ = nullptr;
-    return;
+    return nullptr;
   }
   Slot* slot = Find(request.hash, request.namespace_id, request.pending_key_);
   PAKV_CHECK(slot != nullptr && slot->newest == &request);
+  if (slot->blocked != nullptr) {
+    slot->newest = nullptr;
+    return slot->blocked;
+  }
   EraseAt(static_cast<size_t>(slot - slots_.data()));
+  return nullptr;
 }
 
-BlockedKey& PendingTable::Block(Request& request) {
-  auto blocked = std::make_unique<BlockedKey>();
-  blocked->hash = request.hash;
-  blocked->namespace_id = request.namespace_id;
-  blocked->waiting.PushBack(request);
+BlockedKey& PendingTable::NewBlocked(const Request& request) {
   Slot& slot = FindOrInsert(request.hash, request.namespace_id, request.key);
-  PAKV_CHECK(!slot.used());
-  slot.blocked = blocked.release();
+  PAKV_CHECK(slot.blocked == nullptr);
+  slot.blocked = new BlockedKey();
+  slot.blocked->hash = request.hash;
+  slot.blocked->namespace_id = request.namespace_id;
   return *slot.blocked;
 }
 
+BlockedKey& PendingTable::Block(Request& request) {
+  BlockedKey& blocked = NewBlocked(request);
+  blocked.waiting.PushBack(request);
+  return blocked;
+}
+
+BlockedKey& PendingTable::Lock(Request& lock) {
+  BlockedKey& blocked = NewBlocked(lock);
+  blocked.lock = &lock;
+  return blocked;
+}
+
 void PendingTable::Unblock(BlockedKey& blocked) {
-  // Found by identity: its queue, which names its key, is empty by now.
+  // Found by identity: its queue, which may name its key, is empty by now.
   size_t i = Home(blocked.hash);
   while (slots_[i].blocked != &blocked) {
     PAKV_CHECK(slots_[i].used());
     i = (i + 1) & (slots_.size() - 1);
   }
-  delete slots_[i].blocked;
-  EraseAt(i);
+  delete std::exchange(slots_[i].blocked, nullptr);
+  if (slots_[i].newest == nullptr) EraseAt(i);
 }
 
 }  // namespace pakv

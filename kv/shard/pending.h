@@ -2,14 +2,16 @@
 // index: a key without pending writes costs nothing here.
 //
 // Each key has its pending writes as a chain from the newest to the oldest, linked in the requests
-// themselves, and, while its value is being read from the device, a queue of requests that wait for
-// that: then it has no pending writes, since they all came after.
+// themselves, and, while it is blocked, a queue of those who come after. It is blocked while its
+// value is read from the device (then it has no pending writes, since they all came after), or by a
+// transaction: that holds the key as soon as what is pending before it is durable.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kv/shard/request.h"
@@ -17,12 +19,21 @@
 
 namespace pakv {
 
-// Requests on one key, in order, behind a device read.
+// A key that no further write is decided on, until a device read or a transaction is done with it.
 struct BlockedKey {
   uint64_t hash = 0;
   uint32_t namespace_id = 0;
-  IntrusiveList<Request> waiting;  // the head is the one that the read is for
-  std::string_view key() { return waiting.front().key; }
+  // The transaction's part that holds it, or will; nullptr for a device read.
+  Request* lock = nullptr;
+  // Once it holds the key: every LSN that this key has had is at most this, the transaction's own
+  // will be above it.
+  Lsn locked_lsn = kNoLsn;
+  // The transaction is durable and being published: reads wait, too.
+  bool is_closed = false;
+  IntrusiveList<Request> waiting;  // in order; for a device read its head is whom the read is for
+  IntrusiveList<Request> readers;  // that wait for the transaction's end, whatever is in `waiting`
+  std::string_view key() { return lock != nullptr ? lock->key : waiting.front().key; }
+  bool is_held() const { return locked_lsn != kNoLsn; }
 };
 
 class PendingTable {
@@ -43,16 +54,22 @@ class PendingTable {
   size_t count() const { return count_; }
 
   // The key's slot, nullptr if nothing is pending. Valid until the table is changed.
-  Slot* Find(uint64_t hash, uint32_t namespace_id, std::string_view key);
+  Slot* Find(uint64_t hash, uint32_t namespace_id, std::string_view key) {
+    return const_cast<Slot*>(std::as_const(*this).Find(hash, namespace_id, key));
+  }
+  const Slot* Find(uint64_t hash, uint32_t namespace_id, std::string_view key) const;
 
   // `request` is now the key's newest pending write. Its pending fields are set.
   void PushNewest(Request& request);
-  // `request`, the key's oldest pending write, has settled.
-  void RemoveOldest(Request& request);
+  // `request`, the key's oldest pending write, has settled. If it was the last one and a
+  // transaction waits for the key, that one's hold on it; as a rule nullptr.
+  BlockedKey* RemoveOldest(Request& request);
 
   // `request`'s key waits for the device; the request is the queue's head.
   BlockedKey& Block(Request& request);
-  // Ends that; the caller has taken the waiting requests.
+  // `lock` is to have the key, which is not blocked yet but may have pending writes.
+  BlockedKey& Lock(Request& lock);
+  // Ends either, and `blocked` with it; the caller has taken the waiting requests.
   void Unblock(BlockedKey& blocked);
 
  private:
@@ -61,6 +78,7 @@ class PendingTable {
   static bool Matches(const Slot& slot, uint64_t hash, uint32_t namespace_id, std::string_view key);
   size_t Home(uint64_t hash) const;
   Slot& FindOrInsert(uint64_t hash, uint32_t namespace_id, std::string_view key);
+  BlockedKey& NewBlocked(const Request& request);
   void EraseAt(size_t index);
   void Grow();
 

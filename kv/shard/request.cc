@@ -64,6 +64,7 @@ void Request::Reset() {
   outcome = Outcome::kDone;
   reply = {};
   lsn = kNoLsn;
+  kind_ = Kind::kOne;
   group_.reset();
   Shrink(scratch);
   Shrink(arguments_);

@@ -57,6 +57,7 @@ enum class Outcome : uint8_t {
   kOutOfMemory,  // refused, never happened: a new key beyond the memory limit
   kDamaged,      // the value on disk is not what was written; `reply.bytes` says where
   kStopping,     // refused, never happened: the store is being closed
+  kTooLarge,  // refused, never happened: more than a transaction may hold (kv/store/transaction.h)
 };
 
 // A command's answer, for the session's protocol to encode.
@@ -118,6 +119,17 @@ class Request : public Message, public DurableEntry {
   friend class Shard;
   friend class PendingTable;
   friend class Store;
+  friend class Transaction;
+  friend class TransactionKey;
+
+  // What starting it, or starting it again, is about.
+  enum class Kind : uint8_t {
+    kOne,
+    kGroup,  // the first of a group
+    kPart,   // the first key of a transaction's part, which is to be decided
+    kLock,   // a transaction's key, which is to be held
+    kLook,   // a snapshot's key
+  };
 
   // What it waits for in the log's queue.
   enum class Role : uint8_t {
@@ -145,6 +157,7 @@ class Request : public Message, public DurableEntry {
   std::string reply_bytes_;
   Shard* shard_ = nullptr;  // the owner's
   uint32_t source_core_ = 0;
+  Kind kind_ = Kind::kOne;
   Role role_ = Role::kWrite;
 
   // As the first of a group: all of them.

@@ -29,7 +29,7 @@ struct Shard::DeviceRead {
   uint64_t expiry_ms = kNoExpiry;
   std::string key;
   IntrusiveList<Request> readers;
-  std::vector<BlockedKey*> blocked;  // at most one; its queue's head needs the value
+  BlockedKey* blocked = nullptr;  // if a write needs the value: its queue's head
 };
 
 Shard::Shard(Core& core, const ShardOptions& options)
@@ -39,6 +39,8 @@ Shard::Shard(Core& core, const ShardOptions& options)
       cache_(MakeCache()),
       expiries_(options.range),
       expiry_timer_(*this),
+      thawed_(core.ready()),
+      transaction_ended_(core.ready()),
       device_read_ended_(core.ready()),
       slow_timer_(*this),
       nursery_(core.ready(), core.nursery().token()) {}
@@ -62,8 +64,8 @@ Lsn Shard::DropLsn(uint32_t namespace_id) const {
 
 bool Shard::Start(Request& request) {
   request.shard_ = this;
-  if (request.group_ != nullptr) {
-    StartGroup(request);
+  if (request.kind_ != Request::Kind::kOne) [[unlikely]] {
+    StartKind(request);
     return false;
   }
   return request.is_read ? StartRead(request) : StartUpdate(request);
@@ -73,6 +75,9 @@ bool Shard::StartRead(Request& request) {
   ++counters_.reads;
   if (request.session_has_writes) {
     if (const std::optional<bool> done = ReadBehindOwnWrite(request)) return *done;
+  }
+  if (closed_count_ > 0) [[unlikely]] {
+    if (WaitsForClose(request)) return false;
   }
   return ReadPublished(request);
 }
@@ -122,7 +127,7 @@ bool Shard::ReadPublished(Request& request) {
       return true;
     case Found::kNeedsDevice:
       request.KeepArguments();
-      ReadFromDevice(request).readers.PushBack(request);
+      WaitForDevice(request);
       return false;
   }
   request.lsn = old.lsn;
@@ -144,7 +149,7 @@ bool Shard::StartUpdate(Request& request) {
     slot->blocked->waiting.PushBack(request);
     return false;
   }
-  if (freeze_count_ > 0) {
+  if (WritesAreHeld()) {
     request.KeepArguments();
     frozen_.PushBack(request);
     return false;
@@ -154,42 +159,45 @@ bool Shard::StartUpdate(Request& request) {
   OldValue old;
   bool expired = false;
   if (request.needs != OldState::kNothing) {
-    if (slot != nullptr) {
-      const Request& newest = *slot->newest;
-      const Lifetime lifetime = LifetimeOf(newest.pending_expiry_ms_);
-      if (newest.pending_delete_ || newest.lsn <= DropLsn(request.namespace_id)) {
-        // It is not there.
-      } else if (lifetime != Lifetime::kLives) {
-        expired = lifetime == Lifetime::kOverUnproven;
-      } else {
-        old.exists = true;
-        old.lsn = newest.lsn;
-        old.expiry_ms = newest.pending_expiry_ms_;
-        old.value = newest.pending_value_;
-        old.value_length = static_cast<uint32_t>(old.value.size());
-      }
-    } else {
-      switch (OldPublished(request, old)) {
-        case Found::kMissing:
-        case Found::kValue:
-        case Found::kOver:
-          break;
-        case Found::kOverUnproven:
-          expired = true;
-          break;
-        case Found::kDamaged:
-          request.reply.bytes = *at_hand_.damage;
-          return Refuse(request, Outcome::kDamaged);
-        case Found::kNeedsDevice: {
-          request.KeepArguments();
-          DeviceRead& read = ReadFromDevice(request);
-          read.blocked.push_back(&pending_.Block(request));
-          return false;
-        }
+    switch (OldNewest(request, slot, old)) {
+      case Found::kMissing:
+      case Found::kValue:
+      case Found::kOver:
+        break;
+      case Found::kOverUnproven:
+        expired = true;
+        break;
+      case Found::kDamaged:
+        request.reply.bytes = *at_hand_.damage;
+        return Refuse(request, Outcome::kDamaged);
+      case Found::kNeedsDevice: {
+        request.KeepArguments();
+        DeviceRead& read = ReadFromDevice(request);
+        PAKV_CHECK(read.blocked == nullptr, "later writes are behind the first");
+        read.blocked = &pending_.Block(request);
+        return false;
       }
     }
   }
   return Decide(request, old, slot, expired);
+}
+
+// The newest state, pending or published.
+Shard::Found Shard::OldNewest(const Request& request, const PendingTable::Slot* slot,
+                              OldValue& old) {
+  if (slot == nullptr || slot->newest == nullptr) return OldPublished(request, old);
+  const Request& newest = *slot->newest;
+  if (newest.pending_delete_ || newest.lsn <= DropLsn(request.namespace_id)) return Found::kMissing;
+  const Lifetime lifetime = LifetimeOf(newest.pending_expiry_ms_);
+  if (lifetime != Lifetime::kLives) {
+    return lifetime == Lifetime::kOver ? Found::kOver : Found::kOverUnproven;
+  }
+  old.exists = true;
+  old.lsn = newest.lsn;
+  old.expiry_ms = newest.pending_expiry_ms_;
+  old.value = newest.pending_value_;
+  old.value_length = static_cast<uint32_t>(old.value.size());
+  return Found::kValue;
 }
 
 // `expired`: it was decided by the end of the key's time, which is not durable yet.
@@ -253,72 +261,89 @@ void Shard::BecomePending(Request& request, const Appended& appended, bool is_de
 void Shard::StartGroup(Request& leader) {
   const std::vector<Request*>& requests = *leader.group_;
   const size_t count = requests.size();
-  size_t bytes = 0;
   for (size_t i = 0; i < count; ++i) {
     Request& request = *requests[i];
     request.shard_ = this;
-    const PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key);
+    PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key);
     // One key that cannot go yet holds the whole group.
     if (slot != nullptr && slot->blocked != nullptr) {
       for (size_t k = 0; k < count; ++k) requests[k]->KeepArguments();
       slot->blocked->waiting.PushBack(leader);
       return;
     }
-    bytes += EncodedRecordSize(request.key, request.value);
   }
-  if (freeze_count_ > 0) {
+  if (WritesAreHeld()) {
     for (size_t k = 0; k < count; ++k) requests[k]->KeepArguments();
     frozen_.PushBack(leader);
     return;
   }
-  std::optional<Outcome> refused;
-  switch (log_->Admit(bytes, /*frees_space=*/false)) {
+  for (Request* request : requests) {
+    PAKV_CHECK(request->needs == OldState::kNothing, "a group decides nothing");
+    const Change change = request->function(OldValue(), *request);
+    request->pending_value_ = change.value;
+    request->pending_expiry_ms_ = change.expiry_ms;
+    request->pending_delete_ = false;
+  }
+  std::vector<Appended> appended;
+  const std::optional<Outcome> refused = AppendAsOne(requests, appended);
+  // Whoever is told may use his request again, and the first holds the list.
+  const auto group = std::move(leader.group_);
+  for (size_t i = 0; i < count; ++i) {
+    Request& request = *(*group)[i];
+    request.kind_ = Request::Kind::kOne;
+    if (refused) {
+      request.outcome = *refused;
+      Complete(request);
+    } else {
+      BecomePending(request, appended[i], /*is_delete=*/false);
+    }
+  }
+}
+
+// Writes what is to become of the requests' keys (pending_value_ and the like): one block, one LSN.
+// Otherwise why not, and nothing has happened.
+std::optional<Outcome> Shard::AppendAsOne(std::span<Request* const> requests,
+                                          std::vector<Appended>& appended) {
+  size_t bytes = 0;
+  bool frees_space = true;
+  std::vector<RecordFields> fields(requests.size());
+  std::vector<DurableEntry*> entries(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    Request& request = *requests[i];
+    fields[i] = {.expiry_ms = request.pending_delete_ ? kNoExpiry : request.pending_expiry_ms_,
+                 .namespace_id = request.namespace_id,
+                 .flags = request.pending_delete_ ? kRecordDelete : kRecordPlain,
+                 .key = request.key,
+                 .value = request.pending_delete_ ? std::string_view() : request.pending_value_};
+    entries[i] = &request;
+    bytes += EncodedRecordSize(fields[i].key, fields[i].value);
+    frees_space = frees_space && request.pending_delete_;
+  }
+  switch (log_->Admit(bytes, frees_space)) {
     case Admission::kOk:
       break;
     case Admission::kReadOnly:
-      refused = Outcome::kReadOnly;
-      break;
+      return Outcome::kReadOnly;
     case Admission::kDiskFull:
-      refused = Outcome::kDiskFull;
-      break;
-  }
-  if (refused) {
-    // Whoever is told may use his request again, and the first holds the list.
-    const auto group = std::move(leader.group_);
-    for (Request* request : *group) {
-      request->outcome = *refused;
-      Complete(*request);
-    }
-    return;
+      return Outcome::kDiskFull;
   }
   const Lsn lsn = NextLsn();
-  std::vector<RecordFields> fields(count);
-  std::vector<DurableEntry*> entries(count);
-  std::vector<Appended> appended(count);
-  for (size_t i = 0; i < count; ++i) {
-    Request& request = *requests[i];
-    PAKV_CHECK(request.needs == OldState::kNothing, "a group decides nothing");
-    const Change change = request.function(OldValue(), request);
-    request.lsn = lsn;
-    request.pending_expiry_ms_ = change.expiry_ms;
-    fields[i] = {.lsn = lsn,
-                 .expiry_ms = change.expiry_ms,
-                 .namespace_id = request.namespace_id,
-                 .key = request.key,
-                 .value = change.value};
-    entries[i] = &request;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    fields[i].lsn = lsn;
+    requests[i]->lsn = lsn;
   }
+  appended.resize(requests.size());
   log_->AppendGroup(fields, entries, appended);
-  for (size_t i = 0; i < count; ++i) BecomePending(*requests[i], appended[i], /*is_delete=*/false);
-  leader.group_.reset();
+  return std::nullopt;
 }
 
 // ---- Settling ----
 
 void Shard::Settled(Request& request, bool durable) {
+  BlockedKey* free_for_lock = nullptr;
   switch (request.role_) {
     case Request::Role::kWrite:
-      pending_.RemoveOldest(request);
+      free_for_lock = pending_.RemoveOldest(request);
       if (durable) {
         ++counters_.writes;
         if (!PAKV_BUG(kPublishBeforeFlush)) Publish(request);
@@ -342,10 +367,14 @@ void Shard::Settled(Request& request, bool durable) {
       break;
   }
   Complete(request);
+  if (free_for_lock != nullptr) [[unlikely]]
+    Held(*free_for_lock);
 }
 
 void Shard::Publish(Request& request) {
   if (request.lsn <= DropLsn(request.namespace_id)) return;
+  if (!watches_.empty()) [[unlikely]]
+    watches_.Mark(request.hash);
   const TableKey key{
       .hash = request.hash, .namespace_id = request.namespace_id, .key = request.pending_key_};
   if (request.pending_delete_) {
@@ -407,6 +436,9 @@ Shard::DeviceRead& Shard::ReadFromDevice(const Request& request) {
   return *slot;
 }
 
+// `reader` is given the value as it is published now.
+void Shard::WaitForDevice(Request& reader) { ReadFromDevice(reader).readers.PushBack(reader); }
+
 Task<void> Shard::RunDeviceRead(DeviceRead& read) {
   // Never served from within the call that asks for it.
   co_await core_.ready().Yield();
@@ -448,11 +480,7 @@ void Shard::AnswerFromDevice(Request& request, const OldValue& old) {
 void Shard::DeviceReadDone(DeviceRead& read) {
   IntrusiveList<Request> readers;
   readers.Splice(read.readers);
-  IntrusiveList<Request> writers;
-  for (BlockedKey* blocked : read.blocked) {
-    writers.Splice(blocked->waiting);
-    pending_.Unblock(*blocked);
-  }
+  BlockedKey* const blocked = read.blocked;
   OldValue old;
   old.exists = true;
   old.lsn = read.lsn;
@@ -466,7 +494,7 @@ void Shard::DeviceReadDone(DeviceRead& read) {
     AnswerFromDevice(request, old);
     Complete(request);
   }
-  RestartAll(writers);
+  if (blocked != nullptr) Release(*blocked);
 }
 
 }  // namespace pakv

@@ -7,8 +7,8 @@
 //
 // Reads see what is published, which is durable; only a read behind its own session's pending write
 // waits, for that write alone. Whatever was decided by a pending write is answered when that write
-// is durable. While a key's value is read from the device, later writes to it queue behind; other
-// keys pass.
+// is durable. While a key's value is read from the device, or a transaction holds the key
+// (kv/shard/transaction_part.h), later writes to it queue behind; other keys pass.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -32,6 +32,8 @@
 #include "kv/shard/pending.h"
 #include "kv/shard/request.h"
 #include "kv/shard/stats.h"
+#include "kv/shard/transaction_part.h"
+#include "kv/shard/watch.h"
 #include "runtime/core/core.h"
 #include "runtime/io/timer.h"
 #include "runtime/task/nursery.h"
@@ -84,21 +86,53 @@ class Shard {
   // Gives a completed request back to the core that started it.
   void Complete(Request& request);
 
-  // FLUSH, in three steps by whoever coordinates it: no write is decided between Freeze and Thaw.
+  // FLUSH, step by step by whoever coordinates it, each at all owners before the next: no write is
+  // decided between Freeze and Thaw, none is read between CloseReads and Drop. It waits for nobody,
+  // also not for a transaction that holds keys: if that one has its LSN it comes before the drop,
+  // else its coordinator's Thaw makes it wait until all owners have dropped, and it comes behind.
   void Freeze() { ++freeze_count_; }
+  void CloseReads() { ++reads_closed_, ++closed_count_; }
   // Everything in the namespace that is older than `lsn` is gone for readers.
   void Drop(uint32_t namespace_id, Lsn lsn);
+  void OpenReads();
   void Thaw();
   // Appends the record of a drop; this core coordinates. Suspends until it is durable.
   Task<Outcome> WriteDrop(uint32_t namespace_id, Lsn lsn);
   // The next LSN of this core: above all that it has made, recovered, or been told of.
   Lsn NextLsn();
 
+  // ---- Transactions: see kv/shard/transaction_part.h ----
+  // Runs a step of the part, whose owner this is; gives it back when that is done.
+  void StartPart(TransactionPart& part);
+  // As coordinator: whether writes may be decided here. Of FLUSH alone, or of slowed writes too.
+  Task<void> WritesMayGo(bool also_slowed);
+  // As coordinator, right before it decides: takes out of the old states what a FLUSH has removed
+  // since they were read, and what is over by `clock_ms`, which is then this core's clock too.
+  struct Judged {
+    bool is_unproven = false;
+    bool is_changed = false;  // that was watched
+  };
+  Judged Judge(std::span<TransactionKey* const> keys, uint64_t clock_ms);
+  // As coordinator: writes what the keys of other owners have to become, as one. Suspends until it
+  // is durable.
+  Task<Outcome> WriteAsOne(std::span<TransactionKey* const> keys);
+  // A transaction or snapshot of this core's is under way; false: none is begun any more.
+  [[nodiscard]] bool BeginTransaction();
+  void EndTransaction();
+  // No further one is begun, and none is under way. Suspends.
+  Task<bool> FinishTransactions();
+  // A watch of a key that is owned here.
+  void AddWatch(Watch& watch);
+  void RemoveWatch(Watch& watch) { watches_.Remove(watch); }
+  uint64_t ExpiryClockMs() { return log_->ExpiryClockMs(); }
+
   // ---- For compaction, which runs on one core and asks the owners ----
   enum class Fate : uint8_t {
     kDead,   // nobody will ask for it
     kLive,   // the index refers to it
     kGrave,  // a delete, or a record that has expired: it hides older ones, if there are any
+    // A transaction's, durable but not published yet: the segment has to wait.
+    kUnpublished,
   };
   // What becomes of a record that lies at `location`, in a sealed segment. Drops belong to any
   // core.
@@ -168,7 +202,6 @@ class Shard {
  private:
   friend class Request;
   struct DeviceRead;
-  class DropEntry;
   struct SlowTimer : Timer {
     explicit SlowTimer(Shard& shard_in);
     Shard& shard;
@@ -199,11 +232,17 @@ class Shard {
   Lsn DropLsn(uint32_t namespace_id) const;
   std::optional<bool> ReadBehindOwnWrite(Request& request);
   void QueueBehind(Request& write, Request& request);
+  Found OldNewest(const Request& request, const PendingTable::Slot* slot, OldValue& old);
+  std::optional<Outcome> AppendAsOne(std::span<Request* const> requests,
+                                     std::vector<Appended>& appended);
+  bool WritesAreHeld() const { return freeze_count_ > 0 || slow_holds_; }
+  void RestartFrozen();
   bool ReadOver(Request& request, bool proven);
   void Restart(Request& request);
   void RestartAll(IntrusiveList<Request>& requests);
 
   DeviceRead& ReadFromDevice(const Request& request);
+  void WaitForDevice(Request& reader);
   Task<void> RunDeviceRead(DeviceRead& read);
   void DeviceReadDone(DeviceRead& read);
   void AnswerFromDevice(Request& request, const OldValue& old);
@@ -217,6 +256,37 @@ class Shard {
     explicit ExpiryTimer(Shard& shard_in);
     Shard& shard;
   };
+
+  // Transactions.
+  void StartKind(Request& request);
+  void TakeKeys(TransactionPart& part);
+  void PartDone(TransactionPart& part);
+  static void KeyDone(Request& request);
+  void OneDone(TransactionPart& part);
+  void LockPart(TransactionPart& part);
+  void TakeLock(TransactionKey& key);
+  void Held(BlockedKey& blocked);
+  void ReadPart(TransactionPart& part);
+  bool ReadKey(TransactionKey& key);
+  bool IsChanged(const TransactionKey& key) const;
+  void KeepFound(TransactionKey& key, Found found, const OldValue& old);
+  void ClosePart(TransactionPart& part);
+  void PublishPart(TransactionPart& part);
+  void ReleasePart(TransactionPart& part);
+  void Release(BlockedKey& blocked);
+  void StartAlone(TransactionPart& part);
+  bool DecideAtOnce(TransactionPart& part);
+  void DecideAlone(TransactionPart& part, bool by_pending);
+  bool WriteAlone(TransactionPart& part);
+  bool WaitForProof(TransactionPart& part, bool by_pending);
+  void LookAtPart(TransactionPart& part);
+  void LookAtKey(TransactionKey& key);
+  void ConfirmPart(TransactionPart& part);
+  bool IsClosed(const PendingTable::Slot* slot) const {
+    return reads_closed_ > 0 ||
+           (slot != nullptr && slot->blocked != nullptr && slot->blocked->is_closed);
+  }
+  bool WaitsForClose(Request& request);
 
   bool AnyDeviceReadOf(uint32_t segment) const;
   void TakeTurn();
@@ -240,6 +310,15 @@ class Shard {
   uint32_t freeze_count_ = 0;
   bool refuses_writes_ = false;
   IntrusiveList<Request> frozen_;
+  Event thawed_;
+
+  uint32_t closed_count_ = 0;  // keys that are closed, and FLUSHes that close all: none as a rule
+  uint32_t reads_closed_ = 0;
+  IntrusiveList<Request> closed_reads_;
+  WatchTable watches_;
+  uint32_t transactions_ = 0;  // coordinated here and under way
+  bool transactions_end_ = false;
+  Event transaction_ended_;
 
   // By segment << 32 | offset.
   absl::flat_hash_map<uint64_t, std::unique_ptr<DeviceRead>> device_reads_;

@@ -4,6 +4,7 @@
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
+#include "runtime/base/seeded_bug.h"
 
 namespace pakv {
 namespace {
@@ -13,8 +14,11 @@ constexpr uint64_t kSlowPeriodNs = 10 * kNsPerMs;
 
 }  // namespace
 
-// Whatever is durable is published by now: a record in a sealed segment that the index does not
-// know has been overtaken, deleted, dropped, or has expired.
+// Whatever is durable is published by now, but for a transaction's records: those lie in its
+// coordinator's log before their owner hears of them, who holds their keys meanwhile. Any other
+// record in a sealed segment that the index does not know has been overtaken, deleted, dropped, or
+// has expired. (A key that is held later, by another transaction, has had this record's LSN
+// before.)
 Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields,
                           const Location& location) const {
   const Lsn drop = DropLsn(fields.namespace_id);
@@ -25,6 +29,13 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields,
   if (entry && entry.lsn() == fields.lsn && entry.location() == location) return Fate::kLive;
   // A copy, a newer version, or a drop is durable elsewhere.
   if (fields.lsn <= drop || (entry && entry.lsn() >= fields.lsn)) return Fate::kDead;
+  const PendingTable::Slot* slot = pending_.Find(hash, fields.namespace_id, fields.key);
+  const BlockedKey* const blocked = slot == nullptr ? nullptr : slot->blocked;
+  if (blocked != nullptr && blocked->is_held() && fields.lsn > blocked->locked_lsn &&
+      !PAKV_BUG(kCompactionDropsUnpublished)) {
+    PAKV_COVERED(kUnpublishedMet);
+    return Fate::kUnpublished;
+  }
   const bool hides = fields.flags != kRecordPlain || fields.expiry_ms != kNoExpiry || entry;
   return hides ? Fate::kGrave : Fate::kDead;
 }
@@ -67,7 +78,7 @@ void Shard::SlowWrites(uint32_t permille) {
     slow_timer_.Disarm();
     if (slow_holds_) {
       slow_holds_ = false;
-      Thaw();
+      RestartFrozen();
     }
   } else if (!slow_timer_.armed()) {
     TakeTurn();
@@ -81,9 +92,8 @@ void Shard::TakeTurn() {
   slow_timer_.Arm(core_.timers(), core_.now_ns() + kSlowPeriodNs / 1000 * part);
   if (slow_holds_) {
     PAKV_COVERED(kWritesSlowed);
-    Freeze();
   } else {
-    Thaw();
+    RestartFrozen();
   }
 }
 

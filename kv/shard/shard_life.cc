@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "kv/shard/awaited_entry.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
 
@@ -27,19 +28,6 @@ std::unique_ptr<ValueCache> Shard::MakeCache() {
 
 // ---- FLUSH ----
 
-class Shard::DropEntry : public DurableEntry {
- public:
-  explicit DropEntry(ReadyQueue& ready)
-      : DurableEntry([](DurableEntry& entry, bool is_durable) {
-          auto& drop = static_cast<DropEntry&>(entry);
-          drop.durable = is_durable;
-          drop.settled.Set();
-        }),
-        settled(ready) {}
-  Event settled;
-  bool durable = false;
-};
-
 Task<Outcome> Shard::WriteDrop(uint32_t namespace_id, Lsn lsn) {
   switch (log_->Admit(EncodedRecordSize(0, 0), /*frees_space=*/true)) {
     case Admission::kOk:
@@ -53,7 +41,7 @@ Task<Outcome> Shard::WriteDrop(uint32_t namespace_id, Lsn lsn) {
   fields.lsn = lsn;
   fields.namespace_id = namespace_id;
   fields.flags = kRecordDrop;
-  DropEntry entry(core_.ready());
+  AwaitedEntry entry(core_.ready());
   static_cast<void>(log_->Append(fields, entry));
   co_await entry.settled.Wait();
   co_return entry.durable ? Outcome::kDone : Outcome::kUnknown;
@@ -63,6 +51,10 @@ void Shard::Drop(uint32_t namespace_id, Lsn lsn) {
   Lsn& drop = drops_[namespace_id];
   if (drop >= lsn) return;
   drop = lsn;
+  watches_.MarkAll(namespace_id, [this](const Watch& watch) {
+    return static_cast<bool>(
+        table_->Find({.hash = watch.hash, .namespace_id = watch.namespace_id, .key = watch.key}));
+  });
   // Every write that came before is older, every later one newer: the table as a whole goes.
   auto table = std::make_unique<Table>(options_.range);
   auto cache = MakeCache();
@@ -79,9 +71,23 @@ Task<void> Shard::FreeInBackground(std::unique_ptr<Table> table,
   while (!cache->DropStep(kBackgroundStep)) co_await core_.ready().Yield();
 }
 
+void Shard::OpenReads() {
+  PAKV_CHECK(reads_closed_ > 0);
+  --closed_count_;
+  if (--reads_closed_ > 0) return;
+  IntrusiveList<Request> waiting;
+  waiting.Splice(closed_reads_);
+  RestartAll(waiting);
+}
+
 void Shard::Thaw() {
   PAKV_CHECK(freeze_count_ > 0);
-  if (--freeze_count_ > 0) return;
+  if (--freeze_count_ == 0) RestartFrozen();
+}
+
+void Shard::RestartFrozen() {
+  thawed_.Set();
+  if (WritesAreHeld()) return;
   IntrusiveList<Request> waiting;
   waiting.Splice(frozen_);
   RestartAll(waiting);

@@ -6,6 +6,7 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/file_io.h"
+#include "kv/shard/awaited_entry.h"
 #include "kv/store/compactor.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
@@ -135,6 +136,8 @@ Task<bool> Compactor::Stage(const SegmentInfo& victim) {
     for (size_t i = begin; i < end; ++i) {
       const RecoveredRecord& record = records_[i];
       if (asked_[i].fate == Shard::Fate::kDead) continue;
+      // Its owner will refer to it in a moment: this segment's turn comes later.
+      if (asked_[i].fate == Shard::Fate::kUnpublished) co_return false;
       const uint64_t block_bytes = RoundUp(kBlockHeaderSize + record.location.length,
                                            parts_.context->directory->alignment());
       if (block_bytes > parts_.context->segment_bytes) {
@@ -273,18 +276,7 @@ Task<Compactor::Passed> Compactor::KeepClock(const SegmentInfo& victim, uint64_t
   log_.ShowClock(expiry_clock_ms);
   if (ended()) co_return Passed::kEnded;
   if (!log_.FitsForCertain(0)) co_return Passed::kNoRoom;
-  struct ClockEntry : DurableEntry {
-    explicit ClockEntry(ReadyQueue& ready)
-        : DurableEntry([](DurableEntry& entry, bool is_durable) {
-            auto& clock = static_cast<ClockEntry&>(entry);
-            clock.durable = is_durable;
-            clock.settled.Set();
-          }),
-          settled(ready) {}
-    Event settled;
-    bool durable = false;
-  };
-  ClockEntry entry(core_.ready());
+  AwaitedEntry entry(core_.ready());
   const Admission admitted = log_.WaitClock(entry);
   if (admitted != Admission::kOk) co_return Passed::kNoRoom;
   PAKV_COVERED(kClockKept);

@@ -273,6 +273,13 @@ void Store::StartCompactor(Core& here, uint64_t expiry_clock_ms) {
 Task<absl::Status> Store::Stop() {
   Core& here = shared_->cores.core(0);
   co_await shared_->compactor->Stop();
+  // They need all logs.
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    Shard* shard = shards_[id].get();
+    const bool finished =
+        co_await here.CallTaskOn(id, [shard](Core&) { return shard->FinishTransactions(); });
+    PAKV_CHECK(finished);
+  }
   {
     // Side by side: each may have footers to write.
     Nursery nursery(here.ready());
@@ -328,6 +335,7 @@ void Store::StartGroup(Core& here, Request* const* requests, size_t count) {
   PAKV_CHECK(count > 0);
   Request& leader = *requests[0];
   leader.group_ = std::make_unique<std::vector<Request*>>(requests, requests + count);
+  leader.kind_ = Request::Kind::kGroup;
   for (size_t i = 0; i < count; ++i) {
     requests[i]->source_core_ = here.id();
     PAKV_CHECK(OwnerOf(requests[i]->hash) == OwnerOf(leader.hash), "a group has one owner");
@@ -447,26 +455,31 @@ Task<RandomDraw> Store::RandomKey(Core& here, uint32_t namespace_id) {
 Task<Outcome> Store::Flush(Core& here, uint32_t namespace_id, Lsn* lsn) {
   // Nobody decides a write from here on, so the drop's LSN, above all clocks, divides all writes
   // into those before and those after it.
-  for (uint32_t id = 0; id < here.count(); ++id) {
-    Shard* shard = shards_[id].get();
-    co_await here.CallOn(id, [shard](Core&) {
-      shard->Freeze();
-      return true;
-    });
-  }
+  co_await AtAllOwners(here, [](Shard& shard) { shard.Freeze(); });
   Shard& own = *shards_[here.id()];
   const Lsn drop_lsn = own.NextLsn();
   if (lsn != nullptr) *lsn = drop_lsn;
   const Outcome outcome = co_await own.WriteDrop(namespace_id, drop_lsn);
+  if (outcome == Outcome::kDone) {
+    // No reader sees a part of it; no write comes behind it before all owners know of it.
+    co_await AtAllOwners(here, [](Shard& shard) { shard.CloseReads(); });
+    co_await AtAllOwners(here, [namespace_id, drop_lsn](Shard& shard) {
+      shard.Drop(namespace_id, drop_lsn);
+      shard.OpenReads();
+    });
+  }
+  co_await AtAllOwners(here, [](Shard& shard) { shard.Thaw(); });
+  co_return outcome;
+}
+
+Task<void> Store::AtAllOwners(Core& here, absl::FunctionRef<void(Shard&)> what) {
   for (uint32_t id = 0; id < here.count(); ++id) {
     Shard* shard = shards_[id].get();
-    co_await here.CallOn(id, [shard, namespace_id, drop_lsn, outcome](Core&) {
-      if (outcome == Outcome::kDone) shard->Drop(namespace_id, drop_lsn);
-      shard->Thaw();
+    co_await here.CallOn(id, [shard, what](Core&) {
+      what(*shard);
       return true;
     });
   }
-  co_return outcome;
 }
 
 Task<StoreStats> Store::Stats(Core& here) {

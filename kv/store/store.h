@@ -5,6 +5,8 @@
 // brings it to the owner and its reply back.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,6 +25,7 @@
 #include "kv/store/check_books.h"
 #include "kv/store/compaction_progress.h"
 #include "kv/store/options.h"
+#include "kv/store/transaction.h"
 #include "runtime/core/cores.h"
 #include "runtime/task/task.h"
 
@@ -91,6 +94,20 @@ class Store {
   // array is the caller's. Whoever starts a group starts nothing else on its keys until it is done.
   void StartGroup(Core& here, Request* const* requests, size_t count);
 
+  // Several keys as one, of any owners; kv/store/transaction.h. Reads what is asked for, calls
+  // `decide` once (false: nothing is written), writes, and returns when that is durable and
+  // published. `decide` may run on another core while the caller waits: it uses the transaction and
+  // what is the caller's alone. It does not run if a watch is broken, nor after a refusal.
+  Task<Outcome> Transact(Core& here, Transaction& transaction,
+                         absl::FunctionRef<bool(Transaction&)> decide);
+  // Reads the transaction's keys, none of which needs kNothing, as they all were at one moment;
+  // afterwards Old tells. Nothing is held, unless they change so fast that three tries fail.
+  Task<Outcome> Snapshot(Core& here, Transaction& transaction);
+  // From now on `watches` notices each change of the key. The same key twice is one.
+  Task<void> Watch(Core& here, Watches& watches, uint32_t namespace_id, std::string_view key);
+  // Leaves `watches` empty.
+  Task<void> Unwatch(Core& here, Watches& watches);
+
   // Visits keys of the namespace from `cursor` (0 starts) in hash order until at least `count`
   // entries were looked at. Keys that `accept` declines are left out; it runs on other cores, and
   // is copied there. A key that is there all the while is returned at least once, also across
@@ -121,6 +138,7 @@ class Store {
  private:
   struct Shared;
   class RecordRouter;
+  class Course;
   // Entries that one visit of a scan looks at on one core.
   static constexpr size_t kScanStepMax = 1024;
 
@@ -135,6 +153,15 @@ class Store {
   // A log has failed: on its core, before anything of it is settled.
   static void LogFailed(void* owner, const absl::Status& why);
   static void RunAtOwner(Message& message, Core& there);
+  // One after the other.
+  Task<void> AtAllOwners(Core& here, absl::FunctionRef<void(Shard&)> what);
+  void MakeParts(Core& here, Transaction& transaction);
+  Task<Outcome> TransactAlone(Core& here, Transaction& transaction,
+                              absl::FunctionRef<bool(Transaction&)> decide);
+  Task<Outcome> TransactTogether(Core& here, Transaction& transaction,
+                                 absl::FunctionRef<bool(Transaction&)> decide);
+  Task<void> PublishFirst(Course& course);
+  Task<std::optional<Outcome>> TrySnapshot(Core& here, Transaction& transaction);
 
   StoreOptions options_;
   uint64_t hash_seed_ = 0;

@@ -278,6 +278,8 @@ PakvStatus PakvStatusOf(Outcome outcome) {
       return PakvStatus::kDamaged;
     case Outcome::kStopping:
       return PakvStatus::kStopping;
+    case Outcome::kTooLarge:
+      return PakvStatus::kFrameTooLarge;
   }
   return PakvStatus::kInternal;
 }
@@ -298,6 +300,8 @@ std::string_view PakvTextOf(Outcome outcome, std::string_view detail) {
       return detail.empty() ? "the value on disk is not what was written" : detail;
     case Outcome::kStopping:
       return "the server is stopping";
+    case Outcome::kTooLarge:
+      return "too many keys or bytes for one operation that is all or nothing";
   }
   return "internal error";
 }

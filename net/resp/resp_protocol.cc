@@ -77,6 +77,10 @@ std::string OutcomeText(Outcome outcome, std::string_view detail) {
       return "ERR damaged: " + std::string(detail);
     case Outcome::kStopping:
       return "ERR the server is stopping";
+    case Outcome::kTooLarge:
+      return "ERR too many keys or bytes for one command that is all or nothing (65536 keys, 16 "
+             "MiB "
+             "written, 64 MiB read)";
   }
   return "ERR internal error";
 }

@@ -14,7 +14,10 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "compaction-in-reserve",  "compaction-of-damage",
     "writes-slowed",          "compacted-twice",
     "compacted-on-request",   "clock-kept",
-    "stop-during-compaction",
+    "stop-during-compaction", "lock-queued",
+    "lock-waited-for-writes", "read-held-by-close",
+    "unpublished-met",        "flush-met-transaction",
+    "snapshot-again",         "snapshot-held-keys",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

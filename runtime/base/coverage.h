@@ -24,6 +24,13 @@ enum class CoverageMark : uint32_t {
   kCompactedOnRequest,     // a segment was compacted because somebody asked for it
   kClockKept,              // a block was written for the victim's expiry clock
   kStopDuringCompaction,   // a pass ended half-way as the store stopped
+  kLockQueued,             // a transaction waited for a key behind somebody else
+  kLockWaitedForWrites,    // ... for its pending writes
+  kReadHeldByClose,        // a read waited while a transaction was published
+  kUnpublishedMet,         // compaction met a transaction's record that was not published yet
+  kFlushMetTransaction,    // a FLUSH removed what a transaction had read already
+  kSnapshotAgain,          // a snapshot was not confirmed
+  kSnapshotHeldKeys,       // ... until it held the keys
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

@@ -29,6 +29,11 @@ enum class SeededBug : uint32_t {
   kExpiryClockForgotten,        // a restart's expiry clock does not begin where the last one was
   kFooterWithoutDeletes,        // a segment's footer leaves deletes and drops out
   kSegmentNotListed,            // MANIFEST misses a segment in use, and recovery does not notice
+  kTransactionHalfPublished,    // readers get between the owners' publishing
+  kLockOrderWrong,              // some transactions take their owners in the other order
+  kSnapshotUnconfirmed,         // MGET does not look whether what it read still stands
+  kWatchMissesRecreation,       // WATCH compares states: absent, set, deleted looks like absent
+  kCompactionDropsUnpublished,  // a transaction's record is dropped before its owner knows of it
   kCount,
 };
 

@@ -1,0 +1,502 @@
+// What a shard does for transactions and snapshots: kv/shard/transaction_part.h.
+// Long because: all steps share how a key is held, read and let go.
+#include <algorithm>
+#include <array>
+
+#include "kv/shard/awaited_entry.h"
+#include "kv/shard/shard.h"
+#include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
+#include "runtime/base/seeded_bug.h"
+
+namespace pakv {
+
+// ---- Steps ----
+
+void Shard::StartPart(TransactionPart& part) {
+  switch (part.step) {
+    case TransactionPart::Step::kLock:
+      return LockPart(part);
+    case TransactionPart::Step::kClose:
+      return ClosePart(part);
+    case TransactionPart::Step::kPublish:
+      return PublishPart(part);
+    case TransactionPart::Step::kAlone:
+      return StartAlone(part);
+    case TransactionPart::Step::kLook:
+      return LookAtPart(part);
+    case TransactionPart::Step::kConfirm:
+      return ConfirmPart(part);
+  }
+}
+
+// A request that is more than one on one key.
+void Shard::StartKind(Request& request) {
+  switch (request.kind_) {
+    case Request::Kind::kOne:
+      break;
+    case Request::Kind::kGroup:
+      return StartGroup(request);
+    case Request::Kind::kPart:
+      request.kind_ = Request::Kind::kOne;
+      return StartPart(*static_cast<TransactionKey&>(request).part);
+    case Request::Kind::kLock:
+      return TakeLock(static_cast<TransactionKey&>(request));
+    case Request::Kind::kLook:
+      return LookAtKey(static_cast<TransactionKey&>(request));
+  }
+}
+
+void Shard::TakeKeys(TransactionPart& part) {
+  part.outcome = Outcome::kDone;
+  for (TransactionKey* key : part.keys) {
+    key->part = &part;
+    key->shard_ = this;
+    key->source_core_ = core_.id();
+    key->done = &Shard::KeyDone;
+    key->outcome = Outcome::kDone;
+    key->is_read = false;
+  }
+}
+
+void Shard::PartDone(TransactionPart& part) {
+  if (part.source_core == core_.id()) return part.returned(part);
+  part.set_function([](Message& message, Core&) {
+    auto& back = static_cast<TransactionPart&>(message);
+    back.returned(back);
+  });
+  core_.Send(part.source_core, part);
+}
+
+// A key's device read has ended, or its write has settled.
+void Shard::KeyDone(Request& request) {
+  auto& key = static_cast<TransactionKey&>(request);
+  TransactionPart& part = *key.part;
+  if (key.outcome != Outcome::kDone) {
+    part.outcome = key.outcome;
+    if (key.outcome == Outcome::kDamaged) part.damage = key.reply.bytes;
+  }
+  part.shard->OneDone(part);
+}
+
+void Shard::OneDone(TransactionPart& part) {
+  if (--part.left_ > 0) return;
+  switch (part.doing_) {
+    case TransactionPart::Doing::kLocking:
+      part.holds_ = true;
+      return ReadPart(part);
+    case TransactionPart::Doing::kReading:
+      part.clock_ms = log_->ExpiryClockMs();
+      // Not from here: it lets keys go, and whoever gets one may be the next to decide.
+      if (part.step == TransactionPart::Step::kAlone) return core_.MakeReady(part.decides_);
+      return PartDone(part);
+    case TransactionPart::Doing::kWriting:
+      return PartDone(part);
+  }
+}
+
+// ---- Holding keys ----
+
+void Shard::LockPart(TransactionPart& part) {
+  TakeKeys(part);
+  part.doing_ = TransactionPart::Doing::kLocking;
+  part.left_ = part.keys.size() + 1;
+  for (TransactionKey* key : part.keys) {
+    key->kind_ = Request::Kind::kLock;
+    TakeLock(*key);
+  }
+  OneDone(part);
+}
+
+void Shard::TakeLock(TransactionKey& key) {
+  const PendingTable::Slot* slot = pending_.Find(key.hash, key.namespace_id, key.key);
+  if (slot != nullptr && slot->blocked != nullptr) {
+    PAKV_COVERED(kLockQueued);
+    slot->blocked->waiting.PushBack(key);
+    return;
+  }
+  key.kind_ = Request::Kind::kOne;
+  BlockedKey& blocked = pending_.Lock(key);
+  if (slot == nullptr) {
+    Held(blocked);
+  } else {
+    PAKV_COVERED(kLockWaitedForWrites);
+  }
+}
+
+void Shard::Held(BlockedKey& blocked) {
+  blocked.locked_lsn = NextLsn();
+  OneDone(*static_cast<TransactionKey*>(blocked.lock)->part);
+}
+
+void Shard::ReleasePart(TransactionPart& part) {
+  part.holds_ = false;
+  for (TransactionKey* key : part.keys) {
+    PendingTable::Slot* slot = pending_.Find(key->hash, key->namespace_id, key->key);
+    PAKV_CHECK(slot != nullptr && slot->blocked != nullptr && slot->blocked->lock == key);
+    Release(*slot->blocked);
+  }
+}
+
+// Whoever has waited for the key goes on, in order, until somebody blocks it again.
+void Shard::Release(BlockedKey& blocked) {
+  IntrusiveList<Request> readers;
+  IntrusiveList<Request> waiting;
+  readers.Splice(blocked.readers);
+  waiting.Splice(blocked.waiting);
+  const uint64_t hash = blocked.hash;
+  const uint32_t namespace_id = blocked.namespace_id;
+  if (blocked.is_closed) --closed_count_;
+  pending_.Unblock(blocked);
+  RestartAll(readers);
+  while (!waiting.empty()) {
+    Restart(waiting.PopFront());
+    if (waiting.empty()) return;
+    PendingTable::Slot* slot = pending_.Find(hash, namespace_id, waiting.front().key);
+    if (slot != nullptr && slot->blocked != nullptr) {
+      slot->blocked->waiting.Splice(waiting);
+      return;
+    }
+  }
+}
+
+// ---- Old states ----
+
+void Shard::ReadPart(TransactionPart& part) {
+  part.doing_ = TransactionPart::Doing::kReading;
+  part.is_unproven = part.is_changed = part.is_disturbed = false;
+  part.read_bytes_ = 0;
+  part.left_ = part.keys.size() + 1;
+  for (TransactionKey* key : part.keys) {
+    if (ReadKey(*key)) OneDone(part);
+  }
+  OneDone(part);
+}
+
+// What is published of the key. False: it comes from the device.
+bool Shard::ReadKey(TransactionKey& key) {
+  key.old = OldValue();
+  if (IsChanged(key)) key.part->is_changed = true;
+  if (key.needs == OldState::kNothing) return true;
+  OldValue old;
+  const Found found = OldPublished(key, old);
+  if (found == Found::kNeedsDevice) {
+    key.is_read = true;
+    key.function = [](const OldValue& read, Request& request) {
+      static_cast<TransactionKey&>(request).KeepOld(read);
+      return Change();
+    };
+    WaitForDevice(key);
+    return false;
+  }
+  KeepFound(key, found, old);
+  return true;
+}
+
+bool Shard::IsChanged(const TransactionKey& key) const {
+  if (key.watch == nullptr || !key.watch->changed) return false;
+  const Entry entry =
+      table_->Find({.hash = key.hash, .namespace_id = key.namespace_id, .key = key.key});
+  return !PAKV_BUG(kWatchMissesRecreation) || key.watch->existed || entry;
+}
+
+void Shard::KeepFound(TransactionKey& key, Found found, const OldValue& old) {
+  TransactionPart& part = *key.part;
+  switch (found) {
+    case Found::kValue:
+      key.KeepOld(old);
+      if (key.outcome != Outcome::kDone) part.outcome = key.outcome;
+      return;
+    case Found::kDamaged:
+      part.outcome = Outcome::kDamaged;
+      part.damage = *at_hand_.damage;
+      return;
+    case Found::kOverUnproven:
+      part.is_unproven = true;
+      [[fallthrough]];
+    case Found::kOver:
+    case Found::kMissing:
+    case Found::kNeedsDevice:
+      break;
+  }
+  if (key.watch != nullptr && key.watch->existed) part.is_changed = true;
+}
+
+Shard::Judged Shard::Judge(std::span<TransactionKey* const> keys, uint64_t clock_ms) {
+  Judged judged;
+  log_->ShowClock(clock_ms);
+  for (TransactionKey* key : keys) {
+    if (!key->old.exists) continue;
+    const bool is_dropped = key->old.lsn <= DropLsn(key->namespace_id);
+    const bool is_over = key->old.expiry_ms != kNoExpiry && key->old.expiry_ms <= clock_ms;
+    if (!is_dropped && !is_over) continue;
+    if (is_dropped) PAKV_COVERED(kFlushMetTransaction);
+    key->old = OldValue();
+    judged.is_unproven = judged.is_unproven || !is_dropped;
+    judged.is_changed = judged.is_changed || key->watch != nullptr;
+  }
+  return judged;
+}
+
+// ---- Several owners ----
+
+void Shard::ClosePart(TransactionPart& part) {
+  for (const TransactionKey* key : part.keys) {
+    if (!key->is_written) continue;
+    pending_.Find(key->hash, key->namespace_id, key->key)->blocked->is_closed = true;
+    ++closed_count_;
+  }
+  PartDone(part);
+}
+
+void Shard::PublishPart(TransactionPart& part) {
+  // What was decided by that clock stays so.
+  log_->ShowClock(part.clock_ms);
+  if (part.is_durable) {
+    for (size_t begin = 0; begin < part.keys.size(); begin += kPrefetchMax) {
+      const auto group = part.keys.subspan(begin, std::min(kPrefetchMax, part.keys.size() - begin));
+      std::array<uint64_t, kPrefetchMax> hashes;
+      size_t count = 0;
+      for (const TransactionKey* key : group) hashes[count++] = key->hash;
+      Prefetch(std::span(hashes.data(), count));
+      for (TransactionKey* key : group) {
+        if (!key->is_written) continue;
+        key->pending_key_ = key->key;
+        ++counters_.writes;
+        Publish(*key);
+      }
+    }
+  }
+  // All of them before anybody goes on.
+  ReleasePart(part);
+  PartDone(part);
+}
+
+bool Shard::WaitsForClose(Request& request) {
+  if (reads_closed_ > 0) {
+    request.KeepArguments();
+    closed_reads_.PushBack(request);
+    return true;
+  }
+  PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key);
+  if (!IsClosed(slot)) return false;
+  PAKV_COVERED(kReadHeldByClose);
+  request.KeepArguments();
+  slot->blocked->readers.PushBack(request);
+  return true;
+}
+
+Task<void> Shard::WritesMayGo(bool also_slowed) {
+  while (freeze_count_ > 0 || (also_slowed && slow_holds_)) {
+    thawed_.Reset();
+    co_await thawed_.Wait();
+  }
+}
+
+Task<Outcome> Shard::WriteAsOne(std::span<TransactionKey* const> keys) {
+  std::vector<Request*> written;
+  for (TransactionKey* key : keys) {
+    if (!key->is_written) continue;
+    // The records' places are all that it waits for; one entry behind them does for all.
+    key->shard_ = this;
+    key->source_core_ = core_.id();
+    key->done = [](Request&) {};
+    key->role_ = Request::Role::kAnswer;
+    key->settles_hash = 0;
+    written.push_back(key);
+  }
+  std::vector<Appended> appended;
+  const std::optional<Outcome> refused = AppendAsOne(written, appended);
+  if (refused) co_return *refused;
+  AwaitedEntry entry(core_.ready());
+  const bool pending = log_->WaitNewest(entry);
+  PAKV_CHECK(pending, "its own records are");
+  co_await entry.settled.Wait();
+  if (!entry.durable) counters_.writes_unknown += written.size();
+  co_return entry.durable ? Outcome::kDone : Outcome::kUnknown;
+}
+
+// ---- One owner ----
+
+void Shard::StartAlone(TransactionPart& part) {
+  if (WritesAreHeld()) {
+    part.keys[0]->kind_ = Request::Kind::kPart;
+    frozen_.PushBack(*part.keys[0]);
+    return;
+  }
+  if (part.holds_) return DecideAlone(part, /*by_pending=*/false);
+  TakeKeys(part);
+  if (!DecideAtOnce(part)) LockPart(part);
+}
+
+// If everything that it asks for is at hand, as a rule: no key is held. False: nothing was done.
+bool Shard::DecideAtOnce(TransactionPart& part) {
+  part.is_unproven = part.is_changed = false;
+  part.read_bytes_ = 0;
+  bool by_pending = false;
+  for (TransactionKey* key : part.keys) {
+    const PendingTable::Slot* slot = pending_.Find(key->hash, key->namespace_id, key->key);
+    if (slot != nullptr && slot->blocked != nullptr) return false;
+    if (key->watch != nullptr) {
+      // A write that is pending may still fail.
+      if (slot != nullptr) return false;
+      part.is_changed = part.is_changed || IsChanged(*key);
+    }
+    key->old = OldValue();
+    if (key->needs == OldState::kNothing) continue;
+    OldValue old;
+    const Found found = OldNewest(*key, slot, old);
+    if (found == Found::kNeedsDevice) return false;
+    KeepFound(*key, found, old);
+    by_pending = by_pending || slot != nullptr;
+  }
+  part.clock_ms = log_->ExpiryClockMs();
+  DecideAlone(part, by_pending);
+  return true;
+}
+
+void Shard::DecideAlone(TransactionPart& part, bool by_pending) {
+  if (part.outcome == Outcome::kDone && part.holds_) {
+    // A FLUSH may have passed, and time, since the keys were read.
+    const Judged judged = Judge(part.keys, std::max(part.clock_ms, log_->ExpiryClockMs()));
+    part.clock_ms = log_->ExpiryClockMs();
+    part.is_unproven = part.is_unproven || judged.is_unproven;
+    part.is_changed = part.is_changed || judged.is_changed;
+  }
+  bool waits = false;
+  if (part.outcome == Outcome::kDone) {
+    const bool writes = !part.is_changed && part.decide(part) && WriteAlone(part);
+    waits = writes || (part.outcome == Outcome::kDone && WaitForProof(part, by_pending));
+  }
+  if (part.holds_) ReleasePart(part);
+  if (!waits) PartDone(part);
+}
+
+// True: what was decided is pending. False: there is nothing to write, or it was refused.
+bool Shard::WriteAlone(TransactionPart& part) {
+  std::vector<Request*> written;
+  for (TransactionKey* key : part.keys) {
+    if (key->is_written) written.push_back(key);
+  }
+  if (written.empty()) return false;
+  std::vector<Appended> appended;
+  const std::optional<Outcome> refused = AppendAsOne(written, appended);
+  if (refused) {
+    part.outcome = *refused;
+    return false;
+  }
+  part.lsn = written[0]->lsn;
+  part.doing_ = TransactionPart::Doing::kWriting;
+  part.left_ = written.size();
+  for (size_t i = 0; i < written.size(); ++i) {
+    BecomePending(*written[i], appended[i], written[i]->pending_delete_);
+  }
+  return true;
+}
+
+// Nothing was written. True: the answer waits until what it was decided by is durable.
+bool Shard::WaitForProof(TransactionPart& part, bool by_pending) {
+  Request& waiter = *part.keys[0];
+  if (part.is_unproven) {
+    const Admission admission = log_->WaitClock(waiter);
+    if (admission != Admission::kOk) {
+      part.outcome = admission == Admission::kDiskFull ? Outcome::kDiskFull : Outcome::kReadOnly;
+      return false;
+    }
+  } else if (!by_pending || !log_->WaitNewest(waiter)) {
+    return false;
+  }
+  waiter.role_ = Request::Role::kAnswer;
+  waiter.is_read = part.is_unproven;
+  waiter.settles_hash = 0;
+  part.doing_ = TransactionPart::Doing::kWriting;
+  part.left_ = 1;
+  return true;
+}
+
+// ---- Snapshots ----
+
+void Shard::LookAtPart(TransactionPart& part) {
+  TakeKeys(part);
+  part.doing_ = TransactionPart::Doing::kReading;
+  part.is_unproven = part.is_disturbed = false;
+  part.read_bytes_ = 0;
+  part.left_ = part.keys.size() + 1;
+  for (TransactionKey* key : part.keys) {
+    key->kind_ = Request::Kind::kLook;
+    LookAtKey(*key);
+  }
+  OneDone(part);
+}
+
+void Shard::LookAtKey(TransactionKey& key) {
+  TransactionPart& part = *key.part;
+  if (closed_count_ > 0 && WaitsForClose(key)) {
+    // So the part's keys are not read in one moment.
+    part.is_disturbed = part.is_disturbed || part.is_only;
+    return;
+  }
+  key.kind_ = Request::Kind::kOne;
+  if (!ReadKey(key)) return;
+  if (!key.old.exists) {
+    // If its time is over, what is under way may have given it more.
+    const Entry entry =
+        table_->Find({.hash = key.hash, .namespace_id = key.namespace_id, .key = key.key});
+    if (entry && HasPending(entry)) part.is_disturbed = true;
+    if (!part.is_only) {
+      key.absent.hash = key.hash;
+      key.absent.namespace_id = key.namespace_id;
+      key.absent.changed = false;
+      watches_.Add(key.absent);
+    }
+  }
+  OneDone(part);
+}
+
+// A key that is closed is changing. One without a value has no LSN to be compared: it may have had
+// one in between, so it is watched.
+void Shard::ConfirmPart(TransactionPart& part) {
+  part.is_disturbed = false;
+  for (TransactionKey* key : part.keys) {
+    const Entry entry =
+        table_->Find({.hash = key->hash, .namespace_id = key->namespace_id, .key = key->key});
+    const bool exists = entry && LifetimeOf(entry.expiry_ms()) == Lifetime::kLives;
+    const PendingTable::Slot* slot = pending_.Find(key->hash, key->namespace_id, key->key);
+    const bool is_same =
+        key->old.exists ? exists && entry.lsn() == key->old.lsn : !exists && !key->absent.changed;
+    part.is_disturbed = part.is_disturbed || !is_same || IsClosed(slot);
+    watches_.Remove(key->absent);
+  }
+  PartDone(part);
+}
+
+// ---- The rest ----
+
+bool Shard::BeginTransaction() {
+  if (transactions_end_) return false;
+  ++transactions_;
+  return true;
+}
+
+void Shard::EndTransaction() {
+  if (--transactions_ == 0) transaction_ended_.Set();
+}
+
+Task<bool> Shard::FinishTransactions() {
+  transactions_end_ = true;
+  while (transactions_ > 0) {
+    transaction_ended_.Reset();
+    co_await transaction_ended_.Wait();
+  }
+  co_return true;
+}
+
+void Shard::AddWatch(Watch& watch) {
+  const Entry entry =
+      table_->Find({.hash = watch.hash, .namespace_id = watch.namespace_id, .key = watch.key});
+  watch.existed = entry && LifetimeOf(entry.expiry_ms()) == Lifetime::kLives;
+  watch.changed = false;
+  watches_.Add(watch);
+}
+
+}  // namespace pakv

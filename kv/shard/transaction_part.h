@@ -1,0 +1,107 @@
+// What a transaction (kv/store/transaction.h) does at one owner of its keys: a message that goes
+// there for each step and comes back when the step is done.
+//
+//   kLock     the part's keys are held, their old states known
+//   kClose    reads of the keys that are written wait
+//   kPublish  what is durable is shown, if it is to be, and all keys are let go
+//   kAlone    all of it: this owner has all the keys, so it decides and writes by itself
+//   kLook     for a snapshot: the states now, nothing is held
+//   kConfirm  for a snapshot: whether they still are those
+//
+// Locks. A key is held by one transaction at a time. Who wants it queues behind all who came before
+// (BlockedKey): a device read with its writers, other transactions. Its pending writes are waited
+// for, so a key that is held has none. Behind it queue new writes and transactions, in order; plain
+// reads go on from the published value until the key is closed. A part asks for all its keys in one
+// go, so any two transactions stand in the same order in all queues of one owner; owners are asked
+// in the order of their numbers, one after the other: there is no cycle. A FLUSH waits for nobody
+// (Shard::Freeze), and what it has removed is judged by its LSN: see Shard::Judge.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "kv/shard/request.h"
+#include "kv/shard/watch.h"
+#include "runtime/core/mailbox.h"
+#include "runtime/task/ready_queue.h"
+
+namespace pakv {
+
+class TransactionPart;
+
+// One key. It is a Request, so that it can stand where requests stand: in a key's queue, behind a
+// device read, among the pending writes, in the log.
+class TransactionKey : public Request {
+ public:
+  TransactionPart* part = nullptr;
+  bool may_write = false;
+  bool is_written = false;  // `new_bytes` or a delete, with its expiry
+  OldValue old;             // as its owner found it; the value lies in old_bytes
+  std::string old_bytes;
+  std::string new_bytes;
+  const Watch* watch = nullptr;  // has to be unmarked
+  Watch absent;                  // a snapshot's, if it found no value
+
+  // Copies.
+  void KeepOld(const OldValue& found);
+  // What the transaction has made of the key so far.
+  OldValue Now() const;
+  void Write(std::string_view bytes, uint64_t bytes_expiry_ms);
+  void Delete();
+};
+
+class TransactionPart : public Message {
+ public:
+  enum class Step : uint8_t { kLock, kClose, kPublish, kAlone, kLook, kConfirm };
+
+  TransactionPart() : decides_(*this) {}
+
+  Shard* shard = nullptr;
+  uint32_t source_core = 0;
+  std::span<TransactionKey* const> keys;  // at least one, none twice
+  Step step = Step::kLock;
+  // Called on the core that sent it.
+  void (*returned)(TransactionPart&) = nullptr;
+  // kAlone: decides, on the owner's core. False: nothing is written.
+  bool (*decide)(TransactionPart&) = nullptr;
+  void* transaction = nullptr;
+  // kPublish: what is written is durable. If not, nothing is shown.
+  bool is_durable = false;
+  // kLook: no other owner has keys, so what is found in one moment need not be confirmed.
+  bool is_only = false;
+  // The expiry clock of the whole: the largest of its owners'. kLock, kAlone: what it is here.
+  uint64_t clock_ms = 0;
+
+  // ---- Found by the owner ----
+  Outcome outcome = Outcome::kDone;
+  std::string damage;        // the text of kDamaged
+  Lsn lsn = kNoLsn;          // kAlone: of what was written
+  bool is_unproven = false;  // a key was found over, and no durable block says so yet
+  bool is_changed = false;   // a watch is marked
+  // kLook: it has to be looked again. kConfirm: it is not as it was.
+  bool is_disturbed = false;
+
+  bool holds() const { return holds_; }
+
+ private:
+  friend class Shard;
+  friend class TransactionKey;
+  enum class Doing : uint8_t { kLocking, kReading, kWriting };
+  struct Decides : Runnable {
+    explicit Decides(TransactionPart& part_in);
+    TransactionPart& part;
+  };
+  Doing doing_ = Doing::kLocking;
+  size_t left_ = 0;        // keys that it is not done with
+  size_t read_bytes_ = 0;  // of old values
+  bool holds_ = false;     // its keys
+  Decides decides_;
+};
+
+// Bytes of old values that one part keeps; with more it ends as kTooLarge.
+inline constexpr size_t kPartReadBytesMax = size_t{64} << 20;
+
+}  // namespace pakv

@@ -1,0 +1,407 @@
+#include "kv/store/transaction.h"
+
+#include <absl/functional/function_ref.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "kv/store/store.h"
+#include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
+#include "runtime/base/seeded_bug.h"
+#include "runtime/task/sync.h"
+
+namespace pakv {
+namespace {
+
+// So often a snapshot is tried before its keys are held.
+constexpr int kSnapshotTries = 3;
+
+}  // namespace
+
+// ---- Transaction ----
+
+TransactionKey* Transaction::FindKey(uint64_t hash, uint32_t namespace_id, std::string_view key,
+                                     size_t& index) {
+  const auto is_it = [&](size_t candidate) {
+    const TransactionKey& other = Key(candidate);
+    return other.hash == hash && other.namespace_id == namespace_id && other.key == key;
+  };
+  if (key_count_ <= kUnmappedKeysMax) {
+    for (index = 0; index < key_count_; ++index) {
+      if (hashes_[index] == hash && is_it(index)) return &Key(index);
+    }
+    return nullptr;
+  }
+  if (by_hash_.empty()) {
+    for (size_t i = 0; i < key_count_; ++i) by_hash_[hashes_[i]].push_back(i);
+  }
+  for (const size_t candidate : by_hash_[hash]) {
+    index = candidate;
+    if (is_it(index)) return &Key(index);
+  }
+  return nullptr;
+}
+
+size_t Transaction::AddKey(uint64_t hash, uint32_t namespace_id, std::string_view key,
+                           OldState needs, bool may_write) {
+  size_t index = 0;
+  if (TransactionKey* const found = FindKey(hash, namespace_id, key, index)) {
+    found->needs = std::max(found->needs, needs);
+    found->may_write = found->may_write || may_write;
+    return index;
+  }
+  bytes_ += key.size();
+  if (key_count_ == kTransactionKeysMax) {
+    bytes_ = kTransactionBytesMax + 1;
+    return key_count_ - 1;
+  }
+  if (key_count_ % kChunkKeys == 0) {
+    chunks_.push_back(std::make_unique<TransactionKey[]>(kChunkKeys));
+  }
+  index = key_count_++;
+  hashes_.push_back(hash);
+  if (!by_hash_.empty()) by_hash_[hash].push_back(index);
+  TransactionKey& added = Key(index);
+  added.hash = hash;
+  added.namespace_id = namespace_id;
+  added.session = session_;
+  added.key = key;
+  added.needs = needs;
+  added.may_write = may_write;
+  return index;
+}
+
+void Transaction::Require(const Watches& watches) {
+  for (const struct Watch& watch : watches.watches_) {
+    const size_t index =
+        AddKey(watch.hash, watch.namespace_id, watch.key, OldState::kExistence, false);
+    Key(index).watch = &watch;
+  }
+}
+
+void Transaction::Write(size_t index, std::string_view value, uint64_t expiry_ms) {
+  TransactionKey& key = Key(index);
+  PAKV_CHECK(key.may_write, "it was not added to be written");
+  bytes_ += value.size() - std::min(bytes_, key.new_bytes.size());
+  if (too_large()) return;
+  key.Write(value, expiry_ms);
+}
+
+void Transaction::Delete(size_t index) {
+  TransactionKey& key = Key(index);
+  PAKV_CHECK(key.may_write, "it was not added to be written");
+  bytes_ -= key.new_bytes.size();
+  key.Delete();
+}
+
+void Transaction::Run(size_t index, Request& request) {
+  request.shard_ = shard_;
+  request.outcome = Outcome::kDone;
+  const OldValue old = Old(index);
+  const Change change = request.function(old, request);
+  request.lsn = old.lsn;
+  request.KeepReply();
+  switch (change.action) {
+    case Change::Action::kKeep:
+      break;
+    case Change::Action::kWrite:
+      Write(index, change.value, change.expiry_ms);
+      break;
+    case Change::Action::kDelete:
+      Delete(index);
+      break;
+  }
+}
+
+bool Transaction::any_written() const {
+  return std::any_of(keys_.begin(), keys_.end(),
+                     [](const TransactionKey* key) { return key->is_written; });
+}
+
+// ---- Its course ----
+
+// The keys by owner, those in ascending order, and a part for each.
+void Store::MakeParts(Core& here, Transaction& transaction) {
+  std::vector<uint32_t> ends(shards_.size() + 1);
+  for (const uint64_t hash : transaction.hashes_) ++ends[OwnerOf(hash) + 1];
+  for (size_t owner = 0; owner < shards_.size(); ++owner) ends[owner + 1] += ends[owner];
+  transaction.part_count_ = 0;
+  transaction.parts_ =
+      std::make_unique<TransactionPart[]>(std::min<size_t>(shards_.size(), transaction.key_count_));
+  transaction.keys_.resize(transaction.key_count_);
+  for (uint32_t owner = 0; owner < shards_.size(); ++owner) {
+    const size_t begin = ends[owner];
+    const size_t end = ends[owner + 1];
+    if (begin == end) continue;
+    TransactionPart& part = transaction.parts_[transaction.part_count_++];
+    part.shard = shards_[owner].get();
+    part.source_core = here.id();
+    part.keys = std::span(transaction.keys_).subspan(begin, end - begin);
+  }
+  for (size_t index = 0; index < transaction.key_count_; ++index) {
+    transaction.keys_[ends[OwnerOf(transaction.hashes_[index])]++] = &transaction.Key(index);
+  }
+}
+
+// Sends parts to their owners and waits for all of them.
+class Store::Course {
+ public:
+  using Step = TransactionPart::Step;
+
+  Course(Core& here, Transaction& transaction)
+      : here_(here), transaction_(transaction), returned_(here.ready()) {}
+
+  std::span<TransactionPart> parts() {
+    return {transaction_.parts_.get(), transaction_.part_count_};
+  }
+  bool IsHere(const TransactionPart& part) const { return &part.shard->core() == &here_; }
+  // What came back; kDone if all is well.
+  Outcome Gather() {
+    Outcome outcome = Outcome::kDone;
+    for (TransactionPart& part : parts()) {
+      clock_ms = std::max(clock_ms, part.clock_ms);
+      is_unproven = is_unproven || part.is_unproven;
+      transaction_.watch_broken_ = transaction_.watch_broken_ || part.is_changed;
+      if (part.outcome == Outcome::kDone) continue;
+      outcome = part.outcome;
+      transaction_.damage_ = part.damage;
+    }
+    return outcome;
+  }
+  bool IsDisturbed() {
+    return std::any_of(parts().begin(), parts().end(),
+                       [](const TransactionPart& part) { return part.is_disturbed; });
+  }
+
+  void Begin(TransactionPart& part, Step step) {
+    part.step = step;
+    part.transaction = this;
+    part.returned = [](TransactionPart& back) {
+      auto& course = *static_cast<Course*>(back.transaction);
+      if (--course.under_way_ == 0) course.returned_.Set();
+    };
+    ++under_way_;
+    returned_.Reset();
+    if (IsHere(part)) return part.shard->StartPart(part);
+    part.set_function([](Message& message, Core&) {
+      auto& arrived = static_cast<TransactionPart&>(message);
+      arrived.shard->StartPart(arrived);
+    });
+    here_.Send(part.shard->core().id(), part);
+  }
+  void BeginAll(Step step) {
+    for (TransactionPart& part : parts()) Begin(part, step);
+  }
+  // co_await: all that was begun has come back.
+  Event::Awaiter Returned() { return returned_.Wait(); }
+
+  uint64_t clock_ms = 0;
+  bool is_unproven = false;
+  absl::FunctionRef<bool(Transaction&)>* decide = nullptr;
+  Transaction& transaction() { return transaction_; }
+
+ private:
+  Core& here_;
+  Transaction& transaction_;
+  size_t under_way_ = 0;
+  Event returned_;
+};
+
+Task<Outcome> Store::Transact(Core& here, Transaction& transaction,
+                              absl::FunctionRef<bool(Transaction&)> decide) {
+  if (transaction.too_large()) co_return Outcome::kTooLarge;
+  if (transaction.key_count_ == 0) co_return Outcome::kDone;
+  Shard& own = *shards_[here.id()];
+  if (!own.BeginTransaction()) co_return Outcome::kStopping;
+  MakeParts(here, transaction);
+  Outcome outcome = Outcome::kDone;
+  if (transaction.part_count_ == 1) {
+    outcome = co_await TransactAlone(here, transaction, decide);
+  } else {
+    co_await own.WritesMayGo(/*also_slowed=*/true);
+    outcome = co_await TransactTogether(here, transaction, decide);
+  }
+  own.EndTransaction();
+  co_return outcome;
+}
+
+Task<Outcome> Store::TransactAlone(Core& here, Transaction& transaction,
+                                   absl::FunctionRef<bool(Transaction&)> decide) {
+  Course course(here, transaction);
+  course.decide = &decide;
+  TransactionPart& part = transaction.parts_[0];
+  part.decide = [](TransactionPart& decided) {
+    auto& its_course = *static_cast<Course*>(decided.transaction);
+    Transaction& its = its_course.transaction();
+    its.TakeClock(*decided.shard, decided.clock_ms);
+    if (!(*its_course.decide)(its)) return false;
+    if (its.too_large()) decided.outcome = Outcome::kTooLarge;
+    return !its.too_large();
+  };
+  course.Begin(part, Course::Step::kAlone);
+  co_await course.Returned();
+  transaction.lsn_ = part.lsn;
+  co_return course.Gather();
+}
+
+Task<Outcome> Store::TransactTogether(Core& here, Transaction& transaction,
+                                      absl::FunctionRef<bool(Transaction&)> decide) {
+  using Step = Course::Step;
+  Course course(here, transaction);
+  Shard& own = *shards_[here.id()];
+  const std::span<TransactionPart> parts = course.parts();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const bool backwards = PAKV_BUG(kLockOrderWrong) && transaction.session_ % 2 == 0;
+    course.Begin(parts[backwards ? parts.size() - 1 - i : i], Step::kLock);
+    co_await course.Returned();
+  }
+  Outcome outcome = course.Gather();
+  bool is_written = false;
+  if (outcome == Outcome::kDone) {
+    // A FLUSH that has stopped writes here comes before this.
+    co_await own.WritesMayGo(/*also_slowed=*/false);
+    course.clock_ms = std::max(course.clock_ms, own.ExpiryClockMs());
+    const Shard::Judged judged = own.Judge(transaction.keys_, course.clock_ms);
+    transaction.watch_broken_ = transaction.watch_broken_ || judged.is_changed;
+    transaction.TakeClock(own, course.clock_ms);
+    const bool writes =
+        !transaction.watch_broken_ && decide(transaction) && transaction.any_written();
+    if (transaction.too_large()) {
+      outcome = Outcome::kTooLarge;
+    } else if (writes) {
+      outcome = co_await own.WriteAsOne(transaction.keys_);
+      is_written = outcome == Outcome::kDone;
+    } else if (course.is_unproven || judged.is_unproven) {
+      outcome = co_await own.MakeClockDurable();
+    }
+  }
+  for (TransactionPart& part : parts) {
+    part.is_durable = is_written;
+    part.clock_ms = course.clock_ms;
+  }
+  if (is_written) co_await PublishFirst(course);
+  for (TransactionPart& part : parts) {
+    if (part.holds()) course.Begin(part, Step::kPublish);
+  }
+  co_await course.Returned();
+  co_return outcome;
+}
+
+// Until no reader can see the old state any more where others see the new one: closed everywhere,
+// or closed here and published by the only other owner.
+Task<void> Store::PublishFirst(Course& course) {
+  using Step = Course::Step;
+  std::vector<TransactionPart*> here;
+  std::vector<TransactionPart*> elsewhere;
+  for (TransactionPart& part : course.parts()) {
+    const auto written = std::find_if(part.keys.begin(), part.keys.end(),
+                                      [](const TransactionKey* key) { return key->is_written; });
+    if (written == part.keys.end()) continue;
+    course.transaction().lsn_ = (*written)->lsn;
+    (course.IsHere(part) ? here : elsewhere).push_back(&part);
+  }
+  if (here.size() + elsewhere.size() == 1) co_return;
+  if (PAKV_BUG(kTransactionHalfPublished)) {
+    course.Begin(*elsewhere[0], Step::kPublish);
+    co_await course.Returned();
+    co_return;
+  }
+  for (TransactionPart* part : here) course.Begin(*part, Step::kClose);
+  if (elsewhere.size() == 1) {
+    course.Begin(*elsewhere[0], Step::kPublish);
+  } else {
+    for (TransactionPart* part : elsewhere) course.Begin(*part, Step::kClose);
+  }
+  co_await course.Returned();
+}
+
+Task<Outcome> Store::Snapshot(Core& here, Transaction& transaction) {
+  if (transaction.too_large()) co_return Outcome::kTooLarge;
+  if (transaction.key_count_ == 0) co_return Outcome::kDone;
+  Shard& own = *shards_[here.id()];
+  if (!own.BeginTransaction()) co_return Outcome::kStopping;
+  MakeParts(here, transaction);
+  std::optional<Outcome> outcome;
+  for (int i = 0; i < kSnapshotTries && !outcome; ++i) {
+    outcome = co_await TrySnapshot(here, transaction);
+    if (!outcome) PAKV_COVERED(kSnapshotAgain);
+  }
+  if (!outcome) {
+    PAKV_COVERED(kSnapshotHeldKeys);
+    const auto nothing = [](Transaction&) { return false; };
+    if (transaction.part_count_ == 1) {
+      outcome = co_await TransactAlone(here, transaction, nothing);
+    } else {
+      outcome = co_await TransactTogether(here, transaction, nothing);
+    }
+  }
+  own.EndTransaction();
+  co_return *outcome;
+}
+
+// Nothing if something has changed meanwhile.
+Task<std::optional<Outcome>> Store::TrySnapshot(Core& here, Transaction& transaction) {
+  using Step = Course::Step;
+  Course course(here, transaction);
+  for (TransactionPart& part : course.parts()) {
+    part.is_only = transaction.part_count_ == 1;
+    part.clock_ms = 0;
+  }
+  course.BeginAll(Step::kLook);
+  co_await course.Returned();
+  const Outcome outcome = course.Gather();
+  bool is_disturbed = course.IsDisturbed();
+  if (transaction.part_count_ > 1) {
+    course.BeginAll(Step::kConfirm);
+    co_await course.Returned();
+    is_disturbed = is_disturbed || (course.IsDisturbed() && !PAKV_BUG(kSnapshotUnconfirmed));
+  }
+  if (outcome != Outcome::kDone) co_return outcome;
+  if (is_disturbed) co_return std::nullopt;
+  for (TransactionPart& part : course.parts()) {
+    if (!part.is_unproven) continue;
+    Shard* const shard = part.shard;
+    const Outcome proven = co_await here.CallTaskOn(
+        shard->core().id(), [shard](Core&) { return shard->MakeClockDurable(); });
+    if (proven != Outcome::kDone) co_return proven;
+  }
+  co_return Outcome::kDone;
+}
+
+// ---- Watches ----
+
+Task<void> Store::Watch(Core& here, Watches& watches, uint32_t namespace_id, std::string_view key) {
+  const uint64_t hash = Hash(namespace_id, key);
+  for (const struct Watch& watch : watches.watches_) {
+    if (watch.hash == hash && watch.namespace_id == namespace_id && watch.key == key) co_return;
+  }
+  struct Watch& watch = watches.watches_.emplace_back();
+  watch.hash = hash;
+  watch.namespace_id = namespace_id;
+  watch.key = key;
+  const uint32_t owner = OwnerOf(hash);
+  Shard* const shard = shards_[owner].get();
+  co_await here.CallOn(owner, [shard, &watch](Core&) {
+    shard->AddWatch(watch);
+    return true;
+  });
+}
+
+Task<void> Store::Unwatch(Core& here, Watches& watches) {
+  for (uint32_t owner = 0; owner < shards_.size() && !watches.empty(); ++owner) {
+    const bool any = std::any_of(watches.watches_.begin(), watches.watches_.end(),
+                                 [&](const auto& watch) { return OwnerOf(watch.hash) == owner; });
+    if (!any) continue;
+    Shard* const shard = shards_[owner].get();
+    co_await here.CallOn(owner, [this, shard, owner, &watches](Core&) {
+      for (struct Watch& watch : watches.watches_) {
+        if (OwnerOf(watch.hash) == owner) shard->RemoveWatch(watch);
+      }
+      return true;
+    });
+  }
+  watches.watches_.clear();
+}
+
+}  // namespace pakv

@@ -1,0 +1,155 @@
+// Transaction: several keys, read and written as one. Atomic to readers and to crashes, wherever
+// its keys are owned; isolated: between what it sees and what it writes nobody else writes its
+// keys.
+//
+//   Transaction transaction(session);
+//   const size_t from = transaction.AddKey(hash, namespace_id, "from", OldState::kValue, true);
+//   ...
+//   const Outcome outcome = co_await store.Transact(here, transaction, [&](Transaction& t) {
+//     if (!t.Old(from).exists) return false;
+//     t.Write(from, "value", kNoExpiry);
+//     return true;
+//   });
+//
+// All keys on one owner: it decides and writes by itself, in one block with one LSN that is
+// published at once; no key is held unless a value has to come from the device. Several owners: the
+// caller's core coordinates (kv/shard/transaction_part.h has the steps and why nothing deadlocks):
+//
+//   lock, owner by owner ─► decide ─► one block in the coordinator's log, one LSN above all clocks
+//     ─► durable ─► close: reads of these keys wait, at all owners ─► publish and let go
+//
+// When the first owner publishes, no other shows the old values any more: a reader that has seen a
+// new one waits for the others, and who has seen an old one came before. The close is a message,
+// never a flush. It is left out if one owner alone is written; and if one other than the
+// coordinator is, that one publishes while the coordinator's own keys are closed.
+//
+// A crash before the block is durable: nothing of it. After it: all of it, whatever was published.
+// In between the records lie durable in a log whose index entries do not exist yet; compaction
+// leaves their segment alone meanwhile (Shard::FateOf). A refusal (Admit) lets the keys go and
+// nothing has happened; a log that fails afterwards leaves the outcome unknown and shows nothing.
+//
+// Who is told that a key's time is over is told when that is durable. The whole is judged by the
+// largest of its owners' expiry clocks, and that is every owner's clock before the keys are let go:
+// nobody is told of a later time than the next reader sees.
+//
+// Bounds: kTransactionKeysMax keys of about 0.6 KiB here, kTransactionBytesMax of keys and written
+// values, kPartReadBytesMax of old values per owner. Beyond: kTooLarge, and nothing has happened.
+// A transaction is never given up half-way: when its session goes away it still ends, and a store
+// that stops waits for those under way and begins no further one (kStopping).
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kv/shard/request.h"
+#include "kv/shard/transaction_part.h"
+#include "kv/shard/watch.h"
+
+namespace pakv {
+
+inline constexpr size_t kTransactionKeysMax = 65'536;
+inline constexpr size_t kTransactionBytesMax = size_t{16} << 20;
+
+// The keys that a session watches, each since its own moment. Belongs to the session, on its core;
+// Store::Watch and Store::Unwatch change it. Empty when it is destroyed, unless the cores are gone.
+class Watches {
+ public:
+  Watches() = default;
+  Watches(const Watches&) = delete;
+  Watches& operator=(const Watches&) = delete;
+
+  bool empty() const { return watches_.empty(); }
+  size_t count() const { return watches_.size(); }
+
+ private:
+  friend class Store;
+  friend class Transaction;
+  std::deque<Watch> watches_;
+};
+
+class Transaction {
+ public:
+  // Whoever starts it starts nothing else of this session until it has ended.
+  explicit Transaction(uint64_t session) : session_(session) {}
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  // ---- Before Transact ----
+  // `needs`: what it wants to know of the key. The same key twice is one, with the larger needs.
+  // Returns its index. The bytes of `key` stay as they are until Transact has returned.
+  size_t AddKey(uint64_t hash, uint32_t namespace_id, std::string_view key, OldState needs,
+                bool may_write);
+  // Decides nothing and writes nothing if one of these keys has changed since it is watched; see
+  // watch_broken. `watches` stays as it is until Transact has returned.
+  void Require(const Watches& watches);
+
+  size_t key_count() const { return key_count_; }
+
+  // ---- Within `decide` ----
+  // What is known of the key: as it was before, then as the writes so far have left it (without an
+  // LSN then). Valid until it is written.
+  OldValue Old(size_t index) const { return Key(index).Now(); }
+  // Copies the value, which may be a view of Old's. The key was added with may_write.
+  void Write(size_t index, std::string_view value, uint64_t expiry_ms);
+  void Delete(size_t index);
+  // Runs a command's function on the key as it is by now, and does what it says. The reply is in
+  // `request`, kept; its `lsn` is that of the value it saw, see lsn() for what it wrote.
+  void Run(size_t index, Request& request);
+  // Milliseconds since 1970. What Old shows lives beyond it.
+  uint64_t expiry_clock_ms() const { return clock_ms_; }
+
+  // ---- Afterwards ----
+  // Of its writes; kNoLsn if there are none.
+  Lsn lsn() const { return lsn_; }
+  bool watch_broken() const { return watch_broken_; }
+  // For kDamaged: what, and where.
+  std::string_view damage() const { return damage_; }
+
+ private:
+  friend class Store;
+  static constexpr size_t kChunkKeys = 16;
+  // So many are compared one by one before there is a map.
+  static constexpr size_t kUnmappedKeysMax = 32;
+
+  TransactionKey& Key(size_t index) const {
+    return chunks_[index / kChunkKeys][index % kChunkKeys];
+  }
+  TransactionKey* FindKey(uint64_t hash, uint32_t namespace_id, std::string_view key,
+                          size_t& index);
+  void TakeClock(Shard& shard, uint64_t clock_ms) {
+    shard_ = &shard;
+    clock_ms_ = clock_ms;
+  }
+  bool too_large() const {
+    return key_count_ > kTransactionKeysMax || bytes_ > kTransactionBytesMax;
+  }
+  bool any_written() const;
+
+  const uint64_t session_;
+  // In chunks, since a key does not move.
+  std::vector<std::unique_ptr<TransactionKey[]>> chunks_;
+  std::vector<uint64_t> hashes_;                                // by index
+  absl::flat_hash_map<uint64_t, std::vector<size_t>> by_hash_;  // beyond kUnmappedKeysMax
+  size_t key_count_ = 0;
+  size_t bytes_ = 0;
+
+  std::vector<TransactionKey*> keys_;         // grouped by owner, those in ascending order
+  std::unique_ptr<TransactionPart[]> parts_;  // one per owner, in that order
+  size_t part_count_ = 0;
+
+  Shard* shard_ = nullptr;  // that decides
+  uint64_t clock_ms_ = 0;
+  Lsn lsn_ = kNoLsn;
+  bool watch_broken_ = false;
+  std::string damage_;
+};
+
+}  // namespace pakv
