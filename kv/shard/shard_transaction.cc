@@ -115,6 +115,11 @@ void Shard::TakeLock(TransactionKey& key) {
     slot->blocked->waiting.PushBack(key);
     return;
   }
+  if (WritesAreHeld()) {
+    // Behind the writes of this key that wait there: the key is nobody's before they had it.
+    frozen_.PushBack(key);
+    return;
+  }
   key.kind_ = Request::Kind::kOne;
   BlockedKey& blocked = pending_.Lock(key);
   if (slot == nullptr) {
@@ -319,13 +324,13 @@ Task<Outcome> Shard::WriteAsOne(std::span<TransactionKey* const> keys) {
 // ---- One owner ----
 
 void Shard::StartAlone(TransactionPart& part) {
+  if (!part.holds_) TakeKeys(part);
   if (WritesAreHeld()) {
     part.keys[0]->kind_ = Request::Kind::kPart;
     frozen_.PushBack(*part.keys[0]);
     return;
   }
   if (part.holds_) return DecideAlone(part, /*by_pending=*/false);
-  TakeKeys(part);
   if (!DecideAtOnce(part)) LockPart(part);
 }
 

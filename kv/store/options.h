@@ -38,6 +38,8 @@ struct StoreOptions {
   // Random numbers for the identity of a new store and for this start; the system's if not given.
   std::optional<StoreEntropy> entropy;
   CompactionOptions compaction;
+  // For the simulator: how long a transaction that is durable waits before its owners publish it.
+  uint64_t publish_pause_ns = 0;
   // Opens data that is from far in this clock's future.
   bool accept_clock = false;
   // Called on core 0 when the directory is locked, before anything else of it is read or written.

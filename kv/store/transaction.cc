@@ -280,6 +280,10 @@ Task<Outcome> Store::TransactTogether(Core& here, Transaction& transaction,
     part.is_durable = is_written;
     part.clock_ms = course.clock_ms;
   }
+  if (is_written && options_.publish_pause_ns != 0) {
+    const uint64_t wake_ns = here.now_ns() + options_.publish_pause_ns;
+    co_await here.timers().SleepUntil(wake_ns);
+  }
   if (is_written) co_await PublishFirst(course);
   for (TransactionPart& part : parts) {
     if (part.holds()) course.Begin(part, Step::kPublish);

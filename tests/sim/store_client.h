@@ -34,7 +34,18 @@ struct StoreLoad {
 
   uint64_t sessions_done = 0;
   std::string wrong;  // what should not have been answered
+
+  // What the oracle is asked to explain at once; with keys that may also expire at any time.
+  size_t PendingPerKeyMax() const { return wall_ms ? 5 : 7; }
 };
+
+// What the store runs for an oracle's command, and what it answered.
+struct OracleRow {
+  KeyFunction function;
+  OldState needs;
+};
+OracleRow RowOf(OracleCommand command);
+OracleReply ReplyOf(const Reply& reply);
 
 class StoreSession {
  public:

@@ -15,6 +15,7 @@
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/store_client.h"
+#include "tests/sim/transaction_client.h"
 
 namespace pakv {
 namespace {
@@ -39,6 +40,8 @@ class StoreScenario {
     footers_of_any_size_ = prng_.Chance(3, 4);
     read_bytes_ = uint64_t{4096} << prng_.Below(6);
     compaction_ = DrawCompaction(prng_);
+    transactions_max_ = prng_.Chance(2, 3) ? prng_.Between(1, 5) : 0;
+    publish_pause_ns_ = prng_.Chance(1, 4) ? kNsPerUs << prng_.Between(4, 15) : 0;
   }
 
   ScenarioResult Run() {
@@ -180,6 +183,7 @@ class StoreScenario {
     options.footers_of_any_size = footers_of_any_size_;
     options.recovery_read_bytes = read_bytes_;
     options.compaction = compaction_;
+    options.publish_pause_ns = publish_pause_ns_;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
     entropy.hash_seed = prng_.Next();
@@ -224,6 +228,7 @@ class StoreScenario {
     // What recovery shows is shown: it may not go any more.
     const bool reads = life != Life::kIll || prng_.Chance(1, 2);
     if (reads && !RunSessions(load, 1, Work::kReadAll)) return;
+    if (reads && transactions_max_ > 0 && !RunSessions(load, 1, Work::kCheckAll)) return;
     if (life == Life::kRotten) return Finish(store, last);
     if (!last) {
       if (prng_.Chance(1, 4)) {
@@ -236,6 +241,7 @@ class StoreScenario {
       FillDiskForAWhile();
       LookAfterStore(store, load);
       if (!RunSessions(load, prng_.Between(1, 6), Work::kRandom)) return;
+      if (transactions_max_ > 0 && !RunSessions(load, 1, Work::kCheckAll)) return;
     }
     node_.disk().SetBallast(0);
     if (last && !RunSessions(load, 2, Work::kWriteAll)) return;
@@ -272,11 +278,16 @@ class StoreScenario {
                           [this] { node_.disk().SetBallast(0); });
   }
 
-  enum class Work : uint8_t { kRandom, kReadAll, kWriteAll };
+  enum class Work : uint8_t { kRandom, kReadAll, kWriteAll, kCheckAll };
 
   // False if the life is over: the node crashed, or the scenario has failed.
   bool RunSessions(StoreLoad& load, uint64_t count, Work work) {
     load.sessions_done = 0;
+    const uint64_t transactions = work == Work::kCheckAll ? count
+                                  : work == Work::kRandom ? prng_.Below(transactions_max_ + 1)
+                                                          : 0;
+    for (uint64_t i = 0; i < transactions; ++i) StartTransactions(load, work == Work::kCheckAll);
+    if (work == Work::kCheckAll) count = 0;
     for (uint64_t i = 0; i < count; ++i) {
       const auto id = static_cast<uint32_t>(prng_.Below(node_.cores().count()));
       Core& core = node_.core(id);
@@ -293,6 +304,8 @@ class StoreScenario {
         case Work::kWriteAll:
           node_.Spawn(id, session.WriteAll());
           break;
+        case Work::kCheckAll:
+          break;
       }
     }
     std::string wrong;
@@ -300,7 +313,7 @@ class StoreScenario {
         [&] {
           if (!node_.running()) return true;
           wrong = load.wrong;
-          return load.sessions_done == count || !oracle_.ok() || !wrong.empty();
+          return load.sessions_done == count + transactions || !oracle_.ok() || !wrong.empty();
         },
         120 * kNsPerSecond);
     if (!ended) Fail("no progress: " + world_.failure() + oracle_.DescribePending());
@@ -308,6 +321,14 @@ class StoreScenario {
     if (!oracle_.ok()) Fail(oracle_.violation());
     if (!node_.running()) oracle_.Crashed();
     return node_.running() && result_.failure.empty();
+  }
+
+  void StartTransactions(StoreLoad& load, bool checks) {
+    const auto id = static_cast<uint32_t>(prng_.Below(node_.cores().count()));
+    TransactionSession& session = node_.Own(
+        std::make_unique<TransactionSession>(load, node_.core(id), next_session_++, prng_.Next()));
+    const auto count = static_cast<uint32_t>(prng_.Between(1, short_life_ ? 8 : 60));
+    node_.Spawn(id, checks ? session.CheckAll() : session.Run(count));
   }
 
   void Finish(Store& store, bool last) {
@@ -363,6 +384,8 @@ class StoreScenario {
   bool rotten_ = false;
   bool short_life_ = false;
   uint64_t next_session_ = 1;
+  uint64_t publish_pause_ns_ = 0;
+  uint64_t transactions_max_ = 0;  // sessions of transactions at a time
 };
 
 }  // namespace
