@@ -223,16 +223,20 @@ Table::Change Table::Erase(const TableKey& key, Lsn lsn) {
   return change;
 }
 
-bool Table::MoveLocation(const TableKey& key, Lsn lsn, Location from, Location to) {
-  const Reference found = Follow(HeadOf(key.hash), key);
-  if (found.handle == ChunkArena::kNoHandle) return false;
-  Item* item = items_.At(found.handle);
+bool Table::MoveLocation(uint64_t hash, Lsn lsn, Location from, Location to) {
+  uint32_t handle = HeadOf(hash).handle;
+  if (handle == ChunkArena::kNoHandle) return false;
+  Item* item = items_.At(handle);
+  const auto is_it = [&] { return item->lsn == lsn && Entry(item).location() == from; };
+  while (!is_it() && !PAKV_BUG(kCompactionOverwritesNewer)) {
+    handle = item->next();
+    if (handle == ChunkArena::kNoHandle) return false;
+    item = items_.At(handle);
+  }
   const Location now = Entry(item).location();
-  const bool same = item->lsn == lsn && now == from;
-  if (!same && !PAKV_BUG(kCompactionOverwritesNewer)) return false;
   if (!item->Has(Item::kTombstone)) {
-    Unrefer(key.hash, now.segment, now.length);
-    Refer(key.hash, to.segment, to.length);
+    Unrefer(hash, now.segment, now.length);
+    Refer(hash, to.segment, to.length);
   }
   item->segment = to.segment;
   item->offset = to.offset;

@@ -116,8 +116,9 @@ class Table {
   Change Upsert(const TableKey& key, const Version& version);
   // Removes the entry if its LSN is older than `lsn`.
   Change Erase(const TableKey& key, Lsn lsn);
-  // Compaction moved a record: follows if the entry still is that version at that place.
-  bool MoveLocation(const TableKey& key, Lsn lsn, Location from, Location to);
+  // Compaction moved a record: follows if an entry with this hash still is that version at that
+  // place. A place means one record for ever, so its key need not be compared.
+  bool MoveLocation(uint64_t hash, Lsn lsn, Location from, Location to);
   // The cache dropped a value: forgets the handle, if an entry with this hash holds it.
   bool ForgetCached(uint64_t hash, uint32_t cache);
 

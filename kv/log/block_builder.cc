@@ -26,6 +26,18 @@ uint32_t BlockBuilder::Append(const RecordFields& fields) {
   return static_cast<uint32_t>(offset);
 }
 
+uint32_t BlockBuilder::AppendCopy(Bytes record) {
+  PAKV_CHECK(!sealed_);
+  PAKV_CHECK(Fits(record.size()));
+  PAKV_DCHECK(DecodeRecord(record).has_value());
+  const size_t offset = used_;
+  std::memcpy(buffer_.data() + offset, record.data(), record.size());
+  body_checksum_ = BodyChecksum(body_checksum_, ChecksumOfRecord(record.data()));
+  used_ += record.size();
+  ++record_count_;
+  return static_cast<uint32_t>(offset);
+}
+
 BlockBuilder::Sealed BlockBuilder::Seal(BlockHeader header) {
   PAKV_CHECK(!sealed_);
   sealed_ = true;

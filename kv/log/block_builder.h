@@ -23,6 +23,9 @@ class BlockBuilder {
   // Encodes a record behind the others and returns its offset in the block. CHECKs that it fits.
   // Its bytes stay where they are as long as the buffer does.
   uint32_t Append(const RecordFields& fields);
+  // The same with a record as it stands in another block: its checksum goes along, so that what
+  // happens to its bytes on the way is found out by whoever reads them.
+  uint32_t AppendCopy(Bytes record);
 
   size_t capacity() const { return buffer_.size(); }
   uint32_t record_count() const { return record_count_; }

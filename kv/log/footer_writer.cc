@@ -36,9 +36,7 @@ class FooterWriter::Draft {
     ++trailer_.block_count;
     trailer_.expiry_clock_ms = std::max(trailer_.expiry_clock_ms, header.expiry_clock_ms);
     BlockRecords records(block, header.record_count);
-    uint32_t body_checksum = 0;
     while (const std::optional<Record> record = records.Next()) {
-      body_checksum = BodyChecksum(body_checksum, record->checksum);
       const RecordFields& fields = record->fields;
       if (PAKV_BUG(kFooterWithoutDeletes) && fields.flags != kRecordPlain) continue;
       if (!entries_.Append(fields, header.offset + records.offset())) return Added::kNoFooter;
@@ -50,8 +48,7 @@ class FooterWriter::Draft {
                                    ? fields.lsn
                                    : std::min(trailer_.plain_lsn_min, fields.lsn);
     }
-    const bool right = !records.damaged() && body_checksum == header.body_checksum;
-    return right ? Added::kAdded : Added::kDamaged;
+    return records.BodyRight(header) ? Added::kAdded : Added::kDamaged;
   }
 
   // Takes the entries of what was added so far to the file.

@@ -113,6 +113,7 @@ uint32_t EncodeRecord(uint8_t* out, const RecordFields& fields) {
 }
 
 Lsn LsnOfRecord(const uint8_t* record) { return Get<uint64_t>(record + kRecordLsn); }
+uint32_t ChecksumOfRecord(const uint8_t* record) { return Get<uint32_t>(record + kRecordChecksum); }
 
 std::optional<Record> DecodeRecord(Bytes bytes) {
   if (bytes.size() < kRecordHeaderSize) return std::nullopt;
@@ -224,20 +225,21 @@ std::optional<Record> BlockRecords::Next() {
   --left_;
   record_offset_ = next_offset_;
   next_offset_ += record->length;
+  body_checksum_ = BodyChecksum(body_checksum_, record->checksum);
   return record;
 }
 
+bool BlockRecords::BodyRight(const BlockHeader& header) const {
+  PAKV_CHECK(block_.size() == header.length);
+  return left_ == 0 && !damaged_ && body_checksum_ == header.body_checksum &&
+         AllZero(block_.subspan(next_offset_)) && CountZeroSectors(block_) == header.zero_sectors;
+}
+
 bool BlockBodyRight(Bytes block, const BlockHeader& header) {
-  PAKV_CHECK(block.size() == header.length);
   BlockRecords records(block, header.record_count);
-  uint32_t body_checksum = 0;
-  size_t end = kBlockHeaderSize;
-  while (const std::optional<Record> record = records.Next()) {
-    body_checksum = BodyChecksum(body_checksum, record->checksum);
-    end = records.offset() + record->length;
+  while (records.Next()) {
   }
-  return !records.damaged() && body_checksum == header.body_checksum &&
-         AllZero(block.subspan(end)) && CountZeroSectors(block) == header.zero_sectors;
+  return records.BodyRight(header);
 }
 
 void EncodeIdentity(uint8_t* out, const Identity& identity) {

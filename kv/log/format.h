@@ -80,8 +80,9 @@ inline size_t EncodedRecordSize(std::string_view key, std::string_view value) {
 // and the value are copied once, here. CHECKs that the fields are ones that DecodeRecord accepts.
 uint32_t EncodeRecord(uint8_t* out, const RecordFields& fields);
 
-// The LSN of a record that EncodeRecord wrote.
+// The LSN of a record that EncodeRecord wrote, and its checksum.
 Lsn LsnOfRecord(const uint8_t* record);
+uint32_t ChecksumOfRecord(const uint8_t* record);
 
 // The record at the start of `bytes` (which may go on behind it); nothing if it does not fit into
 // `bytes` or is damaged in any way.
@@ -135,10 +136,14 @@ class BlockRecords {
   std::optional<Record> Next();
   uint32_t offset() const { return record_offset_; }
   bool damaged() const { return damaged_; }
+  // After the last record: BlockBodyRight, for those who walk over the records anyway. What they
+  // have been given before is right only if this is true.
+  bool BodyRight(const BlockHeader& header) const;
 
  private:
   Bytes block_;
   uint32_t left_;
+  uint32_t body_checksum_ = 0;
   uint32_t record_offset_ = 0;
   uint32_t next_offset_ = kBlockHeaderSize;
   bool damaged_ = false;

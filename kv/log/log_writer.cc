@@ -127,17 +127,28 @@ LogWriter::Block& LogWriter::OpenBlock(size_t bytes) {
 
 void LogWriter::Place(Block& block, const RecordFields& fields, DurableEntry& entry,
                       Appended& appended) {
-  const size_t length = EncodedRecordSize(fields.key, fields.value);
+  const auto length = static_cast<uint32_t>(EncodedRecordSize(fields.key, fields.value));
   const uint32_t offset = block.builder->Append(fields);
-  entry.location_ = {.segment = 0, .offset = offset, .length = static_cast<uint32_t>(length)};
-  block.entries.PushBack(entry);
+  Hang(block, entry, offset, length);
   appended.data = block.builder->at(offset);
-  appended.length = static_cast<uint32_t>(length);
+  appended.length = length;
   appended.key_length = static_cast<uint32_t>(fields.key.size());
-  pending_bytes_ += length;
   newest_lsn_ = fields.lsn;
+}
+
+void LogWriter::Hang(Block& block, DurableEntry& entry, uint32_t offset, uint32_t length) {
+  entry.location_ = {.segment = 0, .offset = offset, .length = length};
+  block.entries.PushBack(entry);
+  pending_bytes_ += length;
   ++counters_.records;
   counters_.record_bytes += length;
+}
+
+void LogWriter::AppendCopy(Bytes record, DurableEntry& entry) {
+  PAKV_CHECK(options_.kind == SegmentKind::kCompaction, "a commit log's LSNs grow");
+  PAKV_CHECK(!read_only_ && !stopping_, "FitsForCertain was not asked");
+  Block& block = OpenBlock(record.size());
+  Hang(block, entry, block.builder->AppendCopy(record), static_cast<uint32_t>(record.size()));
 }
 
 Appended LogWriter::Append(const RecordFields& fields, DurableEntry& entry) {

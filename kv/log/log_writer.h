@@ -140,11 +140,15 @@ class LogWriter {
     return segment_offset_ == 0 && queue_.empty() && in_flight_ == nullptr && !rolling_ ? segment_
                                                                                         : 0;
   }
+  // Bytes of the segment that is written now in which nothing lies yet.
+  uint64_t unwritten_bytes() const { return segment_size_ - segment_offset_; }
   // Space was freed: a full disk is asked again at once.
   void SpaceFreed() { supply_.Retry(); }
 
   // Encodes `fields` into the open block and hangs `entry` on it. Admit said kOk in this pass.
   Appended Append(const RecordFields& fields, DurableEntry& entry);
+  // For compaction: a verified record of another segment, which is copied as it is.
+  void AppendCopy(Bytes record, DurableEntry& entry);
   // Several records that are atomic together: they lie in one block. records[i] belongs to
   // entries[i]; `appended`, if not empty, receives as many results.
   void AppendGroup(std::span<const RecordFields> records, std::span<DurableEntry* const> entries,
@@ -209,6 +213,7 @@ class LogWriter {
   std::unique_ptr<Block> TakeBlock(size_t capacity);
   void Recycle(std::unique_ptr<Block> block);
   void Place(Block& block, const RecordFields& fields, DurableEntry& entry, Appended& appended);
+  void Hang(Block& block, DurableEntry& entry, uint32_t offset, uint32_t length);
   void WriteNext();
   void SubmitRest();
   void Written();

@@ -14,6 +14,7 @@ namespace pakv {
 
 struct RecoveredRecord {
   Location location;
+  Bytes bytes;          // as they stand in the segment; from recovery: none
   RecordFields fields;  // without the value, if it was read from a footer
 };
 

@@ -74,15 +74,16 @@ absl::Status SegmentScanner::Fill(uint64_t got_end, std::vector<RecoveredRecord>
     }
     block_bytes_ = 0;
     const Bytes block = rest.first(header.length);
-    if (!BlockBodyRight(block, header)) {
-      return Damaged(path_, offset_, "a block's records are not those that were written");
-    }
     BlockRecords walk(block, header.record_count);
     while (const std::optional<Record> record = walk.Next()) {
       records.push_back({.location = {.segment = info_.segment,
                                       .offset = header.offset + walk.offset(),
                                       .length = record->length},
+                         .bytes = block.subspan(walk.offset(), record->length),
                          .fields = record->fields});
+    }
+    if (!walk.BodyRight(header)) {
+      return Damaged(path_, offset_, "a block's records are not those that were written");
     }
     offset_ += header.length;
     expiry_clock_ms_ = std::max(expiry_clock_ms_, header.expiry_clock_ms);

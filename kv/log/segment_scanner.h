@@ -29,8 +29,8 @@ class SegmentScanner {
 
   // Errors as the system says. Suspends.
   Task<absl::Status> Open();
-  // The records of the next blocks; their views are valid until the next call. False: no blocks are
-  // left. kDataLoss: a block is not what was written. Suspends.
+  // The records of the next blocks, each checked; their views are valid until the next call. False:
+  // no blocks are left. kDataLoss: a block is not what was written, and no record counts. Suspends.
   Task<absl::StatusOr<bool>> Next(std::vector<RecoveredRecord>& records);
   // Of the blocks so far, the largest.
   uint64_t expiry_clock_ms() const { return expiry_clock_ms_; }

@@ -137,10 +137,22 @@ class Shard {
   // What becomes of a record that lies at `location`, in a sealed segment. Drops belong to any
   // core.
   Fate FateOf(uint64_t hash, const RecordFields& fields, const Location& location) const;
-  // The index follows a record to its copy, if it still refers to that version at that place.
-  bool Move(const TableKey& key, Lsn lsn, const Location& source, const Location& target) {
-    return table_->MoveLocation(key, lsn, source, target);
-  }
+  // The same for many, whose cache misses are waited for together.
+  struct Asked {
+    uint64_t hash = 0;
+    const RecoveredRecord* record = nullptr;
+    Fate fate = Fate::kDead;  // the answer
+  };
+  void JudgeFates(std::span<Asked> asked) const;
+  // The index follows records to their copies, those that it still refers to at that place; returns
+  // how many these are.
+  struct Moved {
+    uint64_t hash = 0;
+    Lsn lsn = kNoLsn;
+    Location source;
+    Location target;
+  };
+  size_t FollowMoves(std::span<const Moved> moves);
   // Until no read of this segment is under way; nothing of it is live. Suspends.
   Task<bool> ReleaseSegment(uint32_t segment);
   // Writes wait for `permille` of the time, 0 to 1000: there is little space.
@@ -154,6 +166,8 @@ class Shard {
     Lsn floor = kNoLsn;
   };
   Space LookAtSpace();
+  // Bytes of its log's segment that nothing was written into yet.
+  uint64_t unwritten_bytes() const { return log_->unwritten_bytes(); }
   void SpaceFreed() { log_->SpaceFreed(); }
   void RollLog() { log_->RollNow(); }
 

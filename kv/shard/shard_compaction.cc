@@ -40,6 +40,36 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields,
   return hides ? Fate::kGrave : Fate::kDead;
 }
 
+void Shard::JudgeFates(std::span<Asked> asked) const {
+  for (size_t begin = 0; begin < asked.size(); begin += kPrefetchMax) {
+    const auto group = asked.subspan(begin, std::min(kPrefetchMax, asked.size() - begin));
+    for (const Asked& each : group) table_->PrefetchDirectory(each.hash);
+    for (const Asked& each : group) table_->PrefetchBucket(each.hash);
+    for (const Asked& each : group) table_->PrefetchItem(each.hash);
+    for (Asked& each : group) {
+      each.fate = FateOf(each.hash, each.record->fields, each.record->location);
+    }
+  }
+}
+
+size_t Shard::FollowMoves(std::span<const Moved> moves) {
+  size_t followed = 0;
+  for (size_t begin = 0; begin < moves.size(); begin += kPrefetchMax) {
+    const auto group = moves.subspan(begin, std::min(kPrefetchMax, moves.size() - begin));
+    for (const Moved& moved : group) table_->PrefetchDirectory(moved.hash);
+    for (const Moved& moved : group) table_->PrefetchBucket(moved.hash);
+    for (const Moved& moved : group) table_->PrefetchItem(moved.hash);
+    for (const Moved& moved : group) {
+      if (table_->MoveLocation(moved.hash, moved.lsn, moved.source, moved.target)) {
+        ++followed;
+      } else {
+        PAKV_COVERED(kCopyOvertaken);
+      }
+    }
+  }
+  return followed;
+}
+
 bool Shard::AnyDeviceReadOf(uint32_t segment) const {
   return std::any_of(device_reads_.begin(), device_reads_.end(), [segment](const auto& read) {
     return static_cast<uint32_t>(read.first >> 32) == segment;

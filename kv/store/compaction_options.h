@@ -14,8 +14,9 @@ struct CompactionOptions {
   // ... but these many segments, beside those that each log has open or in reserve, are always
   // allowed.
   uint32_t segments_min = 4;
-  // Below this part of what is allowed nothing is compacted.
-  uint32_t begin_percent = 75;
+  // Below this part of what is allowed nothing is compacted; nor below what leaves each log room
+  // for a segment more.
+  uint32_t begin_percent = 90;
   // Bytes of deletes that had to be kept, beyond which other segments are read for filters of their
   // keys; 0: a segment's.
   uint64_t grave_bytes_max = 0;

@@ -172,14 +172,35 @@ uint64_t Compactor::LimitBytes(uint64_t disk_bytes) const {
   return std::max<uint64_t>(limit, 1);
 }
 
+// The later it begins, the more of a victim is dead, and the less has to be copied. What has to be
+// left is room for it to catch up in: some part, and the next segment of each log.
+uint64_t Compactor::BeginBytes(uint64_t limit) const {
+  const uint64_t part = limit / 100 * (100 - options_.begin_percent);
+  const uint64_t next = std::min(parts_.shards.size() * parts_.context->segment_bytes, limit / 4);
+  return limit - std::max(part, next);
+}
+
+// Of the files that are listed, what the logs have not come to yet. It is counted as they come to
+// it, so that what is used grows with what is written, and not by whole segments.
+Task<uint64_t> Compactor::UnwrittenBytes() {
+  uint64_t unwritten = log_.unwritten_bytes();
+  for (Shard* shard : parts_.shards) {
+    unwritten += co_await core_.CallOn(shard->core().id(),
+                                       [shard](Core&) { return shard->unwritten_bytes(); });
+  }
+  co_return unwritten;
+}
+
 // From the space that is used to what compaction may take of the time, and how much writers wait.
 Task<void> Compactor::Press() {
   pressed_ns_ = core_.now_ns();
+  const uint64_t unwritten = co_await UnwrittenBytes();
   const uint64_t segment = parts_.context->segment_bytes;
   const uint64_t ready = (parts_.shards.size() + 2) * segment;
-  const uint64_t used = books_.ListedBytes() + ready;
-  const uint64_t limit = LimitBytes(used);
-  const uint64_t begin = limit / 100 * options_.begin_percent;
+  const uint64_t files = books_.ListedBytes() + ready;
+  const uint64_t used = files - std::min(files, unwritten);
+  const uint64_t limit = LimitBytes(files);
+  const uint64_t begin = BeginBytes(limit);
   wanted_ = used > begin || disk_full_;
   share_permille_ = kShareMin;
   if (used >= limit || disk_full_) {
@@ -205,15 +226,22 @@ Task<void> Compactor::Press() {
   }
 }
 
-// At the end of each step: pauses for as long as the users' share of the time is.
+// At the end of each step: pauses for as long as the users' share of the time is. That is shorter
+// as soon as a log needs its next segment.
 Task<void> Compactor::Pace() {
-  const uint64_t worked_ns = core_.now_ns() - step_begin_ns_;
-  if (core_.now_ns() >= pressed_ns_ + kPressNs) co_await Press();
-  if (share_permille_ < 1000) {
+  const uint64_t begin_ns = core_.now_ns();
+  const uint64_t worked_ns = begin_ns - step_begin_ns_;
+  if (begin_ns >= pressed_ns_ + kPressNs) co_await Press();
+  while (share_permille_ < 1000 && !ended()) {
     const uint64_t pause_ns =
         std::min(worked_ns * (1000 - share_permille_) / share_permille_, kPauseNsMax);
-    const uint64_t wake_ns = core_.now_ns() + pause_ns;
-    co_await core_.timers().SleepUntil(wake_ns, nursery_.token());
+    const uint64_t wake_ns = begin_ns + pause_ns;
+    if (core_.now_ns() >= wake_ns) break;
+    news_.Reset();
+    tick_.Arm(core_.timers(), wake_ns);
+    co_await news_.Wait();
+    tick_.Disarm();
+    if (core_.now_ns() < wake_ns) co_await Press();
   }
   step_begin_ns_ = core_.now_ns();
 }

@@ -85,13 +85,13 @@ class Compactor {
  private:
   // A record that is copied, and waits for its copy to be durable.
   struct Staged : DurableEntry {
-    Staged(Compactor& compactor_in, uint64_t hash_in, const RecoveredRecord& record,
-           size_t text_offset_in, bool is_grave_in);
+    Staged(Compactor& compactor_in, const Shard::Asked& asked, size_t bytes_begin_in);
     Compactor& compactor;
     uint64_t hash;
-    RecordFields fields;  // key and value lie in staged_text_
+    Lsn lsn;
     Location source;
-    size_t text_offset;
+    size_t bytes_begin;  // in staged_bytes_
+    bool is_value;
     bool is_grave;
   };
   enum class Passed : uint8_t { kDone, kNoRoom, kEnded };
@@ -108,7 +108,8 @@ class Compactor {
   Task<Passed> CopyAll(const SegmentInfo& victim, SegmentScanner& scanner);
   Task<bool> Stage(const SegmentInfo& victim);
   Task<void> AskFates(size_t begin, size_t end);
-  void StageRecord(const RecoveredRecord& record, uint64_t hash, bool is_grave);
+  bool DeleteMayLeave(const SegmentInfo& victim, const Shard::Asked& grave);
+  void StageRecord(const Shard::Asked& asked);
   Task<Passed> MoveStaged(const SegmentInfo& victim, bool last);
   Task<Passed> AppendSome(size_t& next);
   Task<void> MoveDurable(size_t begin, size_t end);
@@ -124,6 +125,8 @@ class Compactor {
   void SayOnce(const absl::Status& status);
   bool ended() const { return nursery_.stop_requested() || parts_.read_only() || failed_; }
   uint64_t LimitBytes(uint64_t disk_bytes) const;
+  uint64_t BeginBytes(uint64_t limit) const;
+  Task<uint64_t> UnwrittenBytes();
 
   const Parts parts_;
   const CompactionOptions options_;
@@ -153,15 +156,15 @@ class Compactor {
   uint64_t request_copied_begin_ = 0;
 
   // The present pass.
-  struct Asked {
-    uint64_t hash = 0;
-    Shard::Fate fate = Shard::Fate::kDead;
-  };
   std::vector<RecoveredRecord> records_;
-  std::vector<Asked> asked_;  // one per record
+  std::vector<std::vector<Shard::Asked>> asked_;  // of some of them, by owner
+  std::vector<SegmentBooks::Blocker> blockers_;   // of deletes, once one was met
+  bool blockers_known_ = false;
+  size_t probes_ = 0;  // of filters, since others had their turn
   std::deque<Staged> staged_;
-  std::string staged_text_;
-  size_t pending_ = 0;  // of the staged ones, appended and not settled
+  std::vector<uint8_t> staged_bytes_;             // their records as they are
+  std::vector<std::vector<Shard::Moved>> moves_;  // of some of them, by owner
+  size_t pending_ = 0;                            // of the staged ones, appended and not settled
   bool durable_ = true;
   bool dropped_early_ = false;  // see kUnlinkBeforeCopyDurable
   Event settled_;

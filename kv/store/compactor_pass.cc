@@ -16,28 +16,28 @@
 namespace pakv {
 namespace {
 
-// Records that an owner is asked about at a time, and places asked for deletes until others have
+// Records that owners are asked about at a time, and places asked for deletes until others have
 // their turn: each well below a millisecond.
-constexpr size_t kAskedMax = 512;
+constexpr size_t kAskedMax = 2048;
 constexpr size_t kProbesMax = 20'000;
 // While the log's next segment is being made.
 constexpr uint64_t kRoomRetryNs = 5 * kNsPerMs;
 
 }  // namespace
 
-Compactor::Staged::Staged(Compactor& compactor_in, uint64_t hash_in, const RecoveredRecord& record,
-                          size_t text_offset_in, bool is_grave_in)
+Compactor::Staged::Staged(Compactor& compactor_in, const Shard::Asked& asked, size_t bytes_begin_in)
     : DurableEntry([](DurableEntry& entry, bool durable) {
         Compactor& owner = static_cast<Staged&>(entry).compactor;
         if (!durable) owner.durable_ = false;
         if (--owner.pending_ == 0) owner.settled_.Set();
       }),
       compactor(compactor_in),
-      hash(hash_in),
-      fields(record.fields),
-      source(record.location),
-      text_offset(text_offset_in),
-      is_grave(is_grave_in) {}
+      hash(asked.hash),
+      lsn(asked.record->fields.lsn),
+      source(asked.record->location),
+      bytes_begin(bytes_begin_in),
+      is_value(asked.record->fields.flags == kRecordPlain),
+      is_grave(asked.fate == Shard::Fate::kGrave) {}
 
 Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
   dropped_early_ = false;
@@ -73,7 +73,7 @@ Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
 
 Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentScanner& scanner) {
   staged_.clear();
-  staged_text_.clear();
+  staged_bytes_.clear();
   while (true) {
     const absl::StatusOr<bool> more = co_await scanner.Next(records_);
     if (!more.ok()) {
@@ -91,7 +91,7 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
     if (!*more) break;
     const bool staged = co_await Stage(victim);
     if (!staged) co_return Passed::kNoRoom;
-    if (staged_text_.size() >= options_.batch_bytes) {
+    if (staged_bytes_.size() >= options_.batch_bytes) {
       const Passed moved = co_await MoveStaged(victim, /*last=*/false);
       if (moved != Passed::kDone) co_return moved;
     }
@@ -104,86 +104,82 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
   co_return co_await MoveStaged(victim, /*last=*/true);
 }
 
-// Asks the owners of records_[begin, end) what becomes of them.
+// Asks the owners of records_[begin, end) what becomes of them: the answers are in asked_.
 Task<void> Compactor::AskFates(size_t begin, size_t end) {
+  asked_.resize(parts_.shards.size());
+  for (auto& of_owner : asked_) of_owner.clear();
   for (size_t i = begin; i < end; ++i) {
     const RecordFields& fields = records_[i].fields;
-    asked_[i].hash = parts_.hash(fields.namespace_id, fields.key);
+    const uint64_t hash = parts_.hash(fields.namespace_id, fields.key);
+    const bool is_drop = (fields.flags & kRecordDrop) != 0;
+    const uint32_t owner = is_drop ? 0 : parts_.owner_of(hash);
+    asked_[owner].push_back({.hash = hash, .record = &records_[i]});
   }
-  for (uint32_t owner = 0; owner < parts_.shards.size(); ++owner) {
-    const Shard* shard = parts_.shards[owner];
-    const bool asked = co_await core_.CallOn(owner, [this, shard, owner, begin, end](Core&) {
-      for (size_t i = begin; i < end; ++i) {
-        const RecoveredRecord& record = records_[i];
-        const bool is_drop = (record.fields.flags & kRecordDrop) != 0;
-        if (owner != (is_drop ? 0 : parts_.owner_of(asked_[i].hash))) continue;
-        asked_[i].fate = shard->FateOf(asked_[i].hash, record.fields, record.location);
-      }
+  for (uint32_t owner = 0; owner < asked_.size(); ++owner) {
+    if (asked_[owner].empty()) continue;
+    const bool judged = co_await core_.CallOn(owner, [this, owner](Core&) {
+      parts_.shards[owner]->JudgeFates(asked_[owner]);
       return true;
     });
-    PAKV_CHECK(asked);
+    PAKV_CHECK(judged);
   }
 }
 
 // Finds out what of records_ has to be copied. False: one of them cannot be.
 Task<bool> Compactor::Stage(const SegmentInfo& victim) {
-  asked_.assign(records_.size(), Asked());
-  std::vector<SegmentBooks::Blocker> blockers;
-  size_t probes = 0;
+  blockers_known_ = false;
   for (size_t begin = 0; begin < records_.size(); begin += kAskedMax) {
     const size_t end = std::min(begin + kAskedMax, records_.size());
     co_await AskFates(begin, end);
-    for (size_t i = begin; i < end; ++i) {
-      const RecoveredRecord& record = records_[i];
-      if (asked_[i].fate == Shard::Fate::kDead) continue;
-      // Its owner will refer to it in a moment: this segment's turn comes later.
-      if (asked_[i].fate == Shard::Fate::kUnpublished) co_return false;
-      const uint64_t block_bytes = RoundUp(kBlockHeaderSize + record.location.length,
-                                           parts_.context->directory->alignment());
-      if (block_bytes > parts_.context->segment_bytes) {
-        LogWarning("{} is not compacted: it holds a record of {} bytes, longer than a segment",
-                   parts_.context->directory->PathOf(SegmentName(victim.segment)),
-                   record.location.length);
-        books_.SetAside(victim.segment);
-        co_return false;
-      }
-      const bool is_grave = asked_[i].fate == Shard::Fate::kGrave;
-      if (is_grave) {
-        books_.NoteGraveMet();
-        if (blockers.empty()) blockers = books_.Blockers(victim.segment);
-        probes += blockers.size();
-        if (!SegmentBooks::MayHoldOlder(blockers, asked_[i].hash, record.fields.lsn)) {
-          PAKV_COVERED(kDeleteLeft);
-          if (!blockers.empty() && blockers.front().oldest < record.fields.lsn) {
-            PAKV_COVERED(kFilterLetDeleteGo);
-          }
-          continue;
+    for (const auto& of_owner : asked_) {
+      for (const Shard::Asked& asked : of_owner) {
+        if (asked.fate == Shard::Fate::kDead) continue;
+        // Its owner will refer to it in a moment: this segment's turn comes later.
+        if (asked.fate == Shard::Fate::kUnpublished) co_return false;
+        const uint32_t length = asked.record->location.length;
+        const uint64_t block_bytes =
+            RoundUp(kBlockHeaderSize + length, parts_.context->directory->alignment());
+        if (block_bytes > parts_.context->segment_bytes) {
+          LogWarning("{} is not compacted: it holds a record of {} bytes, longer than a segment",
+                     parts_.context->directory->PathOf(SegmentName(victim.segment)), length);
+          books_.SetAside(victim.segment);
+          co_return false;
         }
-        PAKV_COVERED(kDeleteStayed);
+        if (asked.fate == Shard::Fate::kGrave && DeleteMayLeave(victim, asked)) continue;
+        StageRecord(asked);
+        if (probes_ < kProbesMax) continue;
+        probes_ = 0;
+        co_await core_.ready().Yield();
       }
-      StageRecord(record, asked_[i].hash, is_grave);
-      if (probes < kProbesMax) continue;
-      probes = 0;
-      co_await core_.ready().Yield();
     }
   }
   co_return true;
 }
 
-void Compactor::StageRecord(const RecoveredRecord& record, uint64_t hash, bool is_grave) {
-  if ((record.fields.flags & kRecordDrop) != 0) PAKV_COVERED(kDropStayed);
-  staged_.emplace_back(*this, hash, record, staged_text_.size(), is_grave);
-  staged_text_.append(record.fields.key).append(record.fields.value);
+// A delete is needed as long as an older record of its key may be somewhere else.
+bool Compactor::DeleteMayLeave(const SegmentInfo& victim, const Shard::Asked& grave) {
+  books_.NoteGraveMet();
+  if (!std::exchange(blockers_known_, true)) blockers_ = books_.Blockers(victim.segment);
+  probes_ += blockers_.size();
+  const Lsn lsn = grave.record->fields.lsn;
+  if (SegmentBooks::MayHoldOlder(blockers_, grave.hash, lsn)) {
+    PAKV_COVERED(kDeleteStayed);
+    return false;
+  }
+  PAKV_COVERED(kDeleteLeft);
+  if (!blockers_.empty() && blockers_.front().oldest < lsn) PAKV_COVERED(kFilterLetDeleteGo);
+  return true;
+}
+
+void Compactor::StageRecord(const Shard::Asked& asked) {
+  const Bytes bytes = asked.record->bytes;
+  if ((asked.record->fields.flags & kRecordDrop) != 0) PAKV_COVERED(kDropStayed);
+  staged_.emplace_back(*this, asked, staged_bytes_.size());
+  staged_bytes_.insert(staged_bytes_.end(), bytes.begin(), bytes.end());
 }
 
 // Copies what is staged, durably, and lets the index follow.
 Task<Compactor::Passed> Compactor::MoveStaged(const SegmentInfo& victim, bool last) {
-  // The text has its place now.
-  for (Staged& staged : staged_) {
-    const std::string_view text = std::string_view(staged_text_).substr(staged.text_offset);
-    staged.fields.key = text.substr(0, staged.fields.key.size());
-    staged.fields.value = text.substr(staged.fields.key.size(), staged.fields.value.size());
-  }
   size_t next = 0;
   while (next < staged_.size()) {
     const size_t begin = next;
@@ -203,7 +199,7 @@ Task<Compactor::Passed> Compactor::MoveStaged(const SegmentInfo& victim, bool la
     co_await MoveDurable(begin, next);
   }
   staged_.clear();
-  staged_text_.clear();
+  staged_bytes_.clear();
   co_return Passed::kDone;
 }
 
@@ -214,12 +210,12 @@ Task<Compactor::Passed> Compactor::AppendSome(size_t& next) {
     if (ended()) co_return Passed::kEnded;
     for (; next < staged_.size(); ++next) {
       Staged& staged = staged_[next];
-      if (!log_.FitsForCertain(EncodedRecordSize(staged.fields.key, staged.fields.value))) break;
+      const uint32_t length = staged.source.length;
+      if (!log_.FitsForCertain(length)) break;
       if (log_.disk_full()) PAKV_COVERED(kCompactionInReserve);
-      const Appended appended = log_.Append(staged.fields, staged);
-      PAKV_CHECK(appended.length == staged.source.length, "a copy is as long as its record");
+      log_.AppendCopy(Bytes(staged_bytes_).subspan(staged.bytes_begin, length), staged);
       ++pending_;
-      counters_.copied_bytes += appended.length;
+      counters_.copied_bytes += length;
     }
     if (next > begin) co_return Passed::kDone;
     if (log_.disk_full()) {
@@ -233,36 +229,28 @@ Task<Compactor::Passed> Compactor::AppendSome(size_t& next) {
 
 // The copies of staged_[begin, end) are durable: the books and the owners take note.
 Task<void> Compactor::MoveDurable(size_t begin, size_t end) {
-  for (size_t i = begin; i < end; ++i) {
-    const Staged& staged = staged_[i];
-    books_.NoteCopy(staged.location().segment, {.hash = staged.hash,
-                                                .lsn = staged.fields.lsn,
-                                                .bytes = staged.source.length,
-                                                .is_value = staged.fields.flags == kRecordPlain,
-                                                .is_grave = staged.is_grave});
-  }
+  moves_.resize(parts_.shards.size());
   for (size_t slice = begin; slice < end; slice += kAskedMax) {
     const size_t slice_end = std::min(slice + kAskedMax, end);
-    for (uint32_t owner = 0; owner < parts_.shards.size(); ++owner) {
-      Shard* shard = parts_.shards[owner];
-      const size_t moved =
-          co_await core_.CallOn(owner, [this, shard, owner, slice, slice_end](Core&) {
-            size_t count = 0;
-            for (size_t i = slice; i < slice_end; ++i) {
-              const Staged& staged = staged_[i];
-              if (staged.fields.flags != kRecordPlain || staged.is_grave) continue;
-              if (owner != parts_.owner_of(staged.hash)) continue;
-              const TableKey key{.hash = staged.hash,
-                                 .namespace_id = staged.fields.namespace_id,
-                                 .key = staged.fields.key};
-              const bool followed =
-                  shard->Move(key, staged.fields.lsn, staged.source, staged.location());
-              if (!followed) PAKV_COVERED(kCopyOvertaken);
-              count += followed ? 1 : 0;
-            }
-            return count;
-          });
-      PAKV_CHECK(moved <= slice_end - slice);
+    for (auto& of_owner : moves_) of_owner.clear();
+    for (size_t i = slice; i < slice_end; ++i) {
+      const Staged& staged = staged_[i];
+      books_.NoteCopy(staged.location().segment, {.hash = staged.hash,
+                                                  .lsn = staged.lsn,
+                                                  .bytes = staged.source.length,
+                                                  .is_value = staged.is_value,
+                                                  .is_grave = staged.is_grave});
+      if (!staged.is_value || staged.is_grave) continue;
+      moves_[parts_.owner_of(staged.hash)].push_back({.hash = staged.hash,
+                                                      .lsn = staged.lsn,
+                                                      .source = staged.source,
+                                                      .target = staged.location()});
+    }
+    for (uint32_t owner = 0; owner < moves_.size(); ++owner) {
+      if (moves_[owner].empty()) continue;
+      const size_t followed = co_await core_.CallOn(
+          owner, [this, owner](Core&) { return parts_.shards[owner]->FollowMoves(moves_[owner]); });
+      PAKV_CHECK(followed <= moves_[owner].size());
     }
   }
 }

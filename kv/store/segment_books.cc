@@ -28,8 +28,14 @@ bool SegmentBooks::IsSetAside(uint32_t segment) const {
 }
 
 void SegmentBooks::NoteCopy(uint32_t segment, const Copied& copied) {
-  const auto [place, is_new] = states_.try_emplace(segment);
-  State& state = place->second;
+  bool is_new = false;
+  if (written_ == nullptr || written_segment_ != segment) {
+    const auto found = states_.try_emplace(segment);
+    written_ = &found.first->second;
+    written_segment_ = segment;
+    is_new = found.second;
+  }
+  State& state = *written_;
   if (is_new) {
     // All of its records pass here.
     state.summary.lsn_min = kLsnMax;

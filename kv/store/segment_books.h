@@ -61,7 +61,10 @@ class SegmentBooks {
   bool IsSetAside(uint32_t segment) const;
   // A delete was met whose key may be elsewhere: from now on filters are worth their memory.
   void NoteGraveMet() { graves_met_ = true; }
-  void Forget(uint32_t segment) { states_.erase(segment); }
+  void Forget(uint32_t segment) {
+    states_.erase(segment);
+    written_ = nullptr;
+  }
 
   // ---- What is the case ----
   // The segments that may keep a delete from going, the oldest first: all but `except`. Valid until
@@ -130,6 +133,8 @@ class SegmentBooks {
 
   const Ground ground_;
   std::map<uint32_t, State> states_;
+  uint32_t written_segment_ = 0;  // that the last copy went into
+  State* written_ = nullptr;      // its state, if it is known
   bool graves_met_ = false;
   uint32_t refreshed_ = 0;  // the segment whose graves were asked last
 };

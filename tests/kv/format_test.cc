@@ -1,6 +1,8 @@
 // kv/log/format, block_builder and lsn against docs/format.md, whose vectors are read from the
 // text itself: document and code cannot part. Then the same bytes are cut at every byte and have
 // every bit flipped: whatever is not exactly right is not read.
+//
+// Long because: each structure on disk has its vectors and its mutations, which share their making.
 #include "kv/log/format.h"
 
 #include <gtest/gtest.h>
@@ -340,6 +342,24 @@ TEST(BlockTest, RecordsLieWhereAppendSaid) {
   }
   EXPECT_FALSE(records.Next());
   EXPECT_FALSE(records.damaged());
+}
+
+// Compaction's copies: a block made of another one's records is that block.
+TEST(BlockTest, CopiedRecordsMakeTheSameBlock) {
+  const Buffer first = FirstBlock();
+  const auto header = DecodeBlockHeader(first);
+  ASSERT_TRUE(header);
+  BlockMemory memory(4096);
+  BlockBuilder builder(memory.span(), 512);
+  BlockRecords records(first, header->header.record_count);
+  while (const auto record = records.Next()) {
+    EXPECT_EQ(builder.AppendCopy(Bytes(first).subspan(records.offset(), record->length)),
+              records.offset());
+  }
+  EXPECT_TRUE(records.BodyRight(header->header));
+  const auto sealed = builder.Seal(
+      {.run = kRun, .log = 2, .segment = 5, .sequence = 1, .expiry_clock_ms = 1'735'689'600'000});
+  EXPECT_EQ(Buffer(sealed.bytes.begin(), sealed.bytes.end()), first);
 }
 
 TEST(BlockTest, EveryFlippedBitIsFound) {

@@ -160,10 +160,10 @@ class Model {
       case kMove: {
         if (known == model_.end()) return;
         Version& version = known->second.version;
-        const Location to{prng_.Chance(1, 2) ? 7u : 8u, 9, 10};
-        ASSERT_FALSE(table_.MoveLocation(key, version.lsn + 1, version.location, to));
-        ASSERT_FALSE(table_.MoveLocation(key, version.lsn, {6, 6, 6}, to));
-        ASSERT_TRUE(table_.MoveLocation(key, version.lsn, version.location, to));
+        const Location to{prng_.Chance(1, 2) ? 7u : 8u, ++places_, 10};
+        ASSERT_FALSE(table_.MoveLocation(key.hash, version.lsn + 1, version.location, to));
+        ASSERT_FALSE(table_.MoveLocation(key.hash, version.lsn, {6, 6, 6}, to));
+        ASSERT_TRUE(table_.MoveLocation(key.hash, version.lsn, version.location, to));
         version.location = to;
         return;
       }
@@ -198,7 +198,7 @@ class Model {
   void StepUpsert(const Id& id) {
     Version version;
     version.lsn = PickLsn();
-    version.location = {static_cast<uint32_t>(prng_.Below(4)), 2, 3};
+    version.location = {static_cast<uint32_t>(prng_.Below(4)), ++places_, 3};
     if (prng_.Chance(1, 4)) version.expiry_ms = prng_.Between(1, ~uint64_t{0});
     version.tombstone = prng_.Chance(1, 8);
     const Table::Change change = table_.Upsert(KeyOfId(id), version);
@@ -329,6 +329,7 @@ class Model {
   uint64_t keys_;
   bool long_keys_;
   Lsn next_lsn_ = 0;
+  uint32_t places_ = 10;  // one record each, as on a disk
   uint32_t next_cache_ = 0;
 };
 

@@ -11,7 +11,7 @@ inline CompactionOptions DrawCompaction(Prng& prng) {
   if (prng.Chance(1, 4)) return options;
   options.space_percent = static_cast<uint32_t>(prng.Between(100, 220));
   options.segments_min = static_cast<uint32_t>(prng.Below(3));
-  options.begin_percent = prng.Chance(2, 3) ? 0 : 75;
+  options.begin_percent = prng.Chance(2, 3) ? 0 : 90;
   if (prng.Chance(1, 2)) options.grave_bytes_max = prng.Between(1, 500);
   options.tick_ns = kNsPerUs << prng.Between(6, 17);
   options.read_bytes = uint64_t{512} << prng.Below(8);
