@@ -46,12 +46,15 @@ enum CommandClass : uint32_t {
 
 // How a command runs, which is also its place among the others of its session.
 enum class CommandKind : uint8_t {
-  kKey,     // on one key: starts at once, in order with others on that key
-  kValues,  // on several keys, a reply per key: as many kKey
-  kSum,     // on several keys, the sum of their integers is the reply: as many kKey
-  kGroup,   // writes several keys as one
-  kNow,     // answered from what the session and its core know
-  kAlone,   // a barrier: waits for all earlier ones, and all later ones wait for it
+  kKey,  // on one key: starts at once, in order with others on that key
+  // On several keys. A reply per key, or the sum of their integers: reads see all keys at one
+  // moment, writes are as many kKey. kGroup writes all as one; what it needs to know keeps it from
+  // writing (MSETNX). What cannot be done as kKey is, at once, runs alone.
+  kValues,
+  kSum,
+  kGroup,
+  kNow,    // answered from what the session and its core know
+  kAlone,  // a barrier: waits for all earlier ones, and all later ones wait for it
 };
 
 // Completes a request whose key (argument 1), value (argument 2, if there), function and needs are

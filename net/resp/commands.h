@@ -68,6 +68,8 @@ Change DeleteKey(const OldValue& old, Request& request);
 Change KeyExists(const OldValue& old, Request& request);
 Change KeyType(const OldValue& old, Request& request);
 Task<void> RunScan(RespProtocol& protocol, RespArgs args);
+// A command on several keys, of one owner or of several, as one.
+Task<void> RunTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args);
 Task<void> RunKeys(RespProtocol& protocol, RespArgs args);
 Task<void> RunRandomKey(RespProtocol& protocol, RespArgs args);
 Task<void> RunDbSize(RespProtocol& protocol, RespArgs args);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
 #include "net/resp/resp_protocol.h"
 
@@ -23,20 +24,6 @@ constexpr size_t kKeysStep = 1000;
 constexpr size_t kKeysStepBytes = 16 << 20;
 // What KEYS adds to the output at once.
 constexpr size_t kKeysPieceBytes = 64 << 10;
-
-class AloneReply {
- public:
-  explicit AloneReply(RespProtocol& protocol)
-      : protocol_(protocol), writer_(protocol.session().OpenReply(), protocol.version()) {}
-  AloneReply(const AloneReply&) = delete;
-  AloneReply& operator=(const AloneReply&) = delete;
-  ~AloneReply() { protocol_.session().CloseReply(); }
-  RespWriter* operator->() { return &writer_; }
-
- private:
-  RespProtocol& protocol_;
-  RespWriter writer_;
-};
 
 // Replies' bytes, charged to a budget while they are held.
 class GatheredKeys {

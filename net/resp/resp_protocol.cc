@@ -190,7 +190,7 @@ bool RespProtocol::RunRow(const CommandRow& row, RespArgs args) {
     case CommandKind::kSum:
     case CommandKind::kGroup:
       if (!CheckKeys(row, args)) return true;
-      if (!MayStartKeys(row, args.size())) return Defer(row, args);
+      if (RunsTogether(row, args) || !MayStartKeys(row, args.size())) return Defer(row, args);
       if (row.kind == CommandKind::kValues) {
         StartValues(row, args);
       } else if (row.kind == CommandKind::kSum) {
@@ -221,6 +221,8 @@ Task<void> RespProtocol::RunSlow() {
   } else if (row.kind == CommandKind::kKey) {
     co_await session_.KeyRoom(row.is_write());
     if (!session_.broken()) StartOne(row, args);
+  } else if (!row.is_write() || RunsTogether(row, args)) {
+    co_await RunTogether(*this, row, args);
   } else {
     co_await RunKeysSlowly(row, args);
   }
@@ -313,6 +315,25 @@ bool RespProtocol::CheckKeys(const CommandRow& row, RespArgs args) {
   return true;
 }
 
+// Whether it takes a transaction or a snapshot to do it as one. Reads that one core serves are
+// started in one pass, and so are of one moment, unless one of them has to wait for a write.
+bool RespProtocol::RunsTogether(const CommandRow& row, RespArgs args) {
+  if (row.kind == CommandKind::kSum && row.is_write()) return false;
+  if (!row.is_write()) {
+    session_.StartBatch();
+    return args.size() > 2 && (core().count() > 1 || session_.writes_outstanding() > 0);
+  }
+  if (args.size() % 2 == 0) return false;
+  if (row.needs != OldState::kNothing) return true;
+  const auto owner_of = [&](std::string_view key) {
+    return store().OwnerOf(store().Hash(kDefaultNamespace, key));
+  };
+  for (size_t index = 3; core().count() > 1 && index < args.size(); index += 2) {
+    if (owner_of(args[index]) != owner_of(args[1])) return true;
+  }
+  return false;
+}
+
 void RespProtocol::StartValues(const CommandRow& row, RespArgs args) {
   RespWriter(session_.OpenReply(), version_).Array(args.size() - 1);
   session_.CloseReply();
@@ -327,7 +348,7 @@ void RespProtocol::StartSum(const CommandRow& row, RespArgs args) {
   session_.EndParts(whole);
 }
 
-// A command with more keys than the session may have in flight: as room comes.
+// A command that writes more keys than the session may have in flight: as room comes.
 Task<void> RespProtocol::RunKeysSlowly(const CommandRow& row, RespArgs args) {
   if (row.kind == CommandKind::kGroup) {
     // All at once, whatever their number.
@@ -336,28 +357,17 @@ Task<void> RespProtocol::RunKeysSlowly(const CommandRow& row, RespArgs args) {
     if (!session_.broken()) RunGroup(row, args);
     co_return;
   }
-  ReplySlot* whole = nullptr;
-  if (row.kind == CommandKind::kSum) {
-    whole = &session_.BeginParts(&EncodeReply2);
-  } else {
-    RespWriter(session_.OpenReply(), version_).Array(args.size() - 1);
-    session_.CloseReply();
-  }
+  ReplySlot& whole = session_.BeginParts(&EncodeReply2);
   for (const std::string_view key : args.subspan(1)) {
     co_await session_.Room();
     if (!session_.MayStartKey(row.is_write())) co_await session_.KeyRoom(row.is_write());
     if (session_.broken()) break;
-    ReplySlot& slot = *Fill(row, args, key, {});
-    if (whole != nullptr) {
-      session_.StartPart(*whole, slot);
-    } else {
-      session_.StartKey(slot);
-    }
+    session_.StartPart(whole, *Fill(row, args, key, {}));
   }
-  if (whole != nullptr) session_.EndParts(*whole);
+  session_.EndParts(whole);
 }
 
-// Writes all keys as one, which takes that one core owns them.
+// Writes all keys as one, without a transaction: one core owns them.
 void RespProtocol::RunGroup(const CommandRow& row, RespArgs args) {
   struct Given {
     uint64_t hash;
@@ -376,12 +386,6 @@ void RespProtocol::RunGroup(const CommandRow& row, RespArgs args) {
     return ReplyError("ERR too many keys or bytes for one command that writes all or nothing (" +
                       std::to_string(kGroupKeysMax) + " keys, " + std::to_string(kGroupBytesMax) +
                       " bytes)");
-  }
-  const uint32_t owner = store().OwnerOf(entries[0].hash);
-  for (const Given& entry : entries) {
-    if (store().OwnerOf(entry.hash) == owner) continue;
-    return ReplyError(
-        "ERR MSET of keys that several cores own is not supported yet; use SET for each key");
   }
   // Of a key that is given twice the last value counts.
   const auto key_of = [args](const Given& entry) { return args[entry.index]; };

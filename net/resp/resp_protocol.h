@@ -67,6 +67,7 @@ class RespProtocol final : public Protocol {
   void StartOne(const CommandRow& row, RespArgs args);
   bool MayStartKeys(const CommandRow& row, size_t count) const;
   bool CheckKeys(const CommandRow& row, RespArgs args);
+  bool RunsTogether(const CommandRow& row, RespArgs args);
   void StartValues(const CommandRow& row, RespArgs args);
   void StartSum(const CommandRow& row, RespArgs args);
   void RunGroup(const CommandRow& row, RespArgs args);

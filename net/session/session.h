@@ -67,6 +67,9 @@ class Session : public ListHook {
     return is_write ? group_.write_budget.has_room() : group_.read_budget.has_room();
   }
 
+  // Writes that were started and are not answered.
+  uint32_t writes_outstanding() const { return writes_outstanding_; }
+
   // How many requests it may start, apart from the turn.
   size_t free_slots() const {
     const size_t max = group_.limits().in_flight_max;

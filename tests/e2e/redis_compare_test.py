@@ -128,9 +128,9 @@ TABLE = [
     ["COMMAND", "DOCS", "nosuch"],
     *[["COMMAND", "INFO", name] for name in (
         "append auth dbsize decr decrby del echo exists flushall flushdb get getdel getset hello "
-        "incr incrby info keys mget mset ping quit randomkey reset scan select set setnx strlen "
-        "time type unlink expire expireat expiretime getex persist pexpire pexpireat pexpiretime "
-        "psetex pttl setex ttl").split()],
+        "incr incrby info keys mget mset msetnx ping quit randomkey reset scan select set setnx "
+        "strlen time type unlink expire expireat expiretime getex persist pexpire pexpireat "
+        "pexpiretime psetex pttl setex ttl").split()],
     # Strings.
     ["SET", "a", "1"], ["GET", "a"], ["GET"], ["GET", "a", "b"], ["SET", "a"], ["SET"],
     ["SET", "a", "2", "NX"], ["SET", "new", "1", "nx"], ["SET", "new2", "1", "XX"],
@@ -148,7 +148,9 @@ TABLE = [
     ["APPEND", "s"], ["STRLEN", "s"], ["SET", "bin", b"\x00\r\n\xff"], ["GET", "bin"],
     ["MGET", "a", "nosuch", "b", "a"], ["MGET"], ["MSET", "m1", "1", "m2", "2"],
     ["MSET", "m1", "1", "m2"], ["MSET"], ["MSET", "d", "1", "d", "2", "d", "3"], ["GET", "d"],
-    ["MGET", "m1", "m2"],
+    ["MGET", "m1", "m2"], ["MSETNX", "m1", "3", "m3", "3"], ["MSETNX", "m3", "3", "m4", "4"],
+    ["MSETNX", "m5", "5", "m5", "6"], ["MGET", "m1", "m3", "m4", "m5"], ["MSETNX", "m3"],
+    ["MSETNX", "m3", "1", "m4"], ["EXISTS", "m1", "m3", "nosuch", "m1"],
     # Numbers.
     ["INCR", "n"], ["INCR", "n"], ["DECR", "n"], ["INCRBY", "n", "10"], ["DECRBY", "n", "3"],
     ["INCRBY", "n", "-4"], ["INCRBY", "n", "x"], ["INCRBY", "n", "1.5"], ["INCRBY", "n", " 1"],
@@ -308,6 +310,7 @@ def random_commands(prng, count):
         lambda: ["STRLEN", key()], lambda: ["INCR", key()], lambda: ["DECR", key()],
         lambda: ["INCRBY", key(), value()], lambda: ["DECRBY", key(), value()],
         lambda: ["MGET"] + [key() for _ in range(prng.randint(1, 5))],
+        lambda: ["MSETNX"] + [word for _ in range(prng.randint(1, 3)) for word in (key(), value())],
         lambda: ["MSET"] + [word for _ in range(prng.randint(1, 4)) for word in (key(), value())],
         lambda: ["DEL"] + [key() for _ in range(prng.randint(1, 3))],
         lambda: ["UNLINK", key()], lambda: ["EXISTS"] + [key() for _ in range(prng.randint(1, 4))],

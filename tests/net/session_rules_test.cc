@@ -302,23 +302,44 @@ TEST(SessionKeysTest, MoreKeysThanMayBeInFlight) {
   }
 }
 
-TEST(SessionKeysTest, MsetIsAllOrNothingAndOfOneOwner) {
-  SimServer one({.session_limits = {.in_flight_max = 64}});
-  Client client(one);
+TEST(SessionKeysTest, MsetIsOneWriteWhateverTheNumberOfOwners) {
   std::vector<std::string> mset = {"MSET"};
   for (int i = 0; i < 500; ++i) {
     mset.push_back("key" + std::to_string(i % 400));
     mset.push_back(std::to_string(i));
   }
-  client.Expect(Encode(mset) + "DBSIZE\r\nGET key5\r\nGET key300\r\n",
-                "+OK\r\n:400\r\n$3\r\n405\r\n$3\r\n300\r\n");
+  for (const uint32_t cores : {1u, 3u}) {
+    SimServer server({.core_count = cores, .session_limits = {.in_flight_max = 64}});
+    Client client(server);
+    client.Expect(Encode(mset) + "DBSIZE\r\nGET key5\r\nGET key300\r\n",
+                  "+OK\r\n:400\r\n$3\r\n405\r\n$3\r\n300\r\n");
+    client.Expect("MSET a 1 b\r\n", "-ERR wrong number of arguments for 'mset' command\r\n");
+  }
+}
 
-  SimServer several({.core_count = 3});
-  Client refused(several);
-  refused.Expect(Encode(mset) + "DBSIZE\r\nMSET a 1\r\n",
-                 "-ERR MSET of keys that several cores own is not supported yet; use SET for each "
-                 "key\r\n:0\r\n"
-                 "+OK\r\n");
+TEST(SessionKeysTest, MsetnxWritesAllOrNone) {
+  for (const uint32_t cores : {1u, 3u}) {
+    SimServer server({.core_count = cores});
+    Client client(server);
+    client.Expect("MSETNX a 1 b 2 c 3 a 4\r\nMGET a b c d\r\n",
+                  ":1\r\n*4\r\n$1\r\n4\r\n$1\r\n2\r\n$1\r\n3\r\n$-1\r\n");
+    client.Expect("MSETNX d 5 c 6\r\nMGET c d\r\n", ":0\r\n*2\r\n$1\r\n3\r\n$-1\r\n");
+    client.Expect("MSETNX e 7\r\nMSETNX e 8\r\nGET e\r\n", ":1\r\n:0\r\n$1\r\n7\r\n");
+    client.Expect("MSETNX a\r\nMSETNX a 1 b\r\n",
+                  "-ERR wrong number of arguments for 'msetnx' command\r\n"
+                  "-ERR wrong number of arguments for 'msetnx' command\r\n");
+  }
+}
+
+// Behind the session's own writes, in one pipeline.
+TEST(SessionKeysTest, ReadsOfSeveralKeysComeBehindTheirSessionsWrites) {
+  for (const uint32_t cores : {1u, 4u}) {
+    SimServer server({.core_count = cores});
+    Client client(server);
+    client.Expect("SET a 1\r\nMSET b 2 c 3\r\nDEL c\r\nMGET a b c a\r\nEXISTS a a b c\r\n",
+                  "+OK\r\n+OK\r\n:1\r\n*4\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n$1\r\n1\r\n"
+                  ":3\r\n");
+  }
 }
 
 // ---- Bounds ----

@@ -1,0 +1,24 @@
+// AloneReply: the one reply of a command that runs alone.
+#pragma once
+
+#include "net/resp/reply_writer.h"
+#include "net/resp/resp_protocol.h"
+
+namespace pakv {
+
+// Written between its construction and its end, without a wait in between.
+class AloneReply {
+ public:
+  explicit AloneReply(RespProtocol& protocol)
+      : protocol_(protocol), writer_(protocol.session().OpenReply(), protocol.version()) {}
+  AloneReply(const AloneReply&) = delete;
+  AloneReply& operator=(const AloneReply&) = delete;
+  ~AloneReply() { protocol_.session().CloseReply(); }
+  RespWriter* operator->() { return &writer_; }
+
+ private:
+  RespProtocol& protocol_;
+  RespWriter writer_;
+};
+
+}  // namespace pakv
