@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "cmd/common/exit_codes.h"
+#include "cmd/pakvd/copy_on_write.h"
 #include "cmd/pakvd/port_file.h"
 #include "cmd/pakvd/process_facts.h"
 #include "kv/log/file_io.h"
@@ -194,6 +195,7 @@ class Service {
     options.accept_clock = config_.server.accept_clock;
     // Not earlier: a start that is refused leaves the running server's file where it is.
     options.on_locked = [this] {
+      AvoidCopyOnWrite(config_.server.directory);
       if (!config_.server.port_file_path.empty()) RemovePortFile(config_.server.port_file_path);
     };
     options.cancel_open = &cancel_open_;

@@ -293,7 +293,8 @@ std::string_view PakvTextOf(Outcome outcome, std::string_view detail) {
     case Outcome::kReadOnly:
       return "the log has failed; writes are refused until a restart";
     case Outcome::kDiskFull:
-      return "the disk is full; writes are refused until there is space, deletes are admitted";
+      return "the disk is full; writes are refused until there is space, deletes as soon as their "
+             "reserve is used up";
     case Outcome::kOutOfMemory:
       return "the memory limit is reached; new keys are refused";
     case Outcome::kDamaged:

@@ -70,7 +70,8 @@ std::string OutcomeText(Outcome outcome, std::string_view detail) {
     case Outcome::kReadOnly:
       return "MISCONF read-only: the log has failed; writes are refused until a restart";
     case Outcome::kDiskFull:
-      return "MISCONF disk full: writes are refused until there is space; deletes are admitted";
+      return "MISCONF disk full: writes are refused until there is space, deletes as soon as their "
+             "reserve is used up";
     case Outcome::kOutOfMemory:
       return "OOM command not allowed when used memory > 'maxmemory'.";
     case Outcome::kDamaged:

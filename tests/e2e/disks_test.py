@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Real file systems on loop devices, of the kind that PAKV_E2E_DISK names: kill -9 under load,
+power that goes with it, a disk that is full to the brim, few open files, flushes that stall. Needs
+root and the kind's mkfs; where either is missing the test says so and is skipped."""
+
+import functools
+import os
+import resource
+import subprocess
+import threading
+import time
+
+import loop_disk
+import pakv
+from kill_test import kill_again_and_again
+
+KIND = os.environ.get("PAKV_E2E_DISK", "ext4")
+ROUNDS = int(os.environ.get("PAKV_E2E_DISK_ROUNDS", "5"))
+
+
+def on_disk(size_bytes=None):
+    """The test is given a mounted disk of the kind in place of a folder, or skipped."""
+    def wrap(test):
+        @functools.wraps(test)
+        def run(pakvd, _pakvctl, parent):
+            try:
+                with loop_disk.LoopDisk(KIND, parent, size_bytes) as disk:
+                    test(pakvd, disk)
+            except loop_disk.Unavailable as why:
+                return f"{KIND}: {why}"
+            return None
+        return run
+    return wrap
+
+
+@on_disk()
+def killed_under_load_loses_nothing(pakvd, disk):
+    kill_again_and_again(pakvd, os.path.join(disk.path, "data"), ROUNDS)
+
+
+@on_disk()
+def power_that_goes_with_it_loses_nothing(pakvd, disk):
+    kill_again_and_again(pakvd, os.path.join(disk.path, "data"), ROUNDS, disk.cut_power)
+
+
+def is_full(reply):
+    return isinstance(reply, pakv.ServerError) and str(reply).startswith("MISCONF disk full: ")
+
+
+def wait_for_room(client, key):
+    """Writes resume by themselves."""
+    deadline = time.monotonic() + 60
+    while True:
+        client.send("SET", key, "there is room")
+        reply = client.reply()
+        if reply == "OK":
+            return
+        pakv.check(is_full(reply), reply)
+        pakv.check(time.monotonic() < deadline, f"writes do not resume: {key}")
+        time.sleep(0.05)  # polls for the server's own retry
+
+
+def delete(client, key):
+    """Accepted as long as the reserve lasts; where it has gone for a moment, it comes back."""
+    deadline = time.monotonic() + 60
+    while True:
+        client.send("DEL", key)
+        reply = client.reply()
+        if reply == 1:
+            return
+        pakv.check(is_full(reply), f"{key}: {reply}")
+        pakv.check(time.monotonic() < deadline, f"{key} cannot be deleted")
+        time.sleep(0.05)  # polls for the server's own retry
+
+
+@on_disk()
+def a_full_disk_refuses_and_resumes(pakvd, disk):
+    ballast = disk.leave_free(24 << 20)
+    flags = ["--admin-addr", "none", "--segment-size", "1MiB"]
+    directory = os.path.join(disk.path, "data")
+    server = pakv.Server(pakvd, directory, "--cores", "1", *flags)
+    try:
+        client = server.connect(timeout=60)
+        value = "x" * 65536
+        keys = []
+        refused = None
+        for i in range(6000):
+            client.send("SET", f"key{i:06d}", value)
+            refused = client.reply()
+            if refused != "OK":
+                break
+            keys.append(f"key{i:06d}")
+        pakv.check(is_full(refused), f"{refused} after {len(keys)} writes")
+        pakv.check(len(keys) > 100, f"only {len(keys)} writes fitted")
+        pakv.check(client.call("GET", keys[0]) == value.encode(), "reads suffer")
+        # Deletes go on, and make room by themselves.
+        for key in keys[:len(keys) // 2]:
+            delete(client, key)
+        wait_for_room(client, "after the deletes")
+        # To the brim again, and then somebody else frees space.
+        for i in range(6000):
+            client.send("SET", f"more{i:06d}", value)
+            if client.reply() != "OK":
+                break
+        os.unlink(ballast)
+        # btrfs gives space back when it commits, which is every 30 s if nothing asks for it.
+        subprocess.run(["sync", "-f", disk.path], check=True)
+        wait_for_room(client, "after the ballast")
+        server.kill()
+        server = pakv.Server(pakvd, directory, "--cores", "2", *flags)
+        client = server.connect(timeout=60)
+        for key in ("after the deletes", "after the ballast"):
+            pakv.check(client.call("GET", key) == b"there is room", f"{key}: the write is lost")
+        for key in keys[:len(keys) // 2]:
+            pakv.check(client.call("EXISTS", key) == 0, f"{key} came back")
+        for key in keys[len(keys) // 2:]:
+            pakv.check(client.call("STRLEN", key) == len(value), f"{key} is lost")
+        pakv.check(server.stop() == 0, "no clean stop")
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
+
+@on_disk()
+def more_segments_than_open_files(pakvd, disk):
+    directory = os.path.join(disk.path, "data")
+    flags = ["--admin-addr", "none", "--segment-size", "64KiB", "--cache", "0"]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+    try:
+        for cores in (1, 3, 2):
+            server = pakv.Server(pakvd, directory, "--cores", str(cores), *flags)
+            try:
+                client = server.connect()
+                for i in range(0, 1000, 50):
+                    replies = client.pipeline([("SET", f"{cores}:{k}", f"{k}" * 2000)
+                                               for k in range(i, i + 50)])
+                    pakv.check(replies == ["OK"] * 50, f"{replies}")
+                names = [n for n in os.listdir(directory) if n.endswith(".seg")]
+                pakv.check(len(names) > 64, f"only {len(names)} segments")
+                # Cold, over all segments, back and forth.
+                for k in list(range(0, 1000, 7)) + list(range(999, 0, -11)):
+                    got = client.call("GET", f"{cores}:{k}")
+                    pakv.check(got == f"{k}".encode() * 2000, f"{cores}:{k}")
+            finally:
+                server.kill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+# The disk is a file on another one, which fsfreeze(8) stops for as long as it likes: what is
+# written and flushed meanwhile waits. ext4 below: it is the kind on top that is tried.
+def flushes_that_stall_delay_writes_alone(pakvd, _pakvctl, parent):
+    try:
+        with loop_disk.LoopDisk("ext4", parent, 640 << 20) as below:
+            with loop_disk.LoopDisk(KIND, below.path) as disk:
+                stall(pakvd, below, disk)
+    except loop_disk.Unavailable as why:
+        return f"{KIND}: {why}"
+    return None
+
+
+def stall(pakvd, below, disk):
+    directory = os.path.join(disk.path, "data")
+    server = pakv.Server(pakvd, directory, "--cores", "2", "--admin-addr", "none")
+    try:
+        reader, writer = server.connect(), server.connect()
+        pakv.check(writer.pipeline([("SET", "k", "before")]) == ["OK"], "SET")
+        for number in range(3):
+            loop_disk.run("fsfreeze", "-f", below.path)
+            begin = time.monotonic()
+            thaw = threading.Timer(1.0, subprocess.run, [["fsfreeze", "-u", below.path]])
+            thaw.start()
+            try:
+                writer.send("SET", "k", f"{number}")
+                reads = 0
+                slowest = 0
+                while time.monotonic() < begin + 0.8:
+                    sent = time.monotonic()
+                    value = reader.call("GET", "k")
+                    slowest = max(slowest, time.monotonic() - sent)
+                    wanted = b"before" if number == 0 else f"{number - 1}".encode()
+                    pakv.check(value == wanted, f"{value} is shown, and not durable")
+                    reads += 1
+                pakv.check(reads > 100 and slowest < 0.5, f"{reads} reads, one of {slowest} s")
+                pakv.check(writer.reply() == "OK", "the write failed")
+                pakv.check(time.monotonic() >= begin + 0.9, "the write did not wait")
+            finally:
+                thaw.join()
+            pakv.check(reader.call("GET", "k") == f"{number}".encode(), "the write is not shown")
+        server.kill()
+        server = pakv.Server(pakvd, directory, "--cores", "1", "--admin-addr", "none")
+        pakv.check(server.connect().call("GET", "k") == b"2", "the write is lost")
+        pakv.check(server.stop() == 0, "no clean stop")
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
+
+if __name__ == "__main__":
+    pakv.main([
+        killed_under_load_loses_nothing,
+        power_that_goes_with_it_loses_nothing,
+        a_full_disk_refuses_and_resumes,
+        more_segments_than_open_files,
+        flushes_that_stall_delay_writes_alone,
+    ])
