@@ -1,5 +1,6 @@
 // Transactions and snapshots over one owner and over several, in a simulated world: what they see,
 // what waits for whom, and what is left when something fails.
+// Long because: every meeting with something else takes the same ways to start and to look.
 #include "kv/store/transaction.h"
 
 #include <gtest/gtest.h>
@@ -36,6 +37,7 @@ class TransactionTest : public testing::Test {
     options.directory = "/store";
     options.segment_bytes = 1 << 16;
     options.cache_bytes = cache_bytes_;
+    options.publish_pause_ns = publish_pause_ns_;
     options.entropy = StoreEntropy{{}, 1, ++run_};
     auto opened = node_->Run(Store::Open(node_->cores(), options, report_));
     ASSERT_TRUE(opened) << world_->failure();
@@ -106,9 +108,91 @@ class TransactionTest : public testing::Test {
     return call.outcome;
   }
 
+  // ---- Side by side ----
+  // A request of a session, or a transaction, that is started and not waited for.
+  struct Sent : Request {
+    Sent() {
+      done = [](Request& request) {
+        request.KeepReply();
+        static_cast<Sent&>(request).finished = true;
+      };
+    }
+    std::string text() const {
+      return reply.kind == Reply::Kind::kBytes ? std::string(reply.bytes) : kMissing;
+    }
+    bool finished = false;
+  };
+  static Task<void> StartSent(TransactionTest& test, Core& here, Sent& sent, uint64_t after_ns) {
+    if (after_ns > 0) co_await here.timers().SleepUntil(here.now_ns() + after_ns);
+    if (test.store_->Start(here, sent)) {
+      sent.KeepReply();
+      sent.finished = true;
+    }
+  }
+  Sent& Send(uint32_t core, const std::string& key, KeyFunction function, OldState needs,
+             bool reads, const std::string& value = {}, uint64_t after_ns = 0) {
+    Sent& sent = node_->Own(std::make_unique<Sent>());
+    names_.push_back(std::make_unique<std::string>(key));
+    sent.key = *names_.back();
+    names_.push_back(std::make_unique<std::string>(value));
+    sent.value = *names_.back();
+    sent.hash = store_->Hash(kDefaultNamespace, key);
+    sent.function = function;
+    sent.needs = needs;
+    sent.is_read = reads;
+    sent.session = 1;
+    sent.session_has_writes = true;
+    node_->Spawn(core, StartSent(*this, node_->core(core), sent, after_ns));
+    return sent;
+  }
+  Sent& SendSet(uint32_t core, const std::string& key, const std::string& value,
+                uint64_t after_ns = 0) {
+    return Send(core, key, SetFunction, OldState::kNothing, false, value, after_ns);
+  }
+
+  struct Course {
+    Transaction transaction{7};
+    Outcome outcome = Outcome::kDone;
+    std::vector<std::string> seen;
+    bool finished = false;
+  };
+  // Appends to all keys, and says what was in them.
+  static Task<void> AppendTo(TransactionTest& test, Core& here, Course& course,
+                             std::vector<std::string> keys, std::string tail, OldState needs,
+                             uint64_t after_ns) {
+    if (after_ns > 0) co_await here.timers().SleepUntil(here.now_ns() + after_ns);
+    for (const std::string& key : keys) test.Add(course.transaction, key, needs);
+    const auto decide = [&](Transaction& decided) {
+      for (size_t index = 0; index < decided.key_count(); ++index) {
+        const OldValue old = decided.Old(index);
+        course.seen.push_back(old.exists ? std::string(old.value) : kMissing);
+        decided.Write(index, std::string(old.value) + tail, kNoExpiry);
+      }
+      return true;
+    };
+    course.outcome = co_await test.store_->Transact(here, course.transaction, decide);
+    course.finished = true;
+  }
+  Course& Begin(uint32_t core, const std::vector<std::string>& keys, const std::string& tail,
+                OldState needs = OldState::kValue, uint64_t after_ns = 0) {
+    Course& course = node_->Own(std::make_unique<Course>());
+    node_->Spawn(core, AppendTo(*this, node_->core(core), course, keys, tail, needs, after_ns));
+    return course;
+  }
+  template <typename Call>
+  void ExpectEnds(const Call& ended) {
+    ASSERT_TRUE(world_->RunUntil(ended)) << world_->failure();
+  }
+  static Task<Outcome> FlushFrom(TransactionTest& test, Core& here, uint64_t after_ns) {
+    if (after_ns > 0) co_await here.timers().SleepUntil(here.now_ns() + after_ns);
+    co_return co_await test.store_->Flush(here, kDefaultNamespace);
+  }
+
   OpenReport report_;
+  std::vector<std::unique_ptr<std::string>> names_;
   uint64_t run_ = 0;
   uint64_t cache_bytes_ = 0;
+  uint64_t publish_pause_ns_ = 0;  // in which a transaction holds its keys and is durable
   std::unique_ptr<SimWorld> world_;
   std::unique_ptr<SimNode> node_;
   Store* store_ = nullptr;
@@ -193,6 +277,320 @@ TEST_F(TransactionTest, FunctionsRunOneAfterTheOther) {
       EXPECT_EQ(Get(c), kMissing);
     }
   }
+}
+
+// What is decided sees what was pending before it, and nobody writes in between.
+TEST_F(TransactionTest, IncrementsOfManyAtOnceAreAllThere) {
+  for (const uint64_t cache_bytes : {uint64_t{0}, uint64_t{1} << 20}) {
+    for (const bool several : {false, true}) {
+      Open(3, 9, cache_bytes);
+      const std::string a = KeyOn(0);
+      const std::string b = several ? KeyOn(2) : KeyOn(0, 1);
+      std::vector<Course*> courses;
+      std::vector<Sent*> sent;
+      for (uint32_t i = 0; i < 30; ++i) {
+        courses.push_back(&Begin(i % 3, i % 2 == 0 ? std::vector{a, b} : std::vector{b, a}, "+"));
+        sent.push_back(&Send(i % 3, a, AppendFunction, OldState::kValue, false, "-"));
+      }
+      ExpectEnds([&] {
+        return std::all_of(courses.begin(), courses.end(),
+                           [](auto* each) { return each->finished; }) &&
+               std::all_of(sent.begin(), sent.end(), [](auto* each) { return each->finished; });
+      });
+      const std::string in_a = Get(a);
+      EXPECT_EQ(std::count(in_a.begin(), in_a.end(), '+'), 30);
+      EXPECT_EQ(std::count(in_a.begin(), in_a.end(), '-'), 30);
+      EXPECT_EQ(Get(b), std::string(30, '+'));
+    }
+  }
+}
+
+TEST_F(TransactionTest, ReadsGoOnAndWritesQueueInOrderWhileKeysAreHeld) {
+  publish_pause_ns_ = 50 * kNsPerMs;
+  Open(2);
+  const std::string a = KeyOn(0);
+  const std::string b = KeyOn(1);
+  ASSERT_EQ(Set(a, "a"), Outcome::kDone);
+  Course& first = Begin(0, {a, b}, "1");
+  world_->RunFor(10 * kNsPerMs);
+  EXPECT_EQ(Get(a), "a") << "it is durable, but not published";
+  Sent& set = SendSet(1, a, "set");
+  world_->RunFor(kNsPerMs);
+  Course& second = Begin(1, {b, a}, "2");
+  world_->RunFor(kNsPerMs);
+  Sent& append = Send(1, a, AppendFunction, OldState::kValue, false, "3");
+  world_->RunFor(kNsPerMs);
+  Sent& own = Send(1, a, GetFunction, OldState::kValue, true);
+  EXPECT_FALSE(first.finished || set.finished || second.finished || append.finished);
+  ExpectEnds([&] { return first.finished && second.finished && append.finished && own.finished; });
+  EXPECT_TRUE(set.finished);
+  EXPECT_EQ(own.text(), "set23") << "a session's read is behind its own writes";
+  EXPECT_EQ(Get(a), "set23");
+  EXPECT_EQ(Get(b), "12");
+  EXPECT_LT(first.transaction.lsn(), set.lsn);
+  EXPECT_LT(set.lsn, second.transaction.lsn());
+  EXPECT_LT(second.transaction.lsn(), append.lsn);
+}
+
+// No cycle, whatever keys they have: all of them end.
+TEST_F(TransactionTest, ManyOverSeveralOwnersAllEnd) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Open(4, seed, seed % 2 == 0 ? 0 : 1 << 20);
+    std::vector<std::string> keys;
+    for (uint32_t owner = 0; owner < 4; ++owner) {
+      for (int i = 0; i < 2; ++i) keys.push_back(KeyOn(owner, i));
+    }
+    std::vector<Course*> courses;
+    std::map<std::string, size_t> expected;
+    Prng prng(seed);
+    for (int i = 0; i < 40; ++i) {
+      std::vector<std::string> chosen;
+      for (const std::string& key : keys) {
+        if (prng.Chance(1, 3)) chosen.push_back(key);
+      }
+      if (chosen.empty()) continue;
+      for (const std::string& key : chosen) ++expected[key];
+      if (prng.Chance(1, 2)) std::reverse(chosen.begin(), chosen.end());
+      courses.push_back(&Begin(static_cast<uint32_t>(prng.Below(4)), chosen, "x", OldState::kValue,
+                               prng.Below(200 * kNsPerUs)));
+    }
+    ExpectEnds([&] {
+      return std::all_of(courses.begin(), courses.end(), [](auto* each) { return each->finished; });
+    });
+    for (const auto& [key, count] : expected) EXPECT_EQ(Get(key).size(), count) << "seed " << seed;
+  }
+}
+
+// Before it or after it, as a whole: both happen, and nothing in between.
+TEST_F(TransactionTest, FlushComesBeforeOrAfter) {
+  int before = 0;
+  int after = 0;
+  for (uint64_t seed = 1; seed <= 120; ++seed) {
+    for (const bool several : {true, false}) {
+      Open(3, seed);
+      const std::string a = KeyOn(1);
+      const std::string b = several ? KeyOn(2) : KeyOn(1, 1);
+      ASSERT_EQ(Write({{a, "5"}, {b, "5"}}), Outcome::kDone);
+      Course& course = Begin(0, {a, b}, "+", OldState::kValue, (seed % 12) * 10 * kNsPerUs);
+      ASSERT_EQ(node_->Run(FlushFrom(*this, node_->core(0), 0)), Outcome::kDone);
+      ExpectEnds([&] { return course.finished; });
+      const std::vector<std::string> values = Read({a, b});
+      ASSERT_EQ(values[0], values[1]) << "seed " << seed;
+      if (values[0] == kMissing) {
+        ++after;
+      } else {
+        ASSERT_EQ(values[0], "+") << "what was flushed came back, seed " << seed;
+        ++before;
+      }
+    }
+  }
+  EXPECT_GT(before, 0);
+  EXPECT_GT(after, 0);
+}
+
+// Found by the simulator: a FLUSH held a session's write, a transaction took the key meanwhile, and
+// the session's next write queued behind that, in front of the one that was held.
+TEST_F(TransactionTest, WriteThatAFlushHoldsIsNotPassedByItsSessionsNextOne) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Open(3, seed);
+    const std::string a = KeyOn(1);
+    const std::string b = KeyOn(2);
+    const uint64_t begin_ns = (seed % 20) * 5 * kNsPerUs;
+    Sent& first = SendSet(0, a, "first", begin_ns);
+    Sent& second = SendSet(0, a, "second", begin_ns + (seed % 7) * 10 * kNsPerUs);
+    Course& course = Begin(2, {a, b}, "+", OldState::kValue, begin_ns + 5 * kNsPerUs);
+    ASSERT_EQ(node_->Run(FlushFrom(*this, node_->core(0), 0)), Outcome::kDone);
+    ExpectEnds([&] { return first.finished && second.finished && course.finished; });
+    ASSERT_LT(first.lsn, second.lsn) << "seed " << seed;
+  }
+}
+
+TEST_F(TransactionTest, FailedLogLeavesItUnknownAndShowsNothing) {
+  for (const bool several : {true, false}) {
+    Open(2);
+    const std::string a = KeyOn(0);
+    const std::string b = several ? KeyOn(1) : KeyOn(0, 1);
+    ASSERT_EQ(Write({{a, "old"}, {b, "old"}}), Outcome::kDone);
+    node_->disk().faults.flush_error = 10'000;
+    EXPECT_EQ(Write({{a, "new"}, {b, "new"}}), Outcome::kUnknown);
+    EXPECT_EQ(Read({a, b}), (std::vector<std::string>{"old", "old"}));
+    EXPECT_EQ(Get(a), "old");
+    // Nobody is left waiting for the keys.
+    EXPECT_EQ(Set(a, "later"), Outcome::kReadOnly);
+    EXPECT_EQ(Write({{a, "later"}, {b, "later"}}, 1), Outcome::kReadOnly);
+    node_->disk().faults.flush_error = 0;
+    Restart(2);
+    const std::vector<std::string> values = Read({a, b});
+    EXPECT_EQ(values[0], values[1]);
+  }
+}
+
+TEST_F(TransactionTest, FullDiskRefusesItAndAdmitsDeletes) {
+  Open(2);
+  const std::string a = KeyOn(0);
+  const std::string b = KeyOn(1);
+  ASSERT_EQ(Write({{a, "old"}, {b, "old"}}), Outcome::kDone);
+  SpaceStat space;
+  node_->disk().Space(space);
+  node_->disk().SetBallast(space.free_bytes);
+  Outcome outcome = Outcome::kDone;
+  for (int i = 0; i < 50 && outcome == Outcome::kDone; ++i) {
+    outcome = Write({{a, std::string(20'000, 'n')}, {b, std::to_string(i)}});
+  }
+  EXPECT_EQ(outcome, Outcome::kDiskFull);
+  const auto remove = [](TransactionTest& test, Core& here,
+                         std::vector<std::string> keys) -> Task<Outcome> {
+    Transaction transaction(7);
+    for (const std::string& key : keys) test.Add(transaction, key, OldState::kExistence);
+    const auto decide = [](Transaction& decided) {
+      decided.Delete(0);
+      decided.Delete(1);
+      return true;
+    };
+    co_return co_await test.store_->Transact(here, transaction, decide);
+  };
+  EXPECT_EQ(node_->Run(remove(*this, node_->core(0), {a, b})), Outcome::kDone);
+  EXPECT_EQ(Read({a, b}), (std::vector<std::string>{kMissing, kMissing}));
+}
+
+TEST_F(TransactionTest, StopWaitsForItAndNoneBeginsAfterwards) {
+  publish_pause_ns_ = 20 * kNsPerMs;
+  Open(2);
+  const std::string a = KeyOn(0);
+  const std::string b = KeyOn(1);
+  Course& course = Begin(1, {a, b}, "x");
+  Course& late = Begin(1, {a, b}, "y", OldState::kValue, 10 * kNsPerMs);
+  const auto stop = [](Store& store, Core& here) -> Task<bool> {
+    co_await here.timers().SleepUntil(here.now_ns() + 5 * kNsPerMs);
+    const absl::Status stopped = co_await store.Stop();
+    co_return stopped.ok();
+  };
+  EXPECT_EQ(node_->Run(stop(*store_, node_->core(0))), true);
+  EXPECT_TRUE(course.finished);
+  EXPECT_EQ(course.outcome, Outcome::kDone);
+  EXPECT_TRUE(late.finished);
+  EXPECT_EQ(late.outcome, Outcome::kStopping);
+  node_->Stop();
+  Start(2);
+  EXPECT_EQ(Read({a, b}), (std::vector<std::string>{"x", "x"}));
+}
+
+// Who was told that a key's time is over was told for good.
+TEST_F(TransactionTest, WhatItTookAsOverStaysSoWhenTheClockIsSetBack) {
+  for (const bool decides : {true, false}) {
+    for (const bool several : {true, false}) {
+      Open(2);
+      const std::string a = KeyOn(0);
+      const std::string b = several ? KeyOn(1) : KeyOn(0, 1);
+      const uint64_t until_ms = node_->clock().WallUs() / 1000 + 500;
+      const auto set = [](TransactionTest& test, Core& here, std::vector<std::string> keys,
+                          uint64_t expiry_ms) -> Task<Outcome> {
+        Transaction transaction(7);
+        for (const std::string& key : keys) test.Add(transaction, key, OldState::kNothing);
+        const auto decide = [&](Transaction& decided) {
+          decided.Write(0, "value", expiry_ms);
+          decided.Write(1, "value", expiry_ms);
+          return true;
+        };
+        co_return co_await test.store_->Transact(here, transaction, decide);
+      };
+      ASSERT_EQ(node_->Run(set(*this, node_->core(0), {a, b}, until_ms)), Outcome::kDone);
+      EXPECT_EQ(Read({a, b}), (std::vector<std::string>{"value", "value"}));
+      while (node_->clock().WallUs() / 1000 < until_ms) world_->RunFor(kNsPerMs);
+      if (decides) {
+        Course& course = Begin(1, {a, b}, "");
+        ExpectEnds([&] { return course.finished; });
+        EXPECT_EQ(course.seen, (std::vector<std::string>{kMissing, kMissing}));
+      } else {
+        EXPECT_EQ(Read({a, b}, 1), (std::vector<std::string>{kMissing, kMissing}));
+      }
+      node_->Crash(CrashKind::kPowerCut);
+      node_->clock().StepWall(-3'600'000'000);
+      Start(2);
+      EXPECT_EQ(Get(a), decides ? "" : kMissing);
+      EXPECT_EQ(Get(b), decides ? "" : kMissing);
+    }
+  }
+}
+
+TEST_F(TransactionTest, WatchNoticesWhatHappenedToItsKey) {
+  Open(2);
+  const std::string absent = KeyOn(0);
+  const std::string present = KeyOn(1);
+  const std::string other = KeyOn(1, 1);
+  const auto watch = [](TransactionTest& test, Core& here, Watches& watches,
+                        std::vector<std::string> keys) -> Task<bool> {
+    for (const std::string& key : keys) {
+      co_await test.store_->Watch(here, watches, kDefaultNamespace, key);
+      co_await test.store_->Watch(here, watches, kDefaultNamespace, key);
+    }
+    co_return true;
+  };
+  // Whether it decides; then nothing is watched.
+  const auto decides = [](TransactionTest& test, Core& here, Watches& watches,
+                          std::string key) -> Task<bool> {
+    Transaction transaction(7);
+    test.Add(transaction, key, OldState::kNothing);
+    transaction.Require(watches);
+    bool decided = false;
+    const auto decide = [&](Transaction&) { return decided = true; };
+    test.outcome_ = co_await test.store_->Transact(here, transaction, decide);
+    EXPECT_EQ(decided, !transaction.watch_broken());
+    co_await test.store_->Unwatch(here, watches);
+    EXPECT_TRUE(watches.empty());
+    co_return decided;
+  };
+  enum What { kNothing, kOther, kSetAbsent, kSetAndDelete, kOverwrite, kFlush };
+  for (const std::string& key : {other, KeyOn(0, 1)}) {
+    for (const What what : {kNothing, kOther, kSetAbsent, kSetAndDelete, kOverwrite, kFlush}) {
+      ASSERT_EQ(Set(present, "value"), Outcome::kDone);
+      StoreCall& remove = node_->Own(std::make_unique<StoreCall>(*store_, node_->core(0)));
+      ASSERT_TRUE(node_->Run(remove.Update(DeleteFunction, OldState::kExistence, absent)));
+      Watches watches;
+      ASSERT_TRUE(node_->Run(watch(*this, node_->core(0), watches, {absent, present})));
+      EXPECT_EQ(watches.count(), 2u);
+      switch (what) {
+        case kNothing:
+          break;
+        case kOther:
+          ASSERT_EQ(Set(other, "value"), Outcome::kDone);
+          break;
+        case kSetAbsent:
+          ASSERT_EQ(Set(absent, "value"), Outcome::kDone);
+          break;
+        case kSetAndDelete:
+          ASSERT_EQ(Set(absent, "value"), Outcome::kDone);
+          ASSERT_TRUE(node_->Run(remove.Update(DeleteFunction, OldState::kExistence, absent)));
+          break;
+        case kOverwrite:
+          ASSERT_EQ(Set(present, "value"), Outcome::kDone);
+          break;
+        case kFlush:
+          ASSERT_EQ(node_->Run(store_->Flush(node_->core(0), kDefaultNamespace)), Outcome::kDone);
+          break;
+      }
+      EXPECT_EQ(node_->Run(decides(*this, node_->core(0), watches, key)), what <= kOther)
+          << "case " << what;
+      EXPECT_EQ(outcome_, Outcome::kDone);
+    }
+  }
+}
+
+TEST_F(TransactionTest, BoundsAreKept) {
+  Open(2);
+  std::vector<std::string> keys;
+  for (size_t i = 0; i <= kTransactionKeysMax; ++i) keys.push_back("k" + std::to_string(i));
+  EXPECT_EQ(node_->Run(ReadAll(*this, node_->core(0), keys)).value_or(keys).size(),
+            kTransactionKeysMax);
+  EXPECT_EQ(outcome_, Outcome::kTooLarge);
+  keys.pop_back();
+  EXPECT_EQ(Read(keys).size(), kTransactionKeysMax);
+  EXPECT_EQ(outcome_, Outcome::kDone);
+  const std::string half(kTransactionBytesMax / 2, 'h');
+  EXPECT_EQ(Write({{KeyOn(0), half}, {KeyOn(1), half}}), Outcome::kTooLarge);
+  EXPECT_EQ(Write({{KeyOn(0), half}, {KeyOn(0, 1), half}}), Outcome::kTooLarge);
+  EXPECT_EQ(Get(KeyOn(0)), kMissing);
+  EXPECT_EQ(Write({{KeyOn(0), half}}), Outcome::kDone);
 }
 
 }  // namespace
