@@ -18,6 +18,9 @@ constexpr uint64_t kValueBytesMax = 1024 * 1024;  // larger ones need value file
 constexpr uint64_t kSegmentBytesMin = 64 * 1024;
 constexpr uint64_t kSegmentBytesMax = uint64_t{1} << 30;
 constexpr uint64_t kSegmentAlignment = 4096;
+constexpr uint64_t kMemoryBytesMin = 1024 * 1024;
+// The default of --memory: the rest is for the kernel, and for what is not counted.
+constexpr uint64_t kMemoryPercent = 80;
 constexpr uint64_t kTimeoutNsMax = 365 * 86400 * kNsPerSecond;
 constexpr uint64_t kMebibyte = 1024 * 1024;
 
@@ -222,6 +225,14 @@ absl::Status SetSegmentSize(ConfigDraft& draft, const OptionValues& values) {
   return status;
 }
 
+absl::Status SetCache(ConfigDraft& draft, const OptionValues& values) {
+  if (values[0] == "auto") {
+    draft.config.server.cache_bytes_max = UINT64_MAX;
+    return absl::OkStatus();
+  }
+  return SetSize<&ServerOptions::cache_bytes_max, 0, UINT64_MAX - 1>(draft, values);
+}
+
 // The file itself was read before: the table's entry makes it an option like the others.
 absl::Status SetConfigPath(ConfigDraft& draft, const OptionValues& values) {
   if (values[0].empty()) return Wrong("must not be empty");
@@ -257,11 +268,20 @@ const ConfigOption kOptions[] = {
     {"durability", "always", "when a write is acknowledged: once it is on stable storage",
      [](const ProcessFacts&) -> std::string { return "always"; }, SetDurability,
      [](const ServerConfig&) -> std::string { return "always"; }},
-    {"cache", "SIZE", "values held in memory; the default is half of the memory it may use",
+    {"memory", "SIZE",
+     "index, cache, buffers and sessions; the default is 80 % of what it may use. Near it the "
+     "cache shrinks, then new keys are refused",
      [](const ProcessFacts& facts) {
-       return FormatSize(facts.memory_bytes / 2 / kMebibyte * kMebibyte);
+       const uint64_t bytes = facts.memory_bytes / 100 * kMemoryPercent / kMebibyte * kMebibyte;
+       return FormatSize(std::max(bytes, kMemoryBytesMin));
      },
-     SetSize<&S::cache_bytes_max, 0, UINT64_MAX>, PrintSize<&S::cache_bytes_max>},
+     SetSize<&S::memory_bytes_max, kMemoryBytesMin, UINT64_MAX>, PrintSize<&S::memory_bytes_max>},
+    {"cache", "SIZE|auto", "values held in memory at most; auto: what --memory leaves",
+     [](const ProcessFacts&) -> std::string { return "auto"; }, SetCache,
+     [](const ServerConfig& config) -> std::string {
+       const uint64_t bytes = config.server.cache_bytes_max;
+       return bytes == UINT64_MAX ? "auto" : FormatSize(bytes);
+     }},
     {"max-connections", "N", "connections served at once",
      [](const ProcessFacts&) -> std::string { return "10240"; },
      SetCount<&S::connection_count_max, 1, kConnectionCountMax>,

@@ -79,10 +79,12 @@ std::string RandomHex(size_t digits) {
 // The server as one object that core 0 runs: start, and stop on request.
 class Service {
  public:
-  Service(Cores& cores, ServerConfig config, size_t read_segments_max)
+  // `base_bytes` as in MemoryOptions.
+  Service(Cores& cores, ServerConfig config, size_t read_segments_max, uint64_t base_bytes)
       : cores_(cores),
         config_(std::move(config)),
         read_segments_max_(read_segments_max),
+        base_bytes_(base_bytes),
         start_(*this),
         stop_(*this),
         stop_requested_(cores.core(0).ready()) {
@@ -188,6 +190,8 @@ class Service {
     StoreOptions options;
     options.directory = config_.server.directory;
     options.cache_bytes = config_.server.cache_bytes_max;
+    options.memory.limit_bytes = config_.server.memory_bytes_max;
+    options.memory.base_bytes = base_bytes_;
     options.segment_bytes = config_.server.segment_bytes;
     options.key_bytes_max = config_.server.key_bytes_max;
     options.value_bytes_max = config_.server.value_bytes_max;
@@ -231,6 +235,7 @@ class Service {
   Cores& cores_;
   const ServerConfig config_;
   const size_t read_segments_max_;
+  const uint64_t base_bytes_;
   StartMessage start_;
   StopMessage stop_;
   Event stop_requested_;
@@ -267,6 +272,13 @@ int RunServer(const ServerConfig& given) {
 
   std::vector<std::unique_ptr<Ring>> rings;
   UringOptions ring_options;
+  const CoreOptions core_options;
+  // What is there whatever the store does: the program itself, and what each core sets aside.
+  const uint64_t base_bytes =
+      ResidentBytes() +
+      options.core_count *
+          (core_options.buffer_count * core_options.buffer_bytes +
+           uint64_t{ring_options.receive_buffer_count} * ring_options.receive_buffer_bytes);
   ring_options.registered_files =
       std::min<uint32_t>(ring_options.registered_files, options.connection_count_max + 16);
   for (uint32_t id = 0; id < options.core_count; ++id) {
@@ -278,8 +290,8 @@ int RunServer(const ServerConfig& given) {
     }
     rings.push_back(std::move(ring));
   }
-  Cores cores(SystemClock(), std::move(rings), {});
-  Service service(cores, config, read_segments);
+  Cores cores(SystemClock(), std::move(rings), core_options);
+  Service service(cores, config, read_segments, base_bytes);
   if (!cores.Start()) {
     LogError("the system gives no {} threads", options.core_count);
     return kServerExitFailed;

@@ -80,6 +80,8 @@ class FooterWriter::Draft {
   }
 
   uint64_t bytes() const { return written_ + used_; }
+  // The filter is made of the hashes: an eighth of them.
+  size_t memory_bytes() const { return out_.size() + hashes_.capacity() * (sizeof(uint64_t) + 1); }
 
  private:
   Task<absl::Status> Put(Bytes bytes) {
@@ -193,6 +195,7 @@ Task<absl::Status> FooterWriter::Write(FooterJob job) {
       if (finished.ok()) footer_bytes = *finished;
     }
   }
+  draft_bytes_ = 0;
   const IoResult closed = co_await file->Close();
   if (status.ok() && !closed.ok()) status = IoError("close", path, closed);
   if (!status.ok()) co_return status;
@@ -253,6 +256,7 @@ Task<absl::Status> FooterWriter::Read(File& file, const FooterJob& job, const st
     if (draft.bytes() > job.end_offset / kPartMax && !context_.footers_of_any_size) {
       co_return absl::CancelledError("larger than what it would spare");
     }
+    draft_bytes_ = window.size() + draft.memory_bytes();
     offset += wanted;
   }
   co_return absl::OkStatus();

@@ -54,6 +54,8 @@ class FooterWriter {
   // Users write: called for each commit.
   void NoteCommit(uint64_t now_ns) { committed_ns_ = now_ns; }
   uint64_t written() const { return written_; }
+  // Of the footer that is being made.
+  size_t memory_bytes() const { return draft_bytes_; }
 
  private:
   class Draft;
@@ -72,6 +74,7 @@ class FooterWriter {
   bool stopping_ = false;
   uint64_t deadline_ns_ = 0;
   uint64_t written_ = 0;
+  size_t draft_bytes_ = 0;
   Event needed_;
   Nursery nursery_;
 };

@@ -172,6 +172,16 @@ void LogWriter::AppendGroup(std::span<const RecordFields> records,
   }
 }
 
+size_t LogWriter::memory_bytes() const {
+  const auto own = [](const std::unique_ptr<Block>& block) {
+    return block == nullptr || block->buffer.pooled() ? 0 : block->buffer.size();
+  };
+  size_t bytes = own(in_flight_) + footers_.memory_bytes();
+  for (const auto& block : queue_) bytes += own(block);
+  for (const auto& block : free_blocks_) bytes += own(block);
+  return bytes;
+}
+
 bool LogWriter::WaitNewest(DurableEntry& entry) {
   entry.location_ = {};
   if (settling_failure_) {

@@ -169,6 +169,9 @@ class LogWriter {
   // Bytes of records that are pending: what back-pressure goes by.
   size_t pending_bytes() const { return pending_bytes_; }
 
+  // Memory of blocks and of a footer in the making, the core's registered buffers not counted.
+  size_t memory_bytes() const;
+
   // Ordinary records may be refused for lack of space; see Admit.
   bool disk_full() const { return supply_.disk_full(); }
   // Zeros written ahead since the start.

@@ -327,8 +327,8 @@ void LogScan::ListUnits() {
 uint32_t LogScan::WorkerCount() const {
   uint64_t largest = 1;
   for (const Unit& unit : units_) largest = std::max(largest, unit.segment_bytes());
-  const uint64_t workers =
-      std::min<uint64_t>(uint64_t{core_.count()} * kWorkersPerCore, kMemoryBytesMax / largest);
+  const uint64_t workers = std::min<uint64_t>(uint64_t{core_.count()} * kWorkersPerCore,
+                                              options_.memory_bytes_max / largest);
   return static_cast<uint32_t>(
       std::clamp<uint64_t>(workers, 1, std::max<size_t>(units_.size(), 1)));
 }
@@ -342,6 +342,7 @@ LogScan::Unit* LogScan::NextUnit() {
 // Any core: so many bytes more were read and judged.
 void LogScan::Done(Core& here, uint64_t bytes) {
   const uint64_t done = done_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  if (options_.progress != nullptr) options_.progress->done_bytes.store(done);
   uint64_t due_ns = report_ns_.load(std::memory_order_relaxed);
   if (here.now_ns() < due_ns || done == total_bytes_) return;
   if (!report_ns_.compare_exchange_strong(due_ns, here.now_ns() + kReportNs)) return;
@@ -362,6 +363,7 @@ Task<void> LogScan::RunWorker(uint32_t target) {
 
 Task<absl::Status> LogScan::Run() {
   report_ns_.store(core_.now_ns() + kReportNs, std::memory_order_relaxed);
+  if (options_.progress != nullptr) options_.progress->total_bytes.store(total_bytes_);
   {
     Nursery nursery(core_.ready());
     const uint32_t workers = WorkerCount();

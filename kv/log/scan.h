@@ -59,11 +59,21 @@ struct ScanTotals {
   void Add(const ScanTotals& other);
 };
 
+// How far a scan has come. Read by any core.
+struct ScanProgress {
+  std::atomic<uint64_t> total_bytes{0};
+  std::atomic<uint64_t> done_bytes{0};
+};
+
 struct ScanOptions {
   // Bytes of one read; several are under way per worker. A multiple of kDirectAlignment.
   uint64_t read_bytes = uint64_t{1} << 20;
   // Another thread sets it: the scan ends soon, with kCancelled. May be nullptr.
   const std::atomic<bool>* cancel = nullptr;
+  // Outlives the scan. May be nullptr.
+  ScanProgress* progress = nullptr;
+  // Segments that all workers together hold in memory; but one unit always has room.
+  uint64_t memory_bytes_max = uint64_t{256} << 20;
 };
 
 class LogScan {
@@ -72,8 +82,7 @@ class LogScan {
   static constexpr uint32_t kReadsPerWorker = 4;
   // A longer scan says each so often how far it has come.
   static constexpr uint64_t kReportNs = 1 * kNsPerSecond;
-  // Segments that all workers together hold in memory; but one unit always has room.
-  static constexpr uint64_t kMemoryBytesMax = uint64_t{256} << 20;
+  static constexpr uint64_t kMemoryBytesMax = ScanOptions().memory_bytes_max;
 
   // `core` coordinates. All arguments outlive the scan.
   LogScan(Core& core, const StoreDirectory& directory, const ManifestState& manifest,

@@ -52,6 +52,7 @@ class PendingTable {
 
   bool empty() const { return count_ == 0; }
   size_t count() const { return count_; }
+  size_t bytes_used() const { return slots_.capacity() * sizeof(Slot); }
 
   // The key's slot, nullptr if nothing is pending. Valid until the table is changed.
   Slot* Find(uint64_t hash, uint32_t namespace_id, std::string_view key) {

@@ -1,3 +1,4 @@
+// Long because: what becomes of a request, from its start to its answer, is one state machine.
 #include "kv/shard/shard.h"
 
 #include <utility>
@@ -32,9 +33,15 @@ struct Shard::DeviceRead {
   BlockedKey* blocked = nullptr;  // if a write needs the value: its queue's head
 };
 
+// Of the record that is read, with what direct I/O adds at both ends.
+size_t Shard::BufferBytes(const DeviceRead& read) {
+  return sizeof(DeviceRead) + read.key.capacity() + read.location.length + 2 * kDirectAlignment;
+}
+
 Shard::Shard(Core& core, const ShardOptions& options)
     : core_(core),
       options_(options),
+      memory_(options.cache_bytes),
       table_(std::make_unique<Table>(options.range)),
       cache_(MakeCache()),
       expiries_(options.range),
@@ -237,6 +244,14 @@ bool Shard::AppendWrite(Request& request, const Change& change) {
     case Admission::kDiskFull:
       return Refuse(request, Outcome::kDiskFull);
   }
+  const uint64_t cost = MemoryShare::KeyCost(fields.key.size());
+  if (!is_delete && !memory_.Charge(cost) && RefusesForMemory(request, cost)) [[unlikely]] {
+    request.outcome = Outcome::kOutOfMemory;
+    if (!PAKV_BUG(kRefusedKeyWritten)) {
+      memory_.Withdraw(cost);
+      return true;
+    }
+  }
   request.KeepReply();
   fields.lsn = NextLsn();
   request.lsn = fields.lsn;
@@ -285,7 +300,7 @@ void Shard::StartGroup(Request& leader) {
     request->pending_delete_ = false;
   }
   std::vector<Appended> appended;
-  const std::optional<Outcome> refused = AppendAsOne(requests, appended);
+  const std::optional<Outcome> refused = AppendOwn(requests, appended);
   // Whoever is told may use his request again, and the first holds the list.
   const auto group = std::move(leader.group_);
   for (size_t i = 0; i < count; ++i) {
@@ -344,6 +359,9 @@ void Shard::Settled(Request& request, bool durable) {
   switch (request.role_) {
     case Request::Role::kWrite:
       free_for_lock = pending_.RemoveOldest(request);
+      if (!request.pending_delete_) {
+        memory_.Settled(MemoryShare::KeyCost(request.pending_key_.size()));
+      }
       if (durable) {
         ++counters_.writes;
         if (!PAKV_BUG(kPublishBeforeFlush)) Publish(request);
@@ -431,6 +449,7 @@ Shard::DeviceRead& Shard::ReadFromDevice(const Request& request) {
     slot->lsn = entry.lsn();
     slot->expiry_ms = entry.expiry_ms();
     slot->key = request.key;
+    device_read_bytes_ += BufferBytes(*slot);
     nursery_.Spawn(RunDeviceRead(*slot));
   }
   return *slot;
@@ -487,6 +506,7 @@ void Shard::DeviceReadDone(DeviceRead& read) {
   old.expiry_ms = read.expiry_ms;
   old.value = at_hand_.value;
   old.value_length = static_cast<uint32_t>(at_hand_.value.size());
+  device_read_bytes_ -= BufferBytes(read);
   device_reads_.erase(LocationKey(read.location));  // `read` ends here
   device_read_ended_.Set();
   while (!readers.empty()) {

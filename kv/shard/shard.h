@@ -15,11 +15,13 @@
 #include <absl/functional/function_ref.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kv/index/table.h"
@@ -29,6 +31,7 @@
 #include "kv/log/lsn.h"
 #include "kv/log/recovery_sink.h"
 #include "kv/shard/expiry.h"
+#include "kv/shard/memory_share.h"
 #include "kv/shard/pending.h"
 #include "kv/shard/request.h"
 #include "kv/shard/stats.h"
@@ -171,6 +174,19 @@ class Shard {
   void SpaceFreed() { log_->SpaceFreed(); }
   void RollLog() { log_->RollNow(); }
 
+  // ---- Memory (kv/shard/memory_share.h) ----
+  struct MemoryUse {
+    uint64_t counted_bytes = 0;  // all but the cached values; with what pending writes may add
+    uint64_t cached_bytes = 0;
+  };
+  MemoryUse UseOfMemory() const;
+  // What this core may hold, from now on. MemoryShare::kNoLimit: anything.
+  void SetMemoryLimit(uint64_t bytes);
+  // What others hold on this core for the store's clients is counted with it; nothing: no more.
+  void SetClientMemory(std::function<uint64_t()> bytes) { client_bytes_ = std::move(bytes); }
+  // Bytes of the index alone: during recovery.
+  uint64_t index_bytes() const { return table_->bytes_used(); }
+
   // Counts the live bytes again while the shard serves, and compares: the segments whose running
   // sum is not what was counted; `live` is what was counted, of the same moment. One at a time.
   // Suspends.
@@ -259,6 +275,7 @@ class Shard {
   void WaitForDevice(Request& reader);
   Task<void> RunDeviceRead(DeviceRead& read);
   void DeviceReadDone(DeviceRead& read);
+  static size_t BufferBytes(const DeviceRead& read);
   void AnswerFromDevice(Request& request, const OldValue& old);
   Lifetime LifetimeOf(uint64_t expiry_ms) const;
   bool AnswerWhenProven(Request& request);
@@ -270,6 +287,16 @@ class Shard {
     explicit ExpiryTimer(Shard& shard_in);
     Shard& shard;
   };
+
+  uint64_t CountedBytes() const;
+  void LookAtMemory(uint64_t wanted_bytes);
+  Task<void> ShrinkCache();
+  bool RefusesForMemory(const Request& request, uint64_t cost);
+  std::optional<Outcome> AppendOwn(std::span<Request* const> requests,
+                                   std::vector<Appended>& appended);
+  void ReserveMemory(TransactionPart& part);
+  void ReturnMemory(TransactionPart& part);
+  bool IsThere(const Request& request);
 
   // Transactions.
   void StartKind(Request& request);
@@ -308,6 +335,7 @@ class Shard {
 
   Core& core_;
   const ShardOptions options_;
+  MemoryShare memory_;
   std::unique_ptr<Table> table_;
   std::unique_ptr<ValueCache> cache_;
   PendingTable pending_;
@@ -338,6 +366,12 @@ class Shard {
   absl::flat_hash_map<uint64_t, std::unique_ptr<DeviceRead>> device_reads_;
   AtHand at_hand_;
   Event device_read_ended_;
+
+  uint64_t memory_looked_ns_ = 0;
+  uint64_t dropping_bytes_ = 0;  // of what FreeInBackground has not freed yet
+  uint64_t device_read_bytes_ = 0;
+  std::function<uint64_t()> client_bytes_;
+  bool shrinking_ = false;
 
   // Writes are held back for a part of each period.
   SlowTimer slow_timer_;

@@ -19,7 +19,7 @@ constexpr uint32_t kBackgroundStep = 256;
 
 std::unique_ptr<ValueCache> Shard::MakeCache() {
   return std::make_unique<ValueCache>(
-      options_.cache_bytes,
+      memory_.cache_bytes(),
       [](void* self, uint64_t hash, uint32_t handle) {
         static_cast<Shard*>(self)->table_->ForgetCached(hash, handle);
       },
@@ -67,8 +67,17 @@ void Shard::Drop(uint32_t namespace_id, Lsn lsn) {
 
 Task<void> Shard::FreeInBackground(std::unique_ptr<Table> table,
                                    std::unique_ptr<ValueCache> cache) {
-  while (!table->DropStep(kBackgroundStep)) co_await core_.ready().Yield();
-  while (!cache->DropStep(kBackgroundStep)) co_await core_.ready().Yield();
+  uint64_t counted = 0;
+  bool table_is_gone = false;
+  while (true) {
+    const uint64_t left = table->bytes_used() + cache->bytes_used();
+    dropping_bytes_ += left - counted;
+    counted = left;
+    if (table_is_gone && cache->DropStep(kBackgroundStep)) break;
+    if (!table_is_gone) table_is_gone = table->DropStep(kBackgroundStep);
+    co_await core_.ready().Yield();
+  }
+  dropping_bytes_ -= counted;
 }
 
 void Shard::OpenReads() {
@@ -232,6 +241,11 @@ void Shard::AddTo(StoreStats& stats) const {
   stats.record_bytes += log.record_bytes;
   stats.live_bytes += table_->live_bytes().total();
   stats.disk_full = stats.disk_full || log_->disk_full();
+  const MemoryUse use = UseOfMemory();
+  stats.memory_bytes += use.counted_bytes + use.cached_bytes;
+  stats.cache_cap_bytes += cache_->cap_bytes();
+  stats.new_keys_refused += counters_.new_keys_refused;
+  stats.memory_full = stats.memory_full || memory_.refusing();
 }
 
 void Shard::RefuseWrites() {

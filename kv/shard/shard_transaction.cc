@@ -136,6 +136,7 @@ void Shard::Held(BlockedKey& blocked) {
 
 void Shard::ReleasePart(TransactionPart& part) {
   part.holds_ = false;
+  ReturnMemory(part);
   for (TransactionKey* key : part.keys) {
     PendingTable::Slot* slot = pending_.Find(key->hash, key->namespace_id, key->key);
     PAKV_CHECK(slot != nullptr && slot->blocked != nullptr && slot->blocked->lock == key);
@@ -169,6 +170,7 @@ void Shard::Release(BlockedKey& blocked) {
 
 void Shard::ReadPart(TransactionPart& part) {
   part.doing_ = TransactionPart::Doing::kReading;
+  if (part.step == TransactionPart::Step::kLock) ReserveMemory(part);
   part.is_unproven = part.is_changed = part.is_disturbed = false;
   part.read_bytes_ = 0;
   part.left_ = part.keys.size() + 1;
@@ -385,7 +387,7 @@ bool Shard::WriteAlone(TransactionPart& part) {
   }
   if (written.empty()) return false;
   std::vector<Appended> appended;
-  const std::optional<Outcome> refused = AppendAsOne(written, appended);
+  const std::optional<Outcome> refused = AppendOwn(written, appended);
   if (refused) {
     part.outcome = *refused;
     return false;

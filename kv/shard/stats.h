@@ -10,6 +10,11 @@ struct StoreStats {
   uint64_t keys_expiring = 0;
   uint64_t index_bytes = 0;
   uint64_t cached_bytes = 0;
+  // Memory that is counted (docs/metrics.md says what), and what --memory allows.
+  uint64_t memory_bytes = 0;
+  uint64_t memory_limit_bytes = 0;  // 0: none
+  uint64_t cache_cap_bytes = 0;     // that cached values may take now
+  uint64_t new_keys_refused = 0;    // writes
   uint64_t reads = 0;
   uint64_t read_hits = 0;       // found, in memory
   uint64_t read_device = 0;     // found, from the device
@@ -32,6 +37,7 @@ struct StoreStats {
   uint64_t damaged_segments = 0;             // that compaction has to leave alone
   bool read_only = false;                    // a log has failed
   bool disk_full = false;                    // some core refuses writes for now
+  bool memory_full = false;                  // some core refuses new keys for now
 };
 
 }  // namespace pakv

@@ -42,6 +42,8 @@ class TransactionKey : public Request {
   OldValue old;             // as its owner found it; the value lies in old_bytes
   std::string old_bytes;
   std::string new_bytes;
+  bool is_charged = false;       // of its owner's memory, as if it were new
+  bool lacks_memory = false;     // it is new, and there is no memory for it
   const Watch* watch = nullptr;  // has to be unmarked
   Watch absent;                  // a snapshot's, if it found no value
 

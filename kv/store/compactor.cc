@@ -90,6 +90,12 @@ CompactionCounters Compactor::counters() const {
   return counters;
 }
 
+uint64_t Compactor::memory_bytes() const {
+  return log_.memory_bytes() + books_.memory_bytes() + staged_text_.capacity() +
+         staged_.size() * sizeof(Staged) + records_.capacity() * sizeof(RecoveredRecord) +
+         asked_.capacity() * sizeof(Asked) + (records_.empty() ? 0 : options_.read_bytes);
+}
+
 // ---- How much, and when ----
 
 Task<void> Compactor::Run() {

@@ -75,6 +75,8 @@ class Compactor {
 
   // On its core.
   CompactionCounters counters() const;
+  // What the present pass and the books hold; not exact to the byte.
+  uint64_t memory_bytes() const;
   // Begins a compaction on request, or joins the one that there is. `gain_percent`: 1 to 100.
   // Returns how far it is; its number is for ProgressOf.
   CompactionProgress Request(uint32_t gain_percent);

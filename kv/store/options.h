@@ -11,13 +11,15 @@
 #include "kv/log/directory.h"
 #include "kv/log/segment.h"
 #include "kv/store/compaction_options.h"
+#include "kv/store/memory_options.h"
 
 namespace pakv {
 
 struct StoreOptions {
   std::string directory = "pakv-data";
-  // Bytes of values that all cores together keep in memory; 0: only what is in flight.
+  // Bytes of values that all cores together keep in memory at most; 0: only what is in flight.
   uint64_t cache_bytes = 0;
+  MemoryOptions memory;
   // Bytes of a log segment; 0: by the size of the disk.
   uint64_t segment_bytes = 0;
   // Blocks of so many records are flushed by an operation of their own (LogWriterOptions).

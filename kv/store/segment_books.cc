@@ -140,6 +140,14 @@ void SegmentBooks::RefreshGraves() {
   }
 }
 
+uint64_t SegmentBooks::memory_bytes() const {
+  uint64_t bytes = states_.size() * sizeof(decltype(states_)::value_type);
+  for (const auto& [segment, state] : states_) {
+    if (state.summary.filter != nullptr) bytes += state.summary.filter->bytes_used();
+  }
+  return bytes;
+}
+
 uint64_t SegmentBooks::FileBytes(const SegmentInfo& info) const {
   // Recovery has cut what earlier runs have sealed.
   if (info.run != ground_.run && info.sealed_end) return *info.sealed_end;

@@ -92,6 +92,9 @@ class SegmentBooks {
   // Asks again, for one segment at a time, which of their deletes still have to stay.
   void RefreshGraves();
 
+  // Memory of the books, filters included.
+  uint64_t memory_bytes() const;
+
   // Bytes of the segment's file.
   uint64_t FileBytes(const SegmentInfo& info) const;
   uint64_t ListedBytes() const;

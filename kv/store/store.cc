@@ -16,6 +16,8 @@
 #include "kv/log/manifest.h"
 #include "kv/log/recovery.h"
 #include "kv/store/compactor.h"
+#include "kv/store/memory_budget.h"
+#include "kv/store/recovery_memory.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"
@@ -68,13 +70,14 @@ struct Store::Shared {
   std::vector<PerCore> per_core;
   PerCore compaction;
   std::unique_ptr<Compactor> compactor;
+  std::unique_ptr<MemoryBudget> memory;
   Semaphore one_check;  // core 0's
 };
 
 // Brings recovered records to their owners, in batches. Any core, several at a time.
 class Store::RecordRouter : public RecoverySink {
  public:
-  explicit RecordRouter(Store& store) : store_(store) {}
+  RecordRouter(Store& store, RecoveryMemory& memory) : store_(store), memory_(memory) {}
 
   Task<absl::Status> Take(Core& here, std::span<const RecoveredRecord> records) override {
     std::vector<Batch> batches(here.count());
@@ -95,7 +98,7 @@ class Store::RecordRouter : public RecoverySink {
       nursery.Spawn(Give(here, owner, batch));
     }
     co_await nursery.Join();
-    co_return absl::OkStatus();
+    co_return memory_.Check();
   }
 
  private:
@@ -107,15 +110,16 @@ class Store::RecordRouter : public RecoverySink {
   Task<void> Give(Core& here, uint32_t owner, const Batch& batch) {
     Shard* shard = store_.shards_[owner].get();
     const Batch* given = &batch;
-    const bool taken = co_await here.CallOn(owner, [given, shard](Core&) {
+    const uint64_t index_bytes = co_await here.CallOn(owner, [given, shard](Core&) {
       for (const auto& [namespace_id, lsn] : given->drops) shard->RecoverDrop(namespace_id, lsn);
       shard->Recover(given->records);
-      return true;
+      return shard->index_bytes();
     });
-    PAKV_CHECK(taken);
+    memory_.Note(owner, index_bytes);
   }
 
   Store& store_;
+  RecoveryMemory& memory_;
 };
 
 Store::Store(StoreOptions options) : options_(std::move(options)) {}
@@ -202,12 +206,15 @@ Task<absl::Status> Store::OpenAll(Cores& cores, OpenReport& report) {
 Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& report) {
   const StoreDirectory& directory = *shared_->directory;
   co_await MakeShards(here);
-  RecordRouter router(*this);
+  RecoveryMemory memory(options_.memory, options_.directory, here.count());
+  RecordRouter router(*this, memory);
   RecoveryOptions recovery_options;
   recovery_options.run = run;
   recovery_options.accept_clock = options_.accept_clock;
   recovery_options.scan.read_bytes = options_.recovery_read_bytes;
   recovery_options.scan.cancel = options_.cancel_open;
+  recovery_options.scan.progress = &memory.progress;
+  recovery_options.scan.memory_bytes_max = memory.scan_bytes_max();
   auto recovered = co_await Recover(here, directory, router, recovery_options);
   if (!recovered.ok()) co_return recovered.status();
   shared_->recovered = std::move(*recovered);
@@ -250,6 +257,12 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   }
   report.keys = co_await CountKeys(here, kDefaultNamespace);
   StartCompactor(here, found.expiry_clock_ms);
+  std::vector<Shard*> shards;
+  for (const auto& shard : shards_) shards.push_back(shard.get());
+  const Compactor* compactor = shared_->compactor.get();
+  shared_->memory = std::make_unique<MemoryBudget>(
+      here, std::move(shards), [compactor] { return compactor->memory_bytes(); }, options_.memory);
+  co_await shared_->memory->Start();
   co_return absl::OkStatus();
 }
 
@@ -272,6 +285,7 @@ void Store::StartCompactor(Core& here, uint64_t expiry_clock_ms) {
 
 Task<absl::Status> Store::Stop() {
   Core& here = shared_->cores.core(0);
+  co_await shared_->memory->Stop();
   co_await shared_->compactor->Stop();
   // They need all logs.
   for (uint32_t id = 0; id < here.count(); ++id) {
@@ -356,6 +370,17 @@ void Store::RunAtOwner(Message& message, Core&) {
   Shard& shard = *request.shard_;
   shard.PrefetchArrived(request);
   if (shard.Start(request)) shard.Complete(request);
+}
+
+// ---- Memory ----
+
+void Store::SetClientMemory(Core& here, std::function<uint64_t()> bytes) {
+  shards_[here.id()]->SetClientMemory(std::move(bytes));
+}
+
+Task<void> Store::SetMemoryLimit(Core& here, uint64_t bytes) {
+  PAKV_CHECK(here.id() == 0, "the limit is divided there");
+  co_await shared_->memory->SetLimit(bytes);
 }
 
 // ---- Over all keys ----
@@ -494,6 +519,10 @@ Task<StoreStats> Store::Stats(Core& here) {
   const Compactor* compactor = shared_->compactor.get();
   const CompactionCounters compaction =
       co_await here.CallOn(0, [compactor](Core&) { return compactor->counters(); });
+  const MemoryBudget* memory = shared_->memory.get();
+  stats.memory_bytes += co_await here.CallOn(0, [memory](Core&) { return memory->fixed_bytes(); });
+  stats.memory_limit_bytes =
+      co_await here.CallOn(0, [memory](Core&) { return memory->limit_bytes(); });
   stats.segments = compaction.listed_segments;
   stats.disk_bytes = compaction.disk_bytes;
   stats.compacted_segments = compaction.segments;

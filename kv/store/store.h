@@ -123,6 +123,11 @@ class Store {
   // the record: what is older is gone.
   Task<Outcome> Flush(Core& here, uint32_t namespace_id, Lsn* lsn = nullptr);
   Task<StoreStats> Stats(Core& here);
+  // What clients hold on `here` (sessions, buffers): counted with the store's own memory, asked now
+  // and then on that core, until it is replaced by nothing or the core is gone.
+  void SetClientMemory(Core& here, std::function<uint64_t()> bytes);
+  // Changes MemoryOptions::limit_bytes while the store serves. On core 0.
+  Task<void> SetMemoryLimit(Core& here, uint64_t bytes);
   // Counts again what lives in each segment and compares it with the running sums, with the
   // segments that MANIFEST lists and with their files; serving goes on. Any core; one runs at a
   // time, others wait for it.

@@ -119,6 +119,12 @@ bool Transaction::any_written() const {
                      [](const TransactionKey* key) { return key->is_written; });
 }
 
+bool Transaction::lacks_memory() const {
+  return std::any_of(keys_.begin(), keys_.end(), [](const TransactionKey* key) {
+    return key->is_written && !key->pending_delete_ && key->lacks_memory;
+  });
+}
+
 // ---- Its course ----
 
 // The keys by owner, those in ascending order, and a part for each.
@@ -269,6 +275,8 @@ Task<Outcome> Store::TransactTogether(Core& here, Transaction& transaction,
         !transaction.watch_broken_ && decide(transaction) && transaction.any_written();
     if (transaction.too_large()) {
       outcome = Outcome::kTooLarge;
+    } else if (writes && transaction.lacks_memory()) {
+      outcome = Outcome::kOutOfMemory;
     } else if (writes) {
       outcome = co_await own.WriteAsOne(transaction.keys_);
       is_written = outcome == Outcome::kDone;

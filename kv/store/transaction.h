@@ -132,6 +132,8 @@ class Transaction {
     return key_count_ > kTransactionKeysMax || bytes_ > kTransactionBytesMax;
   }
   bool any_written() const;
+  // A key that it would make is too much for its owner's memory.
+  bool lacks_memory() const;
 
   const uint64_t session_;
   // In chunks, since a key does not move.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,7 @@ std::vector<Parameter> Parameters(const RespServer& server) {
       {"databases", "1"},
       {"dir", server.directory},
       {"maxclients", std::to_string(server.connection_count_max)},
-      {"maxmemory", "0"},
+      {"maxmemory", std::to_string(server.memory_bytes_max)},
       {"maxmemory-policy", "noeviction"},
       {"port", std::to_string(server.tcp_port)},
       {"proto-max-bulk-len", std::to_string(server.value_bytes_max)},
@@ -93,6 +94,15 @@ std::string Megabytes(uint64_t bytes) {
   return std::to_string(hundredths / 100) + (fraction.size() < 2 ? ".0" : ".") + fraction + "M";
 }
 
+// What of the process lies in memory now; 0 if the system does not tell.
+uint64_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t pages = 0;
+  uint64_t resident_pages = 0;
+  if (!(file >> pages >> resident_pages)) return 0;
+  return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
 std::string Executable() {
   char path[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
@@ -133,18 +143,25 @@ void StateSections(InfoText& info, const RespServer& server, const ServerStats& 
     info.Line("blocked_clients", 0);
   }
   if (info.Section("Memory")) {
-    const uint64_t used = stats.store.index_bytes + stats.store.cached_bytes;
+    const uint64_t used = stats.store.memory_bytes;
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     const uint64_t peak = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
     info.Line("used_memory", used);
     info.Line("used_memory_human", Megabytes(used));
+    info.Line("used_memory_rss", ResidentBytes());
     info.Line("used_memory_peak", peak);
     info.Line("used_memory_peak_human", Megabytes(peak));
     info.Line("used_memory_dataset", stats.store.cached_bytes);
-    info.Line("maxmemory", 0);
-    info.Line("maxmemory_human", "0B");
+    info.Line("maxmemory", stats.store.memory_limit_bytes);
+    info.Line("maxmemory_human", stats.store.memory_limit_bytes == 0
+                                     ? "0B"
+                                     : Megabytes(stats.store.memory_limit_bytes));
     info.Line("maxmemory_policy", "noeviction");
+    info.Line("pakv_index_bytes", stats.store.index_bytes);
+    info.Line("pakv_cache_cap_bytes", stats.store.cache_cap_bytes);
+    info.Line("pakv_memory_full", stats.store.memory_full ? 1 : 0);
+    info.Line("pakv_new_keys_refused", stats.store.new_keys_refused);
   }
   if (info.Section("Persistence")) {
     info.Line("loading", 0);
@@ -178,6 +195,8 @@ void CounterSections(InfoText& info, const ServerStats& stats) {
     info.Line("keyspace_misses", stats.store.read_misses);
     info.Line("pakv_protocol_errors", stats.sessions.protocol_errors);
     info.Line("pakv_writes", stats.store.writes);
+    info.Line("pakv_read_hits", stats.store.read_hits);
+    info.Line("pakv_read_device", stats.store.read_device);
     info.Line("pakv_flushes", stats.store.blocks);
     info.Line("pakv_log_bytes", stats.store.block_bytes);
     info.Line("pakv_device_reads", stats.store.read_device);

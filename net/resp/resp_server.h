@@ -24,6 +24,7 @@ struct RespServer {
   uint16_t tcp_port = 0;
   uint32_t core_count = 1;
   uint32_t connection_count_max = 0;
+  uint64_t memory_bytes_max = 0;
   uint64_t started_ns = 0;  // monotonic
   uint64_t idle_timeout_s = 0;
   // Counters count from the last reset_stats, of whichever session.

@@ -21,9 +21,10 @@ uint16_t PortOf(std::string_view address) {
   return port;
 }
 
-Task<bool> EndSessions(SessionGroup& group) {
+Task<bool> EndSessions(Core& here, SessionGroup& group, Store* store) {
   group.RequestKill();
   co_await group.WaitUntilEmpty();
+  if (store != nullptr) store->SetClientMemory(here, nullptr);
   co_return true;
 }
 
@@ -149,6 +150,8 @@ Task<void> Server::Start(Store& store) {
       per_core_[id] = std::make_unique<PerCore>(there, *store_, limits);
       per_core_[id]->resp = DescribeServer();
       per_core_[id]->pakv = DescribePakv();
+      const SessionGroup* group = &per_core_[id]->group;
+      store_->SetClientMemory(there, [group] { return group->memory_bytes(); });
       return per_core_[id].get();
     });
     targets.push_back({&made->group, DataProtocols(*made)});
@@ -166,6 +169,7 @@ RespServer Server::DescribeServer() {
   resp.directory = options_.directory;
   resp.core_count = cores_.count();
   resp.connection_count_max = options_.connection_count_max;
+  resp.memory_bytes_max = options_.memory_bytes_max;
   resp.started_ns = started_ns_;
   resp.idle_timeout_s = options_.idle_timeout_ns / kNsPerSecond;
   if (!data_addresses_.empty()) resp.tcp_port = PortOf(data_addresses_[0]);
@@ -223,7 +227,7 @@ Task<void> Server::Stop() {
   if (listener_ != nullptr) co_await listener_->Stop();
   for (uint32_t id = 0; id < per_core_.size(); ++id) {
     const bool ended = co_await core_.CallTaskOn(
-        id, [this, id](Core&) { return EndSessions(per_core_[id]->group); });
+        id, [this, id](Core& there) { return EndSessions(there, per_core_[id]->group, store_); });
     PAKV_CHECK(ended);
   }
   // Their places are on the way back.
@@ -234,7 +238,7 @@ Task<void> Server::Stop() {
   // Last: until here it tells that the server is stopping.
   if (admin_listener_ != nullptr) {
     co_await admin_listener_->Stop();
-    co_await EndSessions(*admin_group_);
+    co_await EndSessions(core_, *admin_group_, nullptr);
     const bool empty = co_await admin_listener_->WaitUntilEmpty(kNever);
     PAKV_CHECK(empty);
   }

@@ -25,6 +25,7 @@ class Input {
   bool empty() const { return held_bytes() == 0 && received_.empty(); }
   // Bytes in the session's own memory.
   size_t held_bytes() const { return held_.size() - held_begin_; }
+  size_t memory_bytes() const { return held_.capacity(); }
   // Whether anything is there beyond the session's own memory.
   bool has_received() const { return !received_.empty(); }
 

@@ -71,6 +71,7 @@ class SlotPool {
 
   size_t slots() const { return chunks_.size() * kChunkSlots; }
   size_t taken() const { return taken_; }
+  size_t kept_bytes() const { return kept_bytes_; }
 
  private:
   static constexpr size_t kChunkSlots = 32;
@@ -102,6 +103,7 @@ class ReplyQueue {
   size_t count() const { return count_; }
   // Of replies in the output and of those that wait for their turn.
   size_t unsent_bytes() const { return output_.size() + held_bytes_; }
+  size_t memory_bytes() const { return output_.capacity() + held_bytes_; }
 
   // Where the next reply's bytes go when they are known already: write them, then call Close.
   OutputBuffer& Open();

@@ -30,7 +30,8 @@ struct ServerOptions {
   uint64_t segment_bytes = 0;  // 0: the store decides by the size of the disk
   bool accept_clock = false;   // start although the wall clock is far behind the data
 
-  uint64_t cache_bytes_max = 0;  // values held in memory, all cores together; 0: those in flight
+  uint64_t memory_bytes_max = 0;  // index, cache, buffers and sessions; 0: no limit
+  uint64_t cache_bytes_max = 0;   // values held in memory, all cores together; 0: those in flight
   uint32_t connection_count_max = 10240;
   OverflowPolicy overflow = OverflowPolicy::kWait;
   uint32_t key_bytes_max = 64 * 1024;      // inclusive

@@ -44,6 +44,14 @@ constexpr ServerMetric kMetrics[] = {
      [](const ServerStats& stats) { return stats.store.index_bytes; }},
     {"cached_bytes", kGauge, "Memory of the values that are held in the cache.",
      [](const ServerStats& stats) { return stats.store.cached_bytes; }},
+    {"cache_cap_bytes", kGauge, "Memory that cached values may take now.",
+     [](const ServerStats& stats) { return stats.store.cache_cap_bytes; }},
+    {"memory_bytes", kGauge, "Memory of all that is counted: index, cache, buffers, sessions.",
+     [](const ServerStats& stats) { return stats.store.memory_bytes; }},
+    {"memory_limit_bytes", kGauge, "What that may come to; 0 without a limit.",
+     [](const ServerStats& stats) { return stats.store.memory_limit_bytes; }},
+    {"new_keys_refused", kCounter, "Writes of new keys that were refused for lack of memory.",
+     [](const ServerStats& stats) { return stats.store.new_keys_refused; }},
     {"reads", kCounter, "Reads of a key.",
      [](const ServerStats& stats) { return stats.store.reads; }},
     {"read_hits", kCounter, "Reads that found the key and were answered from memory.",
@@ -88,6 +96,9 @@ constexpr ServerMetric kMetrics[] = {
     {"disk_full", kGauge, "1 if writes are refused until there is room on the disk.",
      [](const ServerStats& stats) { return uint64_t{stats.store.disk_full}; }},
 
+    {"memory_full", kGauge, "1 if new keys are refused until there is memory.",
+     [](const ServerStats& stats) { return uint64_t{stats.store.memory_full}; }},
+
     {"passes", kCounter, "Passes of the cores' loops.",
      [](const ServerStats& stats) { return stats.passes; }},
     {"stalls", kCounter, "Passes that took 5 ms or longer.",
@@ -107,6 +118,7 @@ ServerStats CountersSince(const ServerStats& now, const ServerStats& begin) {
   store.read_misses -= begin.store.read_misses;
   store.writes -= begin.store.writes;
   store.expired -= begin.store.expired;
+  store.new_keys_refused -= begin.store.new_keys_refused;
   store.writes_unknown -= begin.store.writes_unknown;
   store.blocks -= begin.store.blocks;
   store.block_bytes -= begin.store.block_bytes;

@@ -88,6 +88,7 @@ Task<void> Session::Serve() {
   co_await ServeInput();
   CountEnd();
   co_await Close();
+  group_.buffer_bytes_ -= noted_bytes_;
   Unlink();
   if (--group_.session_count_ == 0) group_.empty_.Set();
   if (ended_) ended_();
@@ -107,6 +108,7 @@ Task<void> Session::ServeInput() {
       if (queue_.empty() && queue_.output().empty()) group_.ReturnBuffer(queue_.output());
       StartReceiving();
       ArmDeadline();
+      NoteMemory();
       co_await Until(Wait::kInput);
       continue;
     }
@@ -299,6 +301,13 @@ void Session::Poke() {
   core_.MakeReady(waiter_);
 }
 
+// Tells the group what the buffers have come to: once per pass, not with each change.
+void Session::NoteMemory() {
+  const size_t bytes = input_.memory_bytes() + queue_.memory_bytes() + sending_.capacity();
+  group_.buffer_bytes_ += bytes - noted_bytes_;
+  noted_bytes_ = bytes;
+}
+
 // ---- Receiving ----
 
 void Session::StartReceiving() {
@@ -347,6 +356,7 @@ void Session::BeginSend() {
   if (send_.in_flight || broken_ || queue_.output().empty()) return;
   sending_.Swap(queue_.output());
   sent_bytes_ = 0;
+  NoteMemory();
   SubmitSend();
 }
 
@@ -373,6 +383,7 @@ void Session::Sent() {
   }
   sending_.Clear();
   group_.ReturnBuffer(sending_);
+  NoteMemory();
   HasOutput();
   Poke();
 }

@@ -174,6 +174,8 @@ class Session : public ListHook {
   void CountEnd();
   bool receiving_over() const { return !receiver_.in_flight && !receive_again_; }
 
+  void NoteMemory();
+
   void StartReceiving();
   void StopReceiving();
   void Received();
@@ -245,7 +247,8 @@ class Session : public ListHook {
   Input input_;
   ReplyQueue queue_;
   OutputBuffer sending_;
-  size_t sent_bytes_ = 0;  // of sending_
+  size_t sent_bytes_ = 0;   // of sending_
+  size_t noted_bytes_ = 0;  // of buffers, that the group knows of
 
   bool batching_ = false;  // within Consume
   uint32_t turn_left_ = 0;

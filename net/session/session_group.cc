@@ -53,10 +53,17 @@ Task<void> SessionGroup::WaitUntilEmpty() {
   while (session_count_ > 0) co_await empty_.Wait();
 }
 
+uint64_t SessionGroup::memory_bytes() const {
+  return session_count_ * (sizeof(Session) + kBytesPerSession) +
+         slots_.slots() * sizeof(ReplySlot) + slots_.kept_bytes() + write_budget.used_bytes() +
+         read_budget.used_bytes() + keys_budget.used_bytes() + buffer_bytes_ + kept_buffer_bytes_;
+}
+
 void SessionGroup::BorrowBuffer(OutputBuffer& buffer) {
   if (buffers_.empty()) return;
   buffer.Swap(buffers_.back());
   buffers_.pop_back();
+  kept_buffer_bytes_ -= buffer.capacity();
 }
 
 void SessionGroup::ReturnBuffer(OutputBuffer& buffer) {
@@ -66,6 +73,7 @@ void SessionGroup::ReturnBuffer(OutputBuffer& buffer) {
     buffer.Clear(0);
     return;
   }
+  kept_buffer_bytes_ += buffer.capacity();
   buffers_.emplace_back();
   buffers_.back().Swap(buffer);
 }

@@ -98,6 +98,9 @@ class SessionGroup {
   };
   Batch batch;
 
+  // What the sessions hold: themselves, their slots, what is in their buffers or on its way.
+  uint64_t memory_bytes() const;
+
   // Gives `buffer`, which is empty, some memory that another session used before.
   void BorrowBuffer(OutputBuffer& buffer);
   void ReturnBuffer(OutputBuffer& buffer);
@@ -107,6 +110,8 @@ class SessionGroup {
 
   static constexpr size_t kKeptBuffers = 64;
   static constexpr size_t kKeptBufferBytes = 64 << 10;
+  // Of a session besides its object: its protocol, the frame of its coroutine, strings.
+  static constexpr size_t kBytesPerSession = 2048;
 
   Core& core_;
   Store* const store_;
@@ -116,6 +121,8 @@ class SessionGroup {
   std::vector<OutputBuffer> buffers_;
   IntrusiveList<Session> sessions_;
   size_t session_count_ = 0;
+  uint64_t buffer_bytes_ = 0;  // that sessions have noted
+  uint64_t kept_buffer_bytes_ = 0;
   bool draining_ = false;
   Event empty_;
 };

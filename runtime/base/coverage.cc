@@ -18,6 +18,8 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "lock-waited-for-writes", "read-held-by-close",
     "unpublished-met",        "flush-met-transaction",
     "snapshot-again",         "snapshot-held-keys",
+    "cache-shrunk",           "new-key-refused",
+    "new-keys-resumed",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

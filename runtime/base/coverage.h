@@ -31,6 +31,9 @@ enum class CoverageMark : uint32_t {
   kFlushMetTransaction,    // a FLUSH removed what a transaction had read already
   kSnapshotAgain,          // a snapshot was not confirmed
   kSnapshotHeldKeys,       // ... until it held the keys
+  kCacheShrunk,            // the cache gave memory to the index
+  kNewKeyRefused,          // there was no memory for it
+  kNewKeysResumed,         // there was memory again
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

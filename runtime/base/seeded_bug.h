@@ -34,6 +34,8 @@ enum class SeededBug : uint32_t {
   kSnapshotUnconfirmed,         // MGET does not look whether what it read still stands
   kWatchMissesRecreation,       // WATCH compares states: absent, set, deleted looks like absent
   kCompactionDropsUnpublished,  // a transaction's record is dropped before its owner knows of it
+  kOverwriteRefused,            // without memory for new keys one that is there is refused, too
+  kRefusedKeyWritten,           // a new key that is refused for lack of memory is written
   kCount,
 };
 

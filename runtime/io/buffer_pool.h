@@ -29,6 +29,8 @@ class AlignedBuffer {
   size_t size() const { return size_; }
   // The index to name in an Operation, -1 if the kernel does not know this memory.
   int16_t index() const { return index_; }
+  // It is a BufferPool's.
+  bool pooled() const { return pool_ != nullptr; }
 
  private:
   friend class BufferPool;

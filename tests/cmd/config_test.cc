@@ -78,7 +78,8 @@ TEST_F(ConfigTest, PrintsEveryDefault) {
             "dir ./pakv-data default\n"
             "engine log default\n"
             "durability always default\n"
-            "cache 4GiB default\n"
+            "memory 6553MiB default\n"
+            "cache auto default\n"
             "max-connections 10240 default\n"
             "overflow wait default\n"
             "max-key 64KiB default\n"
@@ -97,13 +98,13 @@ TEST_F(ConfigTest, PrintsEveryDefault) {
 
 TEST_F(ConfigTest, EveryOptionWorksFromEverySource) {
   const std::vector<std::vector<std::string>> table = {
-      {"addr", "[::1]:1234"},     {"admin-addr", "none"},     {"cores", "256"},
-      {"dir", "/var/lib/pa kv"},  {"engine", "log"},          {"durability", "always"},
-      {"cache", "64MiB"},         {"max-connections", "17"},  {"overflow", "reject"},
-      {"max-key", "1KiB"},        {"max-value", "4KB"},       {"idle-timeout", "1h"},
-      {"request-timeout", "0"},   {"drain-timeout", "500ms"}, {"port-file", "/run/ports"},
-      {"segment-size", "128KiB"}, {"log-level", "debug"},     {"log-format", "json"},
-      {"accept-clock", "true"},   {"insecure", "true"}};
+      {"addr", "[::1]:1234"},      {"admin-addr", "none"},     {"cores", "256"},
+      {"dir", "/var/lib/pa kv"},   {"engine", "log"},          {"durability", "always"},
+      {"memory", "1GiB"},          {"cache", "64MiB"},         {"max-connections", "17"},
+      {"overflow", "reject"},      {"max-key", "1KiB"},        {"max-value", "4KB"},
+      {"idle-timeout", "1h"},      {"request-timeout", "0"},   {"drain-timeout", "500ms"},
+      {"port-file", "/run/ports"}, {"segment-size", "128KiB"}, {"log-level", "debug"},
+      {"log-format", "json"},      {"accept-clock", "true"},   {"insecure", "true"}};
   for (const auto& row : table) {
     const std::string& name = row[0];
     const std::string& value = row[1];
@@ -198,8 +199,8 @@ TEST_F(ConfigTest, WrongFlagsAreExitTwoAndNamed) {
 }
 
 TEST_F(ConfigTest, UnknownFlagsArgumentsAndMissingValuesAreUsageErrors) {
-  for (const char* flag : {"--memory=1GB", "--tls-addr=x:1", "--users=x", "--salvage", "--bogus",
-                           "-x", "--auth-timeout=5s", "--core=2"}) {
+  for (const char* flag : {"--tls-addr=x:1", "--users=x", "--salvage", "--bogus", "-x",
+                           "--auth-timeout=5s", "--core=2"}) {
     EXPECT_THAT(Refusal({flag}), HasSubstr(std::string(flag)));
   }
   EXPECT_THAT(Refusal({"serve"}), HasSubstr("serve"));
@@ -212,8 +213,8 @@ TEST_F(ConfigTest, UnknownFlagsArgumentsAndMissingValuesAreUsageErrors) {
 }
 
 TEST_F(ConfigTest, TheFileIsHeldToItsKeysAndLines) {
-  EXPECT_THAT(Refusal({File("cores = 2\n\nmemory = \"1GB\"\n")}),
-              HasSubstr(path_ + ":3: unknown key \"memory\""));
+  EXPECT_THAT(Refusal({File("cores = 2\n\nusers = \"x\"\n")}),
+              HasSubstr(path_ + ":3: unknown key \"users\""));
   EXPECT_THAT(Refusal({File("[server]\ncores = 2\n")}), HasSubstr(":1: unknown key \"server\""));
   EXPECT_THAT(Refusal({File("# x\ncores = \"many\"\n")}),
               HasSubstr(path_ + ":2: cores: \"many\" is not a number"));

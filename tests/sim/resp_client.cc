@@ -151,6 +151,8 @@ void RespClient::Replied(const RespValue& reply) {
         load_.oracle.Unknown(command.id);
       } else if (refused) {
         load_.oracle.Refused(command.id);
+      } else if (starts("OOM ") && load_.memory_is_short) {
+        load_.oracle.Refused(command.id);
       } else if (load_.limits_are_small &&
                  (starts("ERR max number of clients") || starts("ERR request timeout"))) {
         Rejected(command);

@@ -29,6 +29,8 @@ struct RespLoad {
   std::function<uint64_t()> wall_ms;  // empty: none
   // Refusals and unknown outcomes may happen: the disk is not well.
   bool disk_is_ill = false;
+  // So may refusals of new keys.
+  bool memory_is_short = false;
   // Of connections, and of the time that a request may take to arrive: the server may say so.
   bool limits_are_small = false;
 

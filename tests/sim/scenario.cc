@@ -49,6 +49,8 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kSnapshotUnconfirmed, "snapshot-unconfirmed", "store"},
     SeededBugProof{SeededBug::kWatchMissesRecreation, "watch-misses-recreation", "store"},
     SeededBugProof{SeededBug::kCompactionDropsUnpublished, "compaction-drops-unpublished", "store"},
+    SeededBugProof{SeededBug::kOverwriteRefused, "overwrite-refused", "store"},
+    SeededBugProof{SeededBug::kRefusedKeyWritten, "refused-key-written", "store"},
 };
 
 }  // namespace

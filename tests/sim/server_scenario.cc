@@ -94,6 +94,13 @@ class ServerScenario {
     }
   };
 
+  // From now on there is memory for a key or two more.
+  static Task<bool> Limit(Service& service, Core& core, uint64_t more) {
+    const StoreStats stats = co_await service.store->Stats(core);
+    co_await service.store->SetMemoryLimit(core, stats.memory_bytes + more);
+    co_return true;
+  }
+
   StoreOptions OptionsOfStore() {
     StoreOptions options;
     options.directory = "/data/store";
@@ -176,6 +183,13 @@ class ServerScenario {
     if (keys_expire_) load.wall_ms = [this] { return node_.clock().WallUs() / 1000; };
     load.disk_is_ill = disk_is_ill_;
     load.limits_are_small = limits_are_small_;
+    if (!last && prng_.Chance(1, 4)) {
+      load.memory_is_short = true;
+      if (!node_.Run(Limit(service, node_.core(0), prng_.Below(400))) && node_.running()) {
+        Fail("the limit is not set: " + world_.failure());
+      }
+      if (!node_.running()) return oracle_.Crashed();
+    }
     Serve(service, load, last);
     clients_.clear();
     garbage_.clear();

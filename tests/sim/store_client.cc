@@ -206,6 +206,7 @@ void StoreSession::StartCall(const std::string& key, OracleOperation what) {
   call.key = key_bytes;
   call.value = value_bytes;
   call.number = call.what.number;
+  call.is_there = load_.alone && load_.oracle.MustExist(key);
   call.id = load_.oracle.Begin(id_, key, call.what);
   call.finished = false;
   started_.push_back(&call);
@@ -252,8 +253,11 @@ void StoreSession::Report(Call& call) {
       load_.oracle.Refused(call.id);
       break;
   }
-  const bool may_refuse =
-      load_.disk_is_ill || (load_.values_may_be_damaged && call.outcome == Outcome::kDamaged);
+  const bool is_new = !call.is_there || !load_.oracle.MustExist(call.name);
+  const bool may_refuse = load_.disk_is_ill ||
+                          (load_.values_may_be_damaged && call.outcome == Outcome::kDamaged) ||
+                          (load_.memory_is_short && call.outcome == Outcome::kOutOfMemory &&
+                           is_new && call.what.command != OracleCommand::kDelete && !call.is_read);
   if (call.outcome != Outcome::kDone && !may_refuse && load_.wrong.empty()) {
     load_.wrong = Describe(call.what) + " of " + call.name + " ended as outcome " +
                   std::to_string(static_cast<int>(call.outcome)) + " although the disk is well";
@@ -312,6 +316,24 @@ Task<void> StoreSession::WriteAll() {
   for (uint32_t i = 0; i < load_.key_count; ++i) {
     StartCall(KeyName(i), {OracleCommand::kSet, RandomValue(), 0});
     co_await WaitUntilBelow(1);
+  }
+  ++load_.sessions_done;
+}
+
+Task<void> StoreSession::DeleteAll() {
+  for (uint32_t i = 0; i < load_.key_count; ++i) {
+    StartCall(KeyName(i), {OracleCommand::kDelete, {}, 0});
+    co_await WaitUntilBelow(1);
+  }
+  ++load_.sessions_done;
+}
+
+Task<void> StoreSession::WriteUntilDone() {
+  uint64_t done = load_.oracle.acknowledged_count();
+  while (load_.oracle.acknowledged_count() == done && load_.oracle.ok() && load_.wrong.empty()) {
+    StartCall(KeyName(0), {OracleCommand::kSet, RandomValue(), 0});
+    co_await WaitUntilBelow(1);
+    co_await core_.timers().SleepUntil(core_.now_ns() + 100 * kNsPerMs);
   }
   ++load_.sessions_done;
 }

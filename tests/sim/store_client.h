@@ -31,6 +31,18 @@ struct StoreLoad {
   bool disk_is_ill = false;
   // So may errors that name a damaged value.
   bool values_may_be_damaged = false;
+  // So may refusals of new keys.
+  bool memory_is_short = false;
+  // Nobody else is at work: what is there and is refused as new is wrong.
+  bool alone = false;
+  // Of each key's name, at least.
+  size_t key_bytes = 0;
+
+  std::string KeyName(uint64_t number) const {
+    std::string name = "key" + std::to_string(number);
+    if (name.size() < key_bytes) name.resize(key_bytes, '-');
+    return name;
+  }
 
   uint64_t sessions_done = 0;
   std::string wrong;  // what should not have been answered
@@ -59,6 +71,10 @@ class StoreSession {
   Task<void> ReadAll();
   // A write to each key that has to be done.
   Task<void> WriteAll();
+  // A deletion of each key.
+  Task<void> DeleteAll();
+  // One write, as often as it takes: until there is memory for it.
+  Task<void> WriteUntilDone();
 
  private:
   struct Call : Request {
@@ -67,10 +83,11 @@ class StoreSession {
     OracleOperation what;
     std::string name;
     bool finished = false;
+    bool is_there = false;  // for certain, as it began
     OracleReply reply_kept;
   };
 
-  std::string KeyName(uint64_t number) const { return "key" + std::to_string(number); }
+  std::string KeyName(uint64_t number) const { return load_.KeyName(number); }
   OracleOperation RandomOperation();
   std::string RandomValue();
   int64_t RandomExpiry();

@@ -42,6 +42,8 @@ class StoreScenario {
     compaction_ = DrawCompaction(prng_);
     transactions_max_ = prng_.Chance(2, 3) ? prng_.Between(1, 5) : 0;
     publish_pause_ns_ = prng_.Chance(1, 4) ? kNsPerUs << prng_.Between(4, 15) : 0;
+    // Keys that have memory of their own, so that each counts.
+    if (prng_.Chance(1, 3)) key_bytes_ = prng_.Between(9'000, 20'000);
   }
 
   ScenarioResult Run() {
@@ -225,11 +227,13 @@ class StoreScenario {
     if (keys_expire_) load.wall_ms = [this] { return node_.clock().WallUs() / 1000; };
     load.disk_is_ill = disk_is_ill_;
     load.values_may_be_damaged = rotten_;
+    load.key_bytes = key_bytes_;
     // What recovery shows is shown: it may not go any more.
     const bool reads = life != Life::kIll || prng_.Chance(1, 2);
     if (reads && !RunSessions(load, 1, Work::kReadAll)) return;
     if (reads && transactions_max_ > 0 && !RunSessions(load, 1, Work::kCheckAll)) return;
     if (life == Life::kRotten) return Finish(store, last);
+    if (key_bytes_ != 0 && !MakeMemoryShort(store, load, last)) return;
     if (!last) {
       if (prng_.Chance(1, 4)) {
         node_.Crash(RandomKind());
@@ -246,6 +250,11 @@ class StoreScenario {
     node_.disk().SetBallast(0);
     if (last && !RunSessions(load, 2, Work::kWriteAll)) return;
     if (last && !RunSessions(load, 1, Work::kReadAll)) return;
+    if (last && load.memory_is_short) {
+      // What is deleted makes room.
+      if (!RunSessions(load, 1, Work::kDeleteAll)) return;
+      if (!RunSessions(load, 1, Work::kWriteUntilDone)) return;
+    }
     Finish(store, last);
   }
 
@@ -268,6 +277,30 @@ class StoreScenario {
     load.wrong = report.findings.front().file + ": " + report.findings.front().what;
   }
 
+  static Task<bool> Limit(Store& store, Core& core, uint64_t more) {
+    const StoreStats stats = co_await store.Stats(core);
+    co_await store.SetMemoryLimit(core, stats.memory_bytes + more);
+    co_return true;
+  }
+
+  // From now on there is memory for a few keys more, or for none; at last for what the log keeps of
+  // its buffers, and some. False: the life is over.
+  bool MakeMemoryShort(Store& store, StoreLoad& load, bool last) {
+    if (prng_.Chance(1, 4)) return true;
+    const uint64_t more = prng_.Below(2) * prng_.Below(8 * key_bytes_) +
+                          (last ? (node_.cores().count() + 1) * (4 * buffer_bytes_ + 200'000) : 0);
+    if (!node_.Run(Limit(store, node_.core(0), more))) {
+      if (node_.running()) Fail("the limit is not set: " + world_.failure());
+      oracle_.Crashed();
+      return false;
+    }
+    load.memory_is_short = true;
+    load.alone = true;
+    if (prng_.Chance(1, 2) && !RunSessions(load, 1, Work::kWriteAll)) return false;
+    load.alone = false;
+    return true;
+  }
+
   // Somebody else fills the disk, and frees it again.
   void FillDiskForAWhile() {
     if (!disk_fills_ || !prng_.Chance(1, 2)) return;
@@ -278,7 +311,14 @@ class StoreScenario {
                           [this] { node_.disk().SetBallast(0); });
   }
 
-  enum class Work : uint8_t { kRandom, kReadAll, kWriteAll, kCheckAll };
+  enum class Work : uint8_t {
+    kRandom,
+    kReadAll,
+    kWriteAll,
+    kCheckAll,
+    kDeleteAll,
+    kWriteUntilDone
+  };
 
   // False if the life is over: the node crashed, or the scenario has failed.
   bool RunSessions(StoreLoad& load, uint64_t count, Work work) {
@@ -305,6 +345,12 @@ class StoreScenario {
           node_.Spawn(id, session.WriteAll());
           break;
         case Work::kCheckAll:
+          break;
+        case Work::kDeleteAll:
+          node_.Spawn(id, session.DeleteAll());
+          break;
+        case Work::kWriteUntilDone:
+          node_.Spawn(id, session.WriteUntilDone());
           break;
       }
     }
@@ -379,6 +425,7 @@ class StoreScenario {
   bool footers_ = false;
   bool footers_of_any_size_ = false;
   uint64_t read_bytes_ = 0;
+  uint64_t key_bytes_ = 0;
   CompactionOptions compaction_;
   bool disk_is_ill_ = false;
   bool rotten_ = false;

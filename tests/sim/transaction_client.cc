@@ -68,8 +68,9 @@ void TransactionSession::Wrong(std::string what) {
 
 bool TransactionSession::IsDone(Outcome outcome, const char* what) {
   if (outcome == Outcome::kDone) return true;
-  const bool may_refuse =
-      load_.disk_is_ill || (load_.values_may_be_damaged && outcome == Outcome::kDamaged);
+  const bool may_refuse = load_.disk_is_ill ||
+                          (load_.values_may_be_damaged && outcome == Outcome::kDamaged) ||
+                          (load_.memory_is_short && outcome == Outcome::kOutOfMemory);
   if (!may_refuse) {
     Wrong(std::string(what) + " ended as outcome " + std::to_string(static_cast<int>(outcome)) +
           " although the disk is well");
@@ -160,7 +161,7 @@ Task<void> TransactionSession::RunOnOracleKeys() {
   std::deque<Part> parts;
   std::set<std::string> names;
   const uint64_t count = prng_.Between(1, std::min<uint64_t>(3, load_.key_count));
-  while (names.size() < count) names.insert("key" + std::to_string(prng_.Below(load_.key_count)));
+  while (names.size() < count) names.insert(load_.KeyName(prng_.Below(load_.key_count)));
   const auto is_busy = [this](const std::string& name) {
     return load_.oracle.pending_count(name) >= load_.PendingPerKeyMax();
   };

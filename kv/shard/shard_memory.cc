@@ -1,0 +1,113 @@
+// What a shard holds, and what it does when that is too much.
+#include <utility>
+
+#include "kv/shard/shard.h"
+#include "runtime/base/coverage.h"
+#include "runtime/base/seeded_bug.h"
+
+namespace pakv {
+namespace {
+
+// Cached values that one step of shrinking drops.
+constexpr uint32_t kShrinkStep = 64;
+// While new keys are refused, how often it is looked whether that is still right.
+constexpr uint64_t kLookAgainNs = 1 * kNsPerMs;
+
+}  // namespace
+
+uint64_t Shard::CountedBytes() const {
+  uint64_t bytes = table_->bytes_used() + (cache_->bytes_used() - cache_->held_bytes()) +
+                   dropping_bytes_ + pending_.bytes_used() + device_read_bytes_;
+  if (log_ != nullptr) bytes += log_->memory_bytes();
+  if (client_bytes_) bytes += client_bytes_();
+  return bytes;
+}
+
+Shard::MemoryUse Shard::UseOfMemory() const {
+  return {.counted_bytes = CountedBytes() + memory_.pending_bytes(),
+          .cached_bytes = cache_->held_bytes()};
+}
+
+void Shard::SetMemoryLimit(uint64_t bytes) {
+  memory_.set_limit(bytes);
+  LookAtMemory(0);
+}
+
+void Shard::LookAtMemory(uint64_t wanted_bytes) {
+  memory_looked_ns_ = core_.now_ns();
+  memory_.Look(CountedBytes(), wanted_bytes);
+  cache_->SetCap(memory_.cache_bytes());
+  if (cache_->held_bytes() <= cache_->cap_bytes() || shrinking_) return;
+  PAKV_COVERED(kCacheShrunk);
+  shrinking_ = true;
+  nursery_.Spawn(ShrinkCache());
+}
+
+Task<void> Shard::ShrinkCache() {
+  // A FLUSH puts another one in its place.
+  while (!cache_->ShrinkStep(kShrinkStep)) co_await core_.ready().Yield();
+  shrinking_ = false;
+}
+
+// A write that was charged more than there was room for. True: it is of a new key, and is refused.
+bool Shard::RefusesForMemory(const Request& request, uint64_t cost) {
+  if (!memory_.refusing() || core_.now_ns() >= memory_looked_ns_ + kLookAgainNs) {
+    // Without its own charge, which the look would count as somebody else's.
+    memory_.Withdraw(cost);
+    LookAtMemory(cost);
+    if (memory_.Charge(cost)) return false;
+  }
+  if (!PAKV_BUG(kOverwriteRefused) && IsThere(request)) return false;
+  PAKV_COVERED(kNewKeyRefused);
+  memory_.Refuse();
+  ++counters_.new_keys_refused;
+  return true;
+}
+
+// As AppendAsOne, of keys that are this core's own.
+std::optional<Outcome> Shard::AppendOwn(std::span<Request* const> requests,
+                                        std::vector<Appended>& appended) {
+  std::optional<Outcome> refused;
+  uint64_t charged = 0;
+  for (const Request* request : requests) {
+    if (request->pending_delete_) continue;
+    const uint64_t cost = MemoryShare::KeyCost(request->key.size());
+    charged += cost;
+    if (memory_.Charge(cost) || !RefusesForMemory(*request, cost)) continue;
+    refused = Outcome::kOutOfMemory;
+    break;
+  }
+  if (!refused) refused = AppendAsOne(requests, appended);
+  if (refused) memory_.Withdraw(charged);
+  return refused;
+}
+
+// Who decides is another core: the keys that it may write are charged as long as they are held, and
+// those that would be refused are marked.
+void Shard::ReserveMemory(TransactionPart& part) {
+  for (TransactionKey* key : part.keys) {
+    if (!key->may_write) continue;
+    const uint64_t cost = MemoryShare::KeyCost(key->key.size());
+    key->lacks_memory = !memory_.Charge(cost) && RefusesForMemory(*key, cost);
+    if (key->lacks_memory) memory_.Withdraw(cost);
+    key->is_charged = !key->lacks_memory;
+  }
+}
+
+void Shard::ReturnMemory(TransactionPart& part) {
+  for (TransactionKey* key : part.keys) {
+    if (key->is_charged) memory_.Settled(MemoryShare::KeyCost(key->key.size()));
+    key->is_charged = false;
+  }
+}
+
+// Whether the index holds the key, or a pending write of it has been admitted: then one more adds
+// nothing.
+bool Shard::IsThere(const Request& request) {
+  const PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key);
+  if (slot != nullptr && slot->newest != nullptr && !slot->newest->pending_delete_) return true;
+  return static_cast<bool>(table_->Find(
+      {.hash = request.hash, .namespace_id = request.namespace_id, .key = request.key}));
+}
+
+}  // namespace pakv

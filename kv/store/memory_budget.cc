@@ -1,0 +1,82 @@
+#include "kv/store/memory_budget.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/base/check.h"
+
+namespace pakv {
+
+MemoryBudget::TickTimer::TickTimer(MemoryBudget& budget_in)
+    : Timer([](Timer& self) { static_cast<TickTimer&>(self).budget.due_.Set(); }),
+      budget(budget_in) {}
+
+MemoryBudget::MemoryBudget(Core& core, std::vector<Shard*> shards, std::function<uint64_t()> others,
+                           const MemoryOptions& options)
+    : core_(core),
+      shards_(std::move(shards)),
+      others_(std::move(others)),
+      options_(options),
+      due_(core.ready()),
+      tick_(*this),
+      nursery_(core.ready(), core.nursery().token()) {}
+
+MemoryBudget::~MemoryBudget() = default;
+
+Task<void> MemoryBudget::Start() {
+  // Without a limit each core has what it wants from the start.
+  if (options_.limit_bytes != 0) co_await Divide();
+  nursery_.Spawn(Run());
+}
+
+Task<void> MemoryBudget::Stop() {
+  nursery_.RequestStop();
+  due_.Set();
+  co_await nursery_.Join();
+}
+
+Task<void> MemoryBudget::Run() {
+  while (!nursery_.stop_requested()) {
+    due_.Reset();
+    // Without a limit there is nothing to divide: until SetLimit.
+    if (options_.limit_bytes != 0) {
+      tick_.Arm(core_.timers(), core_.now_ns() + options_.tick_ns);
+    }
+    co_await due_.Wait();
+    tick_.Disarm();
+    if (!nursery_.stop_requested()) co_await Divide();
+  }
+}
+
+Task<void> MemoryBudget::SetLimit(uint64_t bytes) {
+  options_.limit_bytes = bytes;
+  co_await Divide();
+  due_.Set();
+}
+
+Task<void> MemoryBudget::Divide() {
+  std::vector<uint64_t> counted;
+  uint64_t sum = fixed_bytes();
+  for (Shard* shard : shards_) {
+    const Shard::MemoryUse use =
+        co_await core_.CallOn(shard->core().id(), [shard](Core&) { return shard->UseOfMemory(); });
+    counted.push_back(use.counted_bytes);
+    sum += use.counted_bytes;
+  }
+  const uint64_t limit = options_.limit_bytes;
+  const uint64_t left = (limit > sum ? limit - sum : 0) / shards_.size();
+  // What is too much is missing everywhere.
+  const uint64_t lacking = sum > limit ? (sum - limit) / shards_.size() : 0;
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    Shard* const shard = shards_[i];
+    uint64_t share = counted[i] - std::min(counted[i], lacking) + left;
+    if (limit == 0) share = MemoryShare::kNoLimit;
+    const bool told = co_await core_.CallOn(shard->core().id(), [shard, share](Core&) {
+      shard->SetMemoryLimit(share);
+      return true;
+    });
+    PAKV_CHECK(told);
+  }
+}
+
+}  // namespace pakv

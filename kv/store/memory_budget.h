@@ -1,0 +1,76 @@
+// MemoryBudget: divides --memory among the cores. Each counts what it holds and keeps within its
+// share by itself (kv/shard/memory_share.h); now and then this asks them all, and gives each what
+// it holds and an equal part of what is left. So no request touches anything that cores share, and
+// the sum of the shares is the limit at any time.
+//
+// Counted, exactly: the index and the cache with their slack, tables that are being freed after a
+// FLUSH, pending writes, blocks of the log, footers in the making, records being read, what
+// compaction holds, and of clients their sessions, buffers and requests (what net tells).
+// Counted as a sum that is told at the start: code and stacks, the rings with their receive
+// buffers, registered buffers (MemoryOptions::base_bytes). Not counted: what the allocator wastes
+// on blocks between its sizes and on holes, small lists (open files, timers, MANIFEST), and the
+// kernel's memory, such as sockets.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kv/shard/shard.h"
+#include "kv/store/memory_options.h"
+#include "runtime/core/core.h"
+#include "runtime/io/timer.h"
+#include "runtime/task/nursery.h"
+#include "runtime/task/sync.h"
+#include "runtime/task/task.h"
+
+namespace pakv {
+
+class MemoryBudget {
+ public:
+  // What recovery may hold, as it needs some more than the store does later: deletes too are in the
+  // index until all is read.
+  static constexpr uint64_t RecoveryLimit(const MemoryOptions& options) {
+    return options.limit_bytes + options.limit_bytes / 8;
+  }
+
+  // `core` is 0. `others` tells what this core holds beside its shard's and net's. The shards
+  // outlive it.
+  MemoryBudget(Core& core, std::vector<Shard*> shards, std::function<uint64_t()> others,
+               const MemoryOptions& options);
+  MemoryBudget(const MemoryBudget&) = delete;
+  MemoryBudget& operator=(const MemoryBudget&) = delete;
+  // Stop was awaited, or the core is torn down.
+  ~MemoryBudget();
+
+  // Divides for the first time, and goes on in the background if there is a limit. All shards run.
+  // Suspends.
+  Task<void> Start();
+  // The shards still run. Suspends.
+  Task<void> Stop();
+
+  // 0: no limit from now on. Suspends until all cores know.
+  Task<void> SetLimit(uint64_t bytes);
+  uint64_t limit_bytes() const { return options_.limit_bytes; }
+  // What is counted beside the shards'.
+  uint64_t fixed_bytes() const { return options_.base_bytes + others_(); }
+
+ private:
+  struct TickTimer : Timer {
+    explicit TickTimer(MemoryBudget& budget_in);
+    MemoryBudget& budget;
+  };
+  Task<void> Run();
+  Task<void> Divide();
+
+  Core& core_;
+  const std::vector<Shard*> shards_;
+  const std::function<uint64_t()> others_;
+  MemoryOptions options_;
+  Event due_;
+  TickTimer tick_;
+  Nursery nursery_;  // last: its task uses all of the above
+};
+
+}  // namespace pakv

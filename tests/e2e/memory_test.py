@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""--memory on the real kernel: what is counted is held against what the process really takes, new
+keys are refused with Redis' kind of error, everything else goes on, deletes bring room back, and a
+start that does not fit says what it needs."""
+
+import time
+
+import pakv
+
+MEBIBYTE = 1 << 20
+MEMORY = 96 * MEBIBYTE
+# Buffers to receive into are counted from the start, and touched as they are used.
+UNTOUCHED = 16 * MEBIBYTE
+
+
+def info(client):
+    text = client.call("INFO", "memory").decode()
+    return {name: value for name, _, value in
+            (line.partition(":") for line in text.splitlines() if ":" in line)}
+
+
+def check_sums(client, when):
+    seen = info(client)
+    used, rss = int(seen["used_memory"]), int(seen["used_memory_rss"])
+    pakv.check(used <= MEMORY * 1.02, f"{when}: {used} bytes are counted, {MEMORY} allowed")
+    pakv.check(rss <= MEMORY * 1.1, f"{when}: the process takes {rss}, {MEMORY} allowed")
+    pakv.check(rss >= used * 0.9 - UNTOUCHED, f"{when}: {used} counted, only {rss} are there")
+    return seen
+
+
+def key(number):
+    return b"%08d" % number + b"k" * 8000
+
+
+def fill(client, begin):
+    """Sets new keys until one is refused; the first that was."""
+    for at in range(begin, begin + 100_000, 50):
+        replies = client.pipeline([("SET", key(i), b"v" * 100) for i in range(at, at + 50)])
+        for offset, reply in enumerate(replies):
+            if reply != "OK":
+                pakv.check(str(reply).startswith("OOM "), reply)
+                return at + offset
+    raise pakv.Failure("nothing was refused")
+
+
+def new_keys_are_refused_and_nothing_else(pakvd, _pakvctl, parent):
+    flags = ["--cores", "2", "--admin-addr", "none", "--segment-size", "4MiB"]
+    server = pakv.Server(pakvd, parent + "/data", "--memory", "96MiB", *flags)
+    try:
+        client = server.connect()
+        pakv.check(client.call("CONFIG", "GET", "maxmemory") == [b"maxmemory", b"%d" % MEMORY],
+                   client.call("CONFIG", "GET", "maxmemory"))
+        check_sums(client, "empty")
+        # Values first, which fill the cache.
+        for at in range(0, 20_000, 100):
+            client.pipeline([("SET", b"value%d" % i, b"x" * 4000) for i in range(at, at + 100)])
+        time.sleep(0.5)  # twice as long as it takes to divide the memory anew
+        seen = check_sums(client, "cache full")
+        pakv.check(int(seen["used_memory_dataset"]) > 10 * MEBIBYTE, "nothing is cached")
+
+        refused = fill(client, 0)
+        pakv.check(refused > 2000, f"only {refused} keys fitted")
+        seen = check_sums(client, "keys refused")
+        pakv.check(int(seen["maxmemory"]) == MEMORY, seen)
+        pakv.check(int(seen["pakv_memory_full"]) == 1, seen)
+        for i in range(0, refused, 100):
+            pakv.check(client.call("SET", key(i), b"longer than before" * 100) == "OK", "SET")
+            pakv.check(client.call("STRLEN", key(i)) == 1800, "STRLEN")
+        pakv.check(client.call("GET", b"value7") == b"x" * 4000, "GET")
+        for i in range(0, refused, 2):
+            pakv.check(client.call("DEL", key(i)) == 1, "DEL")
+        deadline = time.monotonic() + 30
+        while True:
+            client.send("SET", b"new", b"v")
+            reply = client.reply()
+            if reply == "OK":
+                break
+            pakv.check(time.monotonic() < deadline, f"new keys are not admitted again: {reply}")
+            time.sleep(0.05)  # polls for the server's own look
+        check_sums(client, "half deleted")
+        server.kill()
+
+        # Too little for what is there: told, and nothing is touched.
+        server = pakv.Server(pakvd, parent + "/data", "--memory", "40MiB", *flags, wait=False)
+        code = server.wait()
+        pakv.check(code == 3, f"exit {code}:\n{server.last_log}")
+        pakv.check("needs at least" in server.last_log and "40MiB" in server.last_log,
+                   server.last_log)
+        server = pakv.Server(pakvd, parent + "/data", "--memory", "96MiB", *flags)
+        client = server.connect()
+        pakv.check(client.call("GET", key(1)) == b"v" * 100, "a value is lost")
+        pakv.check(client.call("GET", key(0)) is None, "a deleted key is back")
+        pakv.check(server.stop() == 0, "no clean stop")
+        server = None
+    finally:
+        if server is not None and server.process.poll() is None:
+            server.kill()
+
+
+if __name__ == "__main__":
+    pakv.main([new_keys_are_refused_and_nothing_else])
