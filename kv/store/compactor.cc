@@ -91,9 +91,11 @@ CompactionCounters Compactor::counters() const {
 }
 
 uint64_t Compactor::memory_bytes() const {
-  return log_.memory_bytes() + books_.memory_bytes() + staged_text_.capacity() +
+  uint64_t asked_bytes = 0;
+  for (const auto& asked_of : asked_) asked_bytes += asked_of.capacity() * sizeof(Shard::Asked);
+  return log_.memory_bytes() + books_.memory_bytes() + staged_bytes_.capacity() +
          staged_.size() * sizeof(Staged) + records_.capacity() * sizeof(RecoveredRecord) +
-         asked_.capacity() * sizeof(Asked) + (records_.empty() ? 0 : options_.read_bytes);
+         asked_bytes + (records_.empty() ? 0 : options_.read_bytes);
 }
 
 // ---- How much, and when ----
