@@ -1,6 +1,7 @@
 #include "cmd/pakvd/run.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,6 +75,15 @@ std::string RandomHex(size_t digits) {
   for (const uint8_t byte : bytes) text += fmt::format("{:02x}", byte);
   text.resize(digits);
   return text;
+}
+
+// Damage, with what to do about it.
+absl::Status WithRemedy(const absl::Status& status, const std::string& directory) {
+  if (!absl::IsDataLoss(status)) return status;
+  return absl::DataLossError(fmt::format(
+      "{}; nothing was changed. `pakvctl verify {}` lists all damage: bring back the files that it "
+      "names from a copy, or load a dump into an empty directory",
+      MessageOf(status), directory));
 }
 
 // The server as one object that core 0 runs: start, and stop on request.
@@ -151,7 +161,7 @@ class Service {
         LogInfo("stopped before the data was read; nothing was changed");
         co_return kServerExitOk;
       }
-      co_return Fail(opened.status(), kServerExitDirectory);
+      co_return Fail(WithRemedy(opened.status(), config_.server.directory), kServerExitDirectory);
     }
     store_ = std::move(*opened);
     for (const std::string& note : report.notes) LogWarning("{}", note);
