@@ -10,6 +10,7 @@
 #include "cmd/common/environment.h"
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
+#include "kv/log/format.h"
 
 namespace pakv {
 namespace {
@@ -292,9 +293,9 @@ class Reader {
     request_.quiet = parser_.quiet->count() > 0;
     request_.name_space_given = parser_.name_space->count() > 0;
     request_.name_space = Single(*parser_.name_space).value_or(std::string(kDefaultNamespace));
-    if (request_.name_space != kDefaultNamespace) {
-      return fmt::format("-n: {}: this version has no namespace but 0",
-                         Quoted(request_.name_space));
+    if (!IsNamespaceName(request_.name_space)) {
+      return fmt::format("-n: a namespace's name is 1 to {} bytes of UTF-8",
+                         kNamespaceNameBytesMax);
     }
     const std::string output = Single(*parser_.output).value_or("text");
     if (output == "text") {

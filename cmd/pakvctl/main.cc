@@ -30,7 +30,8 @@ int main(int argc, char** argv) {
   if (pakv::IsOffline(line.request.command)) return pakv::RunOffline(line.request, streams);
   if (const auto failed = pakv::ReadValue(line.request, streams)) return *failed;
   pakv::ClientError error;
-  const auto client = pakv::OnlineClient::Connect(line.request.endpoints, error);
+  const auto client =
+      pakv::OnlineClient::Connect(line.request.endpoints, line.request.name_space, error);
   if (client == nullptr) {
     std::cerr << "pakvctl: cannot connect: " << pakv::EscapeControls(error.text) << '\n';
     return pakv::ExitCodeOf(error);

@@ -18,6 +18,9 @@ constexpr UringOptions kRingOptions = {.entries = 64,
                                        .receive_buffer_bytes = 16384};
 constexpr CoreOptions kCoreOptions = {.buffer_count = 0, .buffer_bytes = 4096, .seed = 0};
 
+// The one that requests are of unless they say another: it need not be asked for.
+constexpr std::string_view kFirstNamespace = "0";
+
 ClientOptions OptionsFor(const std::vector<Endpoint>& endpoints) {
   ClientOptions options;
   options.endpoints = endpoints;
@@ -45,6 +48,14 @@ Task<void> Collect(Task<Result> task, std::optional<Result>& result) {
 Task<bool> CloseClient(Client& client) {
   co_await client.Close();
   co_return true;
+}
+
+Task<ClientResult<bool>> UseNamespace(Client& client, const std::string& name, bool create) {
+  const uint64_t id = client.StartOpenNamespace(name, create);
+  ClientResult<std::optional<uint64_t>> found = co_await client.AwaitOpenNamespace(id);
+  if (!found.ok()) co_return found.error();
+  if (*found) client.UseNamespace(**found);
+  co_return found->has_value();
 }
 
 Task<ClientResult<ClientSetDone>> SetOne(Client& client, const ClientSet& request) {
@@ -138,21 +149,25 @@ Task<bool> SleepFor(Core& core, uint64_t ns) {
 }  // namespace
 
 std::unique_ptr<OnlineClient> OnlineClient::Connect(const std::vector<Endpoint>& endpoints,
+                                                    const std::string& name_space,
                                                     ClientError& error) {
   std::unique_ptr<Ring> ring = UringRing::Create(kRingOptions, error.text);
   if (ring == nullptr) {
     error.fault = ClientFault::kConnect;
     return nullptr;
   }
-  std::unique_ptr<OnlineClient> online(new OnlineClient(std::move(ring), endpoints));
+  std::unique_ptr<OnlineClient> online(new OnlineClient(std::move(ring), endpoints, name_space));
   error = online->Run(online->client_.Connect());
   if (!error.ok()) return nullptr;
   return online;
 }
 
-OnlineClient::OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoint>& endpoints)
+OnlineClient::OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoint>& endpoints,
+                           const std::string& name_space)
     : core_(0, 1, SystemClock(), std::move(ring), kCoreOptions),
-      client_(core_, OptionsFor(endpoints)) {
+      client_(core_, OptionsFor(endpoints)),
+      name_space_(name_space),
+      entered_(name_space == kFirstNamespace) {
   core_.ring().Start();
 }
 
@@ -167,29 +182,52 @@ Result OnlineClient::Run(Task<Result> task) {
   return std::move(*result);
 }
 
+ClientResult<bool> OnlineClient::EnterNamespace(bool create) {
+  if (entered_) return true;
+  ClientResult<bool> entered = Run(UseNamespace(client_, name_space_, create));
+  entered_ = entered.ok() && *entered;
+  return entered;
+}
+
 ClientResult<ClientSetDone> OnlineClient::Set(const ClientSet& request) {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/true);
+  if (!entered.ok()) return entered.error();
   return Run(SetOne(client_, request));
 }
 
 StoreClient::GetResults OnlineClient::Get(std::span<const std::string> keys) {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/false);
+  if (!entered.ok()) return GetResults(keys.size(), entered.error());
+  if (!*entered) return GetResults(keys.size(), std::optional<ClientValue>());
   return Run(GetAll(client_, keys));
 }
 
 ClientResult<std::optional<ClientValue>> OnlineClient::GetVersion(const std::string& key) {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/false);
+  if (!entered.ok()) return entered.error();
+  if (!*entered) return std::optional<ClientValue>();
   return Run(VersionOf(client_, key));
 }
 
 StoreClient::DeleteResults OnlineClient::Delete(std::span<const std::string> keys,
                                                 bool return_old) {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/false);
+  if (!entered.ok()) return DeleteResults(keys.size(), entered.error());
+  if (!*entered) return DeleteResults(keys.size(), std::optional<ClientDeleteDone>());
   return Run(DeleteAll(client_, keys, return_old));
 }
 
 ClientResult<ClientNumber> OnlineClient::Increment(const std::string& key, int64_t delta) {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/true);
+  if (!entered.ok()) return entered.error();
   return Run(IncrementOne(client_, key, delta));
 }
 
 ClientResult<ClientScanPage> OnlineClient::Scan(const std::string& prefix,
                                                 const std::string& cursor, uint64_t limit) {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/false);
+  if (!entered.ok()) return entered.error();
+  if (!*entered) return ClientScanPage();
   return Run(ScanOne(client_, prefix, cursor, limit));
 }
 

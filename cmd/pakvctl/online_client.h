@@ -17,9 +17,10 @@ namespace pakv {
 class OnlineClient : public StoreClient {
  public:
   // nullptr if none of the endpoints can be connected to, or this machine has no ring for us;
-  // `error` says why.
+  // `error` says why. All keys are those of the namespace with this name, which the first write
+  // makes.
   static std::unique_ptr<OnlineClient> Connect(const std::vector<Endpoint>& endpoints,
-                                               ClientError& error);
+                                               const std::string& name_space, ClientError& error);
   OnlineClient(const OnlineClient&) = delete;
   OnlineClient& operator=(const OnlineClient&) = delete;
   ~OnlineClient() override;
@@ -47,7 +48,10 @@ class OnlineClient : public StoreClient {
   int RunTask(Task<int> task);
 
  private:
-  OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoint>& endpoints);
+  OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoint>& endpoints,
+               const std::string& name_space);
+  // Whether the namespace is there; asked once, and again as long as it is not.
+  ClientResult<bool> EnterNamespace(bool create);
 
   // Runs the core's loop until `task` has ended.
   template <typename Result>
@@ -61,6 +65,8 @@ class OnlineClient : public StoreClient {
     uint64_t id = 0;
   };
   std::optional<NextPage> next_page_;
+  const std::string name_space_;
+  bool entered_;
 };
 
 }  // namespace pakv

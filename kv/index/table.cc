@@ -23,8 +23,10 @@ class Table::WorkScope {
   const uint64_t before_;
 };
 
-Table::Table(HashRange range)
-    : range_(range), shift_(std::min(63, std::countl_zero(range.last - range.first))) {
+Table::Table(HashRange range, const Drops* drops)
+    : range_(range),
+      shift_(std::min(63, std::countl_zero(range.last - range.first))),
+      drops_(drops) {
   PAKV_CHECK(range.first <= range.last);
 }
 
@@ -63,7 +65,8 @@ Entry Table::Find(const TableKey& key) const {
     found = item;
     return true;
   });
-  return Entry(found);
+  const Entry entry(found);
+  return found != nullptr && IsDropped(entry) ? Entry() : entry;
 }
 
 Table::Reference Table::HeadOf(uint64_t hash) const {
@@ -111,23 +114,42 @@ void Table::Redirect(const Reference& reference, uint32_t handle) {
   }
 }
 
-void Table::Account(const Item& item, int change) {
-  if (item.Has(Item::kHasExpiry)) expiring_ += change;
+void Table::Account(Item& item, int change) {
+  if (IsDropped(Entry(&item))) [[unlikely]] {
+    dropped_ += change;
+    return;
+  }
+  const int expiring = item.Has(Item::kHasExpiry) ? change : 0;
+  expiring_ += expiring;
   if (item.Has(Item::kTombstone)) {
     tombstones_ += change;
   } else if (!item.Has(Item::kHasNamespace)) {
-    count_zero_ += change;
+    zero_.keys += change;
+    zero_.expiring += expiring;
   } else {
-    const auto counted = counts_.try_emplace(item.namespace_id(), 0).first;
-    counted->second += change;
-    if (counted->second == 0) counts_.erase(counted);
+    const auto counted = counts_.try_emplace(item.namespace_id()).first;
+    counted->second.keys += change;
+    counted->second.expiring += expiring;
+    if (counted->second.keys == 0) counts_.erase(counted);
   }
 }
 
-uint64_t Table::count(uint32_t namespace_id) const {
-  if (namespace_id == 0) return count_zero_;
+Table::OfNamespace Table::CountsOf(uint32_t namespace_id) const {
+  if (namespace_id == 0) return zero_;
   const auto counted = counts_.find(namespace_id);
-  return counted == counts_.end() ? 0 : counted->second;
+  return counted == counts_.end() ? OfNamespace() : counted->second;
+}
+
+void Table::Drop(uint32_t namespace_id) {
+  PAKV_CHECK(tombstones_ == 0, "recovery knows its drops before the table does");
+  const OfNamespace of = CountsOf(namespace_id);
+  dropped_ += of.keys;
+  expiring_ -= of.expiring;
+  if (namespace_id == 0) {
+    zero_ = OfNamespace();
+  } else {
+    counts_.erase(namespace_id);
+  }
 }
 
 uint32_t Table::NewItem(const TableKey& key, const Version& version, uint32_t next) {
@@ -185,7 +207,7 @@ Table::Change Table::Upsert(const TableKey& key, const Version& version) {
   }
   change.cache = item->cache;
   if ((version.expiry_ms != kNoExpiry) == item->Has(Item::kHasExpiry)) {
-    const bool recount = change.previous.tombstone != version.tombstone;
+    const bool recount = change.previous.tombstone != version.tombstone || IsDropped(change.entry);
     if (recount) Account(*item, -1);
     SetVersion(*item, version);
     if (recount) Account(*item, +1);
@@ -258,7 +280,7 @@ bool Table::ForgetCached(uint64_t hash, uint32_t cache) {
 
 void Table::EraseReference(const Reference& reference) {
   WorkScope scope(*this);
-  const Item* item = items_.At(reference.handle);
+  Item* item = items_.At(reference.handle);
   Account(*item, -1);
   if (!item->Has(Item::kTombstone)) Unrefer(item->hash, item->segment, item->length);
   if (reference.before != nullptr || item->next() != ChunkArena::kNoHandle) {

@@ -30,6 +30,7 @@
 
 #include "kv/index/bucket.h"
 #include "kv/index/directory.h"
+#include "kv/index/drops.h"
 #include "kv/index/hash_range.h"
 #include "kv/index/item_store.h"
 #include "kv/index/live_bytes.h"
@@ -82,12 +83,13 @@ class Entry {
 
 class Table {
  public:
-  explicit Table(HashRange range);
+  // `drops`, which outlives the table, says what is gone without being erased (see Drop).
+  explicit Table(HashRange range, const Drops* drops = nullptr);
   ~Table();
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
-  // Tombstones are found too.
+  // Tombstones are found too; what was dropped is not.
   Entry Find(const TableKey& key) const;
   // For batches, whose misses else come one after another: three steps, each of which begins to
   // fetch what the next one reads. The directory's entry, the bucket, the items that Find, Upsert
@@ -131,11 +133,23 @@ class Table {
                                     absl::FunctionRef<void(Entry)> visit) const;
   // The same walk, erasing each entry for which `unwanted` is true (it has to free the cached
   // value itself). Bounded as VisitFrom, here by entries looked at. For tombstones at recovery's
-  // end, dropped namespaces, expired keys.
+  // end, dropped namespaces, expired keys. Both walks meet what was dropped.
   std::optional<uint64_t> SweepFrom(uint64_t hash_begin, uint32_t entries_max,
                                     absl::FunctionRef<bool(Entry)> unwanted);
-  // Each entry, tombstones too, is equally likely; none if the table is empty.
+  // Each entry, tombstones and dropped ones too, is equally likely; none if the table is empty.
   Entry RandomEntry(Prng& prng) const;
+
+  // `drops` has just taken in one that all of the namespace's entries are older than: they are
+  // absent from now on, and count no more. They keep their memory, and their records live, until
+  // they are swept out or replaced. No tombstones are left by then.
+  void Drop(uint32_t namespace_id);
+  bool IsDropped(Entry entry) const {
+    if (dropped_ == 0) [[likely]]
+      return false;
+    return entry.lsn() < drops_->Of(entry.namespace_id());
+  }
+  // Entries that were dropped and are still there.
+  uint64_t dropped() const { return dropped_; }
 
   // Bytes of the records that the entries refer to, by segment; tombstones' are dead. Exact.
   const LiveBytes& live_bytes() const { return live_; }
@@ -146,12 +160,13 @@ class Table {
   const LiveBytes& recounted() const { return recount_->live; }
   void EndRecount() { recount_.reset(); }
 
-  // Entries, tombstones not counted.
-  uint64_t count() const { return items_.size() - tombstones_; }
-  uint64_t count(uint32_t namespace_id) const;
+  // Entries, tombstones and dropped ones not counted.
+  uint64_t count() const { return items_.size() - tombstones_ - dropped_; }
+  uint64_t count(uint32_t namespace_id) const { return CountsOf(namespace_id).keys; }
   uint64_t tombstones() const { return tombstones_; }
-  // Entries with an expiry.
+  // Of those, the ones with an expiry.
   uint64_t expiring() const { return expiring_; }
+  uint64_t expiring(uint32_t namespace_id) const { return CountsOf(namespace_id).expiring; }
 
   // Frees everything in bounded steps: a step is a chunk, a directory node or a large key. True
   // when all is free. After the first call only DropStep and destruction are allowed: to clear a
@@ -193,7 +208,7 @@ class Table {
   static void SetVersion(Item& item, const Version& version);
   ItemStore::Moved FreeItem(uint32_t handle);
   void EraseReference(const Reference& reference);
-  void Account(const Item& item, int change);
+  void Account(Item& item, int change);
   // The entry with this hash begins, or ends, to refer to a record.
   void Refer(uint64_t hash, uint32_t segment, uint32_t bytes) {
     live_.Add(segment, bytes);
@@ -229,9 +244,16 @@ class Table {
   };
   LiveBytes live_;
   std::unique_ptr<Recount> recount_;
+  const Drops* const drops_;
   uint64_t tombstones_ = 0;
   uint64_t expiring_ = 0;
-  uint64_t count_zero_ = 0;  // namespace 0: most users have no other
+  uint64_t dropped_ = 0;
+  struct OfNamespace {
+    uint64_t keys = 0;
+    uint64_t expiring = 0;
+  };
+  OfNamespace CountsOf(uint32_t namespace_id) const;
+  OfNamespace zero_;  // namespace 0: most users have no other
 
   // Counts its memory, so that bytes_used() stays exact.
   template <typename T>
@@ -254,10 +276,10 @@ class Table {
     }
     size_t* bytes;
   };
-  using Counts = absl::btree_map<uint32_t, uint64_t, std::less<uint32_t>,
-                                 CountingAllocator<std::pair<const uint32_t, uint64_t>>>;
+  using Counts = absl::btree_map<uint32_t, OfNamespace, std::less<uint32_t>,
+                                 CountingAllocator<std::pair<const uint32_t, OfNamespace>>>;
   size_t counts_bytes_ = 0;
-  Counts counts_{CountingAllocator<std::pair<const uint32_t, uint64_t>>(&counts_bytes_)};
+  Counts counts_{CountingAllocator<std::pair<const uint32_t, OfNamespace>>(&counts_bytes_)};
 
   uint64_t work_ = 0;
   uint64_t work_max_ = 0;

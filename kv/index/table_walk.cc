@@ -129,7 +129,8 @@ void Table::CheckInvariants() const {
   uint64_t buckets = 0;
   uint64_t tombstones = 0;
   uint64_t expiring = 0;
-  std::map<uint32_t, uint64_t> counts;
+  uint64_t dropped = 0;
+  std::map<uint32_t, OfNamespace> counts;
   LiveBytes live;
   uint64_t normal = 0;
   while (true) {
@@ -145,15 +146,21 @@ void Table::CheckInvariants() const {
       PAKV_CHECK(slot.tag == TagOf(hash) && range_.Contains(hash));
       PAKV_CHECK(bits == 0 || (Normal(hash) ^ normal) >> (64 - bits) == 0);
       for (uint32_t handle = slot.handle; handle != ChunkArena::kNoHandle;) {
-        const Item* item = items_.At(handle);
+        Item* item = items_.At(handle);
         PAKV_CHECK(item->hash == hash);
         PAKV_CHECK(ReferenceTo(hash, handle).handle == handle);
         ++items;
-        expiring += item->Has(Item::kHasExpiry) ? 1 : 0;
+        const bool is_dropped = IsDropped(Entry(item));
+        const uint64_t expires = item->Has(Item::kHasExpiry) && !is_dropped ? 1 : 0;
+        expiring += expires;
         if (item->Has(Item::kTombstone)) {
           ++tombstones;
+        } else if (is_dropped) {
+          ++dropped;
+          live.Add(item->segment, item->length);
         } else {
-          ++counts[item->namespace_id()];
+          ++counts[item->namespace_id()].keys;
+          counts[item->namespace_id()].expiring += expires;
           live.Add(item->segment, item->length);
         }
         handle = item->next();
@@ -168,10 +175,13 @@ void Table::CheckInvariants() const {
   PAKV_CHECK(buckets == buckets_.buckets());
   PAKV_CHECK(tombstones == tombstones_);
   PAKV_CHECK(expiring == expiring_);
-  PAKV_CHECK(counts[0] == count_zero_);
+  PAKV_CHECK(dropped == dropped_);
+  PAKV_CHECK(counts[0].keys == zero_.keys && counts[0].expiring == zero_.expiring);
   counts.erase(0);
   PAKV_CHECK(counts.size() == counts_.size());
-  for (const auto& [namespace_id, keys] : counts) PAKV_CHECK(count(namespace_id) == keys);
+  for (const auto& [namespace_id, of] : counts) {
+    PAKV_CHECK(count(namespace_id) == of.keys && this->expiring(namespace_id) == of.expiring);
+  }
 }
 
 }  // namespace pakv

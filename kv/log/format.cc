@@ -1,11 +1,13 @@
 #include "kv/log/format.h"
 
 #include <cstring>
+#include <string>
 
 #include "kv/log/format_bytes.h"
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/seeded_bug.h"
+#include "runtime/base/utf8.h"
 
 namespace pakv {
 namespace {
@@ -273,8 +275,31 @@ DecodedIdentity DecodeIdentity(Bytes bytes) {
   return decoded;
 }
 
-size_t EncodedManifestEntrySize(ManifestEntry::Type type) {
-  switch (type) {
+std::optional<uint32_t> NumberedNamespace(std::string_view name) {
+  for (uint32_t id = 0; id < kNumberedNamespaces; ++id) {
+    if (name == std::to_string(id)) return id;
+  }
+  return std::nullopt;
+}
+
+bool IsNamespaceName(std::string_view name) {
+  return !name.empty() && name.size() <= kNamespaceNameBytesMax && IsUtf8(name);
+}
+
+namespace {
+
+constexpr size_t kNamespaceEntrySize = 8;  // without the name
+
+// The fields of a `namespace` are ones that it can have.
+bool IsNamespaceEntry(const ManifestEntry& entry) {
+  return entry.namespace_id >= kNumberedNamespaces && entry.namespace_id < kNamespacesMax &&
+         IsNamespaceName(entry.name) && !NumberedNamespace(entry.name);
+}
+
+}  // namespace
+
+size_t EncodedManifestEntrySize(const ManifestEntry& entry) {
+  switch (entry.type) {
     case ManifestEntry::Type::kStart:
       return 36;
     case ManifestEntry::Type::kCreated:
@@ -285,12 +310,14 @@ size_t EncodedManifestEntrySize(ManifestEntry::Type type) {
       return 8;
     case ManifestEntry::Type::kFooter:
       return 12;
+    case ManifestEntry::Type::kNamespace:
+      return kNamespaceEntrySize + entry.name.size();
   }
   return 0;  // a type read from disk that this format does not know
 }
 
 bool ManifestSector::Add(const ManifestEntry& entry) {
-  const size_t length = EncodedManifestEntrySize(entry.type);
+  const size_t length = EncodedManifestEntrySize(entry);
   PAKV_CHECK(length != 0);
   if (used_ + length > entries_.size()) return false;
   uint8_t* out = entries_.data() + used_;
@@ -324,6 +351,11 @@ bool ManifestSector::Add(const ManifestEntry& entry) {
       Put(out + 4, entry.segment);
       Put(out + 8, entry.footer_bytes);
       break;
+    case ManifestEntry::Type::kNamespace:
+      PAKV_CHECK(IsNamespaceEntry(entry));
+      Put(out + 4, entry.namespace_id);
+      std::memcpy(out + kNamespaceEntrySize, entry.name.data(), entry.name.size());
+      break;
   }
   used_ += static_cast<uint32_t>(length);
   ++count_;
@@ -346,10 +378,21 @@ uint32_t ManifestSector::Encode(uint8_t* out, uint64_t run, uint32_t index, uint
 
 namespace {
 
-// The entry in `in`, whose length is its type's; nothing if a field is one that none can have.
-std::optional<ManifestEntry> DecodeManifestEntry(const uint8_t* in, ManifestEntry::Type type) {
+// The entry in `in`, `length` bytes of it at hand; nothing if its length is not its type's, or a
+// field is one that none can have.
+std::optional<ManifestEntry> DecodeManifestEntry(const uint8_t* in, size_t length) {
   ManifestEntry entry;
-  entry.type = type;
+  entry.type = static_cast<ManifestEntry::Type>(Get<uint16_t>(in));
+  const ManifestEntry::Type type = entry.type;
+  if (type == ManifestEntry::Type::kNamespace) {
+    if (length <= kNamespaceEntrySize) return std::nullopt;
+    entry.namespace_id = Get<uint32_t>(in + 4);
+    entry.name = {reinterpret_cast<const char*>(in) + kNamespaceEntrySize,
+                  length - kNamespaceEntrySize};
+    if (!IsNamespaceEntry(entry)) return std::nullopt;
+    return entry;
+  }
+  if (length != EncodedManifestEntrySize(entry)) return std::nullopt;
   if (type == ManifestEntry::Type::kStart) {
     entry.run_counter = Get<uint64_t>(in + 4);
     entry.next_segment = Get<uint32_t>(in + 12);
@@ -409,11 +452,9 @@ std::optional<DecodedManifestSector> DecodeManifestSector(Bytes bytes) {
   size_t at = kManifestHeaderSize;
   for (uint32_t i = 0; i < sector.entry_count; ++i) {
     if (at + 4 > kSectorSize) return std::nullopt;
-    const auto type = static_cast<ManifestEntry::Type>(Get<uint16_t>(in + at));
     const size_t length = Get<uint16_t>(in + at + 2);
-    if (length == 0 || length != EncodedManifestEntrySize(type)) return std::nullopt;
-    if (at + length > kSectorSize) return std::nullopt;
-    const std::optional<ManifestEntry> entry = DecodeManifestEntry(in + at, type);
+    if (length == 0 || at + length > kSectorSize) return std::nullopt;
+    const std::optional<ManifestEntry> entry = DecodeManifestEntry(in + at, length);
     if (!entry) return std::nullopt;
     sector.entries[i] = *entry;
     at += length;

@@ -33,11 +33,13 @@ uint32_t CountZeroSectors(Bytes bytes);
 
 inline constexpr size_t kRecordHeaderSize = 40;
 inline constexpr uint64_t kNoExpiry = 0;
+// In a drop: every namespace. No namespace has this id.
+inline constexpr uint32_t kEveryNamespace = UINT32_MAX;
 
 enum RecordFlags : uint32_t {
   kRecordPlain = 0,
   kRecordDelete = 1,  // the key is gone as of this LSN
-  kRecordDrop = 2,    // everything in the namespace with a smaller LSN is gone
+  kRecordDrop = 2,    // everything in the namespace (kEveryNamespace: in all) that is older is gone
   kRecordFlagsKnown = kRecordDelete | kRecordDrop,
 };
 
@@ -181,9 +183,26 @@ DecodedIdentity DecodeIdentity(Bytes bytes);
 
 enum class SegmentKind : uint32_t { kCommit = 1, kCompaction = 2 };
 
+// Namespaces 0 to 15 are named "0" to "15" and are always there; further ones have their names in
+// MANIFEST.
+inline constexpr uint32_t kNumberedNamespaces = 16;
+inline constexpr uint32_t kNamespacesMax = 65536;
+inline constexpr size_t kNamespaceNameBytesMax = 255;
+// The id of "0" to "15"; nothing for other names.
+std::optional<uint32_t> NumberedNamespace(std::string_view name);
+// Whether a namespace may be named so: 1 to kNamespaceNameBytesMax bytes of UTF-8.
+bool IsNamespaceName(std::string_view name);
+
 // One entry; the fields that its type does not have are 0.
 struct ManifestEntry {
-  enum class Type : uint16_t { kStart = 1, kCreated = 2, kSealed = 3, kDropped = 4, kFooter = 5 };
+  enum class Type : uint16_t {
+    kStart = 1,
+    kCreated = 2,
+    kSealed = 3,
+    kDropped = 4,
+    kFooter = 5,
+    kNamespace = 6,
+  };
   Type type = Type::kStart;
   // start
   uint64_t run_counter = 0;
@@ -206,11 +225,14 @@ struct ManifestEntry {
   uint64_t end_offset = 0;
   // footer
   uint32_t footer_bytes = 0;
+  // namespace; decoded, the name is borrowed from the sector's bytes
+  uint32_t namespace_id = 0;
+  std::string_view name;
   friend bool operator==(const ManifestEntry&, const ManifestEntry&) = default;
 };
 
 inline constexpr size_t kManifestHeaderSize = 28;
-size_t EncodedManifestEntrySize(ManifestEntry::Type type);
+size_t EncodedManifestEntrySize(const ManifestEntry& entry);
 
 // Fills one sector of MANIFEST.
 class ManifestSector {
@@ -237,7 +259,7 @@ struct DecodedManifestSector {
   static constexpr uint32_t kEntriesMax = (kSectorSize - kManifestHeaderSize) / 8;
   std::array<ManifestEntry, kEntriesMax> entries{};
 };
-// One sector that is not zero; nothing if it is damaged. `bytes` is 512 long.
+// One sector that is not zero; nothing if it is damaged. `bytes` is 512 long, and holds the names.
 std::optional<DecodedManifestSector> DecodeManifestSector(Bytes bytes);
 
 }  // namespace pakv

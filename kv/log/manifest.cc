@@ -75,6 +75,13 @@ std::string_view Apply(ManifestState& state, const ManifestEntry& entry) {
       found->second.footer_bytes = entry.footer_bytes;
       return "";
     }
+    case ManifestEntry::Type::kNamespace:
+      if (entry.namespace_id < state.next_namespace) return "a namespace's id given twice";
+      if (!state.namespaces.emplace(entry.name, entry.namespace_id).second) {
+        return "a namespace's name given twice";
+      }
+      state.next_namespace = entry.namespace_id + 1;
+      return "";
   }
   return "an entry of no known type";
 }
@@ -140,8 +147,14 @@ std::vector<uint8_t> EncodeManifest(const ManifestState& state) {
                       .fresh_sectors = 1,
                       .lsn_max = state.lsn_max,
                       .expiry_clock_ms = state.expiry_clock_ms};
+  // In the order of their ids, in which they were given.
+  std::map<uint32_t, std::string_view> names;
+  for (const auto& [name, id] : state.namespaces) names.emplace(id, name);
   const auto fill = [&] {
     add(start);
+    for (const auto& [id, name] : names) {
+      add({.type = ManifestEntry::Type::kNamespace, .namespace_id = id, .name = name});
+    }
     for (const auto& [segment, info] : state.segments) {
       add(CreatedEntry(info));
       if (info.sealed_end) {
@@ -229,7 +242,9 @@ Task<absl::Status> Manifest::Append(Core& here, std::vector<ManifestEntry> entri
 
 Task<absl::Status> Manifest::AppendHere(std::vector<ManifestEntry> entries) {
   if (PAKV_BUG(kSegmentNotListed)) {
-    std::erase_if(entries, [](const ManifestEntry& entry) { return entry.segment % 2 == 0; });
+    std::erase_if(entries, [](const ManifestEntry& entry) {
+      return entry.segment != 0 && entry.segment % 2 == 0;
+    });
   }
   if (entries.empty()) co_return absl::OkStatus();
   ManifestSector sector;

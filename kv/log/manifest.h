@@ -46,6 +46,9 @@ struct ManifestState {
   uint64_t expiry_clock_ms = 0;
   std::map<uint32_t, SegmentInfo> segments;
   std::set<uint32_t> dropped;
+  // The namespaces with names, by name. An id is never given twice.
+  std::map<std::string, uint32_t, std::less<>> namespaces;
+  uint32_t next_namespace = kNumberedNamespaces;
   uint64_t ignored_tail_bytes = 0;  // an append that never finished
 };
 
@@ -76,7 +79,10 @@ class Manifest {
   // The owner: the segments that exist, as far as that is durable.
   const std::map<uint32_t, SegmentInfo>& segments() const { return listed_.segments; }
 
-  // The owner: called after each change of them.
+  // The owner: the names of namespaces, as far as they are durable.
+  const ManifestState& listed() const { return listed_; }
+
+  // The owner: called after each change of the segments or the names.
   void OnChange(void (*changed)(void*), void* whom) {
     changed_ = changed;
     changed_whom_ = whom;

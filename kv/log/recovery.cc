@@ -209,6 +209,10 @@ class Recovery {
     next.next_segment = next_segment_;
     next.lsn_max = report_.lsn_max;
     next.expiry_clock_ms = report_.expiry_clock_ms;
+    if (!PAKV_BUG(kNamespaceForgotten)) {
+      next.namespaces = state_.namespaces;
+      next.next_namespace = state_.next_namespace;
+    }
     for (const auto& [segment, info] : state_.segments) {
       const uint64_t end = ends_.at(segment);
       if (end == 0) continue;

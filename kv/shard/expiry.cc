@@ -110,6 +110,7 @@ Shard::LiveVisit Shard::VisitLive(uint64_t hash_begin, uint32_t entries_max,
   LiveVisit result;
   result.next = table_->VisitFrom(hash_begin, entries_max, [&](Entry entry) {
     ++result.visited;
+    if (table_->IsDropped(entry)) return;
     const Lifetime lifetime = LifetimeOf(entry.expiry_ms());
     if (lifetime == Lifetime::kLives) return visit(entry);
     result.unproven = result.unproven || lifetime == Lifetime::kOverUnproven;
@@ -122,31 +123,22 @@ bool Shard::HasPending(Entry entry) {
   return pending_.Find(entry.hash(), entry.namespace_id(), entry.key()) != nullptr;
 }
 
-Entry Shard::RandomLive(Prng& prng, uint32_t namespace_id, LiveVisit& visited) {
+Entry Shard::RandomLive(Prng& prng, uint32_t namespace_id) {
   for (int i = 0; i < kRandomDraws; ++i) {
     const Entry entry = table_->RandomEntry(prng);
-    if (!entry) return entry;
-    if (entry.namespace_id() == namespace_id && LifetimeOf(entry.expiry_ms()) == Lifetime::kLives) {
+    if (!entry) break;
+    if (entry.namespace_id() == namespace_id && !table_->IsDropped(entry) &&
+        LifetimeOf(entry.expiry_ms()) == Lifetime::kLives) {
       return entry;
     }
   }
-  // Most are over: the first that lives, from some place on and then from the first.
+  return Entry();
+}
+
+uint64_t Shard::RandomHash(Prng& prng) const {
   const HashRange& range = options_.range;
   const uint64_t width = range.last - range.first;
-  const uint64_t some = range.first + (width == UINT64_MAX ? prng.Next() : prng.Below(width + 1));
-  for (std::optional<uint64_t> begin : {some, range.first}) {
-    Entry found;
-    while (begin && !found) {
-      const LiveVisit visit = VisitLive(*begin, kSweepStep, [&](Entry entry) {
-        if (!found && entry.namespace_id() == namespace_id) found = entry;
-      });
-      visited.unproven = visited.unproven || visit.unproven;
-      visited.undecided = visited.undecided || visit.undecided;
-      begin = visit.next;
-    }
-    if (found) return found;
-  }
-  return Entry();
+  return range.first + (width == UINT64_MAX ? prng.Next() : prng.Below(width + 1));
 }
 
 // ---- Giving back ----
@@ -192,7 +184,7 @@ uint32_t Shard::SweepExpired(uint64_t durable_ms) {
   const std::optional<uint64_t> next =
       table_->SweepFrom(sweeping_->first, kSweepStep, [&](Entry entry) {
         const uint64_t expiry_ms = entry.expiry_ms();
-        if (expiry_ms == kNoExpiry) return false;
+        if (expiry_ms == kNoExpiry || table_->IsDropped(entry)) return false;
         // Until a pending write of the key is settled its version tells why a read waits for that.
         if (expiry_ms > durable_ms || HasPending(entry)) {
           expiries_.Note(entry.hash(), expiry_ms);

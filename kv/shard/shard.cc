@@ -42,7 +42,7 @@ Shard::Shard(Core& core, const ShardOptions& options)
     : core_(core),
       options_(options),
       memory_(options.cache_bytes),
-      table_(std::make_unique<Table>(options.range)),
+      table_(std::make_unique<Table>(options.range, &drops_)),
       cache_(MakeCache()),
       expiries_(options.range),
       expiry_timer_(*this),
@@ -59,12 +59,6 @@ Lsn Shard::NextLsn() {
   const Lsn lsn = clock_->Next(core_.wall_us());
   core_.causal_clock = lsn;
   return lsn;
-}
-
-Lsn Shard::DropLsn(uint32_t namespace_id) const {
-  if (drops_.empty()) return kNoLsn;
-  const auto found = drops_.find(namespace_id);
-  return found == drops_.end() ? kNoLsn : found->second;
 }
 
 // ---- Requests ----

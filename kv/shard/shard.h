@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "kv/index/drops.h"
 #include "kv/index/table.h"
 #include "kv/index/value_cache.h"
 #include "kv/log/log_reader.h"
@@ -47,6 +48,8 @@ namespace pakv {
 struct ShardOptions {
   HashRange range;           // of the hashes that it owns
   uint64_t cache_bytes = 0;  // of values kept in memory
+  // Entries that one pass looks at to take out what was dropped.
+  uint32_t sweep_dropped_step = 64;
 };
 
 class Shard {
@@ -95,7 +98,8 @@ class Shard {
   // else its coordinator's Thaw makes it wait until all owners have dropped, and it comes behind.
   void Freeze() { ++freeze_count_; }
   void CloseReads() { ++reads_closed_, ++closed_count_; }
-  // Everything in the namespace that is older than `lsn` is gone for readers.
+  // Everything in the namespace, or in kEveryNamespace, that is older than `lsn` is gone for
+  // readers, at once; its memory comes back in the background.
   void Drop(uint32_t namespace_id, Lsn lsn);
   void OpenReads();
   void Thaw();
@@ -138,15 +142,15 @@ class Shard {
     kUnpublished,
   };
   // What becomes of a record that lies at `location`, in a sealed segment. Drops belong to any
-  // core.
-  Fate FateOf(uint64_t hash, const RecordFields& fields, const Location& location) const;
+  // core. Of an entry that was dropped and not swept out yet, this is the end.
+  Fate FateOf(uint64_t hash, const RecordFields& fields, const Location& location);
   // The same for many, whose cache misses are waited for together.
   struct Asked {
     uint64_t hash = 0;
     const RecoveredRecord* record = nullptr;
     Fate fate = Fate::kDead;  // the answer
   };
-  void JudgeFates(std::span<Asked> asked) const;
+  void JudgeFates(std::span<Asked> asked);
   // The index follows records to their copies, those that it still refers to at that place; returns
   // how many these are.
   struct Moved {
@@ -211,9 +215,10 @@ class Shard {
   // As Table::VisitFrom.
   LiveVisit VisitLive(uint64_t hash_begin, uint32_t entries_max,
                       absl::FunctionRef<void(Entry)> visit);
-  // Some key of the namespace; none if none is found, and then `visited` tells of what was left
-  // out.
-  Entry RandomLive(Prng& prng, uint32_t namespace_id, LiveVisit& visited);
+  // Some key of the namespace, each as likely as the others; none if a few draws find none. Then a
+  // walk from a random hash on will.
+  Entry RandomLive(Prng& prng, uint32_t namespace_id);
+  uint64_t RandomHash(Prng& prng) const;
   // Suspends until what is over now is so for good. kReadOnly, kDiskFull: it cannot be made so.
   Task<Outcome> MakeClockDurable();
 
@@ -259,7 +264,7 @@ class Shard {
   void Settled(Request& request, bool durable);
   void Publish(Request& request);
   Found OldPublished(const Request& request, OldValue& old);
-  Lsn DropLsn(uint32_t namespace_id) const;
+  Lsn DropLsn(uint32_t namespace_id) const { return drops_.Of(namespace_id); }
   std::optional<bool> ReadBehindOwnWrite(Request& request);
   void QueueBehind(Request& write, Request& request);
   Found OldNewest(const Request& request, const PendingTable::Slot* slot, OldValue& old);
@@ -332,10 +337,12 @@ class Shard {
   bool AnyDeviceReadOf(uint32_t segment) const;
   void TakeTurn();
   Task<void> FreeInBackground(std::unique_ptr<Table> table, std::unique_ptr<ValueCache> cache);
+  Task<void> SweepDropped();
 
   Core& core_;
   const ShardOptions options_;
   MemoryShare memory_;
+  Drops drops_;
   std::unique_ptr<Table> table_;
   std::unique_ptr<ValueCache> cache_;
   PendingTable pending_;
@@ -348,7 +355,7 @@ class Shard {
   std::optional<HashRange> sweeping_;  // what is left of the part that is looked through
   bool stopping_ = false;
 
-  absl::flat_hash_map<uint32_t, Lsn> drops_;
+  bool sweeping_drops_ = false;
   uint32_t freeze_count_ = 0;
   bool refuses_writes_ = false;
   IntrusiveList<Request> frozen_;

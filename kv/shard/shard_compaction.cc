@@ -19,14 +19,20 @@ constexpr uint64_t kSlowPeriodNs = 10 * kNsPerMs;
 // record in a sealed segment that the index does not know has been overtaken, deleted, dropped, or
 // has expired. (A key that is held later, by another transaction, has had this record's LSN
 // before.)
-Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields,
-                          const Location& location) const {
+Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Location& location) {
   const Lsn drop = DropLsn(fields.namespace_id);
   // The newest drop of a namespace stays for ever.
   if ((fields.flags & kRecordDrop) != 0) return fields.lsn < drop ? Fate::kDead : Fate::kLive;
   const Entry entry =
       table_->Find({.hash = hash, .namespace_id = fields.namespace_id, .key = fields.key});
   if (entry && entry.lsn() == fields.lsn && entry.location() == location) return Fate::kLive;
+  if (fields.lsn < drop && table_->dropped() > 0) {
+    // It may lie here for the sweep to find: then the segment holds it no longer than this.
+    const Table::Change erased =
+        table_->Erase({.hash = hash, .namespace_id = fields.namespace_id, .key = fields.key}, drop);
+    if (erased.outcome == Table::Outcome::kErased) PAKV_COVERED(kDroppedLeftToCompaction);
+    if (erased.cache != 0) cache_->Erase(erased.cache);
+  }
   // A copy, a newer version, or a drop is durable elsewhere.
   if (fields.lsn <= drop || (entry && entry.lsn() >= fields.lsn)) return Fate::kDead;
   const PendingTable::Slot* slot = pending_.Find(hash, fields.namespace_id, fields.key);
@@ -40,7 +46,7 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields,
   return hides ? Fate::kGrave : Fate::kDead;
 }
 
-void Shard::JudgeFates(std::span<Asked> asked) const {
+void Shard::JudgeFates(std::span<Asked> asked) {
   for (size_t begin = 0; begin < asked.size(); begin += kPrefetchMax) {
     const auto group = asked.subspan(begin, std::min(kPrefetchMax, asked.size() - begin));
     for (const Asked& each : group) table_->PrefetchDirectory(each.hash);

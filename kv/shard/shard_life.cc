@@ -8,6 +8,8 @@
 #include "kv/shard/awaited_entry.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
+#include "runtime/base/seeded_bug.h"
 
 namespace pakv {
 namespace {
@@ -48,21 +50,48 @@ Task<Outcome> Shard::WriteDrop(uint32_t namespace_id, Lsn lsn) {
 }
 
 void Shard::Drop(uint32_t namespace_id, Lsn lsn) {
-  Lsn& drop = drops_[namespace_id];
-  if (drop >= lsn) return;
-  drop = lsn;
+  // Every write that came before is older, every later one newer.
+  if (drops_.Of(namespace_id) >= lsn) return;
   watches_.MarkAll(namespace_id, [this](const Watch& watch) {
     return static_cast<bool>(
         table_->Find({.hash = watch.hash, .namespace_id = watch.namespace_id, .key = watch.key}));
   });
-  // Every write that came before is older, every later one newer: the table as a whole goes.
-  auto table = std::make_unique<Table>(options_.range);
+  static_cast<void>(drops_.Note(namespace_id, lsn));
+  const bool is_all = namespace_id == kEveryNamespace ||
+                      table_->count(namespace_id) == table_->count() || PAKV_BUG(kDropTakesAll);
+  if (!is_all) {
+    PAKV_COVERED(kDropSwept);
+    table_->Drop(namespace_id);
+    if (table_->dropped() == 0 || sweeping_drops_) return;
+    sweeping_drops_ = true;
+    nursery_.Spawn(SweepDropped());
+    return;
+  }
+  // The table as a whole goes.
+  auto table = std::make_unique<Table>(options_.range, &drops_);
   auto cache = MakeCache();
   table.swap(table_);
   cache.swap(cache_);
   expiries_.Clear();
   sweeping_.reset();
   nursery_.Spawn(FreeInBackground(std::move(table), std::move(cache)));
+}
+
+// Round after round, as long as there is something: a drop may come behind where it is. A store
+// that stops leaves the rest to the next start.
+Task<void> Shard::SweepDropped() {
+  uint64_t begin = options_.range.first;
+  while (table_->dropped() > 0 && !stopping_) {
+    const std::optional<uint64_t> next =
+        table_->SweepFrom(begin, options_.sweep_dropped_step, [this](Entry entry) {
+          if (!table_->IsDropped(entry)) return false;
+          if (entry.cache() != 0) cache_->Erase(entry.cache());
+          return true;
+        });
+    begin = next.value_or(options_.range.first);
+    co_await core_.ready().Yield();
+  }
+  sweeping_drops_ = false;
 }
 
 Task<void> Shard::FreeInBackground(std::unique_ptr<Table> table,
@@ -129,8 +158,8 @@ void Shard::RecoverOne(uint64_t hash, const RecordFields& fields, Location locat
 }
 
 void Shard::RecoverDrop(uint32_t namespace_id, Lsn lsn) {
-  Lsn& drop = drops_[namespace_id];
-  drop = std::max(drop, lsn);
+  if (PAKV_BUG(kDropForgotten)) return;
+  static_cast<void>(drops_.Note(namespace_id, lsn));
 }
 
 Task<bool> Shard::FinishRecovery() {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "kv/log/format.h"
 #include "runtime/base/intrusive_list.h"
 
 namespace pakv {
@@ -47,13 +48,15 @@ class WatchTable {
       if (watch->hash == hash) watch->changed = true;
     }
   }
-  // All keys of the namespace are gone; `existed` tells of which there was something.
+  // All keys of the namespace, or of kEveryNamespace, are gone; `existed` tells of which there was
+  // something.
   template <typename Existed>
   void MarkAll(uint32_t namespace_id, Existed existed) {
     if (empty()) return;
     for (IntrusiveList<Watch>& list : *lists_) {
       for (Watch* watch = list.First(); watch != nullptr; watch = list.Next(*watch)) {
-        if (watch->namespace_id == namespace_id && existed(*watch)) watch->changed = true;
+        const bool is_gone = namespace_id == kEveryNamespace || watch->namespace_id == namespace_id;
+        if (is_gone && existed(*watch)) watch->changed = true;
       }
     }
   }

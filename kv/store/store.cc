@@ -71,6 +71,7 @@ struct Store::Shared {
   PerCore compaction;
   std::unique_ptr<Compactor> compactor;
   std::unique_ptr<MemoryBudget> memory;
+  std::unique_ptr<Catalogue> catalogue;
   Semaphore one_check;  // core 0's
 };
 
@@ -84,6 +85,7 @@ class Store::RecordRouter : public RecoverySink {
     for (Batch& batch : batches) batch.records.reserve(records.size() / here.count() * 9 / 8);
     for (const RecoveredRecord& record : records) {
       const uint32_t namespace_id = record.fields.namespace_id;
+      if (namespace_id >= end_.load(std::memory_order_relaxed)) NoteNamespace(namespace_id);
       if ((record.fields.flags & kRecordDrop) != 0) {
         for (Batch& batch : batches) batch.drops.emplace_back(namespace_id, record.fields.lsn);
         continue;
@@ -101,7 +103,17 @@ class Store::RecordRouter : public RecoverySink {
     co_return memory_.Check();
   }
 
+  // All ids of namespaces that were met are below it.
+  uint32_t end() const { return end_.load(std::memory_order_relaxed); }
+
  private:
+  void NoteNamespace(uint32_t namespace_id) {
+    if (namespace_id == kEveryNamespace) return;
+    uint32_t end = end_.load(std::memory_order_relaxed);
+    while (end <= namespace_id && !end_.compare_exchange_weak(end, namespace_id + 1)) {
+    }
+  }
+
   struct Batch {
     std::vector<Shard::HashedRecord> records;
     std::vector<std::pair<uint32_t, Lsn>> drops;  // by namespace
@@ -120,6 +132,7 @@ class Store::RecordRouter : public RecoverySink {
 
   Store& store_;
   RecoveryMemory& memory_;
+  std::atomic<uint32_t> end_{kNumberedNamespaces};
 };
 
 Store::Store(StoreOptions options) : options_(std::move(options)) {}
@@ -160,6 +173,7 @@ Task<bool> Store::MakeShards(Core& here) {
     ShardOptions shard_options;
     shard_options.range = RangeOf(id, count);
     shard_options.cache_bytes = options_.cache_bytes / count;
+    shard_options.sweep_dropped_step = options_.sweep_dropped_step;
     co_await here.CallOn(id, [this, &shard_options](Core& there) {
       shards_[there.id()] = std::make_unique<Shard>(there, shard_options);
       shared_->readers[there.id()] =
@@ -218,6 +232,13 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   auto recovered = co_await Recover(here, directory, router, recovery_options);
   if (!recovered.ok()) co_return recovered.status();
   shared_->recovered = std::move(*recovered);
+  Manifest& manifest = *shared_->recovered.manifest;
+  if (router.end() > manifest.listed().next_namespace) {
+    co_await manifest.Close();
+    co_return absl::DataLossError(directory.PathOf("MANIFEST") + ": has no name for namespace " +
+                                  std::to_string(router.end() - 1) + ", in which there are keys");
+  }
+  shared_->catalogue = std::make_unique<Catalogue>(here, manifest, LogFailed, &shared_->compaction);
   const RecoveryReport& found = shared_->recovered.report;
   report.records_read = found.records;
   report.segments = found.segments;
@@ -255,7 +276,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
       return true;
     });
   }
-  report.keys = co_await CountKeys(here, kDefaultNamespace);
+  report.keys = co_await CountKeys(here, kEveryNamespace);
   StartCompactor(here, found.expiry_clock_ms);
   std::vector<Shard*> shards;
   for (const auto& shard : shards_) shards.push_back(shard.get());
@@ -383,6 +404,20 @@ Task<void> Store::SetMemoryLimit(Core& here, uint64_t bytes) {
   co_await shared_->memory->SetLimit(bytes);
 }
 
+// ---- Namespaces ----
+
+Task<Catalogue::Found> Store::OpenNamespace(Core& here, std::string name, bool create) {
+  Catalogue* catalogue = shared_->catalogue.get();
+  auto open = [catalogue, create, moved = std::move(name)](Core&) mutable {
+    return catalogue->Open(std::move(moved), create);
+  };
+  co_return co_await here.CallTaskOn(shared_->cores.core(0).id(), std::move(open));
+}
+
+bool Store::IsNamespace(uint32_t namespace_id) const {
+  return namespace_id < kNumberedNamespaces || namespace_id < shared_->catalogue->end();
+}
+
 // ---- Over all keys ----
 
 Task<ScanStep> Store::Scan(Core& here, uint32_t namespace_id, uint64_t cursor, size_t count,
@@ -442,39 +477,82 @@ Task<uint64_t> Store::CountKeys(Core& here, uint32_t namespace_id) {
   uint64_t count = 0;
   for (uint32_t id = 0; id < here.count(); ++id) {
     const Shard* shard = shards_[id].get();
-    count += co_await here.CallOn(
-        id, [shard, namespace_id](Core&) { return shard->table().count(namespace_id); });
+    count += co_await here.CallOn(id, [shard, namespace_id](Core&) {
+      const Table& table = shard->table();
+      return namespace_id == kEveryNamespace ? table.count() : table.count(namespace_id);
+    });
   }
   co_return count;
 }
 
-Task<RandomDraw> Store::RandomKey(Core& here, uint32_t namespace_id) {
-  Prng& prng = shared_->per_core[here.id()].prng;
-  const auto first = static_cast<uint32_t>(prng.Below(here.count()));
-  RandomDraw draw;
-  for (uint32_t i = 0; i < here.count(); ++i) {
-    const uint32_t id = (first + i) % here.count();
-    Shard* shard = shards_[id].get();
-    Prng* there_prng = &shared_->per_core[id].prng;
-    struct Found {
-      std::optional<std::string> key;
-      Shard::LiveVisit visited;
-    };
-    Found found = co_await here.CallOn(id, [shard, there_prng, namespace_id](Core&) {
-      Found drawn;
-      const Entry entry = shard->RandomLive(*there_prng, namespace_id, drawn.visited);
-      if (entry) drawn.key = entry.key();
-      return drawn;
+Task<std::vector<NamespaceCount>> Store::CountNumbered(Core& here) {
+  std::vector<NamespaceCount> counts(kNumberedNamespaces);
+  for (uint32_t id = 0; id < here.count(); ++id) {
+    const Shard* shard = shards_[id].get();
+    co_await here.CallOn(id, [shard, &counts](Core&) {
+      for (uint32_t number = 0; number < kNumberedNamespaces; ++number) {
+        counts[number].namespace_id = number;
+        counts[number].keys += shard->table().count(number);
+        counts[number].expiring += shard->table().expiring(number);
+      }
+      return true;
     });
-    draw.key = std::move(found.key);
-    if (draw.key) co_return draw;
-    if (!found.visited.unproven && !found.visited.undecided) continue;
-    draw.outcome =
-        co_await here.CallTaskOn(id, [shard](Core&) { return shard->MakeClockDurable(); });
-    if (draw.outcome != Outcome::kDone) co_return draw;
-    if (found.visited.undecided) --i;  // once more
   }
-  co_return draw;
+  std::erase_if(counts, [](const NamespaceCount& count) { return count.keys == 0; });
+  co_return counts;
+}
+
+Task<RandomDraw> Store::RandomKey(Core& here, uint32_t namespace_id) {
+  const auto first = static_cast<uint32_t>(shared_->per_core[here.id()].prng.Below(here.count()));
+  for (uint32_t i = 0; i < here.count(); ++i) {
+    RandomDraw draw = co_await RandomKeyOf(here, (first + i) % here.count(), namespace_id);
+    if (draw.key || draw.outcome != Outcome::kDone) co_return draw;
+  }
+  co_return RandomDraw();
+}
+
+// A few draws; then a walk, step by step, from a random hash to the last and from the first again.
+Task<RandomDraw> Store::RandomKeyOf(Core& here, uint32_t owner, uint32_t namespace_id) {
+  Shard* shard = shards_[owner].get();
+  Prng* prng = &shared_->per_core[owner].prng;
+  RandomDraw draw;
+  while (true) {
+    std::optional<uint64_t> begin =
+        co_await here.CallOn(owner, [shard, prng, namespace_id, &draw](Core&) {
+          std::optional<uint64_t> walk_from;
+          if (shard->table().count(namespace_id) == 0) return walk_from;
+          const Entry entry = shard->RandomLive(*prng, namespace_id);
+          if (entry) {
+            draw.key = entry.key();
+          } else {
+            walk_from = shard->RandomHash(*prng);
+          }
+          return walk_from;
+        });
+    if (!begin) co_return draw;
+    bool unproven = false;
+    bool undecided = false;
+    for (int round = 0; round < 2 && !draw.key; ++round) {
+      while (begin && !draw.key) {
+        const uint64_t from = *begin;
+        const Shard::LiveVisit visit =
+            co_await here.CallOn(owner, [shard, from, namespace_id, &draw](Core&) {
+              return shard->VisitLive(from, kScanStepMax, [&](Entry entry) {
+                if (!draw.key && entry.namespace_id() == namespace_id) draw.key = entry.key();
+              });
+            });
+        unproven = unproven || visit.unproven;
+        undecided = undecided || visit.undecided;
+        begin = visit.next;
+      }
+      begin = RangeOf(owner, here.count()).first;
+    }
+    if (draw.key || (!unproven && !undecided)) co_return draw;
+    draw.outcome =
+        co_await here.CallTaskOn(owner, [shard](Core&) { return shard->MakeClockDurable(); });
+    // Once more, if a write that gave a key more time was under way.
+    if (draw.outcome != Outcome::kDone || !undecided) co_return draw;
+  }
 }
 
 Task<Outcome> Store::Flush(Core& here, uint32_t namespace_id, Lsn* lsn) {

@@ -22,6 +22,7 @@
 #include "kv/shard/request.h"
 #include "kv/shard/shard.h"
 #include "kv/shard/stats.h"
+#include "kv/store/catalogue.h"
 #include "kv/store/check_books.h"
 #include "kv/store/compaction_progress.h"
 #include "kv/store/options.h"
@@ -55,6 +56,13 @@ struct ScanStep {
 struct RandomDraw {
   std::optional<std::string> key;
   Outcome outcome = Outcome::kDone;  // as a scan step's
+};
+
+// What lies in one namespace.
+struct NamespaceCount {
+  uint32_t namespace_id = 0;
+  uint64_t keys = 0;
+  uint64_t expiring = 0;  // of these, those with a time to live
 };
 
 class Store {
@@ -107,6 +115,11 @@ class Store {
   Task<void> Watch(Core& here, Watches& watches, uint32_t namespace_id, std::string_view key);
   // Leaves `watches` empty.
   Task<void> Unwatch(Core& here, Watches& watches);
+  // Any core: the namespace of this name, 1 to kNamespaceNameBytesMax bytes of UTF-8; "0" to "15"
+  // have these ids and are always there. `create`: makes it durably if it is not there. Suspends.
+  Task<Catalogue::Found> OpenNamespace(Core& here, std::string name, bool create);
+  // Any core: whether some name has this id. Requests are for such namespaces alone. Cheap.
+  bool IsNamespace(uint32_t namespace_id) const;
 
   // Visits keys of the namespace from `cursor` (0 starts) in hash order until at least `count`
   // entries were looked at. Keys that `accept` declines are left out; it runs on other cores, and
@@ -115,12 +128,17 @@ class Store {
   using KeyFilter = std::function<bool(std::string_view key)>;
   Task<ScanStep> Scan(Core& here, uint32_t namespace_id, uint64_t cursor, size_t count,
                       KeyFilter accept);
-  // Those too whose time is over, until they are taken out of the index.
+  // In a namespace or in kEveryNamespace. Those too whose time is over, until they are taken out of
+  // the index.
   Task<uint64_t> CountKeys(Core& here, uint32_t namespace_id);
-  // Some key; nothing if there is none.
+  // The same for each of the numbered namespaces in which there are keys.
+  Task<std::vector<NamespaceCount>> CountNumbered(Core& here);
+  // Some key; nothing if there is none. Every key is as likely as the others where those of the
+  // namespace are many among all; else it takes the first behind a random place.
   Task<RandomDraw> RandomKey(Core& here, uint32_t namespace_id);
-  // Removes all keys of the namespace, durably, with one record. `lsn`, if given, is set to that of
-  // the record: what is older is gone.
+  // Removes all keys of the namespace, or of kEveryNamespace, durably, with one record; the time
+  // that takes does not depend on their number. `lsn`, if given, is set to that of the record: what
+  // is older is gone.
   Task<Outcome> Flush(Core& here, uint32_t namespace_id, Lsn* lsn = nullptr);
   Task<StoreStats> Stats(Core& here);
   // What clients hold on `here` (sessions, buffers): counted with the store's own memory, asked now
@@ -152,6 +170,7 @@ class Store {
   Task<bool> MakeShards(Core& here);
   Task<absl::Status> RecoverAndRun(Core& here, uint64_t run, OpenReport& report);
   Task<void> StopOn(Core& here, uint32_t id);
+  Task<RandomDraw> RandomKeyOf(Core& here, uint32_t owner, uint32_t namespace_id);
   void StartCompactor(Core& here, uint64_t expiry_clock_ms);
   Task<CheckReport> CheckOnCore0();
   static Task<bool> StopCore(Shard* shard, LogReader* reader);

@@ -77,8 +77,17 @@ Task<ClientError> Client::TryAddress(std::string address) {
 
 Task<void> Client::Close() { co_await connection_->Close(); }
 
+// With the namespace in use, whose tag is the first.
+template <typename Fill>
+uint64_t Client::StartHere(PakvType type, const Fill& fill) {
+  return connection_->Start(type, [&](PakvWriter& writer) {
+    if (namespace_id_ != 0) writer.Number(PakvField::kNamespace, namespace_id_);
+    fill(writer);
+  });
+}
+
 uint64_t Client::StartSet(const ClientSet& request) {
-  return connection_->Start(PakvType::kSet, [&](PakvWriter& writer) {
+  return StartHere(PakvType::kSet, [&](PakvWriter& writer) {
     switch (request.condition) {
       case ClientCondition::kNone:
         break;
@@ -105,19 +114,18 @@ uint64_t Client::StartSet(const ClientSet& request) {
 }
 
 uint64_t Client::StartGet(std::string_view key) {
-  return connection_->Start(PakvType::kGet,
-                            [&](PakvWriter& writer) { writer.Bytes(PakvField::kKey, key); });
+  return StartHere(PakvType::kGet, [&](PakvWriter& writer) { writer.Bytes(PakvField::kKey, key); });
 }
 
 uint64_t Client::StartGetVersion(std::string_view key) {
-  return connection_->Start(PakvType::kGet, [&](PakvWriter& writer) {
+  return StartHere(PakvType::kGet, [&](PakvWriter& writer) {
     writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kWithoutValue));
     writer.Bytes(PakvField::kKey, key);
   });
 }
 
 uint64_t Client::StartDelete(std::string_view key, bool return_old) {
-  return connection_->Start(PakvType::kDelete, [&](PakvWriter& writer) {
+  return StartHere(PakvType::kDelete, [&](PakvWriter& writer) {
     if (return_old) {
       writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kReturnOld));
     }
@@ -126,14 +134,14 @@ uint64_t Client::StartDelete(std::string_view key, bool return_old) {
 }
 
 uint64_t Client::StartIncrement(std::string_view key, int64_t delta) {
-  return connection_->Start(PakvType::kIncr, [&](PakvWriter& writer) {
+  return StartHere(PakvType::kIncr, [&](PakvWriter& writer) {
     writer.Number(PakvField::kNumber, static_cast<uint64_t>(delta));
     writer.Bytes(PakvField::kKey, key);
   });
 }
 
 uint64_t Client::StartScan(std::string_view prefix, std::string_view cursor, uint64_t limit) {
-  return connection_->Start(PakvType::kScan, [&](PakvWriter& writer) {
+  return StartHere(PakvType::kScan, [&](PakvWriter& writer) {
     writer.Number(PakvField::kLimit, limit);
     if (!prefix.empty()) writer.Bytes(PakvField::kPrefix, prefix);
     if (!cursor.empty()) writer.Bytes(PakvField::kCursor, cursor);
@@ -141,11 +149,28 @@ uint64_t Client::StartScan(std::string_view prefix, std::string_view cursor, uin
 }
 
 uint64_t Client::StartScanValues(std::string_view prefix, std::string_view cursor, uint64_t limit) {
-  return connection_->Start(PakvType::kScan, [&](PakvWriter& writer) {
+  return StartHere(PakvType::kScan, [&](PakvWriter& writer) {
     writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kWithValues));
     writer.Number(PakvField::kLimit, limit);
     if (!prefix.empty()) writer.Bytes(PakvField::kPrefix, prefix);
     if (!cursor.empty()) writer.Bytes(PakvField::kCursor, cursor);
+  });
+}
+
+uint64_t Client::StartFlush() {
+  return StartHere(PakvType::kFlush, [](PakvWriter&) {});
+}
+
+uint64_t Client::StartFlushAll() {
+  return connection_->Start(PakvType::kFlush, [](PakvWriter& writer) {
+    writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kAllNamespaces));
+  });
+}
+
+uint64_t Client::StartOpenNamespace(std::string_view name, bool create) {
+  return connection_->Start(PakvType::kNamespace, [&](PakvWriter& writer) {
+    if (create) writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kCreate));
+    writer.Bytes(PakvField::kName, name);
   });
 }
 
@@ -241,6 +266,23 @@ Task<ClientResult<ClientValuesPage>> Client::AwaitScanValues(uint64_t id) {
   }
   page.cursor = std::move(reply->cursor);
   co_return page;
+}
+
+Task<ClientResult<uint64_t>> Client::AwaitFlush(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  co_return reply->lsn;
+}
+
+Task<ClientResult<std::optional<uint64_t>>> Client::AwaitOpenNamespace(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  std::optional<uint64_t> namespace_id;
+  if (PakvCategoryOf(reply->status) == PakvCategory::kMissing) co_return namespace_id;
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  namespace_id = reply->namespace_id;
+  co_return namespace_id;
 }
 
 Task<ClientResult<bool>> Client::AwaitPing(uint64_t id) {

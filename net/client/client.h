@@ -47,6 +47,10 @@ class Client {
   Task<ClientError> Connect();
   Task<void> Close();
 
+  // Namespaces: requests on keys are of the one with this id, 0 (named "0") to begin with. What was
+  // started before stays where it was.
+  void UseNamespace(uint64_t namespace_id) { namespace_id_ = namespace_id; }
+
   // Starts a request and returns its id, to be awaited once or discarded. Before Connect and after
   // a lost connection the await returns an error.
   uint64_t StartSet(const ClientSet& request);
@@ -59,6 +63,11 @@ class Client {
   uint64_t StartScan(std::string_view prefix, std::string_view cursor, uint64_t limit);
   // The same with values, awaited by AwaitScanValues. A page ends at about a megabyte.
   uint64_t StartScanValues(std::string_view prefix, std::string_view cursor, uint64_t limit);
+  // Removes all keys of the namespace in use, or of all namespaces.
+  uint64_t StartFlush();
+  uint64_t StartFlushAll();
+  // The id of a namespace's name; `create`: makes it if it is not there.
+  uint64_t StartOpenNamespace(std::string_view name, bool create);
   uint64_t StartPing();
   uint64_t StartStats();
   uint64_t StartCheck();
@@ -75,6 +84,10 @@ class Client {
   Task<ClientResult<ClientNumber>> AwaitIncrement(uint64_t id);
   Task<ClientResult<ClientScanPage>> AwaitScan(uint64_t id);
   Task<ClientResult<ClientValuesPage>> AwaitScanValues(uint64_t id);
+  // The LSN: what is older is gone.
+  Task<ClientResult<uint64_t>> AwaitFlush(uint64_t id);
+  // Nothing: it is not there.
+  Task<ClientResult<std::optional<uint64_t>>> AwaitOpenNamespace(uint64_t id);
   Task<ClientResult<bool>> AwaitPing(uint64_t id);
   Task<ClientResult<std::vector<ClientCounter>>> AwaitStats(uint64_t id);
   Task<ClientResult<ClientCheck>> AwaitCheck(uint64_t id);
@@ -88,10 +101,13 @@ class Client {
 
  private:
   Task<ClientError> TryAddress(std::string address);
+  template <typename Fill>
+  uint64_t StartHere(PakvType type, const Fill& fill);
 
   Core& core_;
   const ClientOptions options_;
   std::unique_ptr<ClientConnection> connection_;
+  uint64_t namespace_id_ = 0;
 };
 
 }  // namespace pakv

@@ -26,6 +26,7 @@ ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
   reply.lsn = fields.Number(PakvField::kLsn);
   if (fields.Has(PakvField::kTtlMs)) reply.ttl_ms = fields.Number(PakvField::kTtlMs);
   reply.number = static_cast<int64_t>(fields.Number(PakvField::kNumber));
+  reply.namespace_id = fields.Number(PakvField::kNamespace);
   reply.frame_bytes_max = fields.Number(PakvField::kFrameBytesMax);
   if (fields.Has(PakvField::kValue)) reply.value = fields.Bytes(PakvField::kValue);
   if (fields.Has(PakvField::kOldValue)) reply.old_value = fields.Bytes(PakvField::kOldValue);

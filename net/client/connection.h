@@ -50,6 +50,7 @@ struct ClientReply {
   uint64_t lsn = 0;
   std::optional<uint64_t> ttl_ms;
   int64_t number = 0;
+  uint64_t namespace_id = 0;
   uint64_t frame_bytes_max = 0;  // hello's
   std::optional<std::string> value;
   std::optional<std::string> old_value;

@@ -78,6 +78,8 @@ constexpr Rule kCompactRule{0, Mask(kNumber, kCursor), 0, 0};
 constexpr Rule kFlushRule{0, Mask(kNamespace, kDurability, kOptions), OptionMask(kAllNamespaces),
                           Mask(kLsn)};
 
+constexpr Rule kNamespaceRule{Mask(kName), Mask(kOptions), OptionMask(kCreate), Mask(kNamespace)};
+
 const Rule* RuleOf(PakvType type) {
   switch (type) {
     case PakvType::kHello:
@@ -98,6 +100,8 @@ const Rule* RuleOf(PakvType type) {
       return &kStatsRule;
     case PakvType::kFlush:
       return &kFlushRule;
+    case PakvType::kNamespace:
+      return &kNamespaceRule;
     case PakvType::kCheck:
       return &kCheckRule;
     case PakvType::kCompact:
@@ -119,7 +123,10 @@ PakvField FirstOf(uint64_t set) {
 PakvStatus CheckValues(const Rule& rule, PakvFields& fields) {
   const auto has = [&](PakvField field) { return fields.Has(field); };
   const auto bad = [&](PakvField field) { return fields.Fault(field, PakvStatus::kBadValue); };
-  if (has(kOptions) && (fields.Number(kOptions) & ~rule.options) != 0) return bad(kOptions);
+  if (has(kOptions)) {
+    if ((fields.Number(kOptions) & ~rule.options) != 0) return bad(kOptions);
+    if (fields.HasOption(kAllNamespaces) && has(kNamespace)) return bad(kNamespace);
+  }
   constexpr uint64_t kChecked = Mask(kCondition, kIfVersion, kTtlMs, kExpiresAtMs, kDurability,
                                      kLimit, kLsn, kVersionMin, kVersionMax, kCursor);
   if ((fields.present() & kChecked) == 0) [[likely]]

@@ -45,6 +45,8 @@ std::string_view PakvName(PakvType type) {
       return "stats";
     case PakvType::kFlush:
       return "flush";
+    case PakvType::kNamespace:
+      return "namespace";
     case PakvType::kCheck:
       return "check";
     case PakvType::kCompact:
@@ -101,6 +103,8 @@ std::string_view PakvName(PakvField field) {
       return "cursor";
     case PakvField::kText:
       return "text";
+    case PakvField::kName:
+      return "name";
     case PakvField::kEntry:
       return "entry";
     case PakvField::kSoftware:
@@ -137,6 +141,8 @@ std::string_view PakvName(PakvStatus status) {
       return "out-of-memory";
     case PakvStatus::kTooManyConnections:
       return "too-many-connections";
+    case PakvStatus::kTooManyNamespaces:
+      return "too-many-namespaces";
     case PakvStatus::kReadOnly:
       return "read-only";
     case PakvStatus::kDiskFull:

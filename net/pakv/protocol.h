@@ -34,6 +34,7 @@ enum class PakvType : uint8_t {
   kScan = 0x14,
   kStats = 0x20,
   kFlush = 0x21,
+  kNamespace = 0x22,
   kCheck = 0x24,
   kCompact = 0x25,
 };
@@ -68,6 +69,7 @@ enum class PakvField : uint8_t {
   kPrefix = 0x44,
   kCursor = 0x45,  // scan, compact: opaque, at most kPakvCursorBytesMax; absent: the start, the end
   kText = 0x46,    // of an error or a finding, for people
+  kName = 0x49,    // of a namespace
   kEntry = 0x50,   // repeated: fields of one key or counter
   kSoftware = 0xd1,  // hello: name and version of a program, for logs
 };
@@ -86,6 +88,7 @@ enum class PakvOption : uint8_t {
   kWithoutValue = 0x04,   // get: LSN and time to live alone
   kWithValues = 0x08,     // scan: entries hold value and LSN
   kAllNamespaces = 0x10,  // flush
+  kCreate = 0x20,         // namespace: if it is not there
 };
 
 // The high half is the category: what a client does about it does not depend on the low half.
@@ -109,6 +112,7 @@ enum class PakvStatus : uint8_t {
   kValueTooLong = 0x52,
   kOutOfMemory = 0x53,
   kTooManyConnections = 0x54,
+  kTooManyNamespaces = 0x55,
   // Not now; nothing was changed.
   kReadOnly = 0x60,
   kDiskFull = 0x61,
@@ -160,9 +164,9 @@ std::string_view PakvName(PakvStatus status);
 
 // All that is known, in ascending order.
 inline constexpr PakvType kPakvTypes[] = {
-    PakvType::kHello,  PakvType::kPing,  PakvType::kGet,     PakvType::kSet,
-    PakvType::kDelete, PakvType::kIncr,  PakvType::kScan,    PakvType::kStats,
-    PakvType::kFlush,  PakvType::kCheck, PakvType::kCompact,
+    PakvType::kHello,  PakvType::kPing,      PakvType::kGet,   PakvType::kSet,
+    PakvType::kDelete, PakvType::kIncr,      PakvType::kScan,  PakvType::kStats,
+    PakvType::kFlush,  PakvType::kNamespace, PakvType::kCheck, PakvType::kCompact,
 };
 inline constexpr PakvField kPakvFields[] = {
     PakvField::kNamespace,     PakvField::kCondition,   PakvField::kIfVersion,
@@ -172,8 +176,8 @@ inline constexpr PakvField kPakvFields[] = {
     PakvField::kFrameBytesMax, PakvField::kKeyBytesMax, PakvField::kValueBytesMax,
     PakvField::kInFlightMax,   PakvField::kSession,     PakvField::kKey,
     PakvField::kValue,         PakvField::kOldValue,    PakvField::kPrefix,
-    PakvField::kCursor,        PakvField::kText,        PakvField::kEntry,
-    PakvField::kSoftware,
+    PakvField::kCursor,        PakvField::kText,        PakvField::kName,
+    PakvField::kEntry,         PakvField::kSoftware,
 };
 
 }  // namespace pakv

@@ -51,6 +51,7 @@ struct PakvScan::Read : Request {
 PakvScan::PakvScan(Session& session, const PakvFields& fields, size_t key_bytes_max,
                    size_t value_bytes_max)
     : session_(session),
+      namespace_id_(static_cast<uint32_t>(fields.Number(PakvField::kNamespace, kDefaultNamespace))),
       prefix_(fields.Bytes(PakvField::kPrefix)),
       with_values_(fields.HasOption(PakvOption::kWithValues)),
       limit_(fields.Number(PakvField::kLimit, UINT64_MAX)),
@@ -65,8 +66,8 @@ Task<void> PakvScan::Run() {
     Store::KeyFilter accept = [prefix = prefix_](std::string_view key) {
       return key.starts_with(prefix);
     };
-    ScanStep step = co_await session_.store().Scan(session_.core(), kDefaultNamespace, cursor_,
-                                                   count, std::move(accept));
+    ScanStep step = co_await session_.store().Scan(session_.core(), namespace_id_, cursor_, count,
+                                                   std::move(accept));
     if (step.outcome != Outcome::kDone) {
       status_ = PakvStatusOf(step.outcome);
       error_ = PakvTextOf(step.outcome, {});
@@ -113,6 +114,7 @@ Task<void> PakvScan::ReadValues(const std::vector<std::string>& keys) {
     read.needs = OldState::kValue;
     read.function = &PakvScanFunction;
     read.key = keys[i];
+    read.namespace_id = namespace_id_;
     read.hash = session_.store().Hash(read.namespace_id, read.key);
     read.done = [](Request& request) {
       Read& done_read = static_cast<Read&>(request);

@@ -48,6 +48,7 @@ class PakvScan {
   Task<void> ReadValues(const std::vector<std::string>& keys);
 
   Session& session_;
+  const uint32_t namespace_id_;
   const std::string prefix_;
   const bool with_values_;
   const uint64_t limit_;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <cstddef>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "net/pakv/codec.h"
 #include "net/pakv/key_functions.h"
@@ -54,6 +56,7 @@ class PakvProtocol final : public Protocol {
   Task<void> RunScan(uint64_t id);
   Task<void> RunStats(uint64_t id);
   Task<void> RunFlush(uint64_t id);
+  Task<void> RunNamespace(uint64_t id);
   void ReplyError(PakvType type, uint64_t id, PakvStatus status, std::string_view text);
 
   Session& session_;
@@ -156,6 +159,7 @@ PakvProtocol::Next PakvProtocol::Run(const PakvFrame& frame) {
     case PakvType::kScan:
     case PakvType::kStats:
     case PakvType::kFlush:
+    case PakvType::kNamespace:
     case PakvType::kCheck:
     case PakvType::kCompact:
       return Defer(frame);
@@ -182,8 +186,16 @@ bool PakvProtocol::Refuses(const PakvFrame& frame) {
   const size_t value_bytes = is_set ? fields_.Bytes(PakvField::kValue).size() : 0;
   constexpr uint64_t kDurable = static_cast<uint64_t>(PakvDurability::kDurable);
 
-  if (fields_.Number(PakvField::kNamespace, kDefaultNamespace) != kDefaultNamespace) {
-    return refuse(PakvStatus::kUnsupported, "namespaces other than 0 are not supported yet");
+  const uint64_t namespace_id = fields_.Number(PakvField::kNamespace, kDefaultNamespace);
+  if (namespace_id != kDefaultNamespace &&
+      (namespace_id >= kNamespacesMax ||
+       !session_.store().IsNamespace(static_cast<uint32_t>(namespace_id)))) {
+    return refuse(PakvStatus::kUnknownNamespace,
+                  fmt::format("no namespace has the id {}", namespace_id));
+  }
+  if (has(PakvField::kName) && !IsNamespaceName(fields_.Bytes(PakvField::kName))) {
+    return refuse(PakvStatus::kBadValue, fmt::format("a namespace's name is 1 to {} bytes of UTF-8",
+                                                     kNamespaceNameBytesMax));
   }
   if (fields_.Number(PakvField::kDurability, kDurable) != kDurable) {
     return refuse(PakvStatus::kUnsupported, "relaxed durability is not supported yet");
@@ -237,7 +249,8 @@ PakvProtocol::Next PakvProtocol::RunHello(const PakvFrame& frame) {
 void PakvProtocol::StartKey(const PakvFrame& frame) {
   ReplySlot& slot = session_.NextSlot();
   slot.id = frame.id;
-  slot.namespace_id = kDefaultNamespace;
+  slot.namespace_id =
+      static_cast<uint32_t>(fields_.Number(PakvField::kNamespace, kDefaultNamespace));
   slot.key = fields_.Bytes(PakvField::kKey);
   slot.value = fields_.Bytes(PakvField::kValue);
   slot.number = 0;
@@ -274,6 +287,9 @@ Task<void> PakvProtocol::RunSlow() {
       break;
     case PakvType::kFlush:
       co_await RunFlush(slow_.id);
+      break;
+    case PakvType::kNamespace:
+      co_await RunNamespace(slow_.id);
       break;
     case PakvType::kCheck:
       co_await RunPakvCheck(session_, slow_.id);
@@ -313,12 +329,14 @@ Task<void> PakvProtocol::RunStats(uint64_t id) {
   session_.CloseReply();
 }
 
-// There is one namespace, so that one of them and all of them are the same.
 Task<void> PakvProtocol::RunFlush(uint64_t id) {
   co_await session_.Quiet();
   if (session_.broken()) co_return;
+  uint32_t namespace_id =
+      static_cast<uint32_t>(fields_.Number(PakvField::kNamespace, kDefaultNamespace));
+  if (fields_.HasOption(PakvOption::kAllNamespaces)) namespace_id = kEveryNamespace;
   Lsn lsn = kNoLsn;
-  const Outcome outcome = co_await session_.store().Flush(session_.core(), kDefaultNamespace, &lsn);
+  const Outcome outcome = co_await session_.store().Flush(session_.core(), namespace_id, &lsn);
   if (outcome != Outcome::kDone) {
     ReplyError(PakvType::kFlush, id, PakvStatusOf(outcome), PakvTextOf(outcome, {}));
     co_return;
@@ -327,6 +345,26 @@ Task<void> PakvProtocol::RunFlush(uint64_t id) {
   writer.Number(PakvField::kLsn, lsn);
   writer.Finish();
   session_.CloseReply();
+}
+
+Task<void> PakvProtocol::RunNamespace(uint64_t id) {
+  std::string name(fields_.Bytes(PakvField::kName));
+  const Catalogue::Found found = co_await session_.store().OpenNamespace(
+      session_.core(), std::move(name), fields_.HasOption(PakvOption::kCreate));
+  if (session_.broken()) co_return;
+  if (found.outcome != Outcome::kDone) {
+    ReplyError(PakvType::kNamespace, id, PakvStatusOf(found.outcome),
+               PakvTextOf(found.outcome, {}));
+  } else if (found.too_many) {
+    ReplyError(PakvType::kNamespace, id, PakvStatus::kTooManyNamespaces,
+               fmt::format("there are {} namespaces, which is the most", kNamespacesMax));
+  } else {
+    PakvWriter writer(session_.OpenReply(), PakvType::kNamespace, id,
+                      found.id ? PakvStatus::kOk : PakvStatus::kNotFound);
+    if (found.id) writer.Number(PakvField::kNamespace, *found.id);
+    writer.Finish();
+    session_.CloseReply();
+  }
 }
 
 }  // namespace

@@ -148,7 +148,7 @@ Task<void> RunScan(RespProtocol& protocol, RespArgs args) {
   }
   Store::KeyFilter accept = MakeFilter(scan.pattern);
   if (!scan.strings) accept = [](std::string_view) { return false; };
-  const ScanStep step = co_await protocol.store().Scan(protocol.core(), kDefaultNamespace,
+  const ScanStep step = co_await protocol.store().Scan(protocol.core(), protocol.namespace_id(),
                                                        scan.cursor, scan.count, std::move(accept));
   AloneReply reply(protocol);
   if (step.outcome != Outcome::kDone) {
@@ -174,8 +174,8 @@ Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
   size_t count = 0;
   uint64_t cursor = 0;
   do {
-    const ScanStep step = co_await protocol.store().Scan(protocol.core(), kDefaultNamespace, cursor,
-                                                         step_keys, accept);
+    const ScanStep step = co_await protocol.store().Scan(protocol.core(), protocol.namespace_id(),
+                                                         cursor, step_keys, accept);
     count += step.keys.size();
     cursor = step.cursor;
     if (!keys.Add(step.keys, protocol.version())) {
@@ -191,7 +191,8 @@ Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
 }
 
 Task<void> RunRandomKey(RespProtocol& protocol, RespArgs) {
-  const RandomDraw draw = co_await protocol.store().RandomKey(protocol.core(), kDefaultNamespace);
+  const RandomDraw draw =
+      co_await protocol.store().RandomKey(protocol.core(), protocol.namespace_id());
   AloneReply reply(protocol);
   if (draw.outcome != Outcome::kDone) {
     reply->Error(OutcomeText(draw.outcome, {}));
@@ -203,7 +204,8 @@ Task<void> RunRandomKey(RespProtocol& protocol, RespArgs) {
 }
 
 Task<void> RunDbSize(RespProtocol& protocol, RespArgs) {
-  const uint64_t keys = co_await protocol.store().CountKeys(protocol.core(), kDefaultNamespace);
+  const uint64_t keys =
+      co_await protocol.store().CountKeys(protocol.core(), protocol.namespace_id());
   AloneReply(protocol)->Integer(static_cast<int64_t>(keys));
 }
 
@@ -214,7 +216,9 @@ Task<void> RunFlush(RespProtocol& protocol, RespArgs args) {
     AloneReply(protocol)->Error(kErrSyntax);
     co_return;
   }
-  const Outcome outcome = co_await protocol.store().Flush(protocol.core(), kDefaultNamespace);
+  const uint32_t namespace_id =
+      IsWord(args[0], "flushall") ? kEveryNamespace : protocol.namespace_id();
+  const Outcome outcome = co_await protocol.store().Flush(protocol.core(), namespace_id);
   AloneReply reply(protocol);
   if (outcome == Outcome::kDone) {
     reply->Ok();

@@ -37,7 +37,7 @@ std::vector<Parameter> Parameters(const RespServer& server) {
   return {
       {"appendfsync", "always"},
       {"appendonly", "yes"},
-      {"databases", "1"},
+      {"databases", std::to_string(kNumberedNamespaces)},
       {"dir", server.directory},
       {"maxclients", std::to_string(server.connection_count_max)},
       {"maxmemory", std::to_string(server.memory_bytes_max)},
@@ -182,7 +182,8 @@ void StateSections(InfoText& info, const RespServer& server, const ServerStats& 
   }
 }
 
-void CounterSections(InfoText& info, const ServerStats& stats) {
+void CounterSections(InfoText& info, const ServerStats& stats,
+                     const std::vector<NamespaceCount>& namespaces) {
   if (info.Section("Stats")) {
     info.Line("total_connections_received", stats.sessions.opened);
     info.Line("total_commands_processed", stats.sessions.requests);
@@ -216,9 +217,11 @@ void CounterSections(InfoText& info, const ServerStats& stats) {
   }
   info.Section("Modules");  // there are none
   if (info.Section("Cluster")) info.Line("cluster_enabled", 0);
-  if (info.Section("Keyspace") && stats.store.keys > 0) {
-    info.Line("db0", "keys=" + std::to_string(stats.store.keys) +
-                         ",expires=" + std::to_string(stats.store.keys_expiring) + ",avg_ttl=0");
+  if (!info.Section("Keyspace")) return;
+  for (const NamespaceCount& count : namespaces) {
+    info.Line("db" + std::to_string(count.namespace_id),
+              "keys=" + std::to_string(count.keys) + ",expires=" + std::to_string(count.expiring) +
+                  ",avg_ttl=0");
   }
 }
 
@@ -239,6 +242,7 @@ void RunQuit(RespProtocol& protocol, RespArgs, RespWriter& writer) {
 
 void RunReset(RespProtocol& protocol, RespArgs, RespWriter& writer) {
   protocol.set_version(RespVersion::kResp2);
+  protocol.set_namespace_id(kDefaultNamespace);
   protocol.name.clear();
   writer.Simple("RESET");
 }
@@ -291,13 +295,16 @@ void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   reply.Array(0);
 }
 
-void RunSelect(RespProtocol&, RespArgs args, RespWriter& writer) {
+void RunSelect(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   const std::optional<int64_t> index = ParseRespInteger(args[1]);
   if (!index) return writer.Error(kErrNotInteger);
   if (*index != static_cast<int32_t>(*index)) {
     return writer.Error("ERR value is out of range, value must between -2147483648 and 2147483647");
   }
-  if (*index != 0) return writer.Error("ERR DB index is out of range");
+  if (*index < 0 || *index >= kNumberedNamespaces) {
+    return writer.Error("ERR DB index is out of range");
+  }
+  protocol.set_namespace_id(static_cast<uint32_t>(*index));
   writer.Ok();
 }
 
@@ -426,10 +433,12 @@ Task<void> RunConfigResetStat(RespProtocol& protocol, RespArgs) {
 
 Task<void> RunInfo(RespProtocol& protocol, RespArgs args) {
   const ServerStats stats = co_await protocol.server().stats(protocol.core());
+  const std::vector<NamespaceCount> namespaces =
+      co_await protocol.store().CountNumbered(protocol.core());
   InfoText info(args);
   ServerSection(info, protocol);
   StateSections(info, protocol.server(), stats);
-  CounterSections(info, stats);
+  CounterSections(info, stats, namespaces);
   RespWriter(protocol.session().OpenReply(), protocol.version()).Verbatim("txt", info.text());
   protocol.session().CloseReply();
 }

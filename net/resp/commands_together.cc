@@ -32,7 +32,7 @@ class Charge {
 
 size_t AddKey(RespProtocol& protocol, Transaction& transaction, std::string_view key,
               OldState needs, bool may_write) {
-  const uint32_t namespace_id = kDefaultNamespace;
+  const uint32_t namespace_id = protocol.namespace_id();
   return transaction.AddKey(protocol.store().Hash(namespace_id, key), namespace_id, key, needs,
                             may_write);
 }

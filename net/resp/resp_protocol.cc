@@ -267,7 +267,7 @@ ReplySlot* RespProtocol::Fill(const CommandRow& row, RespArgs args, std::string_
     return nullptr;
   }
   ReplySlot& slot = session_.NextSlot();
-  slot.namespace_id = kDefaultNamespace;
+  slot.namespace_id = namespace_id_;
   slot.key = key;
   slot.value = value;
   slot.number = 0;
@@ -327,7 +327,7 @@ bool RespProtocol::RunsTogether(const CommandRow& row, RespArgs args) {
   if (args.size() % 2 == 0) return false;
   if (row.needs != OldState::kNothing) return true;
   const auto owner_of = [&](std::string_view key) {
-    return store().OwnerOf(store().Hash(kDefaultNamespace, key));
+    return store().OwnerOf(store().Hash(namespace_id_, key));
   };
   for (size_t index = 3; core().count() > 1 && index < args.size(); index += 2) {
     if (owner_of(args[index]) != owner_of(args[1])) return true;
@@ -380,7 +380,7 @@ void RespProtocol::RunGroup(const CommandRow& row, RespArgs args) {
   std::vector<Given> entries;
   size_t bytes = 0;
   for (size_t index = 1; index < args.size(); index += 2) {
-    entries.push_back({store().Hash(kDefaultNamespace, args[index]), index});
+    entries.push_back({store().Hash(namespace_id_, args[index]), index});
     bytes += args[index].size() + args[index + 1].size();
   }
   if (entries.size() > kGroupKeysMax || bytes > kGroupBytesMax) {

@@ -36,6 +36,9 @@ class RespProtocol final : public Protocol {
   Core& core() { return session_.core(); }
   RespVersion version() const { return version_; }
   void set_version(RespVersion version) { version_ = version; }
+  // SELECT's: of the commands that are started from now on.
+  uint32_t namespace_id() const { return namespace_id_; }
+  void set_namespace_id(uint32_t namespace_id) { namespace_id_ = namespace_id; }
   // No further request is taken; the connection ends when all is answered.
   void Quit() { quitting_ = true; }
   // Keeps an error's text for a function that returns a view of it.
@@ -78,6 +81,7 @@ class RespProtocol final : public Protocol {
   RespServer& server_;
   RespRequestParser parser_;
   RespVersion version_ = RespVersion::kResp2;
+  uint32_t namespace_id_ = kDefaultNamespace;
   bool quitting_ = false;
   std::string error_text_;
   const CommandRow* slow_ = nullptr;

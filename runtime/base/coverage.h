@@ -7,33 +7,35 @@
 namespace pakv {
 
 enum class CoverageMark : uint32_t {
-  kSegmentCompacted,       // and removed
-  kCopyOvertaken,          // a record was overwritten or deleted while its copy was written
-  kReaderPinsSegment,      // a segment waited for a read that was under way
-  kDeleteLeft,             // a delete was dropped, as nothing older can be anywhere
-  kDeleteStayed,           // a delete was copied, as something older may be somewhere
-  kDropStayed,             // so was a namespace's newest drop
-  kFilterBuilt,            // a segment was read for the filter of its keys
-  kFilterLetDeleteGo,      // a delete went although a segment has older records
-  kIdleLogRolled,          // a log moved on so that deletes can go
-  kCompactionWithoutRoom,  // a pass was given up as there was no room for its copies
-  kCompactionInReserve,    // a copy was written while the disk was full
-  kCompactionOfDamage,     // a victim was damaged
-  kWritesSlowed,           // writes waited for space
-  kCompactedTwice,         // a segment of compaction's own was compacted
-  kCompactedOnRequest,     // a segment was compacted because somebody asked for it
-  kClockKept,              // a block was written for the victim's expiry clock
-  kStopDuringCompaction,   // a pass ended half-way as the store stopped
-  kLockQueued,             // a transaction waited for a key behind somebody else
-  kLockWaitedForWrites,    // ... for its pending writes
-  kReadHeldByClose,        // a read waited while a transaction was published
-  kUnpublishedMet,         // compaction met a transaction's record that was not published yet
-  kFlushMetTransaction,    // a FLUSH removed what a transaction had read already
-  kSnapshotAgain,          // a snapshot was not confirmed
-  kSnapshotHeldKeys,       // ... until it held the keys
-  kCacheShrunk,            // the cache gave memory to the index
-  kNewKeyRefused,          // there was no memory for it
-  kNewKeysResumed,         // there was memory again
+  kSegmentCompacted,         // and removed
+  kCopyOvertaken,            // a record was overwritten or deleted while its copy was written
+  kReaderPinsSegment,        // a segment waited for a read that was under way
+  kDeleteLeft,               // a delete was dropped, as nothing older can be anywhere
+  kDeleteStayed,             // a delete was copied, as something older may be somewhere
+  kDropStayed,               // so was a namespace's newest drop
+  kFilterBuilt,              // a segment was read for the filter of its keys
+  kFilterLetDeleteGo,        // a delete went although a segment has older records
+  kIdleLogRolled,            // a log moved on so that deletes can go
+  kCompactionWithoutRoom,    // a pass was given up as there was no room for its copies
+  kCompactionInReserve,      // a copy was written while the disk was full
+  kCompactionOfDamage,       // a victim was damaged
+  kWritesSlowed,             // writes waited for space
+  kCompactedTwice,           // a segment of compaction's own was compacted
+  kCompactedOnRequest,       // a segment was compacted because somebody asked for it
+  kClockKept,                // a block was written for the victim's expiry clock
+  kStopDuringCompaction,     // a pass ended half-way as the store stopped
+  kLockQueued,               // a transaction waited for a key behind somebody else
+  kLockWaitedForWrites,      // ... for its pending writes
+  kReadHeldByClose,          // a read waited while a transaction was published
+  kUnpublishedMet,           // compaction met a transaction's record that was not published yet
+  kFlushMetTransaction,      // a FLUSH removed what a transaction had read already
+  kSnapshotAgain,            // a snapshot was not confirmed
+  kSnapshotHeldKeys,         // ... until it held the keys
+  kCacheShrunk,              // the cache gave memory to the index
+  kNewKeyRefused,            // there was no memory for it
+  kNewKeysResumed,           // there was memory again
+  kDropSwept,                // a namespace was dropped while others had keys
+  kDroppedLeftToCompaction,  // compaction took an entry out that was dropped and not swept yet
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

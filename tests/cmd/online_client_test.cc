@@ -52,7 +52,8 @@ Ran RunOnline(const std::vector<std::string>& words, const std::string& input = 
   const CtlStreams streams{in, out, err};
   EXPECT_EQ(ReadValue(line.request, streams), std::nullopt);
   ClientError error;
-  if (const auto client = OnlineClient::Connect(line.request.endpoints, error)) {
+  if (const auto client =
+          OnlineClient::Connect(line.request.endpoints, line.request.name_space, error)) {
     ran.exit_code = RunCommand(line.request, *client, streams);
   } else {
     ran.exit_code = ExitCodeOf(error);

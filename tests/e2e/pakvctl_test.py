@@ -121,6 +121,36 @@ def check_and_compact_look_after_a_running_server(pakvd, pakvctl, parent):
         server.kill()
 
 
+def namespaces_are_apart(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        client = server.connect()
+        # What only reads makes no namespace, and none is needed to find nothing.
+        ctl.says(["-n", "orders", "get", "k", "l"], b"", 1, b"Key not found: l\n")
+        ctl.says(["-n", "orders", "rm", "k"], b"", 1, b"Key not found\n")
+        ctl.says(["-n", "orders", "ttl", "k"], b"", 1, b"Key not found\n")
+        ctl.says(["-n", "orders", "scan"], b"")
+        ctl.says(["-n", "orders", "set", "k", "an order"], b"OK\n")
+        ctl.says(["set", "k", "in 0"], b"OK\n")
+        ctl.says(["-n", "3", "incr", "k", "3"], b"3\n")
+        ctl.says(["-n", "gr\u00fcn", "incr", "n"], b"1\n")
+        ctl.says(["-n", "orders", "get", "k"], b"an order\n")
+        ctl.says(["get", "k", "-n", "0"], b"in 0\n")
+        ctl.says(["-n", "orders", "scan"], b"k\n")
+        # SELECT's databases are the namespaces with these names.
+        pakv.check(client.call("SELECT", "3") == "OK", "SELECT 3")
+        pakv.check(client.call("GET", "k") == b"3", "another database 3")
+        pakv.check(client.call("FLUSHDB") == "OK", "FLUSHDB")
+        ctl.says(["-n", "3", "get", "k"], b"", 1, b"Key not found\n")
+        ctl.says(["-n", "orders", "get", "k"], b"an order\n")
+        ctl.says(["get", "k"], b"in 0\n")
+        ctl.says(["-n", "orders", "rm", "k", "--old"], b"OK old value: an order\n")
+        pakv.check(client.call("FLUSHALL") == "OK", "FLUSHALL")
+        ctl.says(["get", "k"], b"", 1, b"Key not found\n")
+        ctl.says(["-n", "gr\u00fcn", "scan"], b"")
+
+    with_server(pakvd, pakvctl, parent, body)
+
+
 def any_bytes_go_through(pakvd, pakvctl, parent):
     def body(ctl, server):
         value = os.urandom(1 << 20)
@@ -189,7 +219,7 @@ def a_server_that_is_killed_is_exit_3(pakvd, pakvctl, parent):
 def wrong_use_is_exit_2(_pakvd, pakvctl, _parent):
     for args in ([], ["frob"], ["get"], ["set", "k"], ["ttl"], ["--user", "u", "ping"],
                  ["--addr", "localhost", "ping"], ["--addr", "h:65536", "ping"],
-                 ["-n", "x", "ping"], ["set", "k", "v", "--ttl", "5"], ["incr", "k", "one"],
+                 ["-n", "", "ping"], ["set", "k", "v", "--ttl", "5"], ["incr", "k", "one"],
                  ["scan", "--limit", "0"]):
         done = subprocess.run([pakvctl, *args], capture_output=True, check=False, timeout=60)
         pakv.check(done.returncode == 2 and not done.stdout and b"usage:" in done.stderr,
@@ -252,6 +282,7 @@ if __name__ == "__main__":
     pakv.main([
         every_command_prints_what_is_promised,
         check_and_compact_look_after_a_running_server,
+        namespaces_are_apart,
         any_bytes_go_through,
         scan_finds_every_key_once,
         who_is_not_there_is_exit_3,

@@ -1,3 +1,4 @@
+// Long because: each structure of the format is tested beside its vectors.
 // kv/log/format, block_builder and lsn against docs/format.md, whose vectors are read from the
 // text itself: document and code cannot part. Then the same bytes are cut at every byte and have
 // every bit flipped: whatever is not exactly right is not read.
@@ -18,6 +19,7 @@
 #include "kv/log/format_footer.h"
 #include "kv/log/key_filter.h"
 #include "kv/log/key_hash.h"
+#include "kv/log/manifest.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/prng.h"
 
@@ -115,6 +117,15 @@ TEST(FormatVectorTest, RecordsMatchTheDocument) {
     ExpectSame(decoded->fields, records[i]);
     EXPECT_EQ(decoded->length, Vector(names[i]).size());
   }
+}
+
+TEST(FormatVectorTest, ADropOfAllMatchesTheDocument) {
+  const RecordFields drop{
+      .lsn = MakeLsn(kTick + 4, 1), .namespace_id = kEveryNamespace, .flags = kRecordDrop};
+  EXPECT_EQ(Encoded(drop), Vector("record-drop-all"));
+  const auto decoded = DecodeRecord(Vector("record-drop-all"));
+  ASSERT_TRUE(decoded);
+  ExpectSame(decoded->fields, drop);
 }
 
 TEST(FormatVectorTest, BlocksMatchTheDocument) {
@@ -246,6 +257,7 @@ TEST(FormatVectorTest, ManifestMatchesTheDocument) {
         .first_chain = chain_2}},
       {{.type = Type::kFooter, .segment = 5, .footer_bytes = 1024}},
       {{.type = Type::kDropped, .segment = 5}},
+      {{.type = Type::kNamespace, .namespace_id = 16, .name = "orders"}},
   };
   Buffer bytes(sectors.size() * kSectorSize);
   uint32_t chain = 0;
@@ -475,6 +487,53 @@ TEST(ManifestSectorTest, ImpossibleEntriesAreRefusedWhateverTheChecksum) {
   EXPECT_FALSE(SectorIsReadWith(48, {3, 0, 0, 0}));              // unknown kind
   EXPECT_FALSE(SectorIsReadWith(52, {1}));                       // size no multiple of 512
   EXPECT_FALSE(SectorIsReadWith(72, {1}));                       // rubbish behind the entries
+}
+
+TEST(ManifestSectorTest, ImpossibleNamespacesAreRefusedWhateverTheChecksum) {
+  const auto is_read = [](uint32_t id, const std::string& name) {
+    Buffer bytes(Vector("manifest").end() - kSectorSize, Vector("manifest").end());
+    const auto length = static_cast<uint16_t>(8 + name.size());
+    std::memcpy(bytes.data() + 30, &length, 2);
+    std::memcpy(bytes.data() + 32, &id, 4);
+    std::fill(bytes.begin() + 36, bytes.end(), uint8_t{0});
+    std::copy(name.begin(), name.end(), bytes.begin() + 36);
+    const uint32_t checksum = Crc32c(0, bytes.data() + 4, kSectorSize - 4);
+    std::memcpy(bytes.data(), &checksum, 4);
+    const auto sector = DecodeManifestSector(bytes);
+    return sector && sector->entries[0].name == name && sector->entries[0].namespace_id == id;
+  };
+  EXPECT_TRUE(is_read(16, "orders"));
+  EXPECT_TRUE(is_read(kNamespacesMax - 1, std::string(kNamespaceNameBytesMax, 'n')));
+  EXPECT_TRUE(is_read(16, "16"));
+  EXPECT_FALSE(is_read(15, "orders"));
+  EXPECT_FALSE(is_read(kNamespacesMax, "orders"));
+  EXPECT_FALSE(is_read(16, ""));
+  EXPECT_FALSE(is_read(16, std::string(kNamespaceNameBytesMax + 1, 'n')));
+  EXPECT_FALSE(is_read(16, "15")) << "its id is 15";
+  EXPECT_FALSE(is_read(16, "\xff")) << "no UTF-8";
+}
+
+// Names and ids follow from one another, over the whole file.
+TEST(ManifestTest, ANameOrAnIdGivenTwiceIsDamage) {
+  const auto parsed = [](std::vector<ManifestEntry> entries) {
+    ManifestSector sector;
+    EXPECT_TRUE(sector.Add({.run_counter = 1, .next_segment = 1, .fresh_sectors = 1}));
+    for (const ManifestEntry& entry : entries) EXPECT_TRUE(sector.Add(entry));
+    Buffer bytes(kSectorSize);
+    sector.Encode(bytes.data(), kRun, 0, 0);
+    return ParseManifest(bytes);
+  };
+  const auto named = [](uint32_t id, std::string_view name) {
+    return ManifestEntry{.type = ManifestEntry::Type::kNamespace, .namespace_id = id, .name = name};
+  };
+  const auto good = parsed({named(16, "a"), named(20, "b")});
+  ASSERT_TRUE(good.ok());
+  EXPECT_EQ(good->namespaces.at("b"), 20u);
+  EXPECT_EQ(good->next_namespace, 21u);
+  EXPECT_EQ(ParseManifest(EncodeManifest(*good))->namespaces, good->namespaces);
+  EXPECT_FALSE(parsed({named(16, "a"), named(16, "b")}).ok());
+  EXPECT_FALSE(parsed({named(17, "a"), named(16, "b")}).ok());
+  EXPECT_FALSE(parsed({named(16, "a"), named(17, "a")}).ok());
 }
 
 TEST(LsnTest, TickFollowsTheClockAndNeverRepeats) {

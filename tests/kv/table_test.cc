@@ -376,5 +376,94 @@ TEST(TableTest, AKeyOfSixteenMegabytesFits) {
   EXPECT_LT(table.bytes_used(), before + 300'000);
 }
 
+// Keys of two namespaces, some with an expiry; one of the two is dropped.
+TEST(TableTest, WhatIsDroppedIsAbsentAtOnceAndThereUntilItIsSwept) {
+  constexpr uint64_t kKeys = 3000;
+  Drops drops;
+  Table table(HashRange(), &drops);
+  const auto key_of = [](uint64_t number, uint32_t namespace_id, std::string& text) {
+    text = "key" + std::to_string(number);
+    return TableKey{HashOf(text, namespace_id), namespace_id, text};
+  };
+  std::string text;
+  Lsn lsn = 0;
+  for (uint64_t i = 0; i < kKeys; ++i) {
+    for (const uint32_t namespace_id : {0u, 3u}) {
+      Version version = VersionOf(++lsn);
+      version.location = {1 + namespace_id, 0, 10};
+      if (i % 4 == 0) version.expiry_ms = 99;
+      table.Upsert(key_of(i, namespace_id, text), version).entry.set_cache(7);
+    }
+  }
+  for (const uint32_t gone : {3u, 0u}) {
+    SCOPED_TRACE(gone);
+    const uint64_t others = table.count() - table.count(gone);
+    ASSERT_TRUE(drops.Note(gone, ++lsn));
+    const uint64_t live_before = table.live_bytes().total();
+    table.Drop(gone);
+    table.CheckInvariants();
+    EXPECT_EQ(table.count(gone), 0u);
+    EXPECT_EQ(table.expiring(gone), 0u);
+    EXPECT_EQ(table.count(), others);
+    EXPECT_EQ(table.expiring(), others / 4);
+    EXPECT_EQ(table.dropped(), kKeys);
+    // Their records are referred to until they are swept out.
+    EXPECT_EQ(table.live_bytes().total(), live_before);
+    while (!table.RecountStep(100)) {
+    }
+    EXPECT_EQ(table.recounted().List(), table.live_bytes().List());
+    table.EndRecount();
+    for (uint64_t i = 0; i < kKeys; ++i) {
+      ASSERT_FALSE(table.Find(key_of(i, gone, text)));
+      ASSERT_EQ(static_cast<bool>(table.Find(key_of(i, 3 - gone, text))), others != 0);
+    }
+    // A new version takes the place of one that was dropped, with or without another layout.
+    for (uint64_t i = 0; i < 8; ++i) {
+      Version version = VersionOf(++lsn);
+      version.location = {9, 0, 10};
+      if (i % 2 == 0) version.expiry_ms = 99;
+      const Table::Change change = table.Upsert(key_of(i, gone, text), version);
+      EXPECT_EQ(change.cache, 7u);
+      EXPECT_TRUE(table.Find(key_of(i, gone, text)));
+      EXPECT_FALSE(table.IsDropped(change.entry));
+    }
+    EXPECT_EQ(table.Erase(key_of(8, gone, text), ++lsn).outcome, Outcome::kErased);
+    EXPECT_EQ(table.count(gone), 8u);
+    EXPECT_EQ(table.expiring(gone), 4u);
+    EXPECT_EQ(table.dropped(), kKeys - 9);
+    EXPECT_EQ(table.live_bytes().Of(9), 8 * 10u);
+    table.CheckInvariants();
+    while (!table.RecountStep(100)) {
+    }
+    EXPECT_EQ(table.recounted().List(), table.live_bytes().List());
+    table.EndRecount();
+    for (std::optional<uint64_t> next = 0; next;) {
+      next = table.SweepFrom(*next, 64, [&](Entry entry) { return table.IsDropped(entry); });
+    }
+    EXPECT_EQ(table.dropped(), 0u);
+    EXPECT_EQ(table.live_bytes().Of(1 + gone), 0u);
+    EXPECT_EQ(table.count(), others + 8);
+    for (uint64_t i = 0; i < 8; ++i) table.Erase(key_of(i, gone, text), ++lsn);
+    table.CheckInvariants();
+  }
+  EXPECT_EQ(table.count(), 0u);
+}
+
+TEST(TableTest, ADropOfAllIsOneOfEach) {
+  Drops drops;
+  EXPECT_EQ(drops.Of(5), kNoLsn);
+  EXPECT_TRUE(drops.Note(5, 10));
+  EXPECT_FALSE(drops.Note(5, 9));
+  EXPECT_EQ(drops.Of(6), kNoLsn);
+  EXPECT_TRUE(drops.Note(kEveryNamespace, 20));
+  EXPECT_EQ(drops.Of(5), 20u);
+  EXPECT_EQ(drops.Of(6), 20u);
+  EXPECT_FALSE(drops.Note(5, 15));
+  EXPECT_TRUE(drops.Note(5, 30));
+  EXPECT_EQ(drops.Of(5), 30u);
+  EXPECT_EQ(drops.Of(6), 20u);
+  EXPECT_EQ(drops.Of(kEveryNamespace), 20u);
+}
+
 }  // namespace
 }  // namespace pakv

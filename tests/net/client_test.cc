@@ -70,6 +70,27 @@ TEST_F(ClientTest, EachRequestTravelsAndItsReplyReturns) {
     }));
     const auto ping = *peer.Read();
     peer.Send(peer.Frame(PakvType::kPing, ping.id, PakvStatus::kOk, [](PakvWriter&) {}));
+    const auto find = *peer.Read();
+    EXPECT_EQ(find.type, PakvType::kNamespace);
+    EXPECT_EQ(find.name, "orders");
+    EXPECT_EQ(find.options, 0u);
+    peer.Send(peer.Frame(PakvType::kNamespace, find.id, PakvStatus::kNotFound, [](PakvWriter&) {}));
+    const auto create = *peer.Read();
+    EXPECT_EQ(create.options, static_cast<uint64_t>(PakvOption::kCreate));
+    peer.Send(peer.Frame(PakvType::kNamespace, create.id, PakvStatus::kOk,
+                         [](PakvWriter& writer) { writer.Number(PakvField::kNamespace, 77); }));
+    const auto elsewhere = *peer.Read();
+    EXPECT_EQ(elsewhere.type, PakvType::kGet);
+    EXPECT_EQ(elsewhere.namespace_id, 77u);
+    peer.Send(peer.Value(elsewhere.id, "v"));
+    for (const bool all : {false, true}) {
+      const auto flush = *peer.Read();
+      EXPECT_EQ(flush.type, PakvType::kFlush);
+      EXPECT_EQ(flush.namespace_id, all ? 0u : 77u);
+      EXPECT_EQ(flush.options, all ? static_cast<uint64_t>(PakvOption::kAllNamespaces) : 0u);
+      peer.Send(peer.Frame(PakvType::kFlush, flush.id, PakvStatus::kOk,
+                           [](PakvWriter& writer) { writer.Number(PakvField::kLsn, 12); }));
+    }
     peer.ReadToEnd();
   });
   RunConnected(server, [](Client& client) -> Task<void> {
@@ -108,6 +129,17 @@ TEST_F(ClientTest, EachRequestTravelsAndItsReplyReturns) {
     EXPECT_EQ((*counters)[0].value, 42);
     auto pong = co_await client.AwaitPing(client.StartPing());
     EXPECT_TRUE(pong.ok());
+    auto absent = co_await client.AwaitOpenNamespace(client.StartOpenNamespace("orders", false));
+    EXPECT_TRUE(absent.ok() && !absent->has_value());
+    auto created = co_await client.AwaitOpenNamespace(client.StartOpenNamespace("orders", true));
+    EXPECT_EQ(**created, 77u);
+    client.UseNamespace(**created);
+    auto there = co_await client.AwaitGet(client.StartGet("k"));
+    EXPECT_EQ((*there)->bytes, "v");
+    auto flushed = co_await client.AwaitFlush(client.StartFlush());
+    EXPECT_EQ(*flushed, 12u);
+    auto flushed_all = co_await client.AwaitFlush(client.StartFlushAll());
+    EXPECT_TRUE(flushed_all.ok());
   });
 }
 

@@ -31,7 +31,9 @@ struct ScriptedRequest {
   uint64_t limit = 0;
   std::string prefix;
   std::string cursor;
+  std::string name;
   int64_t number = 0;
+  uint64_t namespace_id = 0;
 };
 
 // The server's end of one connection.
@@ -63,6 +65,8 @@ class ScriptedPeer {
         request.limit = fields.Number(PakvField::kLimit);
         request.prefix = fields.Bytes(PakvField::kPrefix);
         request.cursor = fields.Bytes(PakvField::kCursor);
+        request.name = fields.Bytes(PakvField::kName);
+        request.namespace_id = fields.Number(PakvField::kNamespace);
         request.number = static_cast<int64_t>(fields.Number(PakvField::kNumber));
         input_.erase(0, input_.size() - view.size());
         return request;

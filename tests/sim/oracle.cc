@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <system_error>
+#include <utility>
 
 #include "runtime/base/check.h"
 
@@ -185,6 +186,7 @@ Oracle::Key& Oracle::KeyOf(const std::string& name) {
   const auto [found, is_new] = keys_.try_emplace(name);
   if (is_new) {
     for (auto& [id, flush] : flushes_) {
+      if (!name.starts_with(flush.prefix)) continue;
       const OperationId part = next_id_++;
       flush.parts.emplace(name, part);
       Pending pending{flush.session, {OracleCommand::kDelete, {}, 0}, flush.hidden, clock_min_ms_};
@@ -223,11 +225,12 @@ Oracle::OperationId Oracle::Begin(uint64_t session, const std::string& key,
   return id;
 }
 
-Oracle::OperationId Oracle::BeginFlush(uint64_t session) {
+Oracle::OperationId Oracle::BeginFlush(uint64_t session, std::string prefix) {
   LookAtClock();
   const OperationId id = next_id_++;
-  Flush flush{session, {}};
+  Flush flush{session, std::move(prefix), {}};
   for (auto& [name, key] : keys_) {
+    if (!name.starts_with(flush.prefix)) continue;
     const OperationId part = next_id_++;
     flush.parts.emplace(name, part);
     BeginPart(part, session, name, {OracleCommand::kDelete, {}, 0});

@@ -76,8 +76,9 @@ class Oracle {
   // An operation of `session` begins. Operations of one session on one key take effect in the
   // order of their beginning.
   OperationId Begin(uint64_t session, const std::string& key, OracleOperation operation);
-  // All keys are removed, those too that begin to exist while this is under way.
-  OperationId BeginFlush(uint64_t session);
+  // All keys whose names begin so are removed, those too that begin to exist while this is under
+  // way.
+  OperationId BeginFlush(uint64_t session, std::string prefix = {});
   // Its outcome. Once for each operation, except those that were under way at a crash.
   void Acknowledged(OperationId id, OracleReply reply);
   void Refused(OperationId id);
@@ -88,7 +89,8 @@ class Oracle {
   // Whether an explanation is left; if not, what was wrong first.
   bool ok() const { return violation_.empty(); }
   const std::string& violation() const { return violation_; }
-  // Keys that were ever named, in order.
+  // Keys that were ever named, in order. Namespaces are parts of the names: keys of several have
+  // nothing to do with each other.
   std::vector<std::string> keys() const;
   // Whether a key can, and whether it must be there now, of what is known.
   bool CanExist(const std::string& key) const;
@@ -152,6 +154,7 @@ class Oracle {
   };
   struct Flush {
     uint64_t session;
+    std::string prefix;
     std::map<std::string, OperationId> parts;  // by key
     bool hidden = false;
   };

@@ -271,6 +271,22 @@ TEST_F(OracleTest, AFlushRemovesAllKeys) {
   EXPECT_FALSE(other.ok());
 }
 
+TEST_F(OracleTest, AFlushOfANamespaceLeavesTheOthersAlone) {
+  Do(Set("a"), Ok());
+  oracle.Acknowledged(oracle.Begin(1, "3/k", Set("b")), Ok());
+  const Oracle::OperationId flush = oracle.BeginFlush(2, "3/");
+  oracle.Acknowledged(oracle.Begin(1, "late", Set("c")), Ok());
+  oracle.Acknowledged(flush, Ok());
+  Do(Get(), Value("a"));
+  oracle.Acknowledged(oracle.Begin(1, "late", Get()), Value("c"));
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+  Oracle other = oracle;
+  other.Acknowledged(other.Begin(1, "3/k", Get()), Value("b"));
+  EXPECT_FALSE(other.ok());
+  oracle.Acknowledged(oracle.Begin(1, "3/k", Get()), Nothing());
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+}
+
 // A register with many operations under way, answered in random order by a model: never rejected;
 // with one answer changed: always.
 TEST_F(OracleTest, AcceptsWhatAModelAnswersAndRejectsOneWrongAnswer) {

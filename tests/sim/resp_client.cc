@@ -125,6 +125,11 @@ void RespClient::Replied(const RespValue& reply) {
   }
   const Command command = std::move(under_way_.front());
   under_way_.pop_front();
+  if (command.is_select) {
+    if (reply.type == RespValue::Type::kError && load_.limits_are_small) return Rejected(command);
+    if (reply.type != RespValue::Type::kSimple) load_.wrong = "SELECT was refused: " + reply.text;
+    return;
+  }
   const auto starts = [&reply](std::string_view prefix) { return reply.text.starts_with(prefix); };
   OracleReply seen;
   switch (reply.type) {
@@ -208,17 +213,19 @@ void RespClient::StartOne() {
   --left_;
   Command command;
   if (work_ == Work::kRandom && prng_.Chance(load_.flush_per_10000, 10'000)) {
-    command.is_flush = true;
-    command.id = load_.oracle.BeginFlush(id_);
-    to_send_ += "FLUSHALL\r\n";
+    const bool all = prng_.Chance(1, 3);
+    Select(prng_.Below(load_.database_count));
+    command.id = load_.oracle.BeginFlush(id_, all ? "" : std::to_string(database_) + "/");
+    to_send_ += all ? "FLUSHALL\r\n" : "FLUSHDB\r\n";
     under_way_.push_back(std::move(command));
     return;
   }
   const uint64_t number = work_ == Work::kRandom ? prng_.Below(load_.key_count) : left_;
-  const std::string key = "key" + std::to_string(number);
+  const std::string key = "key" + std::to_string(number / load_.database_count);
+  const std::string name = std::to_string(number % load_.database_count) + "/" + key;
   switch (work_) {
     case Work::kRandom:
-      if (load_.oracle.pending_count(key) >=
+      if (load_.oracle.pending_count(name) >=
           (load_.wall_ms ? kPendingPerExpiringKeyMax : kPendingPerKeyMax)) {
         return;
       }
@@ -231,8 +238,18 @@ void RespClient::StartOne() {
       command.what = {OracleCommand::kSet, RandomValue(), 0};
       break;
   }
-  command.id = load_.oracle.Begin(id_, key, command.what);
+  Select(number % load_.database_count);
+  command.id = load_.oracle.Begin(id_, name, command.what);
   to_send_ += Encode(key, command.what);
+  under_way_.push_back(std::move(command));
+}
+
+void RespClient::Select(uint64_t database) {
+  if (database == database_) return;
+  database_ = database;
+  to_send_ += "SELECT " + std::to_string(database) + "\r\n";
+  Command command;
+  command.is_select = true;
   under_way_.push_back(std::move(command));
 }
 
@@ -261,8 +278,10 @@ void RespClient::SendRest() {
 
 // Nobody has read what was sent.
 void RespClient::Rejected(const Command& first) {
-  load_.oracle.Refused(first.id);
-  for (const Command& command : under_way_) load_.oracle.Refused(command.id);
+  if (!first.is_select) load_.oracle.Refused(first.id);
+  for (const Command& command : under_way_) {
+    if (!command.is_select) load_.oracle.Refused(command.id);
+  }
   under_way_.clear();
   left_ = 0;
 }

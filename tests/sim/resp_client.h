@@ -22,6 +22,7 @@ struct RespLoad {
   Oracle& oracle;
   std::string address;
   uint32_t key_count = 8;
+  uint32_t database_count = 1;
   uint32_t pipeline_max = 4;
   uint32_t value_bytes_max = 64;
   uint32_t flush_per_10000 = 0;
@@ -53,7 +54,7 @@ class RespClient {
   struct Command {
     Oracle::OperationId id = 0;
     OracleOperation what;
-    bool is_flush = false;
+    bool is_select = false;  // the oracle knows nothing of it
   };
 
   void Connected(int32_t error, SimNet::EndpointRef near_end);
@@ -62,6 +63,7 @@ class RespClient {
   void Replied(const RespValue& reply);
   void StartMore();
   void StartOne();
+  void Select(uint64_t database);
   void SendRest();
   void End();
   void Rejected(const Command& first);
@@ -75,6 +77,7 @@ class RespClient {
   const Work work_;
   uint32_t left_;
   uint64_t next_value_ = 0;
+  uint64_t database_ = 0;  // of the commands that are sent now
   SimNet::EndpointRef end_;
   RespReplyParser parser_;
   std::string received_;

@@ -51,6 +51,9 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kCompactionDropsUnpublished, "compaction-drops-unpublished", "store"},
     SeededBugProof{SeededBug::kOverwriteRefused, "overwrite-refused", "store"},
     SeededBugProof{SeededBug::kRefusedKeyWritten, "refused-key-written", "store"},
+    SeededBugProof{SeededBug::kNamespaceForgotten, "namespace-forgotten", "store"},
+    SeededBugProof{SeededBug::kDropTakesAll, "drop-takes-all", "store"},
+    SeededBugProof{SeededBug::kDropForgotten, "drop-forgotten", "store"},
 };
 
 }  // namespace

@@ -31,6 +31,7 @@ class ServerScenario {
     buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
     cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
     key_count_ = static_cast<uint32_t>(prng_.Between(2, 12));
+    database_count_ = static_cast<uint32_t>(prng_.Between(1, 3));
     pipeline_max_ = static_cast<uint32_t>(prng_.Between(1, 6));
     value_bytes_max_ = prng_.Chance(1, 4) ? 20'000 : 200;
     flush_per_10000_ = prng_.Chance(1, 3) ? 100 : 0;
@@ -177,6 +178,7 @@ class ServerScenario {
     }
     RespLoad load{world_, oracle_, kAddress};
     load.key_count = key_count_;
+    load.database_count = database_count_;
     load.pipeline_max = pipeline_max_;
     load.value_bytes_max = value_bytes_max_;
     load.flush_per_10000 = flush_per_10000_;
@@ -265,6 +267,7 @@ class ServerScenario {
   size_t buffer_bytes_ = 0;
   uint64_t cache_bytes_ = 0;
   uint32_t key_count_ = 0;
+  uint32_t database_count_ = 1;
   uint32_t pipeline_max_ = 0;
   uint32_t value_bytes_max_ = 0;
   uint32_t flush_per_10000_ = 0;

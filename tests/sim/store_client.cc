@@ -182,11 +182,11 @@ StoreSession::Call& StoreSession::FreeCall() {
   return call;
 }
 
-void StoreSession::StartCall(const std::string& key, OracleOperation what) {
+void StoreSession::StartCall(uint64_t number, OracleOperation what) {
   Call& call = FreeCall();
   call.Reset();
   call.what = std::move(what);
-  call.name = key;
+  call.name = load_.OracleName(number);
   const OracleRow row = RowOf(call.what.command);
   call.is_read =
       call.what.command == OracleCommand::kGet || call.what.command == OracleCommand::kExpireTime;
@@ -196,18 +196,18 @@ void StoreSession::StartCall(const std::string& key, OracleOperation what) {
     auto& done = static_cast<Call&>(request);
     done.owner->Finished(done);
   };
-  call.namespace_id = kDefaultNamespace;
-  call.hash = load_.store.Hash(kDefaultNamespace, key);
+  std::string key_bytes = load_.KeyName(number);
+  call.namespace_id = load_.NamespaceOf(number).id;
+  call.hash = load_.store.Hash(call.namespace_id, key_bytes);
   call.session = id_;
   call.session_has_writes = writes_under_way_ > 0;
   // The store copies what it needs: what it is given goes at once.
-  std::string key_bytes = key;
   std::string value_bytes = call.what.argument;
   call.key = key_bytes;
   call.value = value_bytes;
   call.number = call.what.number;
-  call.is_there = load_.alone && load_.oracle.MustExist(key);
-  call.id = load_.oracle.Begin(id_, key, call.what);
+  call.is_there = load_.alone && load_.oracle.MustExist(call.name);
+  call.id = load_.oracle.Begin(id_, call.name, call.what);
   call.finished = false;
   started_.push_back(&call);
   ++under_way_;
@@ -273,8 +273,14 @@ Task<void> StoreSession::WaitUntilBelow(size_t count) {
 
 Task<void> StoreSession::Flush() {
   co_await WaitUntilBelow(1);
-  const Oracle::OperationId id = load_.oracle.BeginFlush(id_);
-  const Outcome outcome = co_await load_.store.Flush(core_, kDefaultNamespace);
+  LoadNamespace of = load_.NamespaceOf(prng_.Next());
+  std::string prefix = of.label + "/";
+  if (prng_.Chance(1, 3)) {
+    of.id = kEveryNamespace;
+    prefix.clear();
+  }
+  const Oracle::OperationId id = load_.oracle.BeginFlush(id_, prefix);
+  const Outcome outcome = co_await load_.store.Flush(core_, of.id);
   if (outcome == Outcome::kDone) {
     load_.oracle.Acknowledged(id, {});
   } else if (outcome == Outcome::kUnknown) {
@@ -293,10 +299,10 @@ Task<void> StoreSession::Run(uint32_t count) {
     if (prng_.Chance(1, 8)) {
       co_await core_.timers().SleepUntil(core_.now_ns() + prng_.Below(3 * kNsPerMs));
     }
-    std::string key = KeyName(prng_.Below(load_.key_count));
-    while (load_.oracle.pending_count(key) >= load_.PendingPerKeyMax()) {
+    uint64_t key = prng_.Below(load_.key_count);
+    while (load_.oracle.pending_count(load_.OracleName(key)) >= load_.PendingPerKeyMax()) {
       co_await core_.timers().SleepUntil(core_.now_ns() + kNsPerMs);
-      key = KeyName(prng_.Below(load_.key_count));
+      key = prng_.Below(load_.key_count);
     }
     StartCall(key, RandomOperation());
   }
@@ -306,7 +312,7 @@ Task<void> StoreSession::Run(uint32_t count) {
 
 Task<void> StoreSession::ReadAll() {
   for (uint32_t i = 0; i < load_.key_count; ++i) {
-    StartCall(KeyName(i), {OracleCommand::kGet, {}, 0});
+    StartCall(i, {OracleCommand::kGet, {}, 0});
     co_await WaitUntilBelow(1);
   }
   ++load_.sessions_done;
@@ -314,7 +320,7 @@ Task<void> StoreSession::ReadAll() {
 
 Task<void> StoreSession::WriteAll() {
   for (uint32_t i = 0; i < load_.key_count; ++i) {
-    StartCall(KeyName(i), {OracleCommand::kSet, RandomValue(), 0});
+    StartCall(i, {OracleCommand::kSet, RandomValue(), 0});
     co_await WaitUntilBelow(1);
   }
   ++load_.sessions_done;
@@ -322,7 +328,7 @@ Task<void> StoreSession::WriteAll() {
 
 Task<void> StoreSession::DeleteAll() {
   for (uint32_t i = 0; i < load_.key_count; ++i) {
-    StartCall(KeyName(i), {OracleCommand::kDelete, {}, 0});
+    StartCall(i, {OracleCommand::kDelete, {}, 0});
     co_await WaitUntilBelow(1);
   }
   ++load_.sessions_done;
@@ -331,28 +337,25 @@ Task<void> StoreSession::DeleteAll() {
 Task<void> StoreSession::WriteUntilDone() {
   uint64_t done = load_.oracle.acknowledged_count();
   while (load_.oracle.acknowledged_count() == done && load_.oracle.ok() && load_.wrong.empty()) {
-    StartCall(KeyName(0), {OracleCommand::kSet, RandomValue(), 0});
+    StartCall(0, {OracleCommand::kSet, RandomValue(), 0});
     co_await WaitUntilBelow(1);
     co_await core_.timers().SleepUntil(core_.now_ns() + 100 * kNsPerMs);
   }
   ++load_.sessions_done;
 }
 
-Task<std::string> CheckKeys(Core& core, Store& store, Oracle& oracle, uint64_t step, bool expires) {
+Task<std::string> CheckKeys(Core& core, Store& store, Oracle& oracle, LoadNamespace in,
+                            uint64_t step, bool expires) {
   oracle.LookAtClock();
   std::set<std::string> found;
   std::set<std::string> others;
   uint64_t cursor = 0;
   do {
-    ScanStep scanned = co_await store.Scan(core, kDefaultNamespace, cursor, step,
-                                           [](std::string_view) { return true; });
-    for (std::string& key : scanned.keys) {
+    ScanStep scanned =
+        co_await store.Scan(core, in.id, cursor, step, [](std::string_view) { return true; });
+    for (const std::string& key : scanned.keys) {
       // Others' keys are none of the oracle's.
-      if (key.starts_with("key")) {
-        found.insert(std::move(key));
-      } else {
-        others.insert(std::move(key));
-      }
+      (key.starts_with("key") ? found : others).insert(in.label + "/" + key);
     }
     if (scanned.outcome != Outcome::kDone) co_return "a scan was refused";
     cursor = scanned.cursor;
@@ -362,9 +365,18 @@ Task<std::string> CheckKeys(Core& core, Store& store, Oracle& oracle, uint64_t s
   }
   oracle.LookAtClock();
   for (const std::string& key : oracle.keys()) {
+    if (!key.starts_with(in.label + "/")) continue;
     if (oracle.MustExist(key) && !found.contains(key)) co_return "a scan missed " + key;
   }
-  uint64_t count = co_await store.CountKeys(core, kDefaultNamespace);
+  const RandomDraw draw = co_await store.RandomKey(core, in.id);
+  if (draw.outcome != Outcome::kDone) co_return "a random key was refused";
+  if (!draw.key && !(found.empty() && others.empty()) && !expires)
+    co_return "a random key was not found";
+  const std::string drawn = in.label + "/" + draw.key.value_or("");
+  if (draw.key && !found.contains(drawn) && !others.contains(drawn)) {
+    co_return "a random key is " + *draw.key + ", which a scan did not find";
+  }
+  uint64_t count = co_await store.CountKeys(core, in.id);
   if (count != found.size() + others.size() && !expires) {
     co_return "the store counts " + std::to_string(count) + " keys, a scan found " +
         std::to_string(found.size() + others.size());

@@ -17,10 +17,17 @@
 
 namespace pakv {
 
+// A namespace that keys lie in. The oracle knows each key as "LABEL/key".
+struct LoadNamespace {
+  std::string label;
+  uint32_t id = kDefaultNamespace;
+};
+
 // What all sessions of one life of the store share.
 struct StoreLoad {
   Oracle& oracle;
   Store& store;
+  std::vector<LoadNamespace> namespaces{{"0", kDefaultNamespace}};  // keys in turn
   uint32_t key_count = 8;
   uint32_t pipeline_max = 4;
   uint32_t value_bytes_max = 64;
@@ -38,17 +45,25 @@ struct StoreLoad {
   // Of each key's name, at least.
   size_t key_bytes = 0;
 
-  std::string KeyName(uint64_t number) const {
-    std::string name = "key" + std::to_string(number);
-    if (name.size() < key_bytes) name.resize(key_bytes, '-');
-    return name;
-  }
-
   uint64_t sessions_done = 0;
   std::string wrong;  // what should not have been answered
 
   // What the oracle is asked to explain at once; with keys that may also expire at any time.
   size_t PendingPerKeyMax() const { return wall_ms ? 5 : 7; }
+
+  // Of key `number`, below key_count.
+  const LoadNamespace& NamespaceOf(uint64_t number) const {
+    return namespaces[number % namespaces.size()];
+  }
+  // The same in each namespace.
+  std::string KeyName(uint64_t number) const {
+    std::string name = "key" + std::to_string(number / namespaces.size());
+    if (name.size() < key_bytes) name.resize(key_bytes, '-');
+    return name;
+  }
+  std::string OracleName(uint64_t number) const {
+    return NamespaceOf(number).label + "/" + KeyName(number);
+  }
 };
 
 // What the store runs for an oracle's command, and what it answered.
@@ -81,18 +96,17 @@ class StoreSession {
     StoreSession* owner = nullptr;
     Oracle::OperationId id = 0;
     OracleOperation what;
-    std::string name;
+    std::string name;  // the oracle's
     bool finished = false;
     bool is_there = false;  // for certain, as it began
     OracleReply reply_kept;
   };
 
-  std::string KeyName(uint64_t number) const { return load_.KeyName(number); }
   OracleOperation RandomOperation();
   std::string RandomValue();
   int64_t RandomExpiry();
   Call& FreeCall();
-  void StartCall(const std::string& key, OracleOperation what);
+  void StartCall(uint64_t number, OracleOperation what);
   void Finished(Call& call);
   void ReportInOrder();
   void Report(Call& call);
@@ -112,8 +126,9 @@ class StoreSession {
   std::vector<std::unique_ptr<Call>> calls_;
 };
 
-// Looks at a store at rest: a scan finds what has to be there, and nothing that cannot be.
-// `expires`: keys may do so meanwhile, and are counted until they are taken out.
-Task<std::string> CheckKeys(Core& core, Store& store, Oracle& oracle, uint64_t step, bool expires);
+// Looks at a namespace of a store at rest: a scan finds what has to be there, and nothing that
+// cannot be. `expires`: keys may do so meanwhile, and are counted until they are taken out.
+Task<std::string> CheckKeys(Core& core, Store& store, Oracle& oracle, LoadNamespace in,
+                            uint64_t step, bool expires);
 
 }  // namespace pakv

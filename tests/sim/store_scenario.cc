@@ -3,6 +3,7 @@
 // After each restart, with another number of cores, everything that was acknowledged or shown is
 // there. The last life is free of faults: it has to make progress.
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -34,6 +35,8 @@ class StoreScenario {
     const uint64_t sizes = prng_.Below(4);
     value_bytes_max_ = sizes == 0 ? 200'000 : sizes == 1 ? 200 : 6'000;
     flush_per_10000_ = prng_.Chance(1, 3) ? 100 : 0;
+    sweep_dropped_step_ = prng_.Chance(1, 2) ? 1 : 64;
+    namespace_count_ = prng_.Between(1, 4);
     keys_expire_ = prng_.Chance(2, 3);
     oracle_.SetClock([this] { return node_.clock().WallUs() / 1000; });
     footers_ = prng_.Chance(2, 3);
@@ -186,6 +189,7 @@ class StoreScenario {
     options.recovery_read_bytes = read_bytes_;
     options.compaction = compaction_;
     options.publish_pause_ns = publish_pause_ns_;
+    options.sweep_dropped_step = sweep_dropped_step_;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
     entropy.hash_seed = prng_.Next();
@@ -220,6 +224,7 @@ class StoreScenario {
   void Serve(Store& store, Life life) {
     const bool last = life == Life::kLast;
     StoreLoad& load = node_.Own(std::make_unique<StoreLoad>(StoreLoad{oracle_, store}));
+    if (!OpenNamespaces(store, load)) return;
     load.key_count = key_count_;
     load.pipeline_max = pipeline_max_;
     load.value_bytes_max = value_bytes_max_;
@@ -232,7 +237,7 @@ class StoreScenario {
     const bool reads = life != Life::kIll || prng_.Chance(1, 2);
     if (reads && !RunSessions(load, 1, Work::kReadAll)) return;
     if (reads && transactions_max_ > 0 && !RunSessions(load, 1, Work::kCheckAll)) return;
-    if (life == Life::kRotten) return Finish(store, last);
+    if (life == Life::kRotten) return Finish(store, load, last);
     if (key_bytes_ != 0 && !MakeMemoryShort(store, load, last)) return;
     if (!last) {
       if (prng_.Chance(1, 4)) {
@@ -255,7 +260,40 @@ class StoreScenario {
       if (!RunSessions(load, 1, Work::kDeleteAll)) return;
       if (!RunSessions(load, 1, Work::kWriteUntilDone)) return;
     }
-    Finish(store, last);
+    Finish(store, load, last);
+  }
+
+  // Two have numbers, two have names, which are asked for in any order: an id that was given to a
+  // name once is that name's in all lives. False: the life is over.
+  bool OpenNamespaces(Store& store, StoreLoad& load) {
+    load.namespaces.clear();
+    load.namespaces.push_back({"0", 0});
+    if (namespace_count_ > 1) load.namespaces.push_back({"5", 5});
+    std::vector<std::string> names;
+    if (namespace_count_ > 2) names.emplace_back("orders");
+    if (namespace_count_ > 3) names.emplace_back("a name");
+    if (prng_.Chance(1, 2)) std::reverse(names.begin(), names.end());
+    for (const std::string& name : names) {
+      const auto found = node_.Run(OpenNamespace(store, node_.core(0), name));
+      if (!found && node_.running()) Fail("a namespace does not open: " + world_.failure());
+      if (!found || !found->id) {
+        if (found && !disk_is_ill_) Fail("a namespace was refused");
+        node_.Crash(RandomKind());
+        oracle_.Crashed();
+        return false;
+      }
+      const auto [known, is_new] = namespace_ids_.emplace(name, *found->id);
+      if (known->second != *found->id) {
+        Fail("the namespace " + name + " was " + std::to_string(known->second) + " and is " +
+             std::to_string(*found->id));
+      }
+    }
+    // Keys keep their namespaces from life to life.
+    for (const auto& [name, id] : namespace_ids_) load.namespaces.push_back({name, id});
+    return result_.failure.empty();
+  }
+  static Task<Catalogue::Found> OpenNamespace(Store& store, Core& core, std::string name) {
+    return store.OpenNamespace(core, std::move(name), /*create=*/true);
   }
 
   // An operator has it compacted, and checked, while sessions work. The check finds nothing then
@@ -377,12 +415,15 @@ class StoreScenario {
     node_.Spawn(id, checks ? session.CheckAll() : session.Run(count));
   }
 
-  void Finish(Store& store, bool last) {
+  void Finish(Store& store, const StoreLoad& load, bool last) {
     if (last || !disk_is_ill_) {
-      auto wrong =
-          node_.Run(CheckKeys(node_.core(0), store, oracle_, prng_.Between(1, 20), keys_expire_));
-      if (!wrong && node_.running()) Fail("a scan does not end: " + world_.failure());
-      if (wrong && !wrong->empty()) Fail(*wrong);
+      for (const LoadNamespace& in : load.namespaces) {
+        if (!node_.running()) break;
+        auto wrong = node_.Run(
+            CheckKeys(node_.core(0), store, oracle_, in, prng_.Between(1, 20), keys_expire_));
+        if (!wrong && node_.running()) Fail("a scan does not end: " + world_.failure());
+        if (wrong && !wrong->empty()) Fail(*wrong);
+      }
       CheckBooks(store);
     }
     if (node_.running() && result_.failure.empty() && (last || prng_.Chance(1, 2))) {
@@ -420,6 +461,9 @@ class StoreScenario {
   uint32_t pipeline_max_ = 0;
   uint32_t value_bytes_max_ = 0;
   uint32_t flush_per_10000_ = 0;
+  uint32_t sweep_dropped_step_ = 64;
+  uint64_t namespace_count_ = 1;
+  std::map<std::string, uint32_t> namespace_ids_;  // of those with names
   bool keys_expire_ = false;
   int64_t clock_offset_us_ = 0;
   bool footers_ = false;

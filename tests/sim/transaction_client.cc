@@ -159,17 +159,17 @@ Task<void> TransactionSession::RunOnOracleKeys() {
     OracleReply reply;
   };
   std::deque<Part> parts;
-  std::set<std::string> names;
+  std::set<uint64_t> numbers;
   const uint64_t count = prng_.Between(1, std::min<uint64_t>(3, load_.key_count));
-  while (names.size() < count) names.insert(load_.KeyName(prng_.Below(load_.key_count)));
-  const auto is_busy = [this](const std::string& name) {
-    return load_.oracle.pending_count(name) >= load_.PendingPerKeyMax();
+  while (numbers.size() < count) numbers.insert(prng_.Below(load_.key_count));
+  const auto is_busy = [this](uint64_t number) {
+    return load_.oracle.pending_count(load_.OracleName(number)) >= load_.PendingPerKeyMax();
   };
-  if (std::any_of(names.begin(), names.end(), is_busy)) co_return;
+  if (std::any_of(numbers.begin(), numbers.end(), is_busy)) co_return;
   Transaction transaction(id_);
-  for (const std::string& name : names) {
+  for (const uint64_t number : numbers) {
     Part& part = parts.emplace_back();
-    part.key = name;
+    part.key = load_.KeyName(number);
     const std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
     const uint64_t dice = prng_.Below(6);
     part.what = dice < 1   ? OracleOperation{OracleCommand::kGet, {}, 0}
@@ -181,8 +181,10 @@ Task<void> TransactionSession::RunOnOracleKeys() {
     part.request.function = row.function;
     part.request.value = part.what.argument;
     part.request.number = part.what.number;
-    part.index = Add(transaction, part.key, row.needs, true);
-    part.id = load_.oracle.Begin(id_, part.key, part.what);
+    const uint32_t namespace_id = load_.NamespaceOf(number).id;
+    part.index = transaction.AddKey(load_.store.Hash(namespace_id, part.key), namespace_id,
+                                    part.key, row.needs, true);
+    part.id = load_.oracle.Begin(id_, load_.OracleName(number), part.what);
   }
   const auto decide = [&](Transaction& decided) {
     for (Part& part : parts) {
