@@ -192,10 +192,12 @@ absl::Status SetDirectory(ConfigDraft& draft, const OptionValues& values) {
   return absl::OkStatus();
 }
 
-absl::Status SetEngine(ConfigDraft&, const OptionValues& values) {
-  if (values[0] == "log") return absl::OkStatus();
-  if (values[0] == "memory") return Wrong("this version has no engine but log");
-  return Wrong(Quoted(values[0]) + " is no engine; this version has log");
+absl::Status SetEngine(ConfigDraft& draft, const OptionValues& values) {
+  if (values[0] != "log" && values[0] != "memory") {
+    return Wrong(Quoted(values[0]) + " is no engine; there are log and memory");
+  }
+  draft.config.server.keeps_on_disk = values[0] == "log";
+  return absl::OkStatus();
 }
 
 absl::Status SetDurability(ConfigDraft&, const OptionValues& values) {
@@ -262,9 +264,12 @@ const ConfigOption kOptions[] = {
     {"dir", "PATH", "data directory, created if missing",
      [](const ProcessFacts&) -> std::string { return "./pakv-data"; }, SetDirectory,
      PrintPath<&S::directory>},
-    {"engine", "NAME", "how data is kept: log",
+    {"engine", "NAME",
+     "how data is kept: log, or memory: then it is in memory alone, and gone with the process",
      [](const ProcessFacts&) -> std::string { return "log"; }, SetEngine,
-     [](const ServerConfig&) -> std::string { return "log"; }},
+     [](const ServerConfig& config) -> std::string {
+       return config.server.keeps_on_disk ? "log" : "memory";
+     }},
     {"durability", "always", "when a write is acknowledged: once it is on stable storage",
      [](const ProcessFacts&) -> std::string { return "always"; }, SetDurability,
      [](const ServerConfig&) -> std::string { return "always"; }},

@@ -165,7 +165,7 @@ class Service {
     }
     store_ = std::move(*opened);
     for (const std::string& note : report.notes) LogWarning("{}", note);
-    if (!report.direct_io) {
+    if (!report.direct_io && options.keeps_on_disk) {
       LogWarning(
           "{}: this file system refuses direct I/O; writes are buffered and synced, which "
           "is slower",
@@ -199,6 +199,7 @@ class Service {
   StoreOptions OptionsOfStore() const {
     StoreOptions options;
     options.directory = config_.server.directory;
+    options.engine = config_.server.keeps_on_disk ? EngineKind::kLog : EngineKind::kMemory;
     options.cache_bytes = config_.server.cache_bytes_max;
     options.memory.limit_bytes = config_.server.memory_bytes_max;
     options.memory.base_bytes = base_bytes_;
@@ -236,10 +237,11 @@ class Service {
       given += endpoint.text;
     }
     LogNotice(
-        "pakvd {} ready: engine log, directory {} ({}, {} keys), {} {}, durability always, "
-        "address {}",
-        PAKV_VERSION, config_.server.directory, report.created ? "created" : "opened", report.keys,
-        cores_.count(), cores_.count() == 1 ? "core" : "cores", given);
+        "pakvd {} ready: engine {}, directory {} ({}, {} keys), {} {}, durability {}, address {}",
+        PAKV_VERSION, config_.server.keeps_on_disk ? "log" : "memory", config_.server.directory,
+        report.created ? "created" : "opened", report.keys, cores_.count(),
+        cores_.count() == 1 ? "core" : "cores",
+        config_.server.keeps_on_disk ? "always" : "none: in memory alone", given);
   }
 
   Cores& cores_;

@@ -69,6 +69,7 @@ LogWriter::LogWriter(Core& core, const LogContext& context, const LogWriterOptio
 LogWriter::~LogWriter() = default;
 
 void LogWriter::Start() {
+  if (context_.discards) return;
   supply_.Start();
   footers_.Start();
   // Compaction may never come to need one.
@@ -264,6 +265,9 @@ Lsn LogWriter::LsnFloor() const {
 // At the end of a pass: everything that came in it shares the block.
 void LogWriter::WriteNext() {
   if (Blocked() || queue_.empty()) return;
+  if (context_.discards) [[unlikely]] {
+    return SettleUnwritten();
+  }
   const uint64_t length = queue_.front()->builder->padded_length();
   if (length > segment_size_ - segment_offset_) {
     rolling_ = true;
@@ -293,6 +297,15 @@ void LogWriter::WriteNext() {
   fruitless_ = 0;
   SubmitRest();
   if (PAKV_BUG(kAcknowledgeBeforeFlush)) Settle(block);
+}
+
+// It will never be safer than it is now.
+void LogWriter::SettleUnwritten() {
+  in_flight_ = std::move(queue_.front());
+  queue_.pop_front();
+  in_flight_->sequence = sequence_++;
+  in_flight_->expiry_clock_ms = ExpiryClockMs();
+  Durable();
 }
 
 void LogWriter::SubmitRest() {
@@ -354,7 +367,7 @@ void LogWriter::Durable() {
     return;
   }
   idle_.Set();
-  if (!newest_is_mark_ && !mark_timer_.armed()) {
+  if (!newest_is_mark_ && !mark_timer_.armed() && !context_.discards) {
     mark_timer_.Arm(core_.timers(), settled_ns_ + kMarkDelayNs);
   }
 }

@@ -8,6 +8,8 @@
 // One core's; nothing here suspends its caller except Stop. No coroutine per write: an entry is a
 // link and a function.
 //
+// With LogContext::discards nothing is written: a block is settled at the end of its pass.
+//
 // A write that fails settles everything that is pending with `ok` false, in order, and the log
 // refuses all further records. Nothing is retried as success.
 #pragma once
@@ -218,6 +220,7 @@ class LogWriter {
   void Place(Block& block, const RecordFields& fields, DurableEntry& entry, Appended& appended);
   void Hang(Block& block, DurableEntry& entry, uint32_t offset, uint32_t length);
   void WriteNext();
+  void SettleUnwritten();
   void SubmitRest();
   void Written();
   void Durable();

@@ -38,6 +38,9 @@ struct LogContext {
   uint64_t run = 0;
   uint64_t segment_bytes = uint64_t{64} << 20;
   ReopenedSegment reopened;
+  // Engine `memory`: blocks are settled without being written, there are no segments. A record's
+  // location is segment 0 then: its value is where the index leads to, in memory.
+  bool discards = false;
   // Zeroing ahead, while the writer does not need it faster.
   uint64_t zero_bytes_per_second = uint64_t{256} << 20;
   // Shorter segments get no footer: they are as quickly read whole.

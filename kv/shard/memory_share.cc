@@ -12,6 +12,7 @@ void MemoryShare::Look(uint64_t counted_bytes, uint64_t wanted_bytes) {
     return;
   }
   const uint64_t used = counted_bytes + pending_bytes_;
+  used_bytes_ = used;
   const uint64_t left = used < limit_bytes_ ? limit_bytes_ - used : 0;
   const uint64_t step = StepOf(limit_bytes_);
   if (refusing_ && left >= step) {

@@ -33,6 +33,11 @@ class MemoryShare {
   // What a key of so many bytes takes of the index at most, with its part of a bucket.
   static constexpr uint64_t KeyCost(size_t key_bytes) { return kItemBytes + key_bytes; }
 
+  // What a kept value takes at most, with its part of a chunk.
+  static constexpr uint64_t ValueCost(size_t value_bytes) {
+    return value_bytes + value_bytes / 8 + kValueBytes;
+  }
+
   // ---- For each write ----
 
   // A write that may take so much is about to be appended. False: the room is used up; whoever asks
@@ -61,6 +66,10 @@ class MemoryShare {
   // After a look there was no room for a key: new ones are refused from here on.
   void Refuse() { refusing_ = true; }
   bool refusing() const { return refusing_; }
+  // At the last look more than a sixteenth beyond the limit was in use, pending writes included.
+  bool is_far_over() const {
+    return limit_bytes_ != kNoLimit && used_bytes_ > limit_bytes_ + limit_bytes_ / 16;
+  }
   // For the cache: see ValueCache::SetCap.
   uint64_t cache_bytes() const { return cache_bytes_; }
   uint64_t pending_bytes() const { return pending_bytes_; }
@@ -74,12 +83,14 @@ class MemoryShare {
   // An item with an expiry, a slot in a bucket that is half full, and malloc's words for a key that
   // has memory of its own.
   static constexpr uint64_t kItemBytes = sizeof(Item) + 8 + 4 + 16;
+  static constexpr uint64_t kValueBytes = 40;
   static constexpr uint64_t kStepBytesMin = 4096;
   static constexpr uint64_t kStepBytesMax = uint64_t{1} << 20;
 
   uint64_t limit_bytes_ = kNoLimit;
   const uint64_t cache_bytes_max_;
   uint64_t cache_bytes_;
+  uint64_t used_bytes_ = 0;
   uint64_t pending_bytes_ = 0;  // what the writes that are not settled may add
   int64_t room_bytes_ = INT64_MAX;
   bool refusing_ = false;

@@ -238,7 +238,7 @@ bool Shard::AppendWrite(Request& request, const Change& change) {
     case Admission::kDiskFull:
       return Refuse(request, Outcome::kDiskFull);
   }
-  const uint64_t cost = MemoryShare::KeyCost(fields.key.size());
+  const uint64_t cost = WriteCost(fields.key.size(), fields.value.size());
   if (!is_delete && !memory_.Charge(cost) && RefusesForMemory(request, cost)) [[unlikely]] {
     request.outcome = Outcome::kOutOfMemory;
     if (!PAKV_BUG(kRefusedKeyWritten)) {
@@ -354,7 +354,7 @@ void Shard::Settled(Request& request, bool durable) {
     case Request::Role::kWrite:
       free_for_lock = pending_.RemoveOldest(request);
       if (!request.pending_delete_) {
-        memory_.Settled(MemoryShare::KeyCost(request.pending_key_.size()));
+        memory_.Settled(WriteCost(request.pending_key_.size(), request.pending_value_.size()));
       }
       if (durable) {
         ++counters_.writes;
@@ -406,6 +406,7 @@ void Shard::Publish(Request& request) {
   const uint32_t cached =
       change.cache != 0 ? cache_->Replace(change.cache, change.entry.hash(), request.pending_value_)
                         : cache_->Insert(change.entry.hash(), request.pending_value_);
+  PAKV_CHECK(cached != 0 || !options_.keeps_values, "the values of one core are over 128 GiB");
   change.entry.set_cache(cached);
 }
 

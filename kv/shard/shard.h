@@ -50,6 +50,8 @@ struct ShardOptions {
   uint64_t cache_bytes = 0;  // of values kept in memory
   // Entries that one pass looks at to take out what was dropped.
   uint32_t sweep_dropped_step = 64;
+  // Values are nowhere else than in the cache: it drops none, and they count as the index does.
+  bool keeps_values = false;
 };
 
 class Shard {
@@ -302,6 +304,12 @@ class Shard {
   void ReserveMemory(TransactionPart& part);
   void ReturnMemory(TransactionPart& part);
   bool IsThere(const Request& request);
+  bool GrowsTooFar(const Request& request, uint64_t cost);
+  // What a write may take of memory: its key, if it is new, and its value, if that is kept.
+  uint64_t WriteCost(size_t key_bytes, size_t value_bytes) const {
+    return MemoryShare::KeyCost(key_bytes) +
+           (options_.keeps_values ? MemoryShare::ValueCost(value_bytes) : 0);
+  }
 
   // Transactions.
   void StartKind(Request& request);

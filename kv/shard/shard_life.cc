@@ -21,7 +21,7 @@ constexpr uint32_t kBackgroundStep = 256;
 
 std::unique_ptr<ValueCache> Shard::MakeCache() {
   return std::make_unique<ValueCache>(
-      memory_.cache_bytes(),
+      options_.keeps_values ? SIZE_MAX : memory_.cache_bytes(),
       [](void* self, uint64_t hash, uint32_t handle) {
         static_cast<Shard*>(self)->table_->ForgetCached(hash, handle);
       },
@@ -272,7 +272,7 @@ void Shard::AddTo(StoreStats& stats) const {
   stats.disk_full = stats.disk_full || log_->disk_full();
   const MemoryUse use = UseOfMemory();
   stats.memory_bytes += use.counted_bytes + use.cached_bytes;
-  stats.cache_cap_bytes += cache_->cap_bytes();
+  if (!options_.keeps_values) stats.cache_cap_bytes += cache_->cap_bytes();
   stats.new_keys_refused += counters_.new_keys_refused;
   stats.memory_full = stats.memory_full || memory_.refusing();
 }

@@ -19,13 +19,14 @@ uint64_t Shard::CountedBytes() const {
   uint64_t bytes = table_->bytes_used() + (cache_->bytes_used() - cache_->held_bytes()) +
                    dropping_bytes_ + pending_.bytes_used() + device_read_bytes_;
   if (log_ != nullptr) bytes += log_->memory_bytes();
+  if (options_.keeps_values) bytes += cache_->held_bytes();
   if (client_bytes_) bytes += client_bytes_();
   return bytes;
 }
 
 Shard::MemoryUse Shard::UseOfMemory() const {
   return {.counted_bytes = CountedBytes() + memory_.pending_bytes(),
-          .cached_bytes = cache_->held_bytes()};
+          .cached_bytes = options_.keeps_values ? 0 : cache_->held_bytes()};
 }
 
 void Shard::SetMemoryLimit(uint64_t bytes) {
@@ -36,6 +37,7 @@ void Shard::SetMemoryLimit(uint64_t bytes) {
 void Shard::LookAtMemory(uint64_t wanted_bytes) {
   memory_looked_ns_ = core_.now_ns();
   memory_.Look(CountedBytes(), wanted_bytes);
+  if (options_.keeps_values) return;
   cache_->SetCap(memory_.cache_bytes());
   if (cache_->held_bytes() <= cache_->cap_bytes() || shrinking_) return;
   PAKV_COVERED(kCacheShrunk);
@@ -57,7 +59,8 @@ bool Shard::RefusesForMemory(const Request& request, uint64_t cost) {
     LookAtMemory(cost);
     if (memory_.Charge(cost)) return false;
   }
-  if (!PAKV_BUG(kOverwriteRefused) && IsThere(request)) return false;
+  const bool is_there = !PAKV_BUG(kOverwriteRefused) && IsThere(request);
+  if (is_there && !(options_.keeps_values && GrowsTooFar(request, cost))) return false;
   PAKV_COVERED(kNewKeyRefused);
   memory_.Refuse();
   ++counters_.new_keys_refused;
@@ -71,7 +74,7 @@ std::optional<Outcome> Shard::AppendOwn(std::span<Request* const> requests,
   uint64_t charged = 0;
   for (const Request* request : requests) {
     if (request->pending_delete_) continue;
-    const uint64_t cost = MemoryShare::KeyCost(request->key.size());
+    const uint64_t cost = WriteCost(request->key.size(), request->pending_value_.size());
     charged += cost;
     if (memory_.Charge(cost) || !RefusesForMemory(*request, cost)) continue;
     refused = Outcome::kOutOfMemory;
@@ -99,6 +102,19 @@ void Shard::ReturnMemory(TransactionPart& part) {
     if (key->is_charged) memory_.Settled(MemoryShare::KeyCost(key->key.size()));
     key->is_charged = false;
   }
+}
+
+// Where values are kept, those of keys that are there may grow beyond the limit, but not far.
+bool Shard::GrowsTooFar(const Request& request, uint64_t cost) {
+  const uint64_t value_cost = cost - MemoryShare::KeyCost(request.key.size());
+  const Entry entry = table_->Find(
+      {.hash = request.hash, .namespace_id = request.namespace_id, .key = request.key});
+  const uint64_t held = entry ? MemoryShare::ValueCost(entry.location().length -
+                                                       EncodedRecordSize(request.key.size(), 0))
+                              : 0;
+  if (value_cost <= held) return false;
+  LookAtMemory(0);
+  return memory_.is_far_over();
 }
 
 // Whether the index holds the key, or a pending write of it has been admitted: then one more adds

@@ -17,6 +17,8 @@ namespace pakv {
 
 struct StoreOptions {
   std::string directory = "pakv-data";
+  // kMemory: the same store, the log discards. Nothing of it is on disk but whose directory it is.
+  EngineKind engine = EngineKind::kLog;
   // Bytes of values that all cores together keep in memory at most; 0: only what is in flight.
   uint64_t cache_bytes = 0;
   MemoryOptions memory;

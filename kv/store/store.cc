@@ -174,6 +174,7 @@ Task<bool> Store::MakeShards(Core& here) {
     shard_options.range = RangeOf(id, count);
     shard_options.cache_bytes = options_.cache_bytes / count;
     shard_options.sweep_dropped_step = options_.sweep_dropped_step;
+    shard_options.keeps_values = options_.engine == EngineKind::kMemory;
     co_await here.CallOn(id, [this, &shard_options](Core& there) {
       shards_[there.id()] = std::make_unique<Shard>(there, shard_options);
       shared_->readers[there.id()] =
@@ -204,6 +205,7 @@ Task<absl::Status> Store::OpenAll(Cores& cores, OpenReport& report) {
   shared_ = std::make_unique<Shared>(cores);
   DirectoryOptions directory_options;
   directory_options.path = options_.directory;
+  directory_options.engine = options_.engine;
   directory_options.entropy = options_.entropy ? *options_.entropy : EntropyOfSystem();
   auto directory = co_await StoreDirectory::Open(here, directory_options);
   if (!directory.ok()) co_return directory.status();
@@ -251,6 +253,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
       ContextOf(directory, shared_->recovered,
                 options_.segment_bytes != 0 ? options_.segment_bytes
                                             : DefaultSegmentBytes(directory.disk_bytes()));
+  shared_->context.discards = options_.engine == EngineKind::kMemory;
   shared_->context.footer_segment_bytes_min = options_.footer_segment_bytes_min;
   shared_->context.footers_of_any_size = options_.footers_of_any_size;
   shared_->context.compaction_owed_bytes = &shared_->compaction_owed_bytes;

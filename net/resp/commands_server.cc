@@ -35,8 +35,8 @@ struct Parameter {
 // What CONFIG tells, in the words of Redis where there are any.
 std::vector<Parameter> Parameters(const RespServer& server) {
   return {
-      {"appendfsync", "always"},
-      {"appendonly", "yes"},
+      {"appendfsync", server.keeps_on_disk ? "always" : "no"},
+      {"appendonly", server.keeps_on_disk ? "yes" : "no"},
       {"databases", std::to_string(kNumberedNamespaces)},
       {"dir", server.directory},
       {"maxclients", std::to_string(server.connection_count_max)},
@@ -169,7 +169,7 @@ void StateSections(InfoText& info, const RespServer& server, const ServerStats& 
     info.Line("rdb_changes_since_last_save", 0);
     info.Line("rdb_bgsave_in_progress", 0);
     info.Line("rdb_last_bgsave_status", "ok");
-    info.Line("aof_enabled", 1);
+    info.Line("aof_enabled", server.keeps_on_disk ? 1 : 0);
     info.Line("aof_rewrite_in_progress", 0);
     info.Line("aof_last_write_status",
               stats.store.read_only || stats.store.disk_full ? "err" : "ok");

@@ -21,6 +21,7 @@ struct RespServer {
   std::string version;
   std::string run_id;
   std::string directory;
+  bool keeps_on_disk = true;
   uint16_t tcp_port = 0;
   uint32_t core_count = 1;
   uint32_t connection_count_max = 0;

@@ -167,6 +167,7 @@ RespServer Server::DescribeServer() {
   resp.version = identity_.version;
   resp.run_id = identity_.run_id;
   resp.directory = options_.directory;
+  resp.keeps_on_disk = options_.keeps_on_disk;
   resp.core_count = cores_.count();
   resp.connection_count_max = options_.connection_count_max;
   resp.memory_bytes_max = options_.memory_bytes_max;

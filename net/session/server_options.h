@@ -27,6 +27,7 @@ struct ServerOptions {
 
   uint32_t core_count = 1;  // threads, each with its ring: 1 to kCoresMax
   std::string directory = "./pakv-data";
+  bool keeps_on_disk = true;   // false: engine `memory`
   uint64_t segment_bytes = 0;  // 0: the store decides by the size of the disk
   bool accept_clock = false;   // start although the wall clock is far behind the data
 

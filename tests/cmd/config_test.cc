@@ -169,7 +169,6 @@ TEST_F(ConfigTest, WrongFlagsAreExitTwoAndNamed) {
       {"--cores", "-1", "not a number"},
       {"--cores", "two", "\"two\" is not a number"},
       {"--dir", "", "must not be empty"},
-      {"--engine", "memory", "no engine but log"},
       {"--engine", "sled", "\"sled\" is no engine"},
       {"--durability", "never", "no durability but always"},
       {"--durability", "1s", "no durability but always"},

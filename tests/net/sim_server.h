@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -85,6 +86,8 @@ class SimServer {
     StoreOptions options;
     options.directory = "/pakv/data";
     options.segment_bytes = 1 << 20;
+    // The same protocols on the other engine: tests/net/meson.build runs them once more.
+    if (getenv("PAKV_TEST_ENGINE_MEMORY") != nullptr) options.engine = EngineKind::kMemory;
     options.cache_bytes = options_.cache_bytes;
     options.key_bytes_max = options_.key_bytes_max;
     options.value_bytes_max = options_.value_bytes_max;
