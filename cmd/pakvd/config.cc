@@ -21,8 +21,8 @@ std::string Message(const absl::Status& status) { return std::string(status.mess
 // Options to come. Their variables are refused, not ignored: a server that was told of a users
 // file must not start without one. (As flags and keys they are unknown like any other word;
 // variables cannot be treated so, as PAKV_… may belong to others, PAKV_SERVICE_HOST for one.)
-constexpr std::string_view kUnsupported[] = {"tls-addr",     "tls-cert", "tls-key", "tls-client-ca",
-                                             "auth-timeout", "users",    "salvage"};
+constexpr std::string_view kUnsupported[] = {"tls-addr",      "tls-cert",     "tls-key",
+                                             "tls-client-ca", "auth-timeout", "users"};
 
 const ConfigOption* FindOption(std::string_view name) {
   for (const ConfigOption& option : ConfigOptions()) {

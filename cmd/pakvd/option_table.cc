@@ -333,6 +333,8 @@ const ConfigOption kOptions[] = {
        return SetWord(kLogFormatWords, values[0], draft.config.log.format);
      },
      [](const ServerConfig& config) { return PrintWord(kLogFormatWords, config.log.format); }},
+    {"salvage", "", "start without what is damaged: it is listed, and kept in salvage/",
+     DefaultFalse, SetBool<&S::salvage>, PrintBool<&S::salvage>, OptionKind::kSwitch},
     {"accept-clock", "", "start although the clock is far behind the data", DefaultFalse,
      SetBool<&S::accept_clock>, PrintBool<&S::accept_clock>, OptionKind::kSwitch},
     {"insecure", "", "serve other machines although nobody has to authenticate", DefaultFalse,

@@ -208,6 +208,7 @@ class Service {
     options.value_bytes_max = config_.server.value_bytes_max;
     options.open_segments_max = read_segments_max_;
     options.accept_clock = config_.server.accept_clock;
+    options.salvage = config_.server.salvage;
     // Not earlier: a start that is refused leaves the running server's file where it is.
     options.on_locked = [this] {
       AvoidCopyOnWrite(config_.server.directory);

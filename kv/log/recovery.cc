@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "kv/log/file_io.h"
 #include "kv/log/judge.h"
+#include "kv/log/salvage.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
@@ -19,11 +21,19 @@ class Recovery {
  public:
   Recovery(Core& core, const StoreDirectory& directory, RecoverySink& sink,
            const RecoveryOptions& options)
-      : core_(core), directory_(directory), sink_(sink), options_(options) {}
+      : core_(core),
+        directory_(directory),
+        sink_(sink),
+        options_(options),
+        salvage_(core, directory, sink, options.run) {}
 
   Task<absl::StatusOr<Recovered>> Run() {
     absl::Status status = co_await ReadNames();
     if (status.ok()) status = co_await JudgeAll();
+    if (status.ok()) status = co_await TakeLoose();
+    if (absl::IsDataLoss(status)) {
+      status = absl::DataLossError(MessageOf(status) + "; --salvage goes on without it");
+    }
     if (status.ok()) status = CheckClock();
     if (status.ok()) status = co_await SyncAll();
     if (status.ok()) status = co_await KeepCuts();
@@ -50,19 +60,39 @@ class Recovery {
     const IoResult listed = co_await ListDirectory(core_.io(), directory_.path().c_str(), names_);
     if (!listed.ok()) co_return IoError("list directory", directory_.path(), listed);
     absl::StatusOr<ManifestState> state = co_await Manifest::Read(core_, directory_);
-    if (!state.ok()) co_return state.status();
-    state_ = std::move(*state);
+    bool manifest_is_lost = false;
+    if (state.ok()) {
+      state_ = std::move(*state);
+    } else if (!Salvages(state.status())) {
+      co_return state.status();
+    } else {
+      manifest_is_lost = true;
+      salvage_.Note(state.status());
+      const absl::Status kept = co_await salvage_.Keep("MANIFEST");
+      if (!kept.ok()) co_return kept;
+    }
     next_segment_ = state_.next_segment;
     for (const std::string& name : names_) {
       const uint32_t segment = SegmentOfName(name);
       if (segment == 0) continue;
-      if (state_.run == 0) {
-        co_return Damaged(directory_.PathOf("MANIFEST"), 0, "missing, although there are segments");
-      }
       next_segment_ = std::max(next_segment_, segment + 1);
+      if (state_.run == 0) {
+        absl::Status missing =
+            Damaged(directory_.PathOf("MANIFEST"), 0, "missing, although there are segments");
+        if (!Salvages(missing)) co_return missing;
+        if (!manifest_is_lost) salvage_.Note(missing);
+        manifest_is_lost = true;
+        loose_.push_back({.segment = segment, .run = std::nullopt, .end = std::nullopt});
+        continue;
+      }
       if (state_.segments.contains(segment) || state_.dropped.contains(segment)) continue;
       if (PAKV_BUG(kSegmentNotListed)) continue;
       const absl::Status status = co_await CheckUnlisted(segment);
+      if (Salvages(status)) {
+        salvage_.Note(status);
+        loose_.push_back({.segment = segment, .run = state_.run, .end = std::nullopt});
+        continue;
+      }
       if (!status.ok()) co_return status;
     }
     co_return absl::OkStatus();
@@ -89,7 +119,9 @@ class Recovery {
   // ---- Judging ----
 
   Task<absl::Status> JudgeAll() {
-    LogScan scan(core_, directory_, state_, sink_, options_.scan);
+    ScanOptions scan_options = options_.scan;
+    scan_options.salvage = options_.salvage;
+    LogScan scan(core_, directory_, state_, sink_, scan_options);
     const absl::Status status = co_await scan.Run();
     if (!status.ok()) co_return status;
     const ScanTotals& totals = scan.totals();
@@ -100,6 +132,13 @@ class Recovery {
     report_.footers = totals.footers;
     report_.lsn_max = totals.lsn_max;
     report_.expiry_clock_ms = totals.expiry_clock_ms;
+    for (const LogScan::Damage& damage : scan.damages()) {
+      salvage_.Note(damage.why);
+      for (const SegmentInfo& info : damage.segments) {
+        loose_.push_back({.segment = info.segment, .run = info.run, .end = info.sealed_end});
+        state_.segments.erase(info.segment);
+      }
+    }
     cuts_ = std::move(scan.cuts());
     for (const ScannedSegment& scanned : scan.segments()) {
       ends_[scanned.segment] = scanned.end;
@@ -108,6 +147,30 @@ class Recovery {
       if (scanned.sealed) continue;
       unsealed_.push_back(scanned.segment);
       if (PAKV_BUG(kReopenTornSegment)) NoteTorn(scanned);
+    }
+    co_return absl::OkStatus();
+  }
+
+  // ---- What cannot be believed as it is ----
+
+  bool Salvages(const absl::Status& status) const {
+    return options_.salvage && absl::IsDataLoss(status);
+  }
+
+  Task<absl::Status> TakeLoose() {
+    for (const Loose& loose : loose_) {
+      const absl::Status status =
+          co_await salvage_.Take(loose.segment, loose.run, loose.end, next_segment_);
+      if (!status.ok()) co_return status;
+    }
+    report_.records += salvage_.records();
+    report_.lsn_max = std::max(report_.lsn_max, salvage_.lsn_max());
+    report_.expiry_clock_ms = std::max(report_.expiry_clock_ms, salvage_.expiry_clock_ms());
+    report_.salvage = std::move(salvage_.findings());
+    for (const auto& [segment, info] : salvage_.segments()) {
+      state_.segments.emplace(segment, info);
+      ends_[segment] = sizes_[segment] = info.size;
+      footers_[segment] = 0;
     }
     co_return absl::OkStatus();
   }
@@ -261,6 +324,13 @@ class Recovery {
   const StoreDirectory& directory_;
   RecoverySink& sink_;
   const RecoveryOptions options_;
+  Salvage salvage_;
+  struct Loose {
+    uint32_t segment = 0;
+    std::optional<uint64_t> run;
+    std::optional<uint64_t> end;
+  };
+  std::vector<Loose> loose_;  // segments whose records are copied
   std::vector<std::string> names_;
   ManifestState state_;
   uint32_t next_segment_ = 1;

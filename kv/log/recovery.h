@@ -25,6 +25,7 @@ namespace pakv {
 
 struct RecoveryOptions {
   uint64_t run = 0;           // of this start
+  bool salvage = false;       // what is damaged is left out (kv/log/salvage.h)
   bool accept_clock = false;  // data from more than a day ahead of the wall clock is taken
   ScanOptions scan;
 };
@@ -47,6 +48,7 @@ struct RecoveryReport {
   Lsn lsn_max = kNoLsn;
   uint64_t expiry_clock_ms = 0;
   std::vector<RecoveryCut> cuts;
+  std::vector<std::string> salvage;  // what was left out, one line each
 };
 
 struct Recovered {
@@ -59,8 +61,9 @@ struct Recovered {
 };
 
 // `core` coordinates and owns the MANIFEST from then on; all cores read and judge. Nothing but
-// copies in cut/ is written before everything was judged. Errors: kDataLoss (corrupt: file, offset,
-// reason), kFailedPrecondition (the clock), kCancelled, kResourceExhausted, kInternal. Suspends.
+// copies in cut/ and salvage/ is written before everything was judged. Errors: kDataLoss (corrupt:
+// file, offset, reason), kFailedPrecondition (the clock), kCancelled, kResourceExhausted,
+// kInternal. Suspends.
 Task<absl::StatusOr<Recovered>> Recover(Core& core, const StoreDirectory& directory,
                                         RecoverySink& sink, RecoveryOptions options);
 

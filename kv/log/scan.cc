@@ -146,7 +146,8 @@ class LogScan::Worker {
   Task<void> Run() {
     while (Unit* unit = scan_.NextUnit()) {
       unit->status = co_await Scan(*unit);
-      if (!unit->status.ok()) scan_.failed_.store(true, std::memory_order_relaxed);
+      if (unit->status.ok() || scan_.LeavesOut(unit->status)) continue;
+      scan_.failed_.store(true, std::memory_order_relaxed);
     }
   }
 
@@ -371,6 +372,12 @@ Task<absl::Status> LogScan::Run() {
     co_await nursery.Join();
   }
   for (Unit& unit : units_) {
+    if (LeavesOut(unit.status)) {
+      Damage& damage = damages_.emplace_back();
+      damage.why = unit.status;
+      for (const SegmentInfo* info : unit.infos) damage.segments.push_back(*info);
+      continue;
+    }
     if (!unit.status.ok()) co_return unit.status;
     totals_.Add(unit.totals);
     for (const ScannedSegment& segment : unit.segments) segments_.push_back(segment);

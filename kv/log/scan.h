@@ -70,6 +70,8 @@ struct ScanOptions {
   uint64_t read_bytes = uint64_t{1} << 20;
   // Another thread sets it: the scan ends soon, with kCancelled. May be nullptr.
   const std::atomic<bool>* cancel = nullptr;
+  // What is damaged is left out and listed, instead of ending the scan.
+  bool salvage = false;
   // Outlives the scan. May be nullptr.
   ScanProgress* progress = nullptr;
   // Segments that all workers together hold in memory; but one unit always has room.
@@ -98,11 +100,20 @@ class LogScan {
   const ScanTotals& totals() const { return totals_; }
   std::vector<ScannedSegment>& segments() { return segments_; }
   std::vector<ScannedCut>& cuts() { return cuts_; }
+  // Segments of which nothing was given to the sink, and why; with ScanOptions::salvage.
+  struct Damage {
+    std::vector<SegmentInfo> segments;
+    absl::Status why;
+  };
+  const std::vector<Damage>& damages() const { return damages_; }
 
  private:
   struct Unit;
   class Worker;
 
+  bool LeavesOut(const absl::Status& status) const {
+    return options_.salvage && absl::IsDataLoss(status);
+  }
   void ListUnits();
   uint32_t WorkerCount() const;
   Task<void> RunWorker(uint32_t target);
@@ -124,6 +135,7 @@ class LogScan {
   ScanTotals totals_;
   std::vector<ScannedSegment> segments_;
   std::vector<ScannedCut> cuts_;
+  std::vector<Damage> damages_;
 };
 
 // The bytes of a segment that may hold blocks: up to its end if it is sealed, else all of it. They

@@ -47,6 +47,8 @@ struct StoreOptions {
   CompactionOptions compaction;
   // For the simulator: how long a transaction that is durable waits before its owners publish it.
   uint64_t publish_pause_ns = 0;
+  // Goes on without what is damaged (kv/log/salvage.h).
+  bool salvage = false;
   // Opens data that is from far in this clock's future.
   bool accept_clock = false;
   // Called on core 0 when the directory is locked, before anything else of it is read or written.

@@ -227,6 +227,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   RecoveryOptions recovery_options;
   recovery_options.run = run;
   recovery_options.accept_clock = options_.accept_clock;
+  recovery_options.salvage = options_.salvage;
   recovery_options.scan.read_bytes = options_.recovery_read_bytes;
   recovery_options.scan.cancel = options_.cancel_open;
   recovery_options.scan.progress = &memory.progress;
@@ -248,6 +249,14 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
     report.notes.push_back(cut.path + ": cut " + std::to_string(cut.bytes) + " bytes at offset " +
                            std::to_string(cut.offset) + " (" + cut.reason +
                            "), which were never acknowledged; kept in " + cut.kept_in);
+  }
+  if (!found.salvage.empty()) {
+    report.notes.push_back(
+        directory.path() + ": went on without what is damaged (" +
+        std::to_string(found.salvage.size()) +
+        " lines above). Keys that were written there are missing, or show an older value, and keys "
+        "that were deleted there may be back; the damaged files are in " +
+        directory.PathOf("salvage"));
   }
   shared_->context =
       ContextOf(directory, shared_->recovered,

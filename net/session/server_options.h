@@ -29,6 +29,7 @@ struct ServerOptions {
   std::string directory = "./pakv-data";
   bool keeps_on_disk = true;   // false: engine `memory`
   uint64_t segment_bytes = 0;  // 0: the store decides by the size of the disk
+  bool salvage = false;        // go on without damaged parts of the data
   bool accept_clock = false;   // start although the wall clock is far behind the data
 
   uint64_t memory_bytes_max = 0;  // index, cache, buffers and sessions; 0: no limit

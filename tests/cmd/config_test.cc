@@ -91,6 +91,7 @@ TEST_F(ConfigTest, PrintsEveryDefault) {
             "segment-size auto default\n"
             "log-level info default\n"
             "log-format text default\n"
+            "salvage false default\n"
             "accept-clock false default\n"
             "insecure false default\n"
             "config none default\n");
@@ -104,7 +105,8 @@ TEST_F(ConfigTest, EveryOptionWorksFromEverySource) {
       {"overflow", "reject"},      {"max-key", "1KiB"},        {"max-value", "4KB"},
       {"idle-timeout", "1h"},      {"request-timeout", "0"},   {"drain-timeout", "500ms"},
       {"port-file", "/run/ports"}, {"segment-size", "128KiB"}, {"log-level", "debug"},
-      {"log-format", "json"},      {"accept-clock", "true"},   {"insecure", "true"}};
+      {"log-format", "json"},      {"salvage", "true"},        {"accept-clock", "true"},
+      {"insecure", "true"}};
   for (const auto& row : table) {
     const std::string& name = row[0];
     const std::string& value = row[1];
@@ -198,8 +200,8 @@ TEST_F(ConfigTest, WrongFlagsAreExitTwoAndNamed) {
 }
 
 TEST_F(ConfigTest, UnknownFlagsArgumentsAndMissingValuesAreUsageErrors) {
-  for (const char* flag : {"--tls-addr=x:1", "--users=x", "--salvage", "--bogus", "-x",
-                           "--auth-timeout=5s", "--core=2"}) {
+  for (const char* flag :
+       {"--tls-addr=x:1", "--users=x", "--bogus", "-x", "--auth-timeout=5s", "--core=2"}) {
     EXPECT_THAT(Refusal({flag}), HasSubstr(std::string(flag)));
   }
   EXPECT_THAT(Refusal({"serve"}), HasSubstr("serve"));

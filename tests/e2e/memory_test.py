@@ -3,6 +3,7 @@
 keys are refused with Redis' kind of error, everything else goes on, deletes bring room back, and a
 start that does not fit says what it needs."""
 
+import os
 import time
 
 import pakv
@@ -97,5 +98,63 @@ def new_keys_are_refused_and_nothing_else(pakvd, _pakvctl, parent):
             server.kill()
 
 
+def the_memory_engine_keeps_nothing_on_disk(pakvd, _pakvctl, parent):
+    flags = ["--cores", "2", "--admin-addr", "none"]
+    server = pakv.Server(pakvd, parent + "/data", "--engine", "memory", "--cache", "0", *flags)
+    try:
+        pakv.check("ready: engine memory" in server.log(), server.log())
+        client = server.connect()
+        for i in range(0, 5000, 100):
+            client.pipeline([("SET", b"k%d" % j, b"v" * (j % 3000)) for j in range(i, i + 100)])
+        for i in range(0, 5000, 7):
+            pakv.check(client.call("GET", b"k%d" % i) == b"v" * (i % 3000), f"k{i}")
+        pakv.check(client.call("CONFIG", "GET", "appendonly") == [b"appendonly", b"no"], "CONFIG")
+        names = os.listdir(parent + "/data")
+        pakv.check(not any(name.endswith(".seg") for name in names), names)
+        pakv.check(server.stop() == 0, "no clean stop")
+        server = pakv.Server(pakvd, parent + "/data", *flags, wait=False)
+        code = server.wait()
+        pakv.check(code == 3, f"exit {code}:\n{server.last_log}")
+        pakv.check("engine 'memory'" in server.last_log and "engine 'log'" in server.last_log,
+                   server.last_log)
+        server = pakv.Server(pakvd, parent + "/data", "--engine", "memory", *flags)
+        pakv.check(server.connect().call("DBSIZE") == 0, "something is left")
+        pakv.check(server.stop() == 0, "no clean stop")
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
+
+def salvage_goes_on_without_what_is_damaged(pakvd, _pakvctl, parent):
+    flags = ["--cores", "1", "--admin-addr", "none", "--segment-size", "64KiB"]
+    data = parent + "/data"
+    server = pakv.Server(pakvd, data, *flags)
+    client = server.connect()
+    for i in range(300):
+        pakv.check(client.call("SET", f"key{i}", f"value{i}" * 100) == "OK", "SET")
+    pakv.check(server.stop() == 0, "no clean stop")
+    name = sorted(name for name in os.listdir(data) if name.endswith(".seg"))[0]
+    with open(os.path.join(data, name), "r+b") as segment:
+        segment.seek(300)
+        byte = segment.read(1)
+        segment.seek(300)
+        segment.write(bytes([byte[0] ^ 8]))
+    server = pakv.Server(pakvd, data, *flags, wait=False)
+    code = server.wait()
+    pakv.check(code == 3, f"exit {code}:\n{server.last_log}")
+    pakv.check(name in server.last_log and "--salvage" in server.last_log, server.last_log)
+    server = pakv.Server(pakvd, data, "--salvage", *flags)
+    pakv.check("went on without what is damaged" in server.log(), server.log())
+    values = [server.connect().call("GET", f"key{i}") for i in range(300)]
+    pakv.check(values.count(None) == 1, f"{values.count(None)} of 300 are lost")
+    pakv.check(os.path.exists(os.path.join(data, "salvage", name)), "the file is not kept")
+    server.kill()
+    server = pakv.Server(pakvd, data, *flags)
+    again = [server.connect().call("GET", f"key{i}") for i in range(300)]
+    pakv.check(again == values, "it is not what it was after the salvage")
+    pakv.check(server.stop() == 0, "no clean stop")
+
+
 if __name__ == "__main__":
-    pakv.main([new_keys_are_refused_and_nothing_else])
+    pakv.main([new_keys_are_refused_and_nothing_else, the_memory_engine_keeps_nothing_on_disk,
+               salvage_goes_on_without_what_is_damaged])
