@@ -30,6 +30,7 @@ enum CommandFlag : uint32_t {
   kFlagFast = 1 << 7,
   kFlagNoAuth = 1 << 8,
   kFlagAllowBusy = 1 << 9,
+  kFlagSkipSlowlog = 1 << 10,
 };
 // Its classes: rights are given by them.
 enum CommandClass : uint32_t {
@@ -42,6 +43,7 @@ enum CommandClass : uint32_t {
   kClassSlow = 1 << 6,
   kClassDangerous = 1 << 7,
   kClassConnection = 1 << 8,
+  kClassTransaction = 1 << 9,
 };
 
 // How a command runs, which is also its place among the others of its session.
@@ -84,6 +86,9 @@ struct CommandRow {
   RunNow now = nullptr;
   // kAlone
   RunAlone alone = nullptr;
+  // Runs at once, also between MULTI and EXEC, where others are queued and those of kind kAlone
+  // refused.
+  bool runs_in_multi = false;
 
   // For COMMAND: how the keys are used; hints; subcommands; for COMMAND DOCS.
   std::string_view key_flags;  // separated by blanks, like tips

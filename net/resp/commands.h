@@ -79,9 +79,11 @@ Task<void> RunFlush(RespProtocol& protocol, RespArgs args);
 void RunPing(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunEcho(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunQuit(RespProtocol& protocol, RespArgs args, RespWriter& writer);
-void RunReset(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+Task<void> RunReset(RespProtocol& protocol, RespArgs args);
 void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunSelect(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+// What SELECT would select; nothing if it is an error.
+std::optional<uint32_t> SelectedNamespace(std::string_view index);
 void RunAuth(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunTime(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunClientId(RespProtocol& protocol, RespArgs args, RespWriter& writer);
@@ -93,6 +95,13 @@ void RunConfigSet(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 Task<void> RunConfigResetStat(RespProtocol& protocol, RespArgs args);
 void RunHelp(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 Task<void> RunInfo(RespProtocol& protocol, RespArgs args);
+
+// commands_multi.cc
+void RunMulti(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+Task<void> RunExec(RespProtocol& protocol, RespArgs args);
+Task<void> RunDiscard(RespProtocol& protocol, RespArgs args);
+Task<void> RunWatch(RespProtocol& protocol, RespArgs args);
+Task<void> RunUnwatch(RespProtocol& protocol, RespArgs args);
 
 // commands_introspection.cc
 void RunCommand(RespProtocol& protocol, RespArgs args, RespWriter& writer);

@@ -9,12 +9,12 @@ namespace pakv {
 namespace {
 
 // By bit, as in CommandFlag and CommandClass.
-constexpr std::string_view kFlagNames[] = {"write",    "readonly",  "denyoom", "admin",
-                                           "noscript", "loading",   "stale",   "fast",
-                                           "no_auth",  "allow_busy"};
-constexpr std::string_view kClassNames[] = {"@keyspace", "@read",      "@write",
-                                            "@string",   "@admin",     "@fast",
-                                            "@slow",     "@dangerous", "@connection"};
+constexpr std::string_view kFlagNames[] = {"write",    "readonly",   "denyoom",     "admin",
+                                           "noscript", "loading",    "stale",       "fast",
+                                           "no_auth",  "allow_busy", "skip_slowlog"};
+constexpr std::string_view kClassNames[] = {"@keyspace",   "@read",       "@write", "@string",
+                                            "@admin",      "@fast",       "@slow",  "@dangerous",
+                                            "@connection", "@transaction"};
 
 void WriteBits(uint32_t bits, std::span<const std::string_view> names, RespWriter& writer) {
   writer.Set(static_cast<size_t>(std::popcount(bits)));

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
 #include "net/resp/resp_protocol.h"
 
@@ -240,11 +241,12 @@ void RunQuit(RespProtocol& protocol, RespArgs, RespWriter& writer) {
   protocol.Quit();
 }
 
-void RunReset(RespProtocol& protocol, RespArgs, RespWriter& writer) {
+Task<void> RunReset(RespProtocol& protocol, RespArgs) {
+  co_await protocol.EndMulti();
   protocol.set_version(RespVersion::kResp2);
   protocol.set_namespace_id(kDefaultNamespace);
   protocol.name.clear();
-  writer.Simple("RESET");
+  AloneReply(protocol)->Simple("RESET");
 }
 
 void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
@@ -295,16 +297,21 @@ void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   reply.Array(0);
 }
 
+std::optional<uint32_t> SelectedNamespace(std::string_view index) {
+  const std::optional<int64_t> number = ParseRespInteger(index);
+  if (!number || *number < 0 || *number >= kNumberedNamespaces) return std::nullopt;
+  return static_cast<uint32_t>(*number);
+}
+
 void RunSelect(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   const std::optional<int64_t> index = ParseRespInteger(args[1]);
   if (!index) return writer.Error(kErrNotInteger);
   if (*index != static_cast<int32_t>(*index)) {
     return writer.Error("ERR value is out of range, value must between -2147483648 and 2147483647");
   }
-  if (*index < 0 || *index >= kNumberedNamespaces) {
-    return writer.Error("ERR DB index is out of range");
-  }
-  protocol.set_namespace_id(static_cast<uint32_t>(*index));
+  const std::optional<uint32_t> selected = SelectedNamespace(args[1]);
+  if (!selected) return writer.Error("ERR DB index is out of range");
+  protocol.set_namespace_id(*selected);
   writer.Ok();
 }
 

@@ -139,7 +139,7 @@ Protocol::Progress RespProtocol::Consume(std::string_view& input) {
         return Progress::kInput;
       case RespRequestParser::Status::kTooLarge:
         session_.CountRequest();
-        ReplyError(parser_.error());
+        Refuse(parser_.error());
         break;
       case RespRequestParser::Status::kError:
         session_.CountProtocolError();
@@ -161,17 +161,56 @@ bool RespProtocol::Run(RespArgs args) {
     if (subcommand == nullptr) {
       std::string container(row->name);
       for (char& letter : container) letter = static_cast<char>(letter - 'a' + 'A');
-      ReplyError("ERR unknown subcommand '" + std::string(args[1].substr(0, 128)) + "'. Try " +
-                 container + " HELP.");
+      Refuse("ERR unknown subcommand '" + std::string(args[1].substr(0, 128)) + "'. Try " +
+             container + " HELP.");
       return true;
     }
     row = subcommand;
   }
   if (!row->Takes(args.size())) [[unlikely]] {
-    ReplyError("ERR wrong number of arguments for '" + std::string(row->name) + "' command");
+    if (row->alone == &RunExec) return Defer(*row, args);  // ends the transaction
+    Refuse("ERR wrong number of arguments for '" + std::string(row->name) + "' command");
+    return true;
+  }
+  if (multi_ != nullptr && multi_->is_open() && !row->runs_in_multi) [[unlikely]] {
+    Queue(*row, args);
     return true;
   }
   return RunRow(*row, args);
+}
+
+void RespProtocol::Refuse(std::string_view text) {
+  if (multi_ != nullptr) multi_->Break();
+  ReplyError(text);
+}
+
+void RespProtocol::Queue(const CommandRow& row, RespArgs args) {
+  if (row.kind == CommandKind::kAlone && row.alone != &RunUnwatch) {
+    return Refuse("ERR Command not allowed inside a transaction");
+  }
+  if (!multi_->Queue(row, args)) {
+    return Refuse("ERR too many commands or bytes wait for EXEC (at most " +
+                  std::to_string(MultiState::kCommandsMax) + " commands and " +
+                  std::to_string(MultiState::kBytesMax) + " bytes)");
+  }
+  RespWriter(session_.OpenReply(), version_).Simple("QUEUED");
+  session_.CloseReply();
+}
+
+MultiState& RespProtocol::multi() {
+  if (multi_ == nullptr) multi_ = std::make_unique<MultiState>(session_.group().queued_budget);
+  return *multi_;
+}
+
+Task<void> RespProtocol::Unwatch() {
+  if (multi_ != nullptr && !multi_->watches.empty()) {
+    co_await store().Unwatch(core(), multi_->watches);
+  }
+}
+
+Task<void> RespProtocol::EndMulti() {
+  co_await Unwatch();
+  multi_.reset();
 }
 
 bool RespProtocol::RunRow(const CommandRow& row, RespArgs args) {
@@ -241,8 +280,8 @@ void RespProtocol::RunUnknown(RespArgs args) {
   for (size_t index = 1; index < args.size() && shown.size() < kShownBytesMax; ++index) {
     shown += "'" + std::string(args[index].substr(0, kShownBytesMax - shown.size())) + "' ";
   }
-  ReplyError("ERR unknown command '" + std::string(args[0].substr(0, kShownBytesMax)) +
-             "', with args beginning with: " + shown);
+  Refuse("ERR unknown command '" + std::string(args[0].substr(0, kShownBytesMax)) +
+         "', with args beginning with: " + shown);
 }
 
 // ---- Commands on keys ----
@@ -254,19 +293,20 @@ std::string_view RespProtocol::CheckValue(std::string_view value) {
                    std::to_string(server_.value_bytes_max) + " bytes)");
 }
 
-ReplySlot* RespProtocol::Fill(const CommandRow& row, RespArgs args, std::string_view key,
-                              std::string_view value) {
+ReplySlot::Encode RespProtocol::EncoderOf(const CommandRow& row) const {
+  if (version_ == RespVersion::kResp2) return row.encode2 != nullptr ? row.encode2 : &EncodeReply2;
+  return row.encode3 != nullptr ? row.encode3 : &EncodeReply3;
+}
+
+std::string_view RespProtocol::FillSlot(const CommandRow& row, RespArgs args, std::string_view key,
+                                        std::string_view value, ReplySlot& slot) {
   if (key.size() > server_.key_bytes_max) [[unlikely]] {
-    ReplyError("ERR key of " + std::to_string(key.size()) +
-               " bytes exceeds maximum allowed size (max-key, " +
-               std::to_string(server_.key_bytes_max) + " bytes)");
-    return nullptr;
+    return ErrorText("ERR key of " + std::to_string(key.size()) +
+                     " bytes exceeds maximum allowed size (max-key, " +
+                     std::to_string(server_.key_bytes_max) + " bytes)");
   }
-  if (value.size() > server_.value_bytes_max) [[unlikely]] {
-    ReplyError(CheckValue(value));
-    return nullptr;
-  }
-  ReplySlot& slot = session_.NextSlot();
+  if (value.size() > server_.value_bytes_max) [[unlikely]]
+    return CheckValue(value);
   slot.namespace_id = namespace_id_;
   slot.key = key;
   slot.value = value;
@@ -280,19 +320,18 @@ ReplySlot* RespProtocol::Fill(const CommandRow& row, RespArgs args, std::string_
   slot.needs = row.needs;
   slot.is_write = row.is_write();
   slot.is_read = !slot.is_write;
-  if (version_ == RespVersion::kResp2) {
-    slot.encode = row.encode2 != nullptr ? row.encode2 : &EncodeReply2;
-  } else {
-    slot.encode = row.encode3 != nullptr ? row.encode3 : &EncodeReply3;
-  }
-  if (row.fill != nullptr) {
-    const std::string_view error = row.fill(*this, args, slot);
-    if (!error.empty()) [[unlikely]] {
-      ReplyError(error);
-      return nullptr;
-    }
-  }
-  return &slot;
+  slot.encode = EncoderOf(row);
+  return row.fill == nullptr ? std::string_view() : row.fill(*this, args, slot);
+}
+
+ReplySlot* RespProtocol::Fill(const CommandRow& row, RespArgs args, std::string_view key,
+                              std::string_view value) {
+  ReplySlot& slot = session_.NextSlot();
+  const std::string_view error = FillSlot(row, args, key, value, slot);
+  if (error.empty()) [[likely]]
+    return &slot;
+  ReplyError(error);
+  return nullptr;
 }
 
 void RespProtocol::StartOne(const CommandRow& row, RespArgs args) {

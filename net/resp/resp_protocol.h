@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #include "net/resp/codec.h"
 #include "net/resp/command_table.h"
+#include "net/resp/multi.h"
 #include "net/resp/reply_writer.h"
 #include "net/resp/resp_server.h"
 #include "net/session/protocol.h"
@@ -28,6 +30,7 @@ class RespProtocol final : public Protocol {
   size_t frame_bytes_min() const override { return parser_.frame_bytes_min(); }
   bool in_frame() const override { return parser_.in_request(); }
   void SayGoodbye(ProtocolEnd end) override;
+  Task<void> End() override { return EndMulti(); }
 
   // ---- For the commands ----
   Session& session() { return session_; }
@@ -45,6 +48,17 @@ class RespProtocol final : public Protocol {
   std::string_view ErrorText(std::string text) { return error_text_ = std::move(text); }
   // The error of a value that is too long, empty for others.
   std::string_view CheckValue(std::string_view value);
+  // Fills in everything of a request on one key but its hash; the error, if it is one.
+  std::string_view FillSlot(const CommandRow& row, RespArgs args, std::string_view key,
+                            std::string_view value, ReplySlot& slot);
+  ReplySlot::Encode EncoderOf(const CommandRow& row) const;
+
+  // Between MULTI and EXEC; `multi` makes its state if there is none.
+  bool in_multi() const { return multi_ != nullptr && multi_->is_open(); }
+  MultiState& multi();
+  // Forgets what is watched, or what is queued as well. Suspend.
+  Task<void> Unwatch();
+  Task<void> EndMulti();
 
   std::string name;  // as CLIENT SETNAME gave it
   std::string library_name;
@@ -62,6 +76,9 @@ class RespProtocol final : public Protocol {
   // True: done with; false: it has to wait (slow_).
   bool Run(RespArgs args);
   bool RunRow(const CommandRow& row, RespArgs args);
+  void Queue(const CommandRow& row, RespArgs args);
+  // A command that cannot be: its error, which ends a transaction.
+  void Refuse(std::string_view text);
   bool Defer(const CommandRow& row, RespArgs args);
   void RunUnknown(RespArgs args);
   // Fills in a slot for one key of a command; nullptr if that was answered with an error.
@@ -84,6 +101,7 @@ class RespProtocol final : public Protocol {
   uint32_t namespace_id_ = kDefaultNamespace;
   bool quitting_ = false;
   std::string error_text_;
+  std::unique_ptr<MultiState> multi_;
   const CommandRow* slow_ = nullptr;
   OwnedArgs slow_args_;
 };

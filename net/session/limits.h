@@ -24,6 +24,8 @@ struct SessionLimits {
 
   // Of one core: replies to KEYS that are gathered or not yet sent.
   size_t core_keys_bytes_max = 256 << 20;
+  // Of one core: commands that wait between MULTI and EXEC.
+  size_t core_queued_bytes_max = 64 << 20;
 
   uint64_t idle_timeout_ns = 0;     // 0: off
   uint64_t request_timeout_ns = 0;  // 0: off

@@ -9,4 +9,6 @@ Task<void> Protocol::RunSlow() {
   co_return;
 }
 
+Task<void> Protocol::End() { co_return; }
+
 }  // namespace pakv

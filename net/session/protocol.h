@@ -48,6 +48,10 @@ class Protocol {
   // Tells the client, if the protocol has words for it, why the connection is about to be closed.
   // Called once, when all requests are answered; not if the client has ended the stream.
   virtual void SayGoodbye(ProtocolEnd) {}
+
+  // The connection is over, and nothing of it is under way: lets go of what it has in the store.
+  // May suspend.
+  virtual Task<void> End();
 };
 
 }  // namespace pakv

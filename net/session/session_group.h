@@ -70,6 +70,7 @@ class SessionGroup {
   ByteBudget read_budget;
   ByteBudget frame_budget;
   ByteBudget keys_budget;
+  ByteBudget queued_budget;
 
   // Serves a connection in the core's nursery; `plain` is the handle that an accept or connect
   // gave. `ended` is called, on this core, when it is over and its memory is about to go.

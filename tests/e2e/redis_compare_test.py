@@ -264,8 +264,33 @@ TABLE = [
     ["INFO", "keyspace"], ["SELECT", "15"], ["GET", "in15"], ["FLUSHDB"], ["DBSIZE"],
     ["GET", "in15"], ["INFO", "keyspace"], ["SET", "in15", "again"], ["GET", "in15"], ["RESET"],
     ["GET", "in15"], ["GET", "in0"], ["RANDOMKEY"], ["SELECT", "3"], ["GET", "in15"],
-    ["HELLO", "2", "SETNAME", "x"], ["GET", "in15"], ["FLUSHALL"], ["DBSIZE"],
+    ["FLUSHALL"], ["DBSIZE"],
     ["INFO", "keyspace"], ["SELECT", "0"], ["DBSIZE"], ["CONFIG", "GET", "databases"],
+    # Transactions.
+    ["EXEC"], ["DISCARD"], ["MULTI"], ["MULTI"], ["WATCH", "a"], ["PING"], ["SET", "a", "1"],
+    ["INCR", "a"], ["GET", "a"], ["APPEND", "a", "x"], ["INCR", "a"], ["MGET", "a", "nosuch"],
+    ["DEL", "a", "nosuch"], ["EXISTS", "a"], ["MSET", "a", "1", "b", "2"], ["MSET", "a", "1", "b"],
+    ["MSETNX", "c", "3", "d", "4"], ["MSETNX", "c", "5", "e", "6"], ["SET", "a", "1", "EX", "0"],
+    ["SET", "t", "v", "PXAT", FAR], ["PEXPIRETIME", "t"], ["TYPE", "a"], ["ECHO", "x"],
+    ["SELECT", "2"], ["SET", "a", "in2"], ["SELECT", "x"], ["GET", "a"], ["SELECT", "0"],
+    ["GETDEL", "b"], ["UNWATCH"], ["STRLEN", "a"], ["TOUCH", "a", "b", "c"], ["EXEC"],
+    ["EXEC"], ["GET", "a"], ["SELECT", "2"], ["GET", "a"], ["SELECT", "0"], ["MULTI"], ["EXEC"],
+    ["MULTI"], ["SET", "a", "2"], ["DISCARD"], ["GET", "a"], ["DISCARD"],
+    ["MULTI"], ["NOSUCH"], ["SET", "a", "3"], ["EXEC"], ["GET", "a"],
+    ["MULTI"], ["GET"], ["EXEC"], ["MULTI"], ["CLIENT", "NOSUCH"], ["EXEC"],
+    ["EXEC", "x"], ["MULTI"], ["EXEC", "x"], ["EXEC"], ["MULTI"], ["SET", "a", "4"], ["RESET"],
+    ["EXEC"],
+    ["GET", "a"], ["WATCH"], ["WATCH", "a", "b"], ["UNWATCH"], ["UNWATCH", "x"],
+    ["WATCH", "a"], ["SET", "a", "5"], ["MULTI"], ["GET", "a"], ["EXEC"],
+    ["WATCH", "a"], ["MULTI"], ["GET", "a"], ["EXEC"],
+    ["WATCH", "a"], ["SET", "a", "6"], ["UNWATCH"], ["MULTI"], ["GET", "a"], ["EXEC"],
+    ["WATCH", "a"], ["SET", "a", "7"], ["MULTI"], ["DISCARD"], ["MULTI"], ["GET", "a"], ["EXEC"],
+    ["WATCH", "new"], ["SET", "new", "1"], ["DEL", "new"], ["MULTI"], ["EXEC"],
+    ["WATCH", "a"], ["FLUSHDB"], ["MULTI"], ["PING"], ["EXEC"],
+    ["WATCH", "a"], ["SELECT", "2"], ["FLUSHDB"], ["SELECT", "0"], ["MULTI"], ["PING"], ["EXEC"],
+    ["MULTI"], ["HELLO", "2", "SETNAME", "in"], ["DISCARD"], ["CLIENT", "GETNAME"],
+    ["COMMAND", "INFO", "multi", "exec", "discard", "watch", "unwatch", "touch"],
+    ["TOUCH"], ["TOUCH", "nosuch"],
 ]
 
 # Commands whose replies differ by nature.
@@ -344,6 +369,16 @@ def random_commands(prng, count):
         lambda: ["GETEX", key()] + prng.sample(["PXAT", FAR, NEAR, "PERSIST"], prng.randint(0, 3)),
     ]
     commands = [prng.choice(makers)() for _ in range(count)]
+    # Transactions, among them some that are broken, discarded, or whose watch is.
+    for index in range(100, count - 20, 60):
+        length = prng.randint(0, 8)
+        if prng.random() < 0.3:
+            commands[index - 1] = ["WATCH", key(), key()]
+        commands[index] = ["MULTI"]
+        for at in range(index + 1, index + 1 + length):
+            while commands[at][0] in ("DBSIZE", "KEYS", "SCAN", "INFO"):
+                commands[at] = prng.choice(makers)()
+        commands[index + 1 + length] = prng.choice([["EXEC"], ["EXEC"], ["EXEC"], ["DISCARD"]])
     for index in range(0, count, 500):
         commands[index] = ["FLUSHALL"]
         commands[index + 250] = ["FLUSHDB"]

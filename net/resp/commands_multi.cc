@@ -1,0 +1,267 @@
+// MULTI, EXEC, DISCARD, WATCH, UNWATCH. EXEC runs what was queued as one transaction of the store:
+// the keys of all commands are read at one moment, each command's function runs on what those
+// before it have left, and all that they write becomes durable and visible together. A command that
+// ends with an error is one that changed nothing, as in Redis; the others go on.
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "net/resp/alone_reply.h"
+#include "net/resp/commands.h"
+#include "net/resp/multi.h"
+#include "net/resp/resp_protocol.h"
+#include "runtime/base/check.h"
+
+namespace pakv {
+
+QueuedCommand::QueuedCommand(const CommandRow& row_in, RespArgs args_in) : row(row_in) {
+  size_t total = 0;
+  for (const std::string_view arg : args_in) total += arg.size();
+  bytes.reserve(total);
+  args.reserve(args_in.size());
+  for (const std::string_view arg : args_in) {
+    args.emplace_back(bytes.data() + bytes.size(), arg.size());
+    bytes.append(arg);
+  }
+}
+
+bool MultiState::Queue(const CommandRow& row, RespArgs args) {
+  size_t bytes = sizeof(QueuedCommand);
+  for (const std::string_view arg : args) bytes += arg.size() + sizeof(arg);
+  if (commands_.size() == kCommandsMax || bytes_ + bytes > kBytesMax || !budget_.has_room()) {
+    return false;
+  }
+  bytes_ += bytes;
+  budget_.Take(bytes);
+  commands_.emplace_back(row, args);
+  return true;
+}
+
+namespace {
+
+// The commands of one EXEC on their way through the store.
+class Execution {
+ public:
+  Execution(RespProtocol& protocol, const std::deque<QueuedCommand>& commands)
+      : protocol_(protocol), commands_(commands) {}
+
+  // Asks for the keys. Commands that cannot be run have their errors by then.
+  void Prepare(Transaction& transaction) {
+    uint32_t namespace_id = protocol_.namespace_id();
+    for (const QueuedCommand& command : commands_) {
+      Step& step = steps_.emplace_back();
+      step.first_part = parts_.size();
+      if (command.row.now == &RunSelect) {
+        namespace_id = SelectedNamespace(command.args[1]).value_or(namespace_id);
+      } else if (IsOnKeys(command.row)) {
+        PrepareKeys(command, namespace_id, step);
+      }
+      step.end_part = parts_.size();
+      for (size_t i = step.first_part; i < step.end_part; ++i) {
+        Part& part = parts_[i];
+        part.index = transaction.AddKey(part.slot.hash, part.slot.namespace_id, part.slot.key,
+                                        part.slot.needs, command.row.is_write());
+      }
+    }
+  }
+  bool has_keys() const { return !parts_.empty(); }
+
+  // Runs the functions. On whatever core decides.
+  void Decide(Transaction& transaction) {
+    for (size_t at = 0; at < commands_.size(); ++at) {
+      Step& step = steps_[at];
+      if (commands_[at].row.kind == CommandKind::kGroup &&
+          commands_[at].row.needs != OldState::kNothing) {
+        step.is_refused = AnyExists(transaction, step);
+        if (step.is_refused) continue;
+      }
+      for (size_t i = step.first_part; i < step.end_part; ++i) {
+        transaction.Run(parts_[i].index, parts_[i].slot);
+      }
+    }
+  }
+
+  // Behind the array's length.
+  void Reply(OutputBuffer& output) {
+    for (size_t at = 0; at < commands_.size(); ++at) {
+      const QueuedCommand& command = commands_[at];
+      Step& step = steps_[at];
+      // A command before this one may have changed the version.
+      RespWriter writer(output, protocol_.version());
+      if (!step.error.empty()) {
+        writer.Error(step.error);
+      } else if (command.row.kind == CommandKind::kNow) {
+        command.row.now(protocol_, command.args, writer);
+      } else if (!IsOnKeys(command.row)) {
+        writer.Ok();  // UNWATCH: EXEC has done so already
+      } else {
+        ReplyOnKeys(command.row, step, writer);
+      }
+    }
+  }
+
+ private:
+  struct Part {
+    ReplySlot slot;
+    size_t index = 0;
+  };
+  // One command's.
+  struct Step {
+    size_t first_part = 0;
+    size_t end_part = 0;
+    std::string error;
+    bool is_refused = false;  // MSETNX: there was one
+  };
+
+  static bool IsOnKeys(const CommandRow& row) {
+    return row.kind != CommandKind::kNow && row.kind != CommandKind::kAlone;
+  }
+
+  void PrepareKeys(const QueuedCommand& command, uint32_t namespace_id, Step& step) {
+    const RespArgs args = command.args;
+    const size_t key_step = command.row.kind == CommandKind::kGroup ? 2 : 1;
+    const size_t end = command.row.kind == CommandKind::kKey ? 2 : args.size();
+    if (key_step == 2 && args.size() % 2 == 0) {
+      step.error =
+          "ERR wrong number of arguments for '" + std::string(command.row.name) + "' command";
+      return;
+    }
+    for (size_t at = 1; at < end; at += key_step) {
+      const bool has_value =
+          command.row.kind == CommandKind::kKey ? args.size() > 2 : key_step == 2;
+      ReplySlot& slot = parts_.emplace_back().slot;
+      const std::string_view error = protocol_.FillSlot(
+          command.row, args, args[at], has_value ? args[at + 1] : std::string_view(), slot);
+      if (!error.empty()) {
+        step.error = error;
+        while (parts_.size() > step.first_part) parts_.pop_back();
+        return;
+      }
+      slot.namespace_id = namespace_id;
+      slot.hash = protocol_.store().Hash(namespace_id, slot.key);
+    }
+  }
+
+  bool AnyExists(const Transaction& transaction, const Step& step) const {
+    for (size_t i = step.first_part; i < step.end_part; ++i) {
+      if (transaction.Old(parts_[i].index).exists) return true;
+    }
+    return false;
+  }
+
+  void ReplyOnKeys(const CommandRow& row, const Step& step, RespWriter& writer) {
+    switch (row.kind) {
+      case CommandKind::kValues:
+        writer.Array(step.end_part - step.first_part);
+        [[fallthrough]];
+      case CommandKind::kKey:
+        for (size_t i = step.first_part; i < step.end_part; ++i) {
+          protocol_.EncoderOf(row)(parts_[i].slot, writer.output());
+        }
+        return;
+      case CommandKind::kSum: {
+        int64_t sum = 0;
+        for (size_t i = step.first_part; i < step.end_part; ++i) {
+          sum += parts_[i].slot.reply.integer;
+        }
+        return writer.Integer(sum);
+      }
+      default:
+        if (row.needs == OldState::kNothing) return writer.Ok();
+        return writer.Integer(step.is_refused ? 0 : 1);
+    }
+  }
+
+  RespProtocol& protocol_;
+  const std::deque<QueuedCommand>& commands_;
+  std::deque<Step> steps_;  // one per command
+  std::deque<Part> parts_;  // one per key of each
+};
+
+}  // namespace
+
+void RunMulti(RespProtocol& protocol, RespArgs, RespWriter& writer) {
+  MultiState& multi = protocol.multi();
+  if (multi.is_open()) return writer.Error("ERR MULTI calls can not be nested");
+  multi.Open();
+  writer.Ok();
+}
+
+Task<void> RunDiscard(RespProtocol& protocol, RespArgs) {
+  if (!protocol.in_multi()) {
+    AloneReply(protocol)->Error("ERR DISCARD without MULTI");
+    co_return;
+  }
+  co_await protocol.EndMulti();
+  AloneReply(protocol)->Ok();
+}
+
+Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
+  if (args.size() > 1) {
+    co_await protocol.EndMulti();
+    AloneReply(protocol)->Error(
+        "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command");
+    co_return;
+  }
+  if (!protocol.in_multi()) {
+    AloneReply(protocol)->Error("ERR EXEC without MULTI");
+    co_return;
+  }
+  MultiState& multi = protocol.multi();
+  if (multi.is_broken()) {
+    co_await protocol.EndMulti();
+    AloneReply(protocol)->Error("EXECABORT Transaction discarded because of previous errors.");
+    co_return;
+  }
+  Session& session = protocol.session();
+  if (!session.MayStartKey(true)) co_await session.KeyRoom(true);
+  if (session.broken()) co_return;
+  Execution execution(protocol, multi.commands());
+  Transaction transaction(session.info().id);
+  execution.Prepare(transaction);
+  transaction.Require(multi.watches);
+  Outcome outcome = Outcome::kDone;
+  if (execution.has_keys() || !multi.watches.empty()) {
+    const auto decide = [&execution](Transaction& decided) {
+      execution.Decide(decided);
+      return true;
+    };
+    outcome = co_await protocol.store().Transact(protocol.core(), transaction, decide);
+  }
+  co_await protocol.Unwatch();
+  if (outcome != Outcome::kDone) {
+    AloneReply(protocol)->Error(OutcomeText(outcome, transaction.damage()));
+  } else if (transaction.watch_broken()) {
+    AloneReply(protocol)->NullArray();
+  } else {
+    AloneReply reply(protocol);
+    reply->Array(multi.commands().size());
+    execution.Reply(reply->output());
+  }
+  co_await protocol.EndMulti();
+}
+
+Task<void> RunWatch(RespProtocol& protocol, RespArgs args) {
+  if (protocol.in_multi()) {
+    AloneReply(protocol)->Error("ERR WATCH inside MULTI is not allowed");
+    co_return;
+  }
+  MultiState& multi = protocol.multi();
+  if (multi.watches.count() + args.size() - 1 > MultiState::kWatchesMax) {
+    AloneReply(protocol)->Error("ERR a connection watches at most " +
+                                std::to_string(MultiState::kWatchesMax) + " keys");
+    co_return;
+  }
+  for (const std::string_view key : args.subspan(1)) {
+    co_await protocol.store().Watch(protocol.core(), multi.watches, protocol.namespace_id(), key);
+  }
+  AloneReply(protocol)->Ok();
+}
+
+Task<void> RunUnwatch(RespProtocol& protocol, RespArgs) {
+  co_await protocol.EndMulti();
+  AloneReply(protocol)->Ok();
+}
+
+}  // namespace pakv
