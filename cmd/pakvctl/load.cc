@@ -70,7 +70,8 @@ class Load {
       }
       auto entry = ParseDumpLine(lines.line());
       if (entry.ok() && !request_.name_space_given && entry->name_space != request_.name_space) {
-        entry = absl::UnimplementedError("this version has no namespace but 0");
+        entry = absl::InvalidArgumentError(fmt::format(
+            "its namespace is {}: -n says which one to load into", Quoted(entry->name_space)));
       }
       if (!entry.ok()) {
         wrong = fmt::format("{}, line {}: {}", lines.name(), lines.number(),
@@ -182,6 +183,8 @@ Task<int> RunTask(const CtlRequest& request, Core& core, Client& client,
 }  // namespace
 
 int RunLoad(const CtlRequest& request, OnlineClient& client, const CtlStreams& streams) {
+  const ClientResult<bool> entered = client.EnterNamespace(/*create=*/true);
+  if (!entered.ok()) return TellError(entered.error(), streams.err);
   return client.RunTask(RunTask(request, client.core(), client.client(), streams));
 }
 

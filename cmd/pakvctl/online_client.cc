@@ -233,6 +233,9 @@ ClientResult<ClientScanPage> OnlineClient::Scan(const std::string& prefix,
 
 ClientResult<ClientValuesPage> OnlineClient::ScanValues(const std::string& prefix,
                                                         const std::string& cursor, uint64_t limit) {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/false);
+  if (!entered.ok()) return entered.error();
+  if (!*entered) return ClientValuesPage();
   uint64_t id = 0;
   if (next_page_ && next_page_->cursor == cursor) {
     id = next_page_->id;

@@ -46,12 +46,12 @@ class OnlineClient : public StoreClient {
   Core& core() { return core_; }
   Client& client() { return client_; }
   int RunTask(Task<int> task);
+  // Whether the namespace is there; asked once, and again as long as it is not.
+  ClientResult<bool> EnterNamespace(bool create);
 
  private:
   OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoint>& endpoints,
                const std::string& name_space);
-  // Whether the namespace is there; asked once, and again as long as it is not.
-  ClientResult<bool> EnterNamespace(bool create);
 
   // Runs the core's loop until `task` has ended.
   template <typename Result>

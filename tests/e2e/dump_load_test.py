@@ -136,7 +136,7 @@ def a_bad_line_is_named_and_all_before_it_are_loaded(pakvd, pakvctl, parent):
         b'{"key":"k2","value":5}\n': b'line 4: "value" is no string',
         b'{"key":"k2","value":"x","encoding":"base64"}\n': b'line 4: "value" is no base64',
         b'{"key":"k2","value":"v","expires_at_ms":-1}\n': b'line 4: "expires_at_ms" is no number',
-        b'{"namespace":"other","key":"k2","value":"v"}\n': b"line 4: this version has no namespace",
+        b'{"namespace":"other","key":"k2","value":"v"}\n': b'line 4: its namespace is "other"',
         b'{"key":"' + b"k" * 65537 + b'","value":"v"}\n': b"max-key",
         b'{"key":"k2","value":"' + b"v" * (1 << 21) + b'"}\n': b"line 4, key",
         b'{"key":"k2","value":"' + b"v" * (8 << 20) + b'"}\n': b"line 4: longer than",
