@@ -270,7 +270,7 @@ TEST_P(NamespaceTest, ARandomKeyIsFoundAmongManyOfOthers) {
 TEST_P(NamespaceTest, EmptyingOneTakesItsKeysAtOnceAndNoOthers) {
   constexpr uint64_t kKeys = 20'000;
   Stop();
-  sweep_dropped_step_ = 8;
+  sweep_dropped_step_ = 1;
   ASSERT_TRUE(Open(GetParam()).ok());
   for (const uint32_t in : {0u, 3u, 4u}) {
     ASSERT_TRUE(node_.Run(SetMany(*store_, node_.core(0), in, kKeys)));
@@ -341,11 +341,12 @@ TEST_P(NamespaceTest, CompactionNeedNotWaitForTheSweep) {
   Stop();
   sweep_dropped_step_ = 1;
   ASSERT_TRUE(Open(GetParam()).ok());
-  for (const uint32_t in : {0u, 3u}) {
-    ASSERT_TRUE(node_.Run(SetMany(*store_, node_.core(0), in, kKeys)));
-  }
+  // Side by side; then all that is in 0 is overwritten, so that half of each segment is dead, and
+  // the other half is what goes.
+  node_.Spawn(0, SetMany(*store_, node_.core(0), 0, kKeys));
+  ASSERT_TRUE(node_.Run(SetMany(*store_, node_.core(0), 3, kKeys)));
+  ASSERT_TRUE(node_.Run(SetMany(*store_, node_.core(0), 0, kKeys)));
   Flush(3);
-  // Half of each segment is dead: every one is worth it.
   const auto begun = node_.Run(store_->RequestCompaction(node_.core(0), 10));
   ASSERT_TRUE(begun) << world_.failure();
   ExpectBooksRight();
