@@ -131,19 +131,24 @@ Task<absl::StatusOr<std::vector<uint8_t>>> ReadWholeFile(Core& core, const std::
   co_return std::move(bytes);
 }
 
+Task<absl::Status> WriteSynced(Core& core, const std::string& path, Bytes bytes) {
+  absl::StatusOr<File> file = co_await OpenFile(core, path, O_RDWR | O_CREAT | O_TRUNC);
+  if (!file.ok()) co_return file.status();
+  absl::Status status = co_await WriteAll(*file, bytes, 0, 1, false, path);
+  if (status.ok()) {
+    const IoResult synced = co_await file->SyncData();
+    if (!synced.ok()) status = IoError("sync", path, synced);
+  }
+  const IoResult closed = co_await file->Close();
+  if (status.ok() && !closed.ok()) status = IoError("close", path, closed);
+  co_return status;
+}
+
 Task<absl::Status> WriteWholeFile(Core& core, const std::string& directory, const std::string& name,
                                   Bytes bytes) {
   const std::string path = directory + "/" + name;
   const std::string tmp = path + ".tmp";
-  absl::StatusOr<File> file = co_await OpenFile(core, tmp, O_RDWR | O_CREAT | O_TRUNC);
-  if (!file.ok()) co_return file.status();
-  absl::Status status = co_await WriteAll(*file, bytes, 0, 1, false, tmp);
-  if (status.ok()) {
-    const IoResult synced = co_await file->SyncData();
-    if (!synced.ok()) status = IoError("sync", tmp, synced);
-  }
-  const IoResult closed = co_await file->Close();
-  if (status.ok() && !closed.ok()) status = IoError("close", tmp, closed);
+  absl::Status status = co_await WriteSynced(core, tmp, bytes);
   if (status.ok()) {
     const IoResult renamed = co_await RenameFile(core.io(), tmp.c_str(), path.c_str());
     if (!renamed.ok()) status = IoError("rename", tmp, renamed);

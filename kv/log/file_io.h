@@ -49,6 +49,8 @@ Task<absl::StatusOr<uint64_t>> ReadAll(File& file, uint8_t* buffer, uint64_t len
 // The whole file, through the page cache; kNotFound if there is none.
 Task<absl::StatusOr<std::vector<uint8_t>>> ReadWholeFile(Core& core, const std::string& path,
                                                          uint64_t bytes_max);
+// Creates or replaces the file and makes its bytes, but not its name, durable.
+Task<absl::Status> WriteSynced(Core& core, const std::string& path, Bytes bytes);
 // Writes `directory`/`name` whole or not at all: tmp, sync, rename, directory sync.
 Task<absl::Status> WriteWholeFile(Core& core, const std::string& directory, const std::string& name,
                                   Bytes bytes);

@@ -3,7 +3,9 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "kv/log/directory.h"
 #include "kv/log/format_footer.h"
@@ -26,5 +28,16 @@ struct SegmentFooter {
 // blocks. Any core. Suspends.
 Task<absl::StatusOr<SegmentFooter>> ReadFooter(Core& here, const StoreDirectory& directory,
                                                const SegmentInfo& info, AlignedBuffer& memory);
+
+// What of a segment's footer tells whether a key may have an older record in it.
+struct FooterSummary {
+  Lsn plain_lsn_min = kNoLsn;   // of records that are neither delete nor drop; kNoLsn: none
+  std::vector<uint8_t> filter;  // over their keys
+};
+// The same footer's trailer and key filter alone, each checked by its checksum: a tenth of the
+// footer. Nothing if there is none or if it is damaged or not this segment's. Errors as the system
+// says. Any core. Suspends.
+Task<absl::StatusOr<std::optional<FooterSummary>>> ReadFooterSummary(
+    Core& here, const StoreDirectory& directory, const SegmentInfo& info);
 
 }  // namespace pakv

@@ -147,6 +147,11 @@ Task<void> FooterWriter::Work() {
       continue;
     }
     if (GivenUp()) co_return;
+    if (!stopping_ && Busy() && queue_.size() <= kYoungMax) {
+      const uint64_t until_ns = core_.now_ns() + kPauseNs;
+      co_await core_.timers().SleepUntil(until_ns);
+      continue;
+    }
     const FooterJob job = queue_.front();
     queue_.pop_front();
     const absl::Status status = co_await Write(job);
@@ -161,7 +166,7 @@ Task<void> FooterWriter::Work() {
 
 Task<absl::Status> FooterWriter::Pause() {
   if (GivenUp()) co_return absl::CancelledError("the log is being closed");
-  if (!stopping_ && core_.now_ns() < committed_ns_ + kBusyNs && committed_ns_ != 0) {
+  if (!stopping_ && Busy()) {
     const uint64_t until_ns = core_.now_ns() + kPauseNs;
     co_await core_.timers().SleepUntil(until_ns);
   } else {

@@ -1,7 +1,9 @@
 // FooterWriter: writes footers behind sealed segments, in the background of a core. It reads the
 // segment back, so that nothing is kept or done for it when records are committed, and it goes
-// slowly while the log is being written to. A footer that cannot be written is left out: the
-// segment is then read whole at the next start, which is all that is lost.
+// slowly while the log is being written to. The newest segments wait until the log has gone on, or
+// falls idle: where keys are overwritten fast, compaction takes most of them before that. A footer
+// that cannot be written is left out: the segment is then read whole at the next start, which is
+// all that is lost.
 #pragma once
 
 #include <absl/status/status.h>
@@ -35,6 +37,8 @@ class FooterWriter {
   // The pause after each, as long as the last commit was less than kBusyNs ago.
   static constexpr uint64_t kPauseNs = 40 * kNsPerMs;
   static constexpr uint64_t kBusyNs = 50 * kNsPerMs;
+  // As long as it is, so many segments wait, the newest.
+  static constexpr size_t kYoungMax = 4;
   // A footer of more than this part of its segment spares too little.
   static constexpr uint64_t kPartMax = 4;
 
@@ -65,6 +69,7 @@ class FooterWriter {
   Task<absl::Status> Read(File& file, const FooterJob& job, const std::string& path, Draft& draft);
   Task<absl::Status> Pause();
   Task<bool> SpaceIsShort();
+  bool Busy() const { return committed_ns_ != 0 && core_.now_ns() < committed_ns_ + kBusyNs; }
   bool GivenUp() const { return stopping_ && core_.now_ns() >= deadline_ns_; }
 
   Core& core_;

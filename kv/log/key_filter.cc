@@ -1,5 +1,6 @@
 #include "kv/log/key_filter.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -14,10 +15,14 @@ constexpr size_t kWords = kKeyFilterBlockBytes / sizeof(uint32_t);
 constexpr std::array<uint32_t, kWords> kSalts = {0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d,
                                                  0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31};
 
-// The upper half picks the block, the lower half the bits in it.
+// The keys of one core's segments have hashes that share their top bits, so that the upper half of
+// the hash itself would leave most of the blocks empty.
+constexpr uint64_t kBlockMultiplier = 0x9e3779b97f4a7c15;
+
+// The product's upper half picks the block, the hash's lower half the bits in it.
 size_t BlockOf(size_t filter_bytes, uint64_t hash) {
   const uint64_t blocks = filter_bytes / kKeyFilterBlockBytes;
-  return static_cast<size_t>((hash >> 32) * blocks >> 32) * kKeyFilterBlockBytes;
+  return static_cast<size_t>((hash * kBlockMultiplier >> 32) * blocks >> 32) * kKeyFilterBlockBytes;
 }
 uint32_t BitIn(size_t word, uint64_t hash) {
   return uint32_t{1} << (static_cast<uint32_t>(hash) * kSalts[word] >> 27);
@@ -29,18 +34,24 @@ size_t KeyFilterBytes(size_t key_count) {
   return RoundUp((key_count * kBitsPerKey + 7) / 8, kKeyFilterBlockBytes);
 }
 
-std::vector<uint8_t> BuildKeyFilter(std::span<const uint64_t> hashes) {
-  std::vector<uint8_t> filter(KeyFilterBytes(hashes.size()));
-  for (const uint64_t hash : hashes) {
-    uint8_t* block = filter.data() + BlockOf(filter.size(), hash);
-    for (size_t word = 0; word < kWords; ++word) {
-      uint32_t bits;
-      std::memcpy(&bits, block + word * sizeof(bits), sizeof(bits));
-      bits |= BitIn(word, hash);
-      std::memcpy(block + word * sizeof(bits), &bits, sizeof(bits));
-    }
+KeyFilter::KeyFilter(size_t key_count) : bytes_(KeyFilterBytes(std::max<size_t>(key_count, 1))) {}
+
+void KeyFilter::Add(uint64_t hash) {
+  PAKV_CHECK(!bytes_.empty());
+  uint8_t* block = bytes_.data() + BlockOf(bytes_.size(), hash);
+  for (size_t word = 0; word < kWords; ++word) {
+    uint32_t bits;
+    std::memcpy(&bits, block + word * sizeof(bits), sizeof(bits));
+    bits |= BitIn(word, hash);
+    std::memcpy(block + word * sizeof(bits), &bits, sizeof(bits));
   }
-  return filter;
+}
+
+std::vector<uint8_t> BuildKeyFilter(std::span<const uint64_t> hashes) {
+  if (hashes.empty()) return {};
+  KeyFilter filter(hashes.size());
+  for (const uint64_t hash : hashes) filter.Add(hash);
+  return filter.bytes();
 }
 
 bool KeyFilterMayContain(Bytes filter, uint64_t hash) {

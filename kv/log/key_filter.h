@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kv/log/format.h"
@@ -16,10 +17,26 @@ inline constexpr size_t kKeyFilterBlockBytes = 32;
 
 // The filter's size for that many keys: a multiple of kKeyFilterBlockBytes, 0 for none.
 size_t KeyFilterBytes(size_t key_count);
-// The filter of keys with these hashes (KeyHash).
-std::vector<uint8_t> BuildKeyFilter(std::span<const uint64_t> hashes);
-// False: the key with this hash is certainly not among them. `filter` is a multiple of
+// False: the key with this hash (KeyHash) is certainly not among them. `filter` is a multiple of
 // kKeyFilterBlockBytes long.
 bool KeyFilterMayContain(Bytes filter, uint64_t hash);
+
+class KeyFilter {
+ public:
+  // For about `key_count` keys, but at least room for one; more of them make it less sure.
+  explicit KeyFilter(size_t key_count);
+  // One that was built before, as a footer holds it.
+  explicit KeyFilter(std::vector<uint8_t> bytes) : bytes_(std::move(bytes)) {}
+
+  // Not of a filter for no keys.
+  void Add(uint64_t hash);
+  bool MayContain(uint64_t hash) const { return KeyFilterMayContain(bytes_, hash); }
+  const std::vector<uint8_t>& bytes() const { return bytes_; }
+
+ private:
+  std::vector<uint8_t> bytes_;
+};
+// The filter of keys with these hashes.
+std::vector<uint8_t> BuildKeyFilter(std::span<const uint64_t> hashes);
 
 }  // namespace pakv

@@ -6,6 +6,7 @@
 
 #include "kv/log/file_io.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
 
@@ -150,22 +151,36 @@ std::vector<uint8_t> EncodeManifest(const ManifestState& state) {
   // In the order of their ids, in which they were given.
   std::map<uint32_t, std::string_view> names;
   for (const auto& [name, id] : state.namespaces) names.emplace(id, name);
+  // In the order in which they were created, which their numbers do not tell.
+  std::vector<const SegmentInfo*> in_order;
+  for (const auto& [segment, info] : state.segments) in_order.push_back(&info);
+  std::stable_sort(in_order.begin(), in_order.end(),
+                   [](const auto* left, const auto* right) { return left->place < right->place; });
   const auto fill = [&] {
     add(start);
     for (const auto& [id, name] : names) {
       add({.type = ManifestEntry::Type::kNamespace, .namespace_id = id, .name = name});
     }
-    for (const auto& [segment, info] : state.segments) {
-      add(CreatedEntry(info));
-      if (info.sealed_end) {
+    // Of those that are gone but for their files no more is known, and no more matters.
+    for (const uint32_t segment : state.dropped) {
+      add({.type = ManifestEntry::Type::kCreated,
+           .segment = segment,
+           .run = state.run,
+           .size = kSectorSize,
+           .first_sequence = 1});
+      add({.type = ManifestEntry::Type::kDropped, .segment = segment});
+    }
+    for (const SegmentInfo* info : in_order) {
+      add(CreatedEntry(*info));
+      if (info->sealed_end) {
         add({.type = ManifestEntry::Type::kSealed,
-             .segment = segment,
-             .end_offset = *info.sealed_end});
+             .segment = info->segment,
+             .end_offset = *info->sealed_end});
       }
-      if (info.footer_bytes != 0) {
+      if (info->footer_bytes != 0) {
         add({.type = ManifestEntry::Type::kFooter,
-             .segment = segment,
-             .footer_bytes = info.footer_bytes});
+             .segment = info->segment,
+             .footer_bytes = info->footer_bytes});
       }
     }
   };
@@ -214,22 +229,99 @@ Task<absl::StatusOr<std::unique_ptr<Manifest>>> Manifest::WriteFresh(
     Core& core, const StoreDirectory& directory, ManifestState state) {
   std::unique_ptr<Manifest> manifest(new Manifest(core, directory, state));
   std::vector<uint8_t> bytes = EncodeManifest(state);
-  manifest->index_ = static_cast<uint32_t>(bytes.size() / kSectorSize);
-  const auto last = DecodeManifestSector(Bytes(bytes).last(kSectorSize));
-  PAKV_CHECK(last.has_value() && last->index + 1 == manifest->index_);
-  manifest->chain_ = last->checksum;
-  manifest->offset_bytes_ = RoundUp(bytes.size(), directory.alignment());
-  manifest->size_bytes_ = manifest->offset_bytes_ + kAheadUnits * directory.alignment();
+  manifest->GoOnBehind(bytes);
   bytes.resize(manifest->size_bytes_);
-
   const std::string name(kManifestName);
-  const absl::Status written = co_await WriteWholeFile(core, directory.path(), name, bytes);
-  if (!written.ok()) co_return written;
-  const std::string path = directory.PathOf(kManifestName);
-  absl::StatusOr<File> file = co_await OpenFile(core, path, O_RDWR | directory.direct_flag());
-  if (!file.ok()) co_return file.status();
-  manifest->file_ = std::move(*file);
+  absl::Status status = co_await WriteWholeFile(core, directory.path(), name, bytes);
+  if (status.ok()) status = co_await manifest->OpenFile();
+  if (!status.ok()) co_return status;
   co_return std::move(manifest);
+}
+
+// The next append is the first behind these sectors.
+void Manifest::GoOnBehind(Bytes sectors) {
+  index_ = static_cast<uint32_t>(sectors.size() / kSectorSize);
+  const auto last = DecodeManifestSector(sectors.last(kSectorSize));
+  PAKV_CHECK(last.has_value() && last->index + 1 == index_);
+  chain_ = last->checksum;
+  offset_bytes_ = RoundUp(sectors.size(), directory_.alignment());
+  size_bytes_ = offset_bytes_ + kAheadUnits * directory_.alignment();
+  rewrite_bytes_ = std::max(2 * offset_bytes_, offset_bytes_ + AppendsMaxBytes());
+}
+
+Task<absl::Status> Manifest::OpenFile() {
+  const std::string path = directory_.PathOf(kManifestName);
+  absl::StatusOr<File> file =
+      co_await pakv::OpenFile(owner_, path, O_RDWR | directory_.direct_flag());
+  if (!file.ok()) co_return file.status();
+  file_ = std::move(*file);
+  co_return absl::OkStatus();
+}
+
+// What the file says, in a new one. As long as that has not got the file's name the old one goes
+// on; from there on an error leaves open which of them a restart finds, so nothing more is written.
+Task<void> Manifest::Rewrite() {
+  ManifestState state = InOrder();
+  const std::string path = directory_.PathOf(kManifestName);
+  const std::string tmp = path + ".tmp";
+  std::vector<uint8_t> bytes;
+  size_t length = 0;
+  absl::Status prepared = co_await ForgetRemoved(state);
+  if (prepared.ok()) {
+    bytes = EncodeManifest(state);
+    length = bytes.size();
+    bytes.resize(RoundUp(length, directory_.alignment()) + kAheadUnits * directory_.alignment());
+    prepared = co_await WriteSynced(owner_, tmp, bytes);
+  }
+  if (!prepared.ok()) {
+    LogWarning("MANIFEST goes on growing: {}", MessageOf(prepared));
+    // The next one overwrites what cannot be removed.
+    const IoResult unlinked = co_await UnlinkFile(owner_.io(), tmp.c_str());
+    if (!unlinked.ok()) LogDebug("{}", MessageOf(IoError("remove", tmp, unlinked)));
+    rewrite_bytes_ = offset_bytes_ + AppendsMaxBytes();
+    co_return;
+  }
+  absl::Status status;
+  const IoResult renamed = co_await RenameFile(owner_.io(), tmp.c_str(), path.c_str());
+  if (!renamed.ok()) status = IoError("rename", tmp, renamed);
+  if (status.ok()) status = co_await SyncNames(owner_, directory_.path());
+  const IoResult closed = co_await file_.Close();
+  if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path, closed)));
+  if (status.ok()) status = co_await OpenFile();
+  if (!status.ok()) {
+    LogError("{}", MessageOf(status));
+    failed_ = true;
+    co_return;
+  }
+  listed_ = std::move(state);
+  GoOnBehind(Bytes(bytes).first(length));
+  PAKV_COVERED(kManifestRewritten);
+}
+
+// What is listed, in the order of creation; a number that was given away is not given again.
+ManifestState Manifest::InOrder() const {
+  ManifestState state = listed_;
+  state.next_segment = next_segment_.load(std::memory_order_relaxed);
+  std::vector<SegmentInfo*> in_order;
+  for (auto& [segment, info] : state.segments) in_order.push_back(&info);
+  std::sort(in_order.begin(), in_order.end(),
+            [](const auto* left, const auto* right) { return left->place < right->place; });
+  auto place = static_cast<uint32_t>(state.dropped.size());
+  for (SegmentInfo* info : in_order) info->place = place++;
+  return state;
+}
+
+// A file that was dropped, and would come back at a crash, has to be known as such. Those that are
+// gone stay away once the directory is synced.
+Task<absl::Status> Manifest::ForgetRemoved(ManifestState& state) {
+  const std::vector<uint32_t> dropped(state.dropped.begin(), state.dropped.end());
+  for (const uint32_t segment : dropped) {
+    FileStat stat;
+    const std::string path = directory_.PathOf(SegmentName(segment));
+    const IoResult found = co_await StatPath(owner_.io(), path.c_str(), stat);
+    if (!found.ok() && found.error() == ENOENT) state.dropped.erase(segment);
+  }
+  co_return co_await SyncNames(owner_, directory_.path());
 }
 
 Task<absl::Status> Manifest::Append(Core& here, std::vector<ManifestEntry> entries) {
@@ -246,37 +338,48 @@ Task<absl::Status> Manifest::AppendHere(std::vector<ManifestEntry> entries) {
       return entry.segment != 0 && entry.segment % 2 == 0;
     });
   }
-  if (entries.empty()) co_return absl::OkStatus();
+  const bool acquired = co_await one_at_a_time_.Acquire();
+  PAKV_CHECK(acquired);
+  // Whoever writes a footer may learn too late that the segment is gone.
+  std::erase_if(entries, [this](const ManifestEntry& entry) {
+    return entry.type == ManifestEntry::Type::kFooter && !listed_.segments.contains(entry.segment);
+  });
+  absl::Status status;
+  if (!entries.empty()) {
+    if (!failed_ && offset_bytes_ >= rewrite_bytes_) co_await Rewrite();
+    status = co_await AppendSector(entries);
+  }
+  one_at_a_time_.Release();
+  co_return status;
+}
+
+Task<absl::Status> Manifest::AppendSector(const std::vector<ManifestEntry>& entries) {
   ManifestSector sector;
   for (const ManifestEntry& entry : entries) {
     PAKV_CHECK(sector.Add(entry), "the entries of one append fit one sector");
   }
-  const bool acquired = co_await one_at_a_time_.Acquire();
-  PAKV_CHECK(acquired);
-  absl::Status status;
-  if (failed_) {
-    status = absl::InternalError(directory_.PathOf(kManifestName) + ": an earlier write failed");
+  const std::string path = directory_.PathOf(kManifestName);
+  if (failed_) co_return absl::InternalError(path + ": an earlier write failed");
+  if (offset_bytes_ == size_bytes_) {
+    const absl::Status extended = co_await Extend();
+    if (!extended.ok()) co_return extended;
   }
-  if (status.ok() && offset_bytes_ == size_bytes_) status = co_await Extend();
-  if (status.ok()) {
-    std::memset(unit_.data(), 0, directory_.alignment());
-    const uint32_t checksum = sector.Encode(unit_.data(), run_, index_, chain_);
-    const Bytes unit(unit_.data(), directory_.alignment());
-    const std::string path = directory_.PathOf(kManifestName);
-    status = co_await WriteAll(file_, unit, offset_bytes_, directory_.transfer_unit(), true, path);
-    if (status.ok()) {
-      chain_ = checksum;
-      ++index_;
-      offset_bytes_ += unit.size();
-      for (const ManifestEntry& entry : entries) {
-        PAKV_CHECK(Apply(listed_, entry).empty(), "entries follow from one another");
-      }
-      if (changed_ != nullptr) changed_(changed_whom_);
-    } else {
-      failed_ = true;
-    }
+  std::memset(unit_.data(), 0, directory_.alignment());
+  const uint32_t checksum = sector.Encode(unit_.data(), run_, index_, chain_);
+  const Bytes unit(unit_.data(), directory_.alignment());
+  const absl::Status status =
+      co_await WriteAll(file_, unit, offset_bytes_, directory_.transfer_unit(), true, path);
+  if (!status.ok()) {
+    failed_ = true;
+    co_return status;
   }
-  one_at_a_time_.Release();
+  chain_ = checksum;
+  ++index_;
+  offset_bytes_ += unit.size();
+  for (const ManifestEntry& entry : entries) {
+    PAKV_CHECK(Apply(listed_, entry).empty(), "entries follow from one another");
+  }
+  if (changed_ != nullptr) changed_(changed_whom_);
   co_return status;
 }
 

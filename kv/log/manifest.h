@@ -1,10 +1,15 @@
 // MANIFEST: which segments exist. One core owns it; the others' appends reach it by message. Each
 // append is one sector, on stable storage when Append returns. docs/format.md, "MANIFEST".
+//
+// When the appended part has become long, an append first writes a fresh MANIFEST in the place of
+// the present one: tmp, sync, rename, directory sync. Appends wait for that, so at a crash in
+// between the old file and the new one say the same.
 #pragma once
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -54,7 +59,7 @@ struct ManifestState {
 
 // Reads a whole MANIFEST file. kDataLoss with the offset if it is damaged. Pure.
 absl::StatusOr<ManifestState> ParseManifest(Bytes file);
-// The sectors of a fresh MANIFEST for `state`. Pure.
+// The sectors of a fresh MANIFEST for `state`; segments that were dropped are told, too. Pure.
 std::vector<uint8_t> EncodeManifest(const ManifestState& state);
 
 class Manifest {
@@ -73,6 +78,12 @@ class Manifest {
   // ok. Appends happen one after another in the order of arrival. After a failure every further
   // one fails too. Suspends.
   Task<absl::Status> Append(Core& here, std::vector<ManifestEntry> entries);
+  // The owner: a fresh one is written after so many appends, at the least. As many as now and then
+  // more, if the list itself is long.
+  void set_appends_max(uint32_t appends_max) {
+    appends_max_ = appends_max;
+    rewrite_bytes_ = std::max(2 * offset_bytes_, offset_bytes_ + AppendsMaxBytes());
+  }
   // Any core: a number that no segment has had.
   uint32_t NextSegment() { return next_segment_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -97,7 +108,14 @@ class Manifest {
  private:
   Manifest(Core& owner, const StoreDirectory& directory, const ManifestState& state);
   Task<absl::Status> AppendHere(std::vector<ManifestEntry> entries);
+  Task<absl::Status> AppendSector(const std::vector<ManifestEntry>& entries);
   Task<absl::Status> Extend();
+  void GoOnBehind(Bytes sectors);
+  Task<absl::Status> OpenFile();
+  Task<void> Rewrite();
+  ManifestState InOrder() const;
+  Task<absl::Status> ForgetRemoved(ManifestState& state);
+  uint64_t AppendsMaxBytes() const { return appends_max_ * uint64_t{directory_.alignment()}; }
 
   Core& owner_;
   const StoreDirectory& directory_;
@@ -109,9 +127,11 @@ class Manifest {
   void* changed_whom_ = nullptr;
   File file_;
   Semaphore one_at_a_time_;
-  AlignedBuffer unit_;         // what an append writes: one unit of direct I/O
-  uint64_t offset_bytes_ = 0;  // where the next append goes
-  uint64_t size_bytes_ = 0;    // zero-written up to here
+  AlignedBuffer unit_;          // what an append writes: one unit of direct I/O
+  uint64_t offset_bytes_ = 0;   // where the next append goes
+  uint64_t size_bytes_ = 0;     // zero-written up to here
+  uint64_t rewrite_bytes_ = 0;  // it is written afresh when it is as long
+  uint32_t appends_max_ = 1024;
   uint32_t index_ = 0;
   uint32_t chain_ = 0;
   bool failed_ = false;

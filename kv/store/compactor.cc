@@ -5,6 +5,7 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/file_io.h"
+#include "kv/log/footer.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
@@ -15,6 +16,8 @@ namespace {
 
 // Hashes put into a filter until others have their turn.
 constexpr size_t kAddedMax = 20'000;
+// Footers read for the deletes that are met in some of a victim's records.
+constexpr size_t kFootersMax = 8;
 // The pressure is worked out again after this long.
 constexpr uint64_t kPressNs = 10 * kNsPerMs;
 // What compaction takes of the time at least, once it works at all, and the longest pause.
@@ -269,7 +272,10 @@ void Compactor::SayOnce(const absl::Status& status) {
 // present segment is old has gone on to the next.
 Task<bool> Compactor::HelpDeletesToLeave() {
   if (const uint32_t lacking = books_.LackingSummary(); lacking != 0) {
-    co_return co_await Summarize(manifest_.segments().at(lacking));
+    const SegmentInfo info = manifest_.segments().at(lacking);
+    const bool taken = co_await TakeFooter(info);
+    if (taken) co_return true;
+    co_return co_await Summarize(info);
   }
   const Lsn oldest = books_.OldestFullGraveyard();
   if (oldest == kNoLsn || gains_) co_return false;
@@ -289,6 +295,42 @@ Task<bool> Compactor::HelpDeletesToLeave() {
     PAKV_CHECK(told);
   }
   co_return false;
+}
+
+// A sealed segment's footer tells which keys it may hold.
+Task<bool> Compactor::TakeFooter(SegmentInfo segment) {
+  absl::StatusOr<std::optional<FooterSummary>> found =
+      co_await ReadFooterSummary(core_, *parts_.context->directory, segment);
+  if (!found.ok()) {
+    SayOnce(found.status());
+    co_return false;
+  }
+  if (!found->has_value()) {
+    if (segment.footer_bytes != 0) {
+      PAKV_COVERED(kFooterUseless);
+      books_.NoteUselessFooter(segment.segment);
+    }
+    co_return false;
+  }
+  SegmentSummary summary;
+  const Lsn oldest = (*found)->plain_lsn_min;
+  summary.lsn_min = oldest == kNoLsn ? kLsnMax : oldest;
+  summary.filter = std::make_unique<KeyFilter>(std::move((*found)->filter));
+  books_.NoteSummary(segment.segment, std::move(summary));
+  PAKV_COVERED(kFilterFromFooter);
+  co_return true;
+}
+
+// Deletes up to `newest` are met: looks at footers of those that may keep them from going, some at
+// a time. Without a footer, deletes stay until there are so many that whole segments are read.
+Task<void> Compactor::LearnFromFooters(Lsn newest) {
+  for (const uint32_t segment : books_.WithUnreadFooter(newest, kFootersMax)) {
+    const auto listed = manifest_.segments().find(segment);
+    if (listed == manifest_.segments().end() || ended()) co_return;
+    const SegmentInfo info = listed->second;
+    const bool taken = co_await TakeFooter(info);
+    if (!taken) co_return;  // the next records meet deletes, too
+  }
 }
 
 // Reads a sealed segment for the keys that it may hold.
@@ -321,7 +363,7 @@ Task<bool> Compactor::Summarize(SegmentInfo segment) {
   }
   co_await scanner.Close();
   if (!whole) co_return false;
-  summary.filter = std::make_unique<GrowingKeyFilter>(hashes.size());
+  summary.filter = std::make_unique<KeyFilter>(hashes.size());
   for (size_t i = 0; i < hashes.size(); ++i) {
     summary.filter->Add(hashes[i]);
     if (i % kAddedMax == kAddedMax - 1) co_await core_.ready().Yield();

@@ -110,6 +110,7 @@ class Compactor {
   Task<Passed> CopyAll(const SegmentInfo& victim, SegmentScanner& scanner);
   Task<bool> Stage(const SegmentInfo& victim);
   Task<void> AskFates(size_t begin, size_t end);
+  Lsn NewestGrave() const;
   bool DeleteMayLeave(const SegmentInfo& victim, const Shard::Asked& grave);
   void StageRecord(const Shard::Asked& asked);
   Task<Passed> MoveStaged(const SegmentInfo& victim, bool last);
@@ -119,6 +120,8 @@ class Compactor {
   Task<bool> NothingLivesIn(uint32_t segment);
   Task<bool> Drop(const SegmentInfo& victim);
   Task<bool> Summarize(SegmentInfo segment);
+  Task<bool> TakeFooter(SegmentInfo segment);
+  Task<void> LearnFromFooters(Lsn newest);
   Task<bool> HelpDeletesToLeave();
   struct TickTimer : Timer {
     explicit TickTimer(Compactor& compactor_in);

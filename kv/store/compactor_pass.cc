@@ -125,12 +125,27 @@ Task<void> Compactor::AskFates(size_t begin, size_t end) {
   }
 }
 
+// Of the deletes in asked_, the newest; kNoLsn: there is none.
+Lsn Compactor::NewestGrave() const {
+  Lsn newest = kNoLsn;
+  for (const auto& of_owner : asked_) {
+    for (const Shard::Asked& asked : of_owner) {
+      if (asked.fate == Shard::Fate::kGrave) newest = std::max(newest, asked.record->fields.lsn);
+    }
+  }
+  return newest;
+}
+
 // Finds out what of records_ has to be copied. False: one of them cannot be.
 Task<bool> Compactor::Stage(const SegmentInfo& victim) {
   blockers_known_ = false;
   for (size_t begin = 0; begin < records_.size(); begin += kAskedMax) {
     const size_t end = std::min(begin + kAskedMax, records_.size());
     co_await AskFates(begin, end);
+    if (const Lsn newest = NewestGrave(); newest != kNoLsn) {
+      co_await LearnFromFooters(newest);
+      blockers_known_ = false;
+    }
     for (const auto& of_owner : asked_) {
       for (const Shard::Asked& asked : of_owner) {
         if (asked.fate == Shard::Fate::kDead) continue;
@@ -258,7 +273,8 @@ Task<void> Compactor::MoveDurable(size_t begin, size_t end) {
 // What was shown as expired is so by the largest clock of the directory, and the victim may hold
 // it. Those of earlier runs are in MANIFEST.
 Task<Compactor::Passed> Compactor::KeepClock(const SegmentInfo& victim, uint64_t expiry_clock_ms) {
-  if (victim.run != parts_.context->run || log_.segment_clock_ms() >= expiry_clock_ms) {
+  if (victim.run != parts_.context->run || log_.segment_clock_ms() >= expiry_clock_ms ||
+      PAKV_BUG(kClockGoesWithSegment)) {
     co_return Passed::kDone;
   }
   log_.ShowClock(expiry_clock_ms);

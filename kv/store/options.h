@@ -45,6 +45,8 @@ struct StoreOptions {
   // Random numbers for the identity of a new store and for this start; the system's if not given.
   std::optional<StoreEntropy> entropy;
   CompactionOptions compaction;
+  // MANIFEST is written afresh after so many appends.
+  uint32_t manifest_appends_max = 1024;
   // For the simulator: how long a transaction that is durable waits before its owners publish it.
   uint64_t publish_pause_ns = 0;
   // Goes on without what is damaged (kv/log/salvage.h).

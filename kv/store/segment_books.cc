@@ -41,7 +41,7 @@ void SegmentBooks::NoteCopy(uint32_t segment, const Copied& copied) {
     state.summary.lsn_min = kLsnMax;
     if (graves_met_) {
       state.summary.filter =
-          std::make_unique<GrowingKeyFilter>(ground_.segment_bytes / kRecordBytesExpected);
+          std::make_unique<KeyFilter>(ground_.segment_bytes / kRecordBytesExpected);
     }
   }
   state.copied_bytes += copied.bytes;
@@ -88,7 +88,7 @@ bool SegmentBooks::MayHoldOlder(const std::vector<Blocker>& blockers, uint64_t h
   if (PAKV_BUG(kTombstoneDroppedEarly)) return false;
   for (const Blocker& blocker : blockers) {
     if (blocker.oldest >= lsn) return false;
-    if (blocker.filter == nullptr || blocker.filter->MayHold(hash)) return true;
+    if (blocker.filter == nullptr || blocker.filter->MayContain(hash)) return true;
   }
   return false;
 }
@@ -109,6 +109,18 @@ uint32_t SegmentBooks::LackingSummary() const {
     if (Oldest(info, state) < newest) return segment;
   }
   return 0;
+}
+
+std::vector<uint32_t> SegmentBooks::WithUnreadFooter(Lsn lsn, size_t count_max) const {
+  std::vector<uint32_t> found;
+  for (const auto& [segment, info] : *ground_.listed) {
+    if (found.size() == count_max) break;
+    if (!info.sealed_end || info.footer_bytes == 0) continue;
+    const State* state = Find(segment);
+    if (state != nullptr && (state->footer_useless || state->summary.filter != nullptr)) continue;
+    if (Oldest(info, state) < lsn) found.push_back(segment);
+  }
+  return found;
 }
 
 Lsn SegmentBooks::OldestFullGraveyard() const {
@@ -143,7 +155,7 @@ void SegmentBooks::RefreshGraves() {
 uint64_t SegmentBooks::memory_bytes() const {
   uint64_t bytes = states_.size() * sizeof(decltype(states_)::value_type);
   for (const auto& [segment, state] : states_) {
-    if (state.summary.filter != nullptr) bytes += state.summary.filter->bytes_used();
+    if (state.summary.filter != nullptr) bytes += state.summary.filter->bytes().capacity();
   }
   return bytes;
 }

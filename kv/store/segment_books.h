@@ -16,15 +16,16 @@
 #include <vector>
 
 #include "kv/log/format.h"
-#include "kv/log/growing_key_filter.h"
+#include "kv/log/key_filter.h"
 #include "kv/log/manifest.h"
 
 namespace pakv {
 
-// What a segment's records of values may be. The footer of a segment says the same.
+// What a segment's records of values may be. Its footer says it; of segments that this run's
+// compaction writes it is known before they have one.
 struct SegmentSummary {
-  Lsn lsn_min = kNoLsn;                      // none is older
-  std::unique_ptr<GrowingKeyFilter> filter;  // nullptr: any key
+  Lsn lsn_min = kNoLsn;               // none is older
+  std::unique_ptr<KeyFilter> filter;  // nullptr: any key
 };
 
 // Live bytes by segment, over all cores.
@@ -71,7 +72,7 @@ class SegmentBooks {
   // a summary changes; one that is created later holds nothing older than what is asked for.
   struct Blocker {
     Lsn oldest = kNoLsn;
-    const GrowingKeyFilter* filter = nullptr;
+    const KeyFilter* filter = nullptr;
   };
   std::vector<Blocker> Blockers(uint32_t except) const;
   // Whether one of them may hold a value of the key that is older than `lsn`.
@@ -86,6 +87,10 @@ class SegmentBooks {
   bool GravesMatter() const { return grave_bytes() > ground_.grave_bytes_max; }
   // A sealed segment that may keep deletes from going for want of a summary; 0: none.
   uint32_t LackingSummary() const;
+  // Sealed segments with a footer that tells what may keep a delete of `lsn` from going, at most
+  // `count_max`: those without a filter, but for those whose footer was of no use.
+  std::vector<uint32_t> WithUnreadFooter(Lsn lsn, size_t count_max) const;
+  void NoteUselessFooter(uint32_t segment) { states_[segment].footer_useless = true; }
   // Some sealed segment's deletes are all older than this; kNoLsn: there is none. A log whose
   // unsealed segment is older than that keeps them from going.
   Lsn OldestFullGraveyard() const;
@@ -122,6 +127,7 @@ class SegmentBooks {
   struct State {
     SegmentSummary summary;
     bool set_aside = false;
+    bool footer_useless = false;
     // Of segments that this run's compaction has written:
     uint64_t copied_bytes = 0;  // 0: it is none
     uint32_t record_bytes_max = 0;

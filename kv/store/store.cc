@@ -266,6 +266,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   shared_->context.footer_segment_bytes_min = options_.footer_segment_bytes_min;
   shared_->context.footers_of_any_size = options_.footers_of_any_size;
   shared_->context.compaction_owed_bytes = &shared_->compaction_owed_bytes;
+  shared_->recovered.manifest->set_appends_max(options_.manifest_appends_max);
   for (uint32_t id = 0; id < here.count(); ++id) {
     Shard* shard = shards_[id].get();
     co_await here.CallTaskOn(id, [shard](Core&) { return shard->FinishRecovery(); });

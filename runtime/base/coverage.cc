@@ -35,6 +35,9 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "new-keys-resumed",
     "drop-swept",
     "dropped-left-to-compaction",
+    "filter-from-footer",
+    "footer-useless",
+    "manifest-rewritten",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

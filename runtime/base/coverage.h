@@ -36,6 +36,9 @@ enum class CoverageMark : uint32_t {
   kNewKeysResumed,           // there was memory again
   kDropSwept,                // a namespace was dropped while others had keys
   kDroppedLeftToCompaction,  // compaction took an entry out that was dropped and not swept yet
+  kFilterFromFooter,         // a segment's footer told the keys that it may hold
+  kFooterUseless,            // it was damaged
+  kManifestRewritten,        // MANIFEST was written afresh while the store served
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

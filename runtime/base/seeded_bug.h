@@ -36,9 +36,12 @@ enum class SeededBug : uint32_t {
   kCompactionDropsUnpublished,  // a transaction's record is dropped before its owner knows of it
   kOverwriteRefused,            // without memory for new keys one that is there is refused, too
   kRefusedKeyWritten,           // a new key that is refused for lack of memory is written
-  kNamespaceForgotten,  // a restart forgets the names of namespaces, and gives their ids again
-  kDropTakesAll,        // a dropped namespace takes the keys of the others with it
-  kDropForgotten,       // a restart does not know of drops
+  kNamespaceForgotten,     // a restart forgets the names of namespaces, and gives their ids again
+  kDropTakesAll,           // a dropped namespace takes the keys of the others with it
+  kDropForgotten,          // a restart does not know of drops
+  kClockGoesWithSegment,   // compaction removes the segment that holds the largest clock
+  kFooterChecksumIgnored,  // a footer is believed although its checksums are wrong
+  kColdReadTrustsPlace,    // a record is served without a look at its key and LSN
   kCount,
 };
 

@@ -1,5 +1,7 @@
 // Compaction in a simulated world: space stays bounded under the loads that make it hard, a full
 // disk comes back by itself, damage is left alone.
+//
+// Long because: each load that makes space scarce is a test of the same store.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -33,6 +35,9 @@ class CompactionTest : public testing::TestWithParam<uint32_t> {
     options.directory = "/data/store";
     options.segment_bytes = kSegmentBytes;
     options.compaction = compaction_;
+    options.footer_segment_bytes_min = footers_ ? 1 : UINT64_MAX;
+    options.footers_of_any_size = true;
+    options.manifest_appends_max = manifest_appends_max_;
     ++run_;
     options.entropy = StoreEntropy{{}, 17, run_};
     auto opened = node_->Run(Store::Open(node_->cores(), options, report_));
@@ -124,6 +129,8 @@ class CompactionTest : public testing::TestWithParam<uint32_t> {
   }
 
   CompactionOptions compaction_;
+  bool footers_ = false;
+  uint32_t manifest_appends_max_ = 1024;
   OpenReport report_;
   uint64_t run_ = 0;
   std::unique_ptr<SimWorld> world_;
@@ -279,6 +286,72 @@ TEST_P(CompactionTest, ADiskFullOfTheDeadRefusesNothing) {
     ASSERT_EQ(Set("key" + std::to_string(i % kKeys), Value(i, 3000)), Outcome::kDone) << i;
   }
   ExpectBooksRight();
+  ExpectAllThere();
+}
+
+// Each segment that comes and goes is two appends; MANIFEST is as long as what it lists all the
+// same, and what stands in it then is all that there is.
+TEST_P(CompactionTest, ManifestIsWrittenAfreshWhenItHasGrown) {
+  manifest_appends_max_ = 16;
+  Start({.direct_alignment = 512});
+  size_t length_max = 0;
+  for (uint64_t i = 0; i < 3000; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i % 20), Value(i, 1800)), Outcome::kDone);
+    const auto manifest = node_->disk().Contents("/data/store/MANIFEST");
+    ASSERT_TRUE(manifest.has_value());
+    length_max = std::max(length_max, manifest->size());
+  }
+  EXPECT_GT(Stats().compacted_segments, 100u);
+  // What is listed, what is appended until it is written afresh, and 64 units of zeros ahead.
+  EXPECT_LE(length_max, 512 * (3 + 16 + 2 * 64));
+  ExpectBooksRight();
+  Reopen(3 - GetParam());
+  ExpectBooksRight();
+  ExpectAllThere();
+}
+
+// It has a segment of its own, that no copy would fit; when it is dead its segment goes.
+TEST_P(CompactionTest, RecordsLongerThanASegmentGoWhenTheyAreDead) {
+  Start({.direct_alignment = 512});
+  uint64_t files_max = 0;
+  for (uint64_t i = 0; i < 60; ++i) {
+    ASSERT_EQ(Set("long", Value(i, 3 * kSegmentBytes)), Outcome::kDone);
+    ASSERT_EQ(Set("short" + std::to_string(i % 5), Value(i, 500)), Outcome::kDone);
+    files_max = std::max(files_max, Files());
+  }
+  EXPECT_LE(files_max, FilesAlways() + 2);
+  ExpectBooksRight();
+  ASSERT_EQ(Delete("long"), Outcome::kDone);
+  for (uint64_t i = 0; i < 400; ++i) {
+    ASSERT_EQ(Set("short" + std::to_string(i % 5), Value(i, 500)), Outcome::kDone);
+  }
+  Settle();
+  EXPECT_LE(Files(), FilesAlways());
+  ExpectAllThere();
+  Reopen(3 - GetParam());
+  ExpectAllThere();
+}
+
+// Whole segments are read for their keys only when many deletes had to stay. Footers tell at once,
+// also of segments that an earlier run has written.
+TEST_P(CompactionTest, FootersLetDeletesGoAfterARestart) {
+  compaction_.begin_percent = 0;
+  compaction_.space_percent = 100;
+  compaction_.segments_min = 0;
+  compaction_.grave_bytes_max = uint64_t{1} << 40;
+  footers_ = true;
+  Start({.direct_alignment = 512});
+  ASSERT_EQ(Set("cold", "a value that nobody changes"), Outcome::kDone);
+  for (uint64_t i = 0; i < 3000; ++i) {
+    const std::string key = "key" + std::to_string(i);
+    ASSERT_EQ(Set(key, Value(i, 50)), Outcome::kDone);
+    ASSERT_EQ(Delete(key), Outcome::kDone);
+    if (i == 1000 || i == 2000) Reopen(3 - GetParam());
+  }
+  Settle();
+  EXPECT_LE(Files(), FilesAlways() + 6);
+  ExpectBooksRight();
+  Reopen(GetParam());
   ExpectAllThere();
 }
 

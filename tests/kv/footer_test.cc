@@ -39,6 +39,21 @@ TEST(KeyFilterTest, HoldsItsKeysAndFewOthers) {
   }
 }
 
+// They share the top bits of their hashes, as do those that it is asked for.
+TEST(KeyFilterTest, OneCoresKeysFillAllOfIt) {
+  std::vector<uint64_t> hashes;
+  constexpr uint64_t kSpread = ~uint64_t{0} >> 4;
+  for (int i = 0; i < 20'000; ++i) {
+    hashes.push_back(KeyHash(7, 0, "in" + std::to_string(i)) & kSpread);
+  }
+  const std::vector<uint8_t> filter = BuildKeyFilter(hashes);
+  int wrong = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    wrong += KeyFilterMayContain(filter, KeyHash(7, 0, "out" + std::to_string(i)) & kSpread);
+  }
+  EXPECT_LT(wrong, 20'000 / 40);
+}
+
 TEST(KeyFilterTest, EmptyFilterHoldsNothing) {
   EXPECT_EQ(KeyFilterBytes(0), 0u);
   EXPECT_FALSE(KeyFilterMayContain({}, KeyHash(7, 0, "key")));
@@ -165,10 +180,32 @@ class FooterTest : public ::testing::Test {
     return state.ok() ? *state : ManifestState();
   }
 
+  struct Summary {
+    absl::Status status;
+    std::optional<FooterSummary> found;
+  };
+  Summary ReadSummary(const SegmentInfo& info) {
+    TestCore core;
+    Summary summary;
+    core.Run(SummaryLife(*core.core, store(), info, summary));
+    return summary;
+  }
+
   TempDirectory directory_;
   uint64_t run_ = 500;
 
  private:
+  static Task<void> SummaryLife(Core& core, std::string path, SegmentInfo info, Summary& summary) {
+    DirectoryOptions options;
+    options.path = path;
+    auto directory = co_await StoreDirectory::Open(core, options);
+    EXPECT_TRUE(directory.ok()) << directory.status();
+    if (!directory.ok()) co_return;
+    auto found = co_await ReadFooterSummary(core, **directory, info);
+    summary.status = found.status();
+    if (found.ok()) summary.found = std::move(*found);
+    co_await (*directory)->Close();
+  }
   static Task<void> WriteLife(TestLog& log, int keys, size_t value_bytes) {
     const absl::Status opened = co_await log.Open();
     EXPECT_TRUE(opened.ok()) << opened;
@@ -318,6 +355,42 @@ TEST_F(FooterTest, MissingOrShortSegmentIsRefusedThoughItHadAFooter) {
 
 // Damage of the blocks themselves is met when they are read: by a GET, or here by whoever makes a
 // footer again.
+// What compaction reads of it: the trailer and the filter, each checked.
+TEST_F(FooterTest, SummaryIsTheFootersOrNothing) {
+  Write(20, 3000);
+  SegmentInfo info;
+  for (const auto& [segment, listed] : Manifest().segments) {
+    if (listed.footer_bytes != 0) info = listed;
+  }
+  ASSERT_NE(info.footer_bytes, 0u);
+  const std::string good = ReadFile(PathOf(info.segment));
+  const auto footer = DecodeFooter(
+      Bytes(reinterpret_cast<const uint8_t*>(good.data()) + *info.sealed_end, info.footer_bytes));
+  ASSERT_TRUE(footer);
+  const Summary whole = ReadSummary(info);
+  ASSERT_TRUE(whole.found);
+  EXPECT_EQ(whole.found->plain_lsn_min, footer->trailer.plain_lsn_min);
+  EXPECT_EQ(whole.found->filter,
+            std::vector<uint8_t>(footer->filter.begin(), footer->filter.end()));
+  // Any bit of either.
+  const size_t filter_begin = *info.sealed_end + footer->entries.size();
+  const size_t trailer_begin = *info.sealed_end + info.footer_bytes - kSectorSize;
+  for (const size_t begin : {filter_begin, trailer_begin}) {
+    const size_t length = begin == filter_begin ? footer->filter.size() : size_t{80};
+    for (size_t at = begin; at < begin + length; at += 5) {
+      std::string bad = good;
+      bad[at] = static_cast<char>(bad[at] ^ 1 << at % 8);
+      WriteFile(PathOf(info.segment), bad);
+      const Summary none = ReadSummary(info);
+      EXPECT_TRUE(none.status.ok());
+      EXPECT_FALSE(none.found) << at;
+    }
+  }
+  // Cut off anywhere.
+  WriteFile(PathOf(info.segment), good.substr(0, trailer_begin));
+  EXPECT_FALSE(ReadSummary(info).found);
+}
+
 TEST_F(FooterTest, NoFooterIsMadeOfADamagedSegment) {
   Write(30, 5000, /*footer_min=*/UINT64_MAX);
   ASSERT_TRUE(Recover().status.ok());

@@ -282,6 +282,7 @@ void Oracle::Walk(const std::string& name, Key& key, bool with_hidden, const Sto
       Explanation next = explanation;
       const Effect& effect = EffectOn(id, pending.operation, next.value);
       next.value = effect.value;
+      key.ever.insert(effect.value);
       next.done.emplace(id, silent_ ? Answer() : effect.answer);
       for (auto& [read, what] : next.reads) {
         if (key.pending.at(read).session != pending.session) continue;
@@ -523,6 +524,14 @@ bool Oracle::CanExist(const std::string& name) const {
     if (explanation.value != kAbsent && !HasExpired(explanation.value, clock_min_ms_)) return true;
   }
   return false;
+}
+
+bool Oracle::HasBeen(const std::string& name, const std::string& bytes) const {
+  const auto found = keys_.find(name);
+  if (found == keys_.end()) return false;
+  return std::any_of(found->second.ever.begin(), found->second.ever.end(), [&](ValueId value) {
+    return value != kAbsent && values_[value - 1]->first == bytes;
+  });
 }
 
 bool Oracle::MustExist(const std::string& name) const {

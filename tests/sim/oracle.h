@@ -95,6 +95,8 @@ class Oracle {
   // Whether a key can, and whether it must be there now, of what is known.
   bool CanExist(const std::string& key) const;
   bool MustExist(const std::string& key) const;
+  // Whether the key's value has ever been `bytes`, in any explanation.
+  bool HasBeen(const std::string& key, const std::string& bytes) const;
 
   // Operations on the key that are under way: what a load keeps small, as the orders to be
   // considered grow with its factorial.
@@ -150,6 +152,7 @@ class Oracle {
   struct Key {
     std::map<OperationId, Pending> pending;
     std::set<Explanation> explanations{Explanation{}};
+    std::set<ValueId> ever;            // the values that it may have had
     std::vector<std::string> history;  // the last lines, for the message
   };
   struct Flush {

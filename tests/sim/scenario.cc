@@ -19,6 +19,8 @@ constexpr std::array kScenarios{
              RunLogScenario},
     Scenario{"store", "one store on several cores: crashes anywhere, all faults of the disk",
              RunStoreScenario},
+    Scenario{"medium", "one store on a medium that loses, misdirects and changes what is written",
+             RunMediumScenario},
     Scenario{"server", "whole servers and their clients: pipelines over RESP, crashes, stops",
              RunServerScenario},
 };
@@ -54,6 +56,9 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kNamespaceForgotten, "namespace-forgotten", "store"},
     SeededBugProof{SeededBug::kDropTakesAll, "drop-takes-all", "store"},
     SeededBugProof{SeededBug::kDropForgotten, "drop-forgotten", "store"},
+    SeededBugProof{SeededBug::kClockGoesWithSegment, "clock-goes-with-segment", "store"},
+    SeededBugProof{SeededBug::kFooterChecksumIgnored, "footer-checksum-ignored", "store"},
+    SeededBugProof{SeededBug::kColdReadTrustsPlace, "cold-read-trusts-place", "medium"},
 };
 
 }  // namespace

@@ -34,6 +34,7 @@ std::span<const SeededBugProof> SeededBugProofs();
 // One per scenario, in files of their own.
 ScenarioResult RunRuntimeScenario(uint64_t seed);
 ScenarioResult RunStoreScenario(uint64_t seed);
+ScenarioResult RunMediumScenario(uint64_t seed);
 ScenarioResult RunServerScenario(uint64_t seed);
 
 }  // namespace pakv

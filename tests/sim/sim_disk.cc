@@ -312,6 +312,17 @@ int32_t SimDisk::Write(Inode& inode, bool direct, const void* buffer, uint32_t l
     WriteSome(inode, direct, buffer, length, offset);
     return -EIO;
   }
+  const bool misdirected = Fault(faults.misdirected_write);
+  if (direct && (misdirected || Fault(faults.lost_write))) {
+    LoseWrite(inode, buffer, length, offset);
+    if (misdirected) Misdirect(buffer, length);
+    return static_cast<int32_t>(length);
+  }
+  if (direct && faults.misdirected_write != 0) {
+    constexpr size_t kRecentMax = 64;
+    recent_writes_.push_back({inode.number, offset});
+    if (recent_writes_.size() > kRecentMax) recent_writes_.pop_front();
+  }
   uint64_t end = offset + length;
   // At a sector's end: direct writes are cut between the device's requests, buffered ones between
   // folios (generic_perform_write, Linux 6.18), as long as the memory that is written is mapped.

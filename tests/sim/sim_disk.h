@@ -16,6 +16,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,6 +47,10 @@ struct SimDiskFaults {
   uint32_t name_error = 0;      // of open, rename, unlink, directory sync
   uint32_t short_transfer = 0;  // fewer bytes than asked for
   uint32_t stall = 0;           // an operation takes up to a second (SimRing looks here)
+  // The medium lies: the write is reported as done, and flushed, and what it has overwritten is
+  // still there; or its bytes are, too, in another place of this file or of any other.
+  uint32_t lost_write = 0;
+  uint32_t misdirected_write = 0;
 };
 
 class SimDisk {
@@ -60,6 +66,9 @@ class SimDisk {
   ~SimDisk();
 
   SimDiskFaults faults;
+  // Told of the bytes of each write that was lost, and of the whole file, as it was, in which a
+  // misdirected one has landed.
+  std::function<void(std::string_view bytes)> on_media_fault;
   const SimDiskOptions& options() const { return options_; }
   Prng& prng() { return prng_; }
 
@@ -123,6 +132,10 @@ class SimDisk {
   static void ApplyDurably(const MetaChange& change);
   void CommitNames();
   bool MakeRoom(uint64_t sectors);
+  void LoseWrite(Inode& inode, const void* buffer, uint32_t length, uint64_t offset);
+  void Misdirect(const void* buffer, uint32_t length);
+  static void ListFiles(const std::string& path, const Inode& directory,
+                        std::vector<std::string>& paths);
 
   Sector Base(const Inode& inode, uint64_t sector) const;
   Sector Look(const Inode& inode, uint64_t sector, bool direct) const;
@@ -142,6 +155,11 @@ class SimDisk {
   std::shared_ptr<uint64_t> used_sectors_;  // inodes give theirs back
   uint64_t ballast_bytes_ = 0;
   uint64_t next_inode_ = 1;
+  struct RecentWrite {
+    uint64_t inode_number;
+    uint64_t offset;
+  };
+  std::deque<RecentWrite> recent_writes_;  // while writes may be misdirected
   InodeRef root_;
   std::vector<MetaChange> journal_;  // changes of names that no sync has made durable, in order
 };

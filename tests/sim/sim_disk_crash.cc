@@ -93,6 +93,57 @@ void SimDisk::Crash(CrashKind kind) {
   CutPowerBelow(*root_);
 }
 
+// ---- A medium that lies ----
+
+// The file system has done its part: the space is there, and the size.
+void SimDisk::LoseWrite(Inode& inode, const void* buffer, uint32_t length, uint64_t offset) {
+  if (on_media_fault) on_media_fault({static_cast<const char*>(buffer), length});
+  for (uint64_t sector = offset / kSectorBytes; sector < SectorCount(offset + length); ++sector) {
+    if (sector < inode.allocated.size() && inode.allocated[sector]) continue;
+    Store(inode, sector, /*direct=*/true, Sector{});
+  }
+  inode.size_bytes = std::max(inode.size_bytes, offset + length);
+}
+
+// As a rule to where another write went not long ago: the bits of an address that turn are few.
+void SimDisk::Misdirect(const void* buffer, uint32_t length) {
+  std::vector<std::string> paths;
+  ListFiles("", *root_, paths);
+  const uint64_t unit = std::max<uint64_t>(options_.direct_alignment, kSectorBytes);
+  std::string path = paths[prng_.Below(paths.size())];
+  uint64_t offset = prng_.Below(Find(path).inode->size_bytes / unit + 1) * unit;
+  if (!recent_writes_.empty() && prng_.Chance(3, 4)) {
+    const RecentWrite& recent = recent_writes_[prng_.Below(recent_writes_.size())];
+    for (const std::string& other : paths) {
+      if (Find(other).inode->number != recent.inode_number) continue;
+      path = other;
+      offset = recent.offset;
+    }
+  }
+  Inode& target = *Find(path).inode;
+  const uint64_t end = std::min(offset + length, target.size_bytes);
+  if (on_media_fault) on_media_fault(*Contents(path.c_str()));
+  const auto* source = static_cast<const uint8_t*>(buffer);
+  for (uint64_t at = offset; at + kSectorBytes <= end; at += kSectorBytes) {
+    Sector data;
+    std::copy_n(source + (at - offset), kSectorBytes, data.begin());
+    Persist(target, at / kSectorBytes, data);
+    target.drive.erase(at / kSectorBytes);
+    target.pages.erase(at / kSectorBytes);
+  }
+}
+
+void SimDisk::ListFiles(const std::string& path, const Inode& directory,
+                        std::vector<std::string>& paths) {
+  for (const auto& [name, inode] : directory.names) {
+    if (inode->directory) {
+      ListFiles(path + "/" + name, *inode, paths);
+    } else {
+      paths.push_back(path + "/" + name);
+    }
+  }
+}
+
 // ---- For tests ----
 
 void SimDisk::FlipBit(const char* path, uint64_t offset, uint32_t bit) {

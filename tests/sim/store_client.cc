@@ -222,6 +222,10 @@ void StoreSession::Finished(Call& call) {
   if (!call.is_read) --writes_under_way_;
   call.finished = true;
   call.reply_kept = ReplyOf(call.reply);
+  if (call.outcome == Outcome::kDamaged && load_.wrong.empty() &&
+      call.reply.bytes.find(".seg") == std::string_view::npos) {
+    load_.wrong = "an error that does not say where: " + std::string(call.reply.bytes);
+  }
   ReportInOrder();
   changed_.Set();
 }
@@ -254,8 +258,9 @@ void StoreSession::Report(Call& call) {
       break;
   }
   const bool is_new = !call.is_there || !load_.oracle.MustExist(call.name);
+  const bool may_be_damaged = load_.values_may_be_damaged || load_.hit.contains(call.name);
   const bool may_refuse = load_.disk_is_ill ||
-                          (load_.values_may_be_damaged && call.outcome == Outcome::kDamaged) ||
+                          (may_be_damaged && call.outcome == Outcome::kDamaged) ||
                           (load_.memory_is_short && call.outcome == Outcome::kOutOfMemory &&
                            is_new && call.what.command != OracleCommand::kDelete && !call.is_read);
   if (call.outcome != Outcome::kDone && !may_refuse && load_.wrong.empty()) {
@@ -312,6 +317,7 @@ Task<void> StoreSession::Run(uint32_t count) {
 
 Task<void> StoreSession::ReadAll() {
   for (uint32_t i = 0; i < load_.key_count; ++i) {
+    if (load_.hit.contains(load_.OracleName(i))) continue;
     StartCall(i, {OracleCommand::kGet, {}, 0});
     co_await WaitUntilBelow(1);
   }

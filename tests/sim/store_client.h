@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,10 @@ struct StoreLoad {
   bool alone = false;
   // Of each key's name, at least.
   size_t key_bytes = 0;
+
+  // Keys whose records the medium has lost or changed: theirs may be refused as damaged, and what
+  // is left of them after a restart is none of the oracle's.
+  std::set<std::string> hit;
 
   uint64_t sessions_done = 0;
   std::string wrong;  // what should not have been answered

@@ -191,6 +191,8 @@ class StoreScenario {
     options.footers_of_any_size = footers_of_any_size_;
     options.recovery_read_bytes = read_bytes_;
     options.compaction = compaction_;
+    // From hardly ever to all the time.
+    options.manifest_appends_max = 2 + key_count_ * key_count_;
     options.publish_pause_ns = publish_pause_ns_;
     options.sweep_dropped_step = sweep_dropped_step_;
     StoreEntropy entropy;
