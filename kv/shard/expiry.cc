@@ -87,8 +87,7 @@ bool Shard::ReadOver(Request& request, bool proven) {
     proven = false;
   } else if (slot != nullptr && slot->blocked != nullptr && slot->blocked->is_held()) {
     // A transaction may have found it alive, and give it more.
-    request.KeepArguments();
-    slot->blocked->readers.PushBack(request);
+    HoldRead(request, slot->blocked->readers);
     return false;
   }
   ++counters_.read_misses;

@@ -341,6 +341,7 @@ class Shard {
            (slot != nullptr && slot->blocked != nullptr && slot->blocked->is_closed);
   }
   bool WaitsForClose(Request& request);
+  void HoldRead(Request& request, IntrusiveList<Request>& list);
 
   bool AnyDeviceReadOf(uint32_t segment) const;
   void TakeTurn();

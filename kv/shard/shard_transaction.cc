@@ -281,16 +281,21 @@ void Shard::PublishPart(TransactionPart& part) {
 
 bool Shard::WaitsForClose(Request& request) {
   if (reads_closed_ > 0) {
-    request.KeepArguments();
-    closed_reads_.PushBack(request);
+    HoldRead(request, closed_reads_);
     return true;
   }
   PendingTable::Slot* slot = pending_.Find(request.hash, request.namespace_id, request.key);
   if (!IsClosed(slot)) return false;
   PAKV_COVERED(kReadHeldByClose);
-  request.KeepArguments();
-  slot->blocked->readers.PushBack(request);
+  HoldRead(request, slot->blocked->readers);
   return true;
+}
+
+// Until it is started again. Its session's writes were looked for: what is found then came later.
+void Shard::HoldRead(Request& request, IntrusiveList<Request>& list) {
+  request.KeepArguments();
+  request.session_has_writes = false;
+  list.PushBack(request);
 }
 
 Task<void> Shard::WritesMayGo(bool also_slowed) {

@@ -405,6 +405,21 @@ TEST_F(TransactionTest, WriteThatAFlushHoldsIsNotPassedByItsSessionsNextOne) {
   }
 }
 
+// Found by the simulator: a read that a FLUSH held found a later write of its session when it went
+// on, and showed that.
+TEST_F(TransactionTest, ReadThatAFlushHoldsDoesNotSeeItsSessionsLaterWrite) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Open(3, seed);
+    const std::string a = KeyOn(1);
+    const uint64_t begin_ns = (seed % 40) * 5 * kNsPerUs;
+    Sent& get = Send(0, a, GetFunction, OldState::kValue, true, {}, begin_ns);
+    Sent& set = SendSet(0, a, "later", begin_ns);
+    ASSERT_EQ(node_->Run(FlushFrom(*this, node_->core(0), 0)), Outcome::kDone);
+    ExpectEnds([&] { return get.finished && set.finished; });
+    ASSERT_EQ(get.text(), kMissing) << "seed " << seed;
+  }
+}
+
 TEST_F(TransactionTest, FailedLogLeavesItUnknownAndShowsNothing) {
   for (const bool several : {true, false}) {
     Open(2);

@@ -13,6 +13,7 @@
 #include "tests/sim/draw_compaction.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/resp_client.h"
+#include "tests/sim/resp_group_client.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim_node.h"
 
@@ -38,6 +39,7 @@ class ServerScenario {
     keys_expire_ = prng_.Chance(1, 2);
     oracle_.SetClock([this] { return node_.clock().WallUs() / 1000; });
     compaction_ = DrawCompaction(prng_);
+    publish_pause_ns_ = prng_.Chance(1, 4) ? kNsPerUs << prng_.Between(4, 13) : 0;
   }
 
   ScenarioResult Run() {
@@ -109,6 +111,7 @@ class ServerScenario {
     options.flush_apart_records = flush_apart_records_;
     options.cache_bytes = cache_bytes_;
     options.compaction = compaction_;
+    options.publish_pause_ns = publish_pause_ns_;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
     entropy.hash_seed = prng_.Next();
@@ -194,6 +197,7 @@ class ServerScenario {
     }
     Serve(service, load, last);
     clients_.clear();
+    group_clients_.clear();
     garbage_.clear();
     if (node_.running()) node_.Crash(RandomKind());
     oracle_.Crashed();
@@ -236,15 +240,22 @@ class ServerScenario {
   // False if the life is over: the node crashed, or the scenario has failed.
   bool RunClients(RespLoad& load, uint64_t count, RespClient::Work work) {
     clients_.clear();
+    group_clients_.clear();
     load.clients_done = 0;
     for (uint64_t i = 0; i < count; ++i) {
       const auto commands = static_cast<uint32_t>(prng_.Between(5, 80));
       clients_.push_back(
           std::make_unique<RespClient>(load, next_client_++, prng_.Next(), work, commands));
     }
+    const uint64_t groups = work == RespClient::Work::kRandom ? prng_.Below(4) : 0;
+    for (uint64_t i = 0; i < groups; ++i) {
+      const auto commands = static_cast<uint32_t>(prng_.Between(2, 40));
+      group_clients_.push_back(
+          std::make_unique<RespGroupClient>(load, next_client_++, prng_.Next(), commands));
+    }
     const bool ended = world_.RunUntil(
         [&] {
-          return !node_.running() || load.clients_done == count || !oracle_.ok() ||
+          return !node_.running() || load.clients_done == count + groups || !oracle_.ok() ||
                  !load.wrong.empty();
         },
         120 * kNsPerSecond);
@@ -260,9 +271,11 @@ class ServerScenario {
   Oracle oracle_;
   ScenarioResult result_;
   std::vector<std::unique_ptr<RespClient>> clients_;
+  std::vector<std::unique_ptr<RespGroupClient>> group_clients_;
   std::vector<std::unique_ptr<GarbageClient>> garbage_;
   uint64_t segment_bytes_ = 0;
   CompactionOptions compaction_;
+  uint64_t publish_pause_ns_ = 0;
   uint32_t flush_apart_records_ = 0;
   size_t buffer_bytes_ = 0;
   uint64_t cache_bytes_ = 0;
