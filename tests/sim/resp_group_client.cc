@@ -78,7 +78,10 @@ void RespGroupClient::Replied(What what, const RespValue& reply) {
   if (reply.IsError()) {
     const auto starts = [&](std::string_view prefix) { return reply.text.starts_with(prefix); };
     const bool is_limit = starts("ERR max number of clients") || starts("ERR request timeout");
-    if (!(load_.disk_is_ill && starts("MISCONF ")) && !(load_.limits_are_small && is_limit)) {
+    const bool may_be = (load_.disk_is_ill && starts("MISCONF ")) ||
+                        (load_.limits_are_small && is_limit) ||
+                        (load_.memory_is_short && starts("OOM "));
+    if (!may_be) {
       load_.wrong = "an error that nothing explains: " + reply.text;
     }
     return;
