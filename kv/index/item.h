@@ -1,7 +1,8 @@
 // The memory layout of one key in the index: 36 bytes, then only what the key has, then the key.
 // Items are packed to 4 bytes, so fields are read and written by value, never by reference.
 //
-//   Item | next handle u32, if kHasNext | namespace u32, if not 0 | expiry u64, if any | key bytes
+//   Item | next handle u32, if kHasNext | namespace u32, if not 0 | value file's number u64 and
+//   length u64, if the value is in one | expiry u64, if any | key bytes
 //
 // `next`: items whose 64-bit hashes are equal share one bucket slot, as a chain.
 #pragma once
@@ -22,7 +23,8 @@ struct [[gnu::packed, gnu::aligned(4)]] Item {
     kHasExpiry = 1u << 26,
     kTombstone = 1u << 27,
     kReferenced = 1u << 28,
-    kLayoutMask = kHasNext | kHasNamespace | kHasExpiry,
+    kHasFile = 1u << 29,
+    kLayoutMask = kHasNext | kHasNamespace | kHasExpiry | kHasFile,
   };
 
   uint64_t hash;
@@ -35,7 +37,7 @@ struct [[gnu::packed, gnu::aligned(4)]] Item {
 
   static uint32_t HeaderBytes(uint32_t flags) {
     return 36 + ((flags & kHasNext) ? 4 : 0) + ((flags & kHasNamespace) ? 4 : 0) +
-           ((flags & kHasExpiry) ? 8 : 0);
+           ((flags & kHasExpiry) ? 8 : 0) + ((flags & kHasFile) ? 16 : 0);
   }
   static uint32_t Bytes(uint32_t flags, uint32_t key_length) {
     return HeaderBytes(flags) + key_length;
@@ -77,8 +79,19 @@ struct [[gnu::packed, gnu::aligned(4)]] Item {
     std::memcpy(raw() + HeaderBytes(flags()) - 8, &expiry_ms, sizeof(expiry_ms));
   }
 
+  // Number and length of the value's file, 0 if it lies in the record.
+  uint64_t file() const { return Has(kHasFile) ? Load<uint64_t>(FileOffset()) : 0; }
+  uint64_t file_bytes() const { return Has(kHasFile) ? Load<uint64_t>(FileOffset() + 8) : 0; }
+  void set_file(uint64_t file, uint64_t bytes) {
+    PAKV_CHECK(Has(kHasFile) && file != 0);
+    std::memcpy(raw() + FileOffset(), &file, sizeof(file));
+    std::memcpy(raw() + FileOffset() + 8, &bytes, sizeof(bytes));
+  }
+
  private:
   static constexpr uint32_t kNextOffset = 36;
+
+  uint32_t FileOffset() const { return HeaderBytes(flags()) - (Has(kHasExpiry) ? 24 : 16); }
 
   template <typename T>
   T Load(uint32_t at) const {

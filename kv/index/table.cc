@@ -115,6 +115,10 @@ void Table::Redirect(const Reference& reference, uint32_t handle) {
 }
 
 void Table::Account(Item& item, int change) {
+  if (item.Has(Item::kHasFile)) [[unlikely]] {
+    files_ += change;
+    file_bytes_ += change > 0 ? item.file_bytes() : 0 - item.file_bytes();
+  }
   if (IsDropped(Entry(&item))) [[unlikely]] {
     dropped_ += change;
     return;
@@ -157,6 +161,7 @@ uint32_t Table::NewItem(const TableKey& key, const Version& version, uint32_t ne
   if (next != ChunkArena::kNoHandle) flags |= Item::kHasNext;
   if (key.namespace_id != 0) flags |= Item::kHasNamespace;
   if (version.expiry_ms != kNoExpiry) flags |= Item::kHasExpiry;
+  if (version.file != 0) flags |= Item::kHasFile;
   const uint32_t key_length = static_cast<uint32_t>(key.key.size());
   const uint32_t handle = items_.Allocate(Item::Bytes(flags, key_length));
   if (handle == ChunkArena::kNoHandle) return handle;
@@ -178,6 +183,7 @@ void Table::SetVersion(Item& item, const Version& version) {
   item.cache = 0;
   item.Set(Item::kTombstone, version.tombstone);
   if (version.expiry_ms != kNoExpiry) item.set_expiry_ms(version.expiry_ms);
+  if (version.file != 0) item.set_file(version.file, version.file_bytes);
 }
 
 Table::Change Table::Upsert(const TableKey& key, const Version& version) {
@@ -206,8 +212,10 @@ Table::Change Table::Upsert(const TableKey& key, const Version& version) {
     return change;
   }
   change.cache = item->cache;
-  if ((version.expiry_ms != kNoExpiry) == item->Has(Item::kHasExpiry)) {
-    const bool recount = change.previous.tombstone != version.tombstone || IsDropped(change.entry);
+  if ((version.expiry_ms != kNoExpiry) == item->Has(Item::kHasExpiry) &&
+      (version.file != 0) == item->Has(Item::kHasFile)) {
+    const bool recount = change.previous.tombstone != version.tombstone || version.file != 0 ||
+                         IsDropped(change.entry);
     if (recount) Account(*item, -1);
     SetVersion(*item, version);
     if (recount) Account(*item, +1);

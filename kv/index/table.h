@@ -51,6 +51,10 @@ struct Version {
   Location location;
   uint64_t expiry_ms = kNoExpiry;  // kNoExpiry: none, and then it takes no memory
   bool tombstone = false;          // recovery alone keeps them, until all is read
+  // Of a value that lies in a file of its own: the file's number and the value's length. 0: it lies
+  // in the record, and then they take no memory.
+  uint64_t file = 0;
+  uint64_t file_bytes = 0;
   bool operator==(const Version&) const = default;
 };
 
@@ -68,7 +72,11 @@ class Entry {
   Location location() const { return {item_->segment, item_->offset, item_->length}; }
   uint64_t expiry_ms() const { return item_->expiry_ms(); }
   bool tombstone() const { return item_->Has(Item::kTombstone); }
-  Version version() const { return {lsn(), location(), expiry_ms(), tombstone()}; }
+  uint64_t file() const { return item_->file(); }
+  uint64_t file_bytes() const { return item_->file_bytes(); }
+  Version version() const {
+    return {lsn(), location(), expiry_ms(), tombstone(), file(), file_bytes()};
+  }
 
   // The value's handle in the ValueCache, 0 for none.
   uint32_t cache() const { return item_->cache; }
@@ -167,6 +175,9 @@ class Table {
   // Of those, the ones with an expiry.
   uint64_t expiring() const { return expiring_; }
   uint64_t expiring(uint32_t namespace_id) const { return CountsOf(namespace_id).expiring; }
+  // Entries whose values lie in files, dropped ones too, and the sum of their lengths.
+  uint64_t files() const { return files_; }
+  uint64_t file_bytes() const { return file_bytes_; }
 
   // Frees everything in bounded steps: a step is a chunk, a directory node or a large key. True
   // when all is free. After the first call only DropStep and destruction are allowed: to clear a
@@ -254,6 +265,8 @@ class Table {
   };
   OfNamespace CountsOf(uint32_t namespace_id) const;
   OfNamespace zero_;  // namespace 0: most users have no other
+  uint64_t files_ = 0;
+  uint64_t file_bytes_ = 0;
 
   // Counts its memory, so that bytes_used() stays exact.
   template <typename T>

@@ -131,6 +131,8 @@ void Table::CheckInvariants() const {
   uint64_t expiring = 0;
   uint64_t dropped = 0;
   std::map<uint32_t, OfNamespace> counts;
+  uint64_t files = 0;
+  uint64_t file_bytes = 0;
   LiveBytes live;
   uint64_t normal = 0;
   while (true) {
@@ -153,6 +155,8 @@ void Table::CheckInvariants() const {
         const bool is_dropped = IsDropped(Entry(item));
         const uint64_t expires = item->Has(Item::kHasExpiry) && !is_dropped ? 1 : 0;
         expiring += expires;
+        files += item->Has(Item::kHasFile) ? 1 : 0;
+        file_bytes += item->file_bytes();
         if (item->Has(Item::kTombstone)) {
           ++tombstones;
         } else if (is_dropped) {
@@ -177,6 +181,7 @@ void Table::CheckInvariants() const {
   PAKV_CHECK(expiring == expiring_);
   PAKV_CHECK(dropped == dropped_);
   PAKV_CHECK(counts[0].keys == zero_.keys && counts[0].expiring == zero_.expiring);
+  PAKV_CHECK(files == files_ && file_bytes == file_bytes_);
   counts.erase(0);
   PAKV_CHECK(counts.size() == counts_.size());
   for (const auto& [namespace_id, of] : counts) {

@@ -38,11 +38,11 @@ class FooterWriter::Draft {
     BlockRecords records(block, header.record_count);
     while (const std::optional<Record> record = records.Next()) {
       const RecordFields& fields = record->fields;
-      if (PAKV_BUG(kFooterWithoutDeletes) && fields.flags != kRecordPlain) continue;
+      if (PAKV_BUG(kFooterWithoutDeletes) && !HoldsValue(fields.flags)) continue;
       if (!entries_.Append(fields, header.offset + records.offset())) return Added::kNoFooter;
       ++trailer_.record_count;
       trailer_.lsn_max = std::max(trailer_.lsn_max, fields.lsn);
-      if (fields.flags != kRecordPlain) continue;
+      if (!HoldsValue(fields.flags)) continue;
       hashes_.push_back(KeyHash(directory_.identity().hash_seed, fields.namespace_id, fields.key));
       trailer_.plain_lsn_min = trailer_.plain_lsn_min == kNoLsn
                                    ? fields.lsn

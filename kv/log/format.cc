@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kv/log/format_bytes.h"
+#include "kv/log/format_value_file.h"
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/seeded_bug.h"
@@ -59,6 +60,9 @@ bool RecordFlagsAgree(uint32_t flags, uint64_t expiry_ms, size_t key_length, siz
   switch (flags) {
     case kRecordPlain:
       return true;
+    case kRecordFile:
+      return value_length > kValueReferenceHeaderSize &&
+             (value_length - kValueReferenceHeaderSize) % 4 == 0;
     case kRecordDelete:
       return value_length == 0 && expiry_ms == kNoExpiry;
     case kRecordDrop:

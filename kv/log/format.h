@@ -40,8 +40,11 @@ enum RecordFlags : uint32_t {
   kRecordPlain = 0,
   kRecordDelete = 1,  // the key is gone as of this LSN
   kRecordDrop = 2,    // everything in the namespace (kEveryNamespace: in all) that is older is gone
-  kRecordFlagsKnown = kRecordDelete | kRecordDrop,
+  kRecordFile = 4,    // the value lies in a file; here is a reference (format_value_file.h)
+  kRecordFlagsKnown = kRecordDelete | kRecordDrop | kRecordFile,
 };
+// Whether such a record gives its key a value.
+constexpr bool HoldsValue(uint32_t flags) { return (flags & (kRecordDelete | kRecordDrop)) == 0; }
 
 // Deletes have no value and no expiry, drops no key either; nothing else is known.
 bool RecordFlagsAgree(uint32_t flags, uint64_t expiry_ms, size_t key_length, size_t value_length);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kv/log/format_bytes.h"
+#include "kv/log/format_value_file.h"
 #include "kv/log/key_filter.h"
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
@@ -37,7 +38,8 @@ enum EntryBits : uint8_t {
   kEntryExpiry = 4,
   kEntryNamespace = 8,
   kEntryGap = 16,
-  kEntryKnown = 31,
+  kEntryFile = 32,
+  kEntryKnown = 63,
 };
 
 void PutVarint(std::vector<uint8_t>& out, uint64_t value) {
@@ -109,11 +111,13 @@ size_t FooterBytes(size_t entries_bytes, size_t filter_bytes, size_t alignment) 
   return RoundUp(entries_bytes + filter_bytes + kSectorSize, alignment);
 }
 
-// Tag, key length, value length, LSN, then what the tag announces, then the key.
+// Tag, key length, value length, LSN, then what the tag announces, then the key, then of a
+// reference to a value file its head.
 bool FooterEntries::Append(const RecordFields& fields, uint32_t offset) {
   if (fields.key.size() > kFooterKeyBytesMax) return false;
   PAKV_CHECK(offset >= end_, "records come in the order of their offsets");
-  uint8_t tag = static_cast<uint8_t>(fields.flags);
+  const bool in_file = fields.flags == kRecordFile;
+  uint8_t tag = in_file ? uint8_t{kEntryFile} : static_cast<uint8_t>(fields.flags);
   if (fields.expiry_ms != kNoExpiry) tag |= kEntryExpiry;
   if (fields.namespace_id != 0) tag |= kEntryNamespace;
   if (offset != end_) tag |= kEntryGap;
@@ -125,6 +129,10 @@ bool FooterEntries::Append(const RecordFields& fields, uint32_t offset) {
   if (fields.expiry_ms != kNoExpiry) PutVarint(bytes_, fields.expiry_ms);
   if (fields.namespace_id != 0) PutVarint(bytes_, fields.namespace_id);
   bytes_.insert(bytes_.end(), fields.key.begin(), fields.key.end());
+  if (in_file) {
+    const std::string_view head = fields.value.substr(0, kValueFileHeadSize);
+    bytes_.insert(bytes_.end(), head.begin(), head.end());
+  }
   lsn_ = fields.lsn;
   end_ = offset + static_cast<uint32_t>(EncodedRecordSize(fields.key, fields.value));
   return true;
@@ -158,6 +166,7 @@ std::optional<FooterEntriesReader::Found> FooterEntriesReader::Next() {
   Found found;
   RecordFields& fields = found.fields;
   fields.flags = tag & (kEntryDelete | kEntryDrop);
+  if ((tag & kEntryFile) != 0) fields.flags |= kRecordFile;
   uint64_t key_length = 0;
   uint64_t value_length = 0;
   uint64_t lsn = 0;
@@ -188,6 +197,12 @@ std::optional<FooterEntriesReader::Found> FooterEntriesReader::Next() {
   found.length = static_cast<uint32_t>(length);
   fields.key = {reinterpret_cast<const char*>(rest_.data()), key_length};
   rest_ = rest_.subspan(key_length);
+  if (fields.flags == kRecordFile) {
+    if (rest_.size() < kValueFileHeadSize) return Damaged();
+    fields.value = {reinterpret_cast<const char*>(rest_.data()), kValueFileHeadSize};
+    if (!DecodeValueFileHead(fields.value)) return Damaged();
+    rest_ = rest_.subspan(kValueFileHeadSize);
+  }
   lsn_ = fields.lsn;
   end_ = static_cast<uint32_t>(offset + length);
   return found;
@@ -221,7 +236,7 @@ bool FooterCheck::Advance(uint32_t entries_max) {
     ++count_;
     const Lsn lsn = found->fields.lsn;
     lsn_max_ = std::max(lsn_max_, lsn);
-    if (found->fields.flags != kRecordPlain) continue;
+    if (!HoldsValue(found->fields.flags)) continue;
     plain_lsn_min_ = plain_lsn_min_ == kNoLsn ? lsn : std::min(plain_lsn_min_, lsn);
   }
   return false;

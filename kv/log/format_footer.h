@@ -46,7 +46,8 @@ inline constexpr size_t kFooterKeyBytesMax = 64 << 10;
 class FooterEntries {
  public:
   // `offset` is the record's in the segment; records come in the order of their offsets. False,
-  // with nothing done, if the key is too long.
+  // with nothing done, if the key is too long. Of a value nothing but its length is taken, of a
+  // reference to a value file its head too.
   bool Append(const RecordFields& fields, uint32_t offset);
   const std::vector<uint8_t>& bytes() const { return bytes_; }
   // Lets go of what was appended so far: the next entry is still relative to the last.
@@ -66,7 +67,8 @@ class FooterEntriesReader {
       : rest_(entries), end_offset_(end_offset) {}
 
   struct Found {
-    RecordFields fields;  // without the value; the key is borrowed
+    // Without the value, but for the head of a reference to a value file. Borrowed.
+    RecordFields fields;
     uint32_t offset = 0;
     uint32_t length = 0;  // of the whole record
   };

@@ -102,7 +102,7 @@ Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t
   const RecordFields fields = record->fields;
   if (PAKV_BUG(kColdReadTrustsPlace)) co_return RecordInMemory(std::move(buffer), fields);
   if (fields.key != key || fields.lsn != lsn || fields.namespace_id != namespace_id ||
-      fields.flags != kRecordPlain) {
+      !HoldsValue(fields.flags)) {
     co_return Damaged(path, location.offset, "a record, but not the one that was written there");
   }
   co_return RecordInMemory(std::move(buffer), fields);

@@ -14,8 +14,9 @@ namespace pakv {
 
 struct RecoveredRecord {
   Location location;
-  Bytes bytes;          // as they stand in the segment; from recovery: none
-  RecordFields fields;  // without the value, if it was read from a footer
+  Bytes bytes;  // as they stand in the segment; from recovery: none
+  // If it was read from a footer without the value, but for a reference's head (kRecordFile).
+  RecordFields fields;
 };
 
 // Receives every record of the directory, old versions, deletes and drops too: the newest LSN of a

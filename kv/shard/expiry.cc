@@ -190,6 +190,7 @@ uint32_t Shard::SweepExpired(uint64_t durable_ms) {
           return false;
         }
         if (entry.cache() != 0) cache_->Erase(entry.cache());
+        if (entry.file() != 0) files_->Remove(entry.file());
         ++over;
         return true;
       });

@@ -50,11 +50,13 @@ void Request::KeepReply() {
 
 void Request::Reset() {
   PAKV_DCHECK(!linked() && older_ == nullptr && newer_ == nullptr);
+  PAKV_DCHECK(pinned_file_ == 0, "whoever got the file has to release it");
   hash = 0;
   namespace_id = 0;
   is_read = false;
   needs = OldState::kNothing;
   session_has_writes = false;
+  file_admitted = nullptr;
   function = nullptr;
   key = value = {};
   number = 0;

@@ -22,8 +22,10 @@ namespace pakv {
 class Request;
 class Shard;
 
-// What a function has to know of the key's state before it. Only kValue may read the device.
-enum class OldState : uint8_t { kNothing, kExistence, kValue };
+// What a function has to know of the key's state before it. The last two may read the device;
+// kValueOrFile is for functions that look at OldValue::in_file: others are not called for values
+// that lie in files (Outcome::kInFile).
+enum class OldState : uint8_t { kNothing, kExistence, kValue, kValueOrFile };
 
 // A key's state as a function sees it.
 struct OldValue {
@@ -31,7 +33,10 @@ struct OldValue {
   Lsn lsn = kNoLsn;                // of the value; needs kExistence
   uint64_t expiry_ms = kNoExpiry;  // needs kExistence; later than the expiry clock
   uint32_t value_length = 0;       // needs kExistence
-  std::string_view value;          // needs kValue; valid during the call
+  // `value` is the reference to a file (kv/log/format_value_file.h). What a function does with it
+  // is to answer with it (Reply::Kind::kFile), or to write it again.
+  bool in_file = false;
+  std::string_view value;  // needs kValue; valid during the call
 };
 
 // What a function wants done. A value is a view of the request's arguments, of its `scratch`, or
@@ -57,16 +62,20 @@ enum class Outcome : uint8_t {
   kOutOfMemory,  // refused, never happened: a new key beyond the memory limit
   kDamaged,      // the value on disk is not what was written; `reply.bytes` says where
   kStopping,     // refused, never happened: the store is being closed
-  kTooLarge,  // refused, never happened: more than a transaction may hold (kv/store/transaction.h)
+  kTooLarge,   // refused, never happened: more than a transaction may hold (kv/store/transaction.h)
+  kInFile,     // refused, never happened: the command takes no value that lies in a file
+  kFileError,  // refused, never happened: its file cannot be written; `reply.bytes` says why
 };
 
 // A command's answer, for the session's protocol to encode.
 struct Reply {
-  enum class Kind : uint8_t { kOk, kNull, kInteger, kBytes, kError };
+  // kFile: the value is in a file, `bytes` is the reference to it. The file is pinned: whoever
+  // receives the reply gives the pin back (Store::ReleaseFile), read or not.
+  enum class Kind : uint8_t { kOk, kNull, kInteger, kBytes, kError, kFile };
   Kind kind = Kind::kOk;
   int64_t integer = 0;
-  // kBytes, kError (the text, prefix included). In `done`, and after Start returned true: valid
-  // until the session calls the store again.
+  // kBytes, kFile, kError (the text, prefix included). In `done`, and after Start returned true:
+  // valid until the session calls the store again.
   std::string_view bytes;
 };
 
@@ -93,6 +102,11 @@ class Request : public Message, public DurableEntry {
   uint64_t expiry_ms = kNoExpiry;
   Lsn if_lsn = kNoLsn;
   uint32_t options = 0;  // bits of the command's own
+  // Given if `value` is the reference to a file that was written for it (ValueUpload); valid until
+  // the request is complete. Becomes true when the log has taken a record that refers to the file:
+  // it then belongs to the store, whatever the outcome.
+  bool* file_admitted = nullptr;
+  bool value_in_file() const { return file_admitted != nullptr; }
 
   // ---- Filled in on the way ----
   Outcome outcome = Outcome::kDone;
@@ -168,6 +182,8 @@ class Request : public Message, public DurableEntry {
   std::string_view pending_value_;
   uint64_t pending_expiry_ms_ = kNoExpiry;
   bool pending_delete_ = false;
+  uint64_t pinned_file_ = 0;      // stays until the reply was received, at least
+  bool pending_in_file_ = false;  // pending_value_ is the reference to a file
   // Sessions whose answers wait for this write although they wrote nothing (Role::kAnswer).
   enum class Dependents : uint8_t { kNone, kOneSession, kSeveral };
   Dependents dependents_ = Dependents::kNone;

@@ -28,6 +28,8 @@ struct Shard::DeviceRead {
   uint32_t namespace_id = 0;
   Lsn lsn = kNoLsn;
   uint64_t expiry_ms = kNoExpiry;
+  uint64_t file = 0;  // that the value lies in, pinned
+  uint64_t file_bytes = 0;
   std::string key;
   IntrusiveList<Request> readers;
   BlockedKey* blocked = nullptr;  // if a write needs the value: its queue's head
@@ -95,9 +97,11 @@ Shard::Found Shard::OldPublished(const Request& request, OldValue& old) {
   old.exists = true;
   old.lsn = entry.lsn();
   old.expiry_ms = expiry_ms;
-  old.value_length =
-      static_cast<uint32_t>(location.length - EncodedRecordSize(request.key.size(), 0));
-  if (request.needs != OldState::kValue) return Found::kValue;
+  old.in_file = entry.file() != 0;
+  old.value_length = static_cast<uint32_t>(
+      old.in_file ? entry.file_bytes()
+                  : location.length - EncodedRecordSize(request.key.size(), 0));
+  if (request.needs < OldState::kValue) return Found::kValue;
   if (const uint32_t handle = entry.cache()) {
     old.value = cache_->Get(handle);
     cache_->Touch(handle);
@@ -132,13 +136,14 @@ bool Shard::ReadPublished(Request& request) {
       return false;
   }
   request.lsn = old.lsn;
-  const Change change = request.function(old, request);
+  const Change change = CallFunction(old, request);
   PAKV_DCHECK(change.action == Change::Action::kKeep, "a read changes nothing");
   static_cast<void>(change);
   return true;
 }
 
 bool Shard::Refuse(Request& request, Outcome outcome) {
+  DropPin(request);
   request.outcome = outcome;
   return true;
 }
@@ -197,14 +202,17 @@ Shard::Found Shard::OldNewest(const Request& request, const PendingTable::Slot* 
   old.lsn = newest.lsn;
   old.expiry_ms = newest.pending_expiry_ms_;
   old.value = newest.pending_value_;
-  old.value_length = static_cast<uint32_t>(old.value.size());
+  old.in_file = newest.pending_in_file_;
+  old.value_length = LengthOf(old);
   return Found::kValue;
 }
 
 // `expired`: it was decided by the end of the key's time, which is not durable yet.
 bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* slot, bool expired) {
-  const Change change = request.function(old, request);
-  if (change.action != Change::Action::kKeep) return AppendWrite(request, change);
+  const Change change = CallFunction(old, request);
+  if (change.action != Change::Action::kKeep) {
+    return AppendWrite(request, change, WritesReference(old, request, change));
+  }
   request.lsn = old.lsn;
   if (expired) [[unlikely]] {
     if (slot != nullptr) slot->newest->AddDependent(request.session);
@@ -222,11 +230,11 @@ bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* sl
   return false;
 }
 
-bool Shard::AppendWrite(Request& request, const Change& change) {
+bool Shard::AppendWrite(Request& request, const Change& change, bool in_file) {
   const bool is_delete = change.action == Change::Action::kDelete;
   RecordFields fields;
   fields.namespace_id = request.namespace_id;
-  fields.flags = is_delete ? kRecordDelete : kRecordPlain;
+  fields.flags = is_delete ? kRecordDelete : in_file ? kRecordFile : kRecordPlain;
   fields.expiry_ms = is_delete ? kNoExpiry : change.expiry_ms;
   fields.key = request.key;
   fields.value = is_delete ? std::string_view() : change.value;
@@ -250,6 +258,8 @@ bool Shard::AppendWrite(Request& request, const Change& change) {
   fields.lsn = NextLsn();
   request.lsn = fields.lsn;
   request.pending_expiry_ms_ = fields.expiry_ms;
+  request.pending_in_file_ = in_file;
+  if (in_file && request.value_in_file()) *request.file_admitted = true;
   BecomePending(request, log_->Append(fields, request), is_delete);
   return false;
 }
@@ -263,6 +273,7 @@ void Shard::BecomePending(Request& request, const Appended& appended, bool is_de
   request.pending_delete_ = is_delete;
   pending_.PushNewest(request);
   if (PAKV_BUG(kPublishBeforeFlush)) Publish(request);
+  if (PAKV_BUG(kValueFileRemovedEarly)) RemovePublishedEarly(request);
 }
 
 // ---- Groups ----
@@ -289,6 +300,8 @@ void Shard::StartGroup(Request& leader) {
   for (Request* request : requests) {
     PAKV_CHECK(request->needs == OldState::kNothing, "a group decides nothing");
     const Change change = request->function(OldValue(), *request);
+    PAKV_CHECK(!request->value_in_file(), "a group's values lie in its block");
+    request->pending_in_file_ = false;
     request->pending_value_ = change.value;
     request->pending_expiry_ms_ = change.expiry_ms;
     request->pending_delete_ = false;
@@ -362,19 +375,24 @@ void Shard::Settled(Request& request, bool durable) {
       } else {
         ++counters_.writes_unknown;
         request.outcome = Outcome::kUnknown;
+        DropPin(request);
       }
       break;
     case Request::Role::kAnswer:
-      if (!durable) request.outcome = request.is_read ? Outcome::kReadOnly : Outcome::kUnknown;
+      if (!durable) {
+        request.outcome = request.is_read ? Outcome::kReadOnly : Outcome::kUnknown;
+        DropPin(request);
+      }
       break;
     case Request::Role::kReadBehind:
       // What that write left, not what a FLUSH or a later write has made of it since: operations
       // that the session sent behind this one may have been decided by it.
       if (durable) {
         ReadPending(request);
-      } else if (!ReadPublished(request)) {
+      } else {
         // If the write failed its own reply says so; what is published can be shown all the same.
-        return;
+        DropPin(request);
+        if (!ReadPublished(request)) return;
       }
       break;
   }
@@ -384,7 +402,10 @@ void Shard::Settled(Request& request, bool durable) {
 }
 
 void Shard::Publish(Request& request) {
-  if (request.lsn <= DropLsn(request.namespace_id)) return;
+  if (request.lsn <= DropLsn(request.namespace_id)) {
+    RemoveUnpublished(request);
+    return;
+  }
   if (!watches_.empty()) [[unlikely]]
     watches_.Mark(request.hash);
   const TableKey key{
@@ -392,14 +413,22 @@ void Shard::Publish(Request& request) {
   if (request.pending_delete_) {
     const Table::Change change = table_->Erase(key, request.lsn);
     if (change.cache != 0) cache_->Erase(change.cache);
+    if (change.outcome == Table::Outcome::kErased && change.previous.file != 0) {
+      files_->Remove(change.previous.file);
+    }
     return;
   }
-  const Table::Change change = table_->Upsert(key, {.lsn = request.lsn,
-                                                    .location = request.location(),
-                                                    .expiry_ms = request.pending_expiry_ms_,
-                                                    .tombstone = false});
+  Version version{.lsn = request.lsn,
+                  .location = request.location(),
+                  .expiry_ms = request.pending_expiry_ms_,
+                  .tombstone = false};
+  if (request.pending_in_file_) [[unlikely]]
+    NoteFile(request.pending_value_, version);
+  const Table::Change change = table_->Upsert(key, version);
   PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
   if (change.outcome == Table::Outcome::kStale) return;
+  if (change.previous.file != 0 && change.previous.file != version.file) [[unlikely]]
+    files_->Remove(change.previous.file);
   if (request.pending_expiry_ms_ != kNoExpiry) {
     NoteExpiry(request.hash, request.pending_expiry_ms_);
   }
@@ -443,6 +472,9 @@ Shard::DeviceRead& Shard::ReadFromDevice(const Request& request) {
     slot->namespace_id = request.namespace_id;
     slot->lsn = entry.lsn();
     slot->expiry_ms = entry.expiry_ms();
+    slot->file_bytes = entry.file_bytes();
+    slot->file = entry.file();
+    if (slot->file != 0) files_->Pin(slot->file);
     slot->key = request.key;
     device_read_bytes_ += BufferBytes(*slot);
     nursery_.Spawn(RunDeviceRead(*slot));
@@ -486,7 +518,7 @@ void Shard::AnswerFromDevice(Request& request, const OldValue& old) {
   }
   ++counters_.read_device;
   request.lsn = old.lsn;
-  const Change change = request.function(old, request);
+  const Change change = CallFunction(old, request);
   PAKV_DCHECK(change.action == Change::Action::kKeep, "a read changes nothing");
   static_cast<void>(change);
 }
@@ -500,8 +532,10 @@ void Shard::DeviceReadDone(DeviceRead& read) {
   old.lsn = read.lsn;
   old.expiry_ms = read.expiry_ms;
   old.value = at_hand_.value;
-  old.value_length = static_cast<uint32_t>(at_hand_.value.size());
   device_read_bytes_ -= BufferBytes(read);
+  const uint64_t file = read.file;
+  old.in_file = file != 0;
+  old.value_length = static_cast<uint32_t>(old.in_file ? read.file_bytes : at_hand_.value.size());
   device_reads_.erase(LocationKey(read.location));  // `read` ends here
   device_read_ended_.Set();
   while (!readers.empty()) {
@@ -509,6 +543,7 @@ void Shard::DeviceReadDone(DeviceRead& read) {
     AnswerFromDevice(request, old);
     Complete(request);
   }
+  if (file != 0) files_->Unpin(file);
   if (blocked != nullptr) Release(*blocked);
 }
 

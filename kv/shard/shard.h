@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,7 @@
 #include "kv/shard/request.h"
 #include "kv/shard/stats.h"
 #include "kv/shard/transaction_part.h"
+#include "kv/shard/value_files.h"
 #include "kv/shard/watch.h"
 #include "runtime/core/core.h"
 #include "runtime/io/timer.h"
@@ -74,9 +76,14 @@ class Shard {
   void RecoverDrop(uint32_t namespace_id, Lsn lsn);
   // All was found: lets go of tombstones and of what was dropped. Yields now and then. Suspends.
   Task<bool> FinishRecovery();
+  // After that: the value files that keys refer to. Each is there and long enough, or its key's
+  // time was over at `clock_ms`, which is durable. kDataLoss names file and key. Suspends.
+  Task<absl::StatusOr<std::vector<uint64_t>>> ListValueFiles(const StoreDirectory& directory,
+                                                             const std::set<uint64_t>& present,
+                                                             uint64_t clock_ms);
   // Starts serving. `largest` is above every LSN in the directory.
   void Run(const LogContext& context, const LogWriterOptions& log_options, LogReader& reader,
-           Lsn largest);
+           ValueFiles& files, Lsn largest);
 
   // A sealed segment, of whatever log, that is without a footer. After Run.
   void AddFooterJob(const FooterJob& job) { log_->footers().Add(job); }
@@ -261,7 +268,7 @@ class Shard {
   void ReadPending(Request& request);
   bool Decide(Request& request, const OldValue& old, PendingTable::Slot* slot, bool expired);
   bool Refuse(Request& request, Outcome outcome);
-  bool AppendWrite(Request& request, const Change& change);
+  bool AppendWrite(Request& request, const Change& change, bool in_file);
   void BecomePending(Request& request, const Appended& appended, bool is_delete);
   void Settled(Request& request, bool durable);
   void Publish(Request& request);
@@ -348,6 +355,22 @@ class Shard {
   Task<void> FreeInBackground(std::unique_ptr<Table> table, std::unique_ptr<ValueCache> cache);
   Task<void> SweepDropped();
 
+  // Values that lie in files (shard_values.cc).
+  Change CallFunction(const OldValue& old, Request& request) {
+    if (old.in_file) [[unlikely]]
+      return CallOnFile(old, request);
+    return request.function(old, request);
+  }
+  Change CallOnFile(const OldValue& old, Request& request);
+  static bool WritesReference(const OldValue& old, const Request& request, const Change& change);
+  static uint32_t LengthOf(const OldValue& old);
+  static void NoteFile(std::string_view reference, Version& version);
+  void PinFile(Request& request, std::string_view reference);
+  void DropPin(Request& request);
+  void RemoveUnpublished(const Request& request);
+  void RemovePublishedEarly(const Request& request);
+  Task<void> RemoveFilesOf(const Table& table);
+
   Core& core_;
   const ShardOptions options_;
   MemoryShare memory_;
@@ -358,6 +381,7 @@ class Shard {
   std::optional<LsnClock> clock_;
   std::unique_ptr<LogWriter> log_;
   LogReader* reader_ = nullptr;
+  ValueFiles* files_ = nullptr;
 
   ExpiryMap expiries_;
   ExpiryTimer expiry_timer_;

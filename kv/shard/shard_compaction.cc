@@ -32,6 +32,9 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Locat
         table_->Erase({.hash = hash, .namespace_id = fields.namespace_id, .key = fields.key}, drop);
     if (erased.outcome == Table::Outcome::kErased) PAKV_COVERED(kDroppedLeftToCompaction);
     if (erased.cache != 0) cache_->Erase(erased.cache);
+    if (erased.outcome == Table::Outcome::kErased && erased.previous.file != 0) {
+      files_->Remove(erased.previous.file);
+    }
   }
   // A copy, a newer version, or a drop is durable elsewhere.
   if (fields.lsn <= drop || (entry && entry.lsn() >= fields.lsn)) return Fate::kDead;
@@ -42,7 +45,7 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Locat
     PAKV_COVERED(kUnpublishedMet);
     return Fate::kUnpublished;
   }
-  const bool hides = fields.flags != kRecordPlain || fields.expiry_ms != kNoExpiry || entry;
+  const bool hides = !HoldsValue(fields.flags) || fields.expiry_ms != kNoExpiry || entry;
   return hides ? Fate::kGrave : Fate::kDead;
 }
 

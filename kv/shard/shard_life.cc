@@ -86,6 +86,7 @@ Task<void> Shard::SweepDropped() {
         table_->SweepFrom(begin, options_.sweep_dropped_step, [this](Entry entry) {
           if (!table_->IsDropped(entry)) return false;
           if (entry.cache() != 0) cache_->Erase(entry.cache());
+          if (entry.file() != 0) files_->Remove(entry.file());
           return true;
         });
     begin = next.value_or(options_.range.first);
@@ -96,6 +97,7 @@ Task<void> Shard::SweepDropped() {
 
 Task<void> Shard::FreeInBackground(std::unique_ptr<Table> table,
                                    std::unique_ptr<ValueCache> cache) {
+  co_await RemoveFilesOf(*table);
   uint64_t counted = 0;
   bool table_is_gone = false;
   while (true) {
@@ -149,11 +151,12 @@ void Shard::Recover(std::span<const HashedRecord> records) {
 void Shard::RecoverOne(uint64_t hash, const RecordFields& fields, Location location) {
   if (fields.lsn <= DropLsn(fields.namespace_id)) return;
   const TableKey key{.hash = hash, .namespace_id = fields.namespace_id, .key = fields.key};
-  const Table::Change change =
-      table_->Upsert(key, {.lsn = fields.lsn,
-                           .location = location,
-                           .expiry_ms = fields.expiry_ms,
-                           .tombstone = (fields.flags & kRecordDelete) != 0});
+  Version version{.lsn = fields.lsn,
+                  .location = location,
+                  .expiry_ms = fields.expiry_ms,
+                  .tombstone = (fields.flags & kRecordDelete) != 0};
+  if (fields.flags == kRecordFile) NoteFile(fields.value, version);
+  const Table::Change change = table_->Upsert(key, version);
   PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
 }
 
@@ -179,9 +182,10 @@ Task<bool> Shard::FinishRecovery() {
 }
 
 void Shard::Run(const LogContext& context, const LogWriterOptions& log_options, LogReader& reader,
-                Lsn largest) {
+                ValueFiles& files, Lsn largest) {
   clock_.emplace(core_.id(), largest);
   reader_ = &reader;
+  files_ = &files;
   static_assert(LogWriter::kSettlingMax <= kPrefetchMax);
   LogWriterOptions options = log_options;
   options.settling = [](void* self, std::span<const uint64_t> hashes) {
@@ -269,6 +273,9 @@ void Shard::AddTo(StoreStats& stats) const {
   stats.block_bytes += log.block_bytes;
   stats.record_bytes += log.record_bytes;
   stats.live_bytes += table_->live_bytes().total();
+  stats.value_files += table_->files();
+  stats.value_file_bytes += table_->file_bytes();
+  stats.value_chunks_damaged += files_->counters().damaged;
   stats.disk_full = stats.disk_full || log_->disk_full();
   const MemoryUse use = UseOfMemory();
   stats.memory_bytes += use.counted_bytes + use.cached_bytes;

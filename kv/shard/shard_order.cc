@@ -43,7 +43,12 @@ void Shard::QueueBehind(Request& write, Request& request) {
   request.lsn = write.lsn;
   request.pending_value_ = write.pending_value_;
   request.pending_delete_ = write.pending_delete_;
+  request.pending_in_file_ = write.pending_in_file_;
   request.pending_expiry_ms_ = write.pending_expiry_ms_;
+  if (write.pending_in_file_ && !write.pending_delete_ && request.needs == OldState::kValueOrFile)
+      [[unlikely]] {
+    PinFile(request, write.pending_value_);
+  }
   LogWriter::InsertBehind(write, request);
 }
 
@@ -59,10 +64,11 @@ void Shard::ReadPending(Request& request) {
     old.lsn = request.lsn;
     old.expiry_ms = request.pending_expiry_ms_;
     old.value = request.pending_value_;
-    old.value_length = static_cast<uint32_t>(old.value.size());
+    old.in_file = request.pending_in_file_;
+    old.value_length = LengthOf(old);
   }
   request.lsn = old.lsn;
-  static_cast<void>(request.function(old, request));
+  static_cast<void>(CallFunction(old, request));
 }
 
 }  // namespace pakv

@@ -29,6 +29,9 @@ struct StoreStats {
   uint64_t segments = 0;                     // that exist
   uint64_t disk_bytes = 0;                   // of them
   uint64_t live_bytes = 0;                   // of the records that keys refer to
+  uint64_t value_files = 0;                  // beside them, of values that are too long for them
+  uint64_t value_file_bytes = 0;             // of those values
+  uint64_t value_chunks_damaged = 0;         // that were met when they were read
   uint64_t compacted_segments = 0;           // removed after what lived in them was copied
   uint64_t compaction_copied_bytes = 0;      // of records
   uint64_t compaction_block_bytes = 0;       // written for that, with headers and padding

@@ -7,7 +7,10 @@ namespace pakv {
 void TransactionKey::KeepOld(const OldValue& found) {
   old = found;
   old_bytes.clear();
-  if (needs == OldState::kValue) {
+  if (needs >= OldState::kValue && found.in_file) {
+    // What it makes of a value, and keeps of it, lies in memory.
+    outcome = Outcome::kInFile;
+  } else if (needs >= OldState::kValue) {
     part->read_bytes_ += found.value.size();
     if (part->read_bytes_ > kPartReadBytesMax) {
       outcome = Outcome::kTooLarge;

@@ -355,7 +355,7 @@ Task<bool> Compactor::Summarize(SegmentInfo segment) {
     whole = !*more;
     if (whole) break;
     for (const RecoveredRecord& record : records_) {
-      if (record.fields.flags != kRecordPlain) continue;
+      if (!HoldsValue(record.fields.flags)) continue;
       summary.lsn_min = std::min(summary.lsn_min, record.fields.lsn);
       hashes.push_back(parts_.hash(record.fields.namespace_id, record.fields.key));
     }

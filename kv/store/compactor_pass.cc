@@ -36,7 +36,7 @@ Compactor::Staged::Staged(Compactor& compactor_in, const Shard::Asked& asked, si
       lsn(asked.record->fields.lsn),
       source(asked.record->location),
       bytes_begin(bytes_begin_in),
-      is_value(asked.record->fields.flags == kRecordPlain),
+      is_value(HoldsValue(asked.record->fields.flags)),
       is_grave(asked.fate == Shard::Fate::kGrave) {}
 
 Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {

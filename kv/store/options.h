@@ -10,6 +10,7 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/segment.h"
+#include "kv/shard/value_files.h"
 #include "kv/store/compaction_options.h"
 #include "kv/store/memory_options.h"
 
@@ -29,6 +30,9 @@ struct StoreOptions {
   // Inclusive.
   uint32_t key_bytes_max = 64 << 10;
   uint32_t value_bytes_max = 1 << 20;
+  // Longer values go to files of their own.
+  uint32_t inline_value_bytes_max = 1 << 20;
+  ValueFilesOptions value_files;
   // Segments that each core keeps open for reading.
   size_t open_segments_max = 64;
   // Bytes of one read when the log is recovered; several are under way per core.

@@ -18,6 +18,7 @@
 #include "kv/store/compactor.h"
 #include "kv/store/memory_budget.h"
 #include "kv/store/recovery_memory.h"
+#include "kv/store/value_recovery.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"
@@ -52,6 +53,8 @@ struct Store::Shared {
   Recovered recovered;  // with this run's MANIFEST
   LogContext context;
   std::vector<std::unique_ptr<LogReader>> readers;
+  ValueFilesShared value_files_shared;
+  std::vector<std::unique_ptr<ValueFiles>> value_files;
   std::atomic<bool> read_only{false};
   std::atomic<uint64_t> compaction_owed_bytes{0};
 
@@ -168,6 +171,8 @@ Task<bool> Store::MakeShards(Core& here) {
   const uint32_t count = here.count();
   shards_.resize(count);
   shared_->readers.resize(count);
+  shared_->value_files.resize(count);
+  shared_->value_files_shared.read_only = &shared_->read_only;
   shared_->per_core.resize(count);
   for (uint32_t id = 0; id < count; ++id) {
     ShardOptions shard_options;
@@ -179,6 +184,8 @@ Task<bool> Store::MakeShards(Core& here) {
       shards_[there.id()] = std::make_unique<Shard>(there, shard_options);
       shared_->readers[there.id()] =
           std::make_unique<LogReader>(there, *shared_->directory, options_.open_segments_max);
+      shared_->value_files[there.id()] = std::make_unique<ValueFiles>(
+          there, *shared_->directory, shared_->value_files_shared, options_.value_files);
       return true;
     });
   }
@@ -271,6 +278,14 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
     Shard* shard = shards_[id].get();
     co_await here.CallTaskOn(id, [shard](Core&) { return shard->FinishRecovery(); });
   }
+  shared_->value_files_shared.next_file.store(
+      FirstValueFile(shared_->recovered.manifest->run_counter()), std::memory_order_relaxed);
+  const absl::Status values = co_await RecoverValueFiles(
+      here, directory, shards_, *shared_->value_files[here.id()], found.expiry_clock_ms);
+  if (!values.ok()) {
+    co_await shared_->recovered.manifest->Close();
+    co_return values;
+  }
   for (uint32_t id = 0; id < here.count(); ++id) {
     Shard* shard = shards_[id].get();
     LogReader* reader = shared_->readers[id].get();
@@ -283,8 +298,9 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
     const LogContext& context = shared_->context;
     const Lsn largest = found.lsn_max;
     const std::vector<FooterJob>& jobs = shared_->recovered.without_footer;
-    co_await here.CallOn(id, [shard, &context, &log_options, &jobs, reader, largest](Core& there) {
-      shard->Run(context, log_options, *reader, largest);
+    ValueFiles& files = *shared_->value_files[id];
+    co_await here.CallOn(id, [=, &context, &log_options, &jobs, &files](Core& there) {
+      shard->Run(context, log_options, *reader, files, largest);
       for (size_t i = there.id(); i < jobs.size(); i += there.count()) shard->AddFooterJob(jobs[i]);
       return true;
     });
@@ -343,14 +359,16 @@ Task<absl::Status> Store::Stop() {
 Task<void> Store::StopOn(Core& here, uint32_t id) {
   Shard* shard = shards_[id].get();
   LogReader* reader = shared_->readers[id].get();
-  const bool stopped =
-      co_await here.CallTaskOn(id, [shard, reader](Core&) { return StopCore(shard, reader); });
+  ValueFiles* files = shared_->value_files[id].get();
+  const bool stopped = co_await here.CallTaskOn(
+      id, [shard, reader, files](Core&) { return StopCore(shard, reader, files); });
   PAKV_CHECK(stopped);
 }
 
-Task<bool> Store::StopCore(Shard* shard, LogReader* reader) {
+Task<bool> Store::StopCore(Shard* shard, LogReader* reader, ValueFiles* files) {
   co_await shard->Stop();
   co_await reader->Close();
+  co_await files->Stop();
   co_return true;
 }
 
@@ -363,6 +381,14 @@ void Store::LogFailed(void* owner, const absl::Status& why) {
   for (uint32_t other = 0; other < here.count(); ++other) {
     if (other != own.core || own.is_compaction) here.Send(other, *own.notices[other]);
   }
+}
+
+ValueFiles& Store::value_files(const Core& here) { return *shared_->value_files[here.id()]; }
+
+void Store::ReleaseFile(const Core& here, Request& request) {
+  const uint64_t file = std::exchange(request.pinned_file_, 0);
+  if (file == 0) return;
+  value_files(here).Release(*shared_->value_files[OwnerOf(request.hash)], file);
 }
 
 // ---- Requests ----

@@ -155,6 +155,12 @@ class Store {
   Task<CompactionProgress> RequestCompaction(Core& here, uint32_t gain_percent);
   // How far the request of that number is; nothing if this run has given no such number. Any core.
   Task<std::optional<CompactionProgress>> CompactionProgressOf(Core& here, uint64_t number);
+  // The files of values that are longer than options().inline_value_bytes_max, as `here` sees them:
+  // for a ValueUpload, and to read what a reply refers to.
+  ValueFiles& value_files(const Core& here);
+  // A reply of the kind kFile is not needed any more: its file may go. On the core that received
+  // it.
+  void ReleaseFile(const Core& here, Request& request);
   // Any core: a failed log has made the store read-only until restart. Cheap.
   bool read_only() const;
 
@@ -173,7 +179,7 @@ class Store {
   Task<RandomDraw> RandomKeyOf(Core& here, uint32_t owner, uint32_t namespace_id);
   void StartCompactor(Core& here, uint64_t expiry_clock_ms);
   Task<CheckReport> CheckOnCore0();
-  static Task<bool> StopCore(Shard* shard, LogReader* reader);
+  static Task<bool> StopCore(Shard* shard, LogReader* reader, ValueFiles* files);
   // A log has failed: on its core, before anything of it is settled.
   static void LogFailed(void* owner, const absl::Status& why);
   static void RunAtOwner(Message& message, Core& there);

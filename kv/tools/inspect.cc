@@ -18,6 +18,7 @@
 #include "kv/log/judge.h"
 #include "kv/log/key_filter.h"
 #include "kv/log/key_hash.h"
+#include "kv/tools/inspect_values.h"
 
 namespace pakv {
 namespace {
@@ -74,7 +75,14 @@ std::optional<uint64_t> SizeOf(const std::string& path) {
 
 class Inspector {
  public:
-  Inspector(std::string path, InspectDepth depth) : path_(std::move(path)), depth_(depth) {}
+  Inspector(std::string path, InspectDepth depth)
+      : path_(std::move(path)),
+        depth_(depth),
+        values_(path_, [this](const std::string& file, uint64_t offset, const std::string& what,
+                              const std::string* key, bool is_damage) {
+          Find(file, offset, what, key == nullptr ? std::nullopt : std::optional(*key));
+          found_.findings.back().is_damage = is_damage;
+        }) {}
 
   absl::StatusOr<Inspection> Run() {
     const OpenDescriptor lock(PathOf("LOCK"), O_RDONLY | O_CLOEXEC);
@@ -85,6 +93,7 @@ class Inspector {
     absl::Status status = ReadIdentity();
     if (status.ok()) status = ReadManifest();
     if (status.ok()) status = ReadSegments();
+    if (status.ok() && depth_ == InspectDepth::kVerify) status = VerifyValueFiles();
     if (!status.ok()) return status;
     return std::move(found_);
   }
@@ -284,6 +293,7 @@ class Inspector {
       ++*segment.blocks;
       if (BlockBodyRight(block, decoded->header)) {
         blocks.emplace_back(offset, decoded->header);
+        SeeRecords(block, decoded->header);
         *segment.records += decoded->header.record_count;
       } else {
         FindInBody(path, offset, block, decoded->header);
@@ -356,7 +366,7 @@ class Inspector {
         if (!same) {
           Find(path, at, "the segment's footer does not say what this record says",
                std::string(fields.key));
-        } else if (fields.flags == kRecordPlain &&
+        } else if (HoldsValue(fields.flags) &&
                    !KeyFilterMayContain(footer->filter, KeyHash(found_.identity.hash_seed,
                                                                 fields.namespace_id, fields.key))) {
           Find(path, at, "the footer's filter does not know this key", std::string(fields.key));
@@ -385,8 +395,15 @@ class Inspector {
                           .sealed_end = infos[i]->sealed_end,
                           .bytes = contents[i]});
     }
-    const Judgement judgement = JudgeLog(
-        {.run = infos[0]->run, .log = infos[0]->log, .segments = segments}, /*visitor=*/nullptr);
+    struct Visitor : BlockVisitor {
+      explicit Visitor(Inspector& inspector_in) : inspector(inspector_in) {}
+      void OnBlock(const JudgedSegment&, const BlockHeader& header, Bytes block) override {
+        inspector.SeeRecords(block, header);
+      }
+      Inspector& inspector;
+    } visitor(*this);
+    const Judgement judgement =
+        JudgeLog({.run = infos[0]->run, .log = infos[0]->log, .segments = segments}, &visitor);
     const std::string path = SegmentPath(judgement.segment);
     if (judgement.outcome == Judgement::Outcome::kCorrupt) {
       Find(path, judgement.offset, std::string(judgement.reason));
@@ -398,8 +415,51 @@ class Inspector {
     return absl::OkStatus();
   }
 
+  // ---- Value files ----
+
+  void SeeRecords(Bytes block, const BlockHeader& header) {
+    values_.SeeClock(header.expiry_clock_ms);
+    BlockRecords records(block, header.record_count);
+    while (const std::optional<Record> record = records.Next()) {
+      if (seen_) {
+        values_.SeeAgain(record->fields);
+      } else {
+        values_.See(record->fields);
+      }
+    }
+  }
+
+  absl::Status VerifyValueFiles() {
+    values_.SeeClock(state_.expiry_clock_ms);
+    seen_ = true;
+    if (values_.needs_second_pass()) {
+      for (const auto& [segment, info] : state_.segments) {
+        const absl::StatusOr<Buffer> bytes =
+            ReadPart(SegmentPath(segment), 0, info.sealed_end.value_or(info.size));
+        if (absl::IsNotFound(bytes.status())) continue;
+        if (!bytes.ok()) return bytes.status();
+        found_.bytes_read += bytes->size();
+        uint64_t offset = 0;
+        while (offset < bytes->size()) {
+          const std::optional<DecodedBlockHeader> decoded = HeaderAt(info, *bytes, offset);
+          if (!decoded) {
+            offset += kSectorSize;
+            continue;
+          }
+          const Bytes block = Bytes(*bytes).subspan(offset, decoded->header.length);
+          SeeRecords(block, decoded->header);
+          offset += block.size();
+        }
+      }
+    }
+    found_.bytes_read += values_.Verify();
+    return absl::OkStatus();
+  }
+
   const std::string path_;
   const InspectDepth depth_;
+  ValueFileInspector values_;
+  bool seen_ = false;  // all records once
   ManifestState state_;
   Inspection found_;
 };

@@ -280,6 +280,10 @@ PakvStatus PakvStatusOf(Outcome outcome) {
       return PakvStatus::kStopping;
     case Outcome::kTooLarge:
       return PakvStatus::kFrameTooLarge;
+    case Outcome::kInFile:
+      return PakvStatus::kValueTooLong;
+    case Outcome::kFileError:
+      return PakvStatus::kInternal;
   }
   return PakvStatus::kInternal;
 }
@@ -303,6 +307,10 @@ std::string_view PakvTextOf(Outcome outcome, std::string_view detail) {
       return "the server is stopping";
     case Outcome::kTooLarge:
       return "too many keys or bytes for one operation that is all or nothing";
+    case Outcome::kInFile:
+      return "the key's value is too long for this request, which works in memory";
+    case Outcome::kFileError:
+      return detail;
   }
   return "internal error";
 }

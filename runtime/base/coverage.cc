@@ -38,6 +38,11 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "filter-from-footer",
     "footer-useless",
     "manifest-rewritten",
+    "reader-pins-value-file",
+    "value-file-orphan",
+    "value-file-not-kept",
+    "value-file-without-room",
+    "value-chunk-damaged",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

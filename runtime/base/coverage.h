@@ -39,6 +39,11 @@ enum class CoverageMark : uint32_t {
   kFilterFromFooter,         // a segment's footer told the keys that it may hold
   kFooterUseless,            // it was damaged
   kManifestRewritten,        // MANIFEST was written afresh while the store served
+  kReaderPinsValueFile,      // a value file waited for who reads it
+  kValueFileOrphan,          // a start found a value file that nobody refers to
+  kValueFileNotKept,         // a value was written to a file and then refused, or not needed
+  kValueFileWithoutRoom,     // the disk was full while a value was written to its file
+  kValueChunkDamaged,        // a value file was found damaged when it was read
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

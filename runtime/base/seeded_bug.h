@@ -42,6 +42,12 @@ enum class SeededBug : uint32_t {
   kClockGoesWithSegment,   // compaction removes the segment that holds the largest clock
   kFooterChecksumIgnored,  // a footer is believed although its checksums are wrong
   kColdReadTrustsPlace,    // a record is served without a look at its key and LSN
+  // A record refers to a value file that is not on stable storage, or whose name is not.
+  kValueFileNotSynced,
+  kValueFileNameNotSynced,
+  // A value file is removed while it is read, or before what takes its place is durable.
+  kValueFileRemovedUnderReader,
+  kValueFileRemovedEarly,
   kCount,
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kv/log/format_footer.h"
+#include "kv/log/format_value_file.h"
 #include "kv/log/key_filter.h"
 #include "kv/log/key_hash.h"
 #include "runtime/base/prng.h"
@@ -78,13 +79,20 @@ TEST(FooterEntriesTest, AnyRecordsAreReadBackAsTheyWere) {
     for (Given& one : given) {
       one.fields.lsn = prng.Chance(1, 3) ? prng.Between(1, kLsnMax) : prng.Between(1, 1000);
       if (prng.Chance(1, 3)) one.fields.namespace_id = static_cast<uint32_t>(prng.Next()) | 1;
-      const uint64_t kind = prng.Below(5);
+      const uint64_t kind = prng.Below(6);
       if (kind == 0) {
         one.fields.flags = kRecordDrop;
       } else {
         one.key = std::string(prng.Below(200), 'k');
         if (kind == 1) {
           one.fields.flags = kRecordDelete;
+        } else if (kind == 2) {
+          const std::vector<uint32_t> checksums(prng.Between(1, 40));
+          one.fields.flags = kRecordFile;
+          one.value = EncodeValueReference(
+              {.file = prng.Between(1, UINT64_MAX), .length = checksums.size() * 512}, 512,
+              checksums);
+          if (prng.Chance(1, 3)) one.fields.expiry_ms = prng.Between(1, UINT64_MAX);
         } else {
           one.value = std::string(prng.Below(3000), 'v');
           if (prng.Chance(1, 3)) one.fields.expiry_ms = prng.Between(1, UINT64_MAX);
@@ -111,6 +119,8 @@ TEST(FooterEntriesTest, AnyRecordsAreReadBackAsTheyWere) {
       EXPECT_EQ(found->fields.namespace_id, one.fields.namespace_id);
       EXPECT_EQ(found->fields.flags, one.fields.flags);
       EXPECT_EQ(found->fields.key, one.key);
+      const bool in_file = found->fields.flags == kRecordFile;
+      EXPECT_EQ(found->fields.value, in_file ? one.value.substr(0, kValueFileHeadSize) : "");
       EXPECT_EQ(found->offset, one.offset);
       EXPECT_EQ(found->length, EncodedRecordSize(one.key, one.value));
     }

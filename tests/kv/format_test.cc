@@ -17,6 +17,7 @@
 
 #include "kv/log/block_builder.h"
 #include "kv/log/format_footer.h"
+#include "kv/log/format_value_file.h"
 #include "kv/log/key_filter.h"
 #include "kv/log/key_hash.h"
 #include "kv/log/manifest.h"
@@ -126,6 +127,26 @@ TEST(FormatVectorTest, ADropOfAllMatchesTheDocument) {
   const auto decoded = DecodeRecord(Vector("record-drop-all"));
   ASSERT_TRUE(decoded);
   ExpectSame(decoded->fields, drop);
+}
+
+TEST(FormatVectorTest, ReferenceToAValueFileMatchesTheDocument) {
+  std::string value;
+  for (int i = 0; i < 512; ++i) value.push_back(static_cast<char>(i));
+  value += "tail";
+  const uint32_t checksums[] = {Crc32c(0, value.data(), 512), Crc32c(0, value.data() + 512, 4)};
+  const std::string reference =
+      EncodeValueReference({.file = 0x300000007, .length = value.size()}, 512, checksums);
+  const Buffer record = Encoded(
+      {.lsn = MakeLsn(kTick + 5, 1), .flags = kRecordFile, .key = "big", .value = reference});
+  EXPECT_EQ(record, Vector("record-value-file"));
+  const auto decoded = DecodeRecord(Vector("record-value-file"));
+  ASSERT_TRUE(decoded);
+  const auto read = ValueReference::Decode(decoded->fields.value);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->file(), 0x300000007u);
+  EXPECT_EQ(read->length(), 516u);
+  EXPECT_EQ(read->ChunkLength(1), 4u);
+  EXPECT_EQ(read->ChunkChecksum(0), checksums[0]);
 }
 
 TEST(FormatVectorTest, BlocksMatchTheDocument) {

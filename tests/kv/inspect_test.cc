@@ -6,9 +6,14 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
+#include "kv/log/format_value_file.h"
+#include "runtime/base/crc32c.h"
 #include "tests/kv/log_fixture.h"
 
 namespace pakv {
@@ -72,6 +77,59 @@ TEST_F(InspectTest, SoundDirectoryHasNoFindings) {
   for (const InspectedSegment& segment : listed.segments) {
     EXPECT_EQ(segment.footer_is_right, segment.info.sealed_end.has_value());
   }
+}
+
+// Keys "old" and "new" have values in files; the one of "old" was overwritten, and its file is
+// gone.
+Task<void> WriteFileLife(Core& core, TestLog& log, std::string store, std::string value) {
+  const absl::Status opened = co_await log.Open();
+  EXPECT_TRUE(opened.ok()) << opened;
+  std::vector<uint32_t> checksums;
+  for (size_t at = 0; at < value.size(); at += 512) {
+    checksums.push_back(Crc32c(0, value.data() + at, std::min<size_t>(512, value.size() - at)));
+  }
+  for (const uint64_t file : {1, 2}) {
+    TestEntry entry(core.ready());
+    log.Append(file == 1 ? "old" : "new",
+               EncodeValueReference({.file = file, .length = value.size()}, 512, checksums), entry,
+               kRecordFile);
+    co_await entry.settled.Wait();
+    EXPECT_TRUE(entry.ok);
+  }
+  const bool overwritten = co_await log.Put("old", "small");
+  EXPECT_TRUE(overwritten);
+  co_await log.Close();
+  std::ofstream(store + "/" + ValueFileName(2), std::ios::binary) << value;
+}
+
+TEST_F(InspectTest, ValueFilesAreCheckedAsFarAsKeysReferToThem) {
+  const std::string value(1300, 'v');
+  {
+    TestCore core;
+    TestLog log(*core.core, store(), ++run_);
+    core.Run(WriteFileLife(*core.core, log, store(), value));
+  }
+  const std::string path = store() + "/" + ValueFileName(2);
+  EXPECT_TRUE(Inspect().findings.empty());
+  Flip(path, 600);
+  Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 1u);
+  EXPECT_EQ(found.findings[0].file, path);
+  EXPECT_EQ(found.findings[0].offset, 512u);
+  EXPECT_EQ(found.findings[0].key, "new");
+  EXPECT_TRUE(found.damaged());
+  Flip(path, 600);
+  std::filesystem::resize_file(path, 1299);
+  EXPECT_TRUE(Inspect().damaged());
+  std::filesystem::remove(path);
+  found = Inspect();
+  ASSERT_EQ(found.findings.size(), 1u);
+  EXPECT_EQ(found.findings[0].what, "missing, although the key's value lies in it");
+  std::ofstream(path, std::ios::binary) << value;
+  std::ofstream(store() + "/" + ValueFileName(9)) << "left by a crash";
+  found = Inspect();
+  ASSERT_EQ(found.findings.size(), 1u);
+  EXPECT_FALSE(found.damaged());
 }
 
 TEST_F(InspectTest, KilledDirectoryIsSound) {

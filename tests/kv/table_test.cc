@@ -200,6 +200,10 @@ class Model {
     version.lsn = PickLsn();
     version.location = {static_cast<uint32_t>(prng_.Below(4)), ++places_, 3};
     if (prng_.Chance(1, 4)) version.expiry_ms = prng_.Between(1, ~uint64_t{0});
+    if (prng_.Chance(1, 5)) {
+      version.file = prng_.Between(1, ~uint64_t{0});
+      version.file_bytes = prng_.Next();
+    }
     version.tombstone = prng_.Chance(1, 8);
     const Table::Change change = table_.Upsert(KeyOfId(id), version);
     const auto known = model_.find(id);

@@ -57,6 +57,10 @@ OracleReply Apply(const OracleOperation& operation, OracleValue& value) {
       return Integer(*old + operation.number);
     }
     case OracleCommand::kAppend:
+      if (operation.number > 0 && bytes.value_or("").size() + operation.argument.size() >
+                                      static_cast<size_t>(operation.number)) {
+        return {OracleReply::Kind::kError, 0, {}};
+      }
       bytes = bytes.value_or("") + operation.argument;
       return Integer(static_cast<int64_t>(bytes->size()));
     case OracleCommand::kSetUntil:

@@ -32,7 +32,7 @@ enum class OracleCommand : uint8_t {
   kSetIfAbsent,  // 1 or 0
   kDelete,       // 1 or 0
   kIncrement,    // the new number, or an error if the value is no number
-  kAppend,       // the new length
+  kAppend,       // the new length, or an error if that is above `number` (0: any is right)
   kSetUntil,     // as kSet; `number` is the time at which the key expires, ms since 1970
   kExpireAt,     // the same for the value that is there: 1 or 0
   kPersist,      // takes the expiry away: 1 or 0

@@ -148,14 +148,20 @@ void RespClient::Replied(const RespValue& reply) {
       break;
     case RespValue::Type::kError: {
       const bool unknown = starts("MISCONF outcome unknown: ");
-      const bool refused =
-          starts("MISCONF read-only: ") || starts("MISCONF disk full: ") || starts("ERR damaged");
+      const bool refused = starts("MISCONF read-only: ") || starts("MISCONF disk full: ") ||
+                           starts("ERR damaged") || starts("ERR the value cannot be stored: ");
+      // What works in memory takes no value that lies in a file, and makes none.
+      const bool too_long = starts("ERR the key's value is too long") ||
+                            starts("ERR string exceeds maximum") || starts("ERR string of ");
       if ((unknown || refused) && !load_.disk_is_ill) {
         load_.wrong = "a healthy disk, and yet: " + reply.text;
       } else if (unknown) {
         load_.oracle.Unknown(command.id);
       } else if (refused) {
         load_.oracle.Refused(command.id);
+      } else if (too_long && load_.append_bytes_max != 0) {
+        seen.kind = OracleReply::Kind::kError;
+        break;
       } else if (starts("OOM ") && load_.memory_is_short) {
         load_.oracle.Refused(command.id);
       } else if (load_.limits_are_small &&
@@ -206,7 +212,7 @@ OracleOperation RespClient::RandomOperation() {
   if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
   if (dice < 77) return {OracleCommand::kDelete, {}, 0};
   if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
-  return {OracleCommand::kAppend, RandomValue(), 0};
+  return {OracleCommand::kAppend, RandomValue(), load_.append_bytes_max};
 }
 
 void RespClient::StartOne() {

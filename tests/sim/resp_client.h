@@ -34,6 +34,8 @@ struct RespLoad {
   bool memory_is_short = false;
   // Of connections, and of the time that a request may take to arrive: the server may say so.
   bool limits_are_small = false;
+  // Longer values go to files, and none comes about by an APPEND; 0: none is longer.
+  int64_t append_bytes_max = 0;
 
   uint64_t clients_done = 0;
   std::string wrong;  // what should not have been answered

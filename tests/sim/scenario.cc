@@ -59,6 +59,11 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kClockGoesWithSegment, "clock-goes-with-segment", "store"},
     SeededBugProof{SeededBug::kFooterChecksumIgnored, "footer-checksum-ignored", "store"},
     SeededBugProof{SeededBug::kColdReadTrustsPlace, "cold-read-trusts-place", "medium"},
+    SeededBugProof{SeededBug::kValueFileNotSynced, "value-file-not-synced", "store"},
+    SeededBugProof{SeededBug::kValueFileNameNotSynced, "value-file-name-not-synced", "store"},
+    SeededBugProof{SeededBug::kValueFileRemovedUnderReader, "value-file-removed-under-reader",
+                   "store"},
+    SeededBugProof{SeededBug::kValueFileRemovedEarly, "value-file-removed-early", "store"},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 // with its faults; the process is killed or the power goes at any operation, or the server is
 // stopped as asked. What a client was answered is there afterwards, replies are those of their
 // commands, and in the end, without faults, everything goes on.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -40,6 +41,7 @@ class ServerScenario {
     oracle_.SetClock([this] { return node_.clock().WallUs() / 1000; });
     compaction_ = DrawCompaction(prng_);
     publish_pause_ns_ = prng_.Chance(1, 4) ? kNsPerUs << prng_.Between(4, 13) : 0;
+    if (prng_.Chance(1, 2)) inline_bytes_max_ = static_cast<uint32_t>(prng_.Between(64, 300));
   }
 
   ScenarioResult Run() {
@@ -112,6 +114,10 @@ class ServerScenario {
     options.cache_bytes = cache_bytes_;
     options.compaction = compaction_;
     options.publish_pause_ns = publish_pause_ns_;
+    options.inline_value_bytes_max = inline_bytes_max_;
+    options.value_files.chunk_bytes = 4096;
+    options.value_files.uploads_max = 2;
+    options.value_files.chunks_max = 2;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
     entropy.hash_seed = prng_.Next();
@@ -123,6 +129,8 @@ class ServerScenario {
     ServerOptions options;
     options.data_endpoints.push_back(*ParseEndpoint(kAddress));
     options.core_count = core_count;
+    options.inline_value_bytes_max = inline_bytes_max_;
+    options.key_bytes_max = std::min<uint32_t>(options.key_bytes_max, inline_bytes_max_);
     limits_are_small_ = !last;
     if (last) return options;
     if (prng_.Chance(1, 4)) options.idle_timeout_ns = prng_.Between(1, 100) * kNsPerMs;
@@ -195,6 +203,7 @@ class ServerScenario {
       }
       if (!node_.running()) return oracle_.Crashed();
     }
+    load.append_bytes_max = inline_bytes_max_ < (1 << 20) ? inline_bytes_max_ : 0;
     Serve(service, load, last);
     clients_.clear();
     group_clients_.clear();
@@ -283,6 +292,7 @@ class ServerScenario {
   uint32_t database_count_ = 1;
   uint32_t pipeline_max_ = 0;
   uint32_t value_bytes_max_ = 0;
+  uint32_t inline_bytes_max_ = 1 << 20;
   uint32_t flush_per_10000_ = 0;
   bool keys_expire_ = false;
   int64_t clock_offset_us_ = 0;

@@ -11,7 +11,9 @@ namespace pakv {
 namespace {
 
 Change Get(const OldValue& old, Request& request) {
-  request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
+  request.reply.kind = !old.exists   ? Reply::Kind::kNull
+                       : old.in_file ? Reply::Kind::kFile
+                                     : Reply::Kind::kBytes;
   request.reply.bytes = old.value;
   return {};
 }
@@ -40,7 +42,7 @@ Change Increment(const OldValue& old, Request& request) {
   if (old.exists) {
     const char* end = old.value.data() + old.value.size();
     const auto parsed = std::from_chars(old.value.data(), end, number);
-    if (old.value.empty() || parsed.ec != std::errc() || parsed.ptr != end) {
+    if (old.in_file || old.value.empty() || parsed.ec != std::errc() || parsed.ptr != end) {
       request.reply.kind = Reply::Kind::kError;
       request.reply.bytes = "ERR value is not an integer or out of range";
       return {};
@@ -53,7 +55,13 @@ Change Increment(const OldValue& old, Request& request) {
   return {Change::Action::kWrite, old.expiry_ms, request.scratch};
 }
 
+// As RESP's: a value that lies in a file is not read for it, nor does one come about.
 Change Append(const OldValue& old, Request& request) {
+  if (old.value_length + request.value.size() > static_cast<size_t>(request.number)) {
+    request.reply.kind = Reply::Kind::kError;
+    request.reply.bytes = "ERR string exceeds maximum allowed size";
+    return {};
+  }
   request.scratch = std::string(old.value) + std::string(request.value);
   request.reply.kind = Reply::Kind::kInteger;
   request.reply.integer = static_cast<int64_t>(request.scratch.size());
@@ -94,7 +102,7 @@ Change ExpireTime(const OldValue& old, Request& request) {
 OracleRow RowOf(OracleCommand command) {
   switch (command) {
     case OracleCommand::kGet:
-      return {Get, OldState::kValue};
+      return {Get, OldState::kValueOrFile};
     case OracleCommand::kSet:
       return {Set, OldState::kNothing};
     case OracleCommand::kSetIfAbsent:
@@ -102,15 +110,15 @@ OracleRow RowOf(OracleCommand command) {
     case OracleCommand::kDelete:
       return {Delete, OldState::kExistence};
     case OracleCommand::kIncrement:
-      return {Increment, OldState::kValue};
+      return {Increment, OldState::kValueOrFile};
     case OracleCommand::kAppend:
-      return {Append, OldState::kValue};
+      return {Append, OldState::kValueOrFile};
     case OracleCommand::kSetUntil:
       return {SetUntil, OldState::kNothing};
     case OracleCommand::kExpireAt:
-      return {ExpireAt, OldState::kValue};
+      return {ExpireAt, OldState::kValueOrFile};
     case OracleCommand::kPersist:
-      return {Persist, OldState::kValue};
+      return {Persist, OldState::kValueOrFile};
     case OracleCommand::kExpireTime:
       return {ExpireTime, OldState::kExistence};
   }
@@ -127,6 +135,7 @@ OracleReply ReplyOf(const Reply& reply) {
     case Reply::Kind::kInteger:
       return {OracleReply::Kind::kInteger, reply.integer, {}};
     case Reply::Kind::kBytes:
+    case Reply::Kind::kFile:
       return {OracleReply::Kind::kBytes, 0, std::string(reply.bytes)};
     case Reply::Kind::kError:
       return {OracleReply::Kind::kError, 0, {}};
@@ -135,7 +144,12 @@ OracleReply ReplyOf(const Reply& reply) {
 }
 
 StoreSession::StoreSession(StoreLoad& load, Core& core, uint64_t id, uint64_t seed)
-    : load_(load), core_(core), id_(id), prng_(seed), changed_(core.ready()) {}
+    : load_(load),
+      core_(core),
+      id_(id),
+      prng_(seed),
+      changed_(core.ready()),
+      nursery_(core.ready()) {}
 
 std::string StoreSession::RandomValue() {
   // Unique, so that whose write a read saw is never in doubt.
@@ -168,7 +182,8 @@ OracleOperation StoreSession::RandomOperation() {
   if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
   if (dice < 77) return {OracleCommand::kDelete, {}, 0};
   if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
-  return {OracleCommand::kAppend, RandomValue(), 0};
+  return {OracleCommand::kAppend, RandomValue(),
+          static_cast<int64_t>(load_.store.options().inline_value_bytes_max)};
 }
 
 StoreSession::Call& StoreSession::FreeCall() {
@@ -182,7 +197,35 @@ StoreSession::Call& StoreSession::FreeCall() {
   return call;
 }
 
-void StoreSession::StartCall(uint64_t number, OracleOperation what) {
+Task<Outcome> StoreSession::Upload(ValueUpload& upload, std::string_view value, Prng& prng) {
+  Outcome outcome = co_await upload.Begin(value.size());
+  while (outcome == Outcome::kDone && !value.empty()) {
+    const size_t piece = std::min<size_t>(value.size(), 1 + prng.Below(upload.room()));
+    upload.Add(value.substr(0, piece));
+    value.remove_prefix(piece);
+    if (upload.room() == 0) outcome = co_await upload.WriteChunk();
+  }
+  if (outcome == Outcome::kDone) outcome = co_await upload.Finish();
+  co_return outcome;
+}
+
+Task<void> StoreSession::CloseUpload(std::unique_ptr<ValueUpload> upload, bool kept) {
+  co_await upload->Close(kept);
+}
+
+Task<void> StoreSession::StartLargeCall(uint64_t number, OracleOperation what) {
+  auto upload = std::make_unique<ValueUpload>(load_.store.value_files(core_));
+  const Outcome outcome = co_await Upload(*upload, what.argument, prng_);
+  if (outcome == Outcome::kDone) {
+    StartCall(number, std::move(what), std::move(upload));
+    co_return;
+  }
+  if (!load_.disk_is_ill) load_.wrong = "a value was not taken to a file: " + upload->error();
+  co_await upload->Close(false);
+}
+
+void StoreSession::StartCall(uint64_t number, OracleOperation what,
+                             std::unique_ptr<ValueUpload> upload) {
   Call& call = FreeCall();
   call.Reset();
   call.what = std::move(what);
@@ -194,7 +237,7 @@ void StoreSession::StartCall(uint64_t number, OracleOperation what) {
   call.function = row.function;
   call.done = [](Request& request) {
     auto& done = static_cast<Call&>(request);
-    done.owner->Finished(done);
+    done.owner->Returned(done);
   };
   std::string key_bytes = load_.KeyName(number);
   call.namespace_id = load_.NamespaceOf(number).id;
@@ -202,7 +245,10 @@ void StoreSession::StartCall(uint64_t number, OracleOperation what) {
   call.session = id_;
   call.session_has_writes = writes_under_way_ > 0;
   // The store copies what it needs: what it is given goes at once.
-  std::string value_bytes = call.what.argument;
+  call.upload = std::move(upload);
+  call.is_admitted = false;
+  if (call.upload != nullptr) call.file_admitted = &call.is_admitted;
+  std::string value_bytes(call.value_in_file() ? call.upload->reference() : call.what.argument);
   call.key = key_bytes;
   call.value = value_bytes;
   call.number = call.what.number;
@@ -212,20 +258,58 @@ void StoreSession::StartCall(uint64_t number, OracleOperation what) {
   started_.push_back(&call);
   ++under_way_;
   if (!call.is_read) ++writes_under_way_;
-  if (load_.store.Start(core_, call)) Finished(call);
+  if (load_.store.Start(core_, call)) Returned(call);
   std::fill(key_bytes.begin(), key_bytes.end(), '#');
   std::fill(value_bytes.begin(), value_bytes.end(), '#');
+}
+
+void StoreSession::Returned(Call& call) {
+  if (call.upload != nullptr) {
+    nursery_.Spawn(CloseUpload(std::move(call.upload), call.is_admitted));
+  }
+  if (call.reply.kind == Reply::Kind::kFile) {
+    call.KeepReply();
+    nursery_.Spawn(ReadFile(call));
+    return;
+  }
+  call.reply_kept = ReplyOf(call.reply);
+  if (call.outcome == Outcome::kDamaged && load_.wrong.empty() &&
+      call.reply.bytes.find(".seg") == std::string_view::npos) {
+    load_.wrong = "an error that does not say where: " + std::string(call.reply.bytes);
+  }
+  Finished(call);
+}
+
+// At a client's pace.
+Task<void> StoreSession::ReadFile(Call& call) {
+  const ValueReference reference = *ValueReference::Decode(call.reply.bytes);
+  std::string bytes;
+  for (uint32_t index = 0; index < reference.chunk_count(); ++index) {
+    if (prng_.Chance(1, 8)) {
+      co_await core_.timers().SleepUntil(core_.now_ns() + prng_.Below(20 * kNsPerMs));
+    }
+    const absl::StatusOr<ValueChunk> chunk =
+        co_await load_.store.value_files(core_).ReadChunk(reference, index);
+    if (!chunk.ok()) {
+      call.outcome = Outcome::kDamaged;
+      // A failing device may not be able to tell; nothing but rot makes it tell otherwise.
+      const bool may_be_damaged = load_.values_may_be_damaged || load_.hit.contains(call.name);
+      if (absl::IsDataLoss(chunk.status()) && !may_be_damaged) {
+        load_.wrong = std::string(chunk.status().message());
+      }
+      break;
+    }
+    bytes.append(chunk->view());
+  }
+  load_.store.ReleaseFile(core_, call);
+  call.reply_kept = {OracleReply::Kind::kBytes, 0, std::move(bytes)};
+  Finished(call);
 }
 
 void StoreSession::Finished(Call& call) {
   --under_way_;
   if (!call.is_read) --writes_under_way_;
   call.finished = true;
-  call.reply_kept = ReplyOf(call.reply);
-  if (call.outcome == Outcome::kDamaged && load_.wrong.empty() &&
-      call.reply.bytes.find(".seg") == std::string_view::npos) {
-    load_.wrong = "an error that does not say where: " + std::string(call.reply.bytes);
-  }
   ReportInOrder();
   changed_.Set();
 }
@@ -259,7 +343,7 @@ void StoreSession::Report(Call& call) {
   }
   const bool is_new = !call.is_there || !load_.oracle.MustExist(call.name);
   const bool may_be_damaged = load_.values_may_be_damaged || load_.hit.contains(call.name);
-  const bool may_refuse = load_.disk_is_ill ||
+  const bool may_refuse = load_.disk_is_ill || call.outcome == Outcome::kInFile ||
                           (may_be_damaged && call.outcome == Outcome::kDamaged) ||
                           (load_.memory_is_short && call.outcome == Outcome::kOutOfMemory &&
                            is_new && call.what.command != OracleCommand::kDelete && !call.is_read);
@@ -309,9 +393,16 @@ Task<void> StoreSession::Run(uint32_t count) {
       co_await core_.timers().SleepUntil(core_.now_ns() + kNsPerMs);
       key = prng_.Below(load_.key_count);
     }
-    StartCall(key, RandomOperation());
+    OracleOperation what = RandomOperation();
+    if (what.argument.size() > load_.store.options().inline_value_bytes_max &&
+        what.command != OracleCommand::kAppend) {
+      co_await StartLargeCall(key, std::move(what));
+    } else {
+      StartCall(key, std::move(what));
+    }
   }
   co_await WaitUntilBelow(1);
+  co_await nursery_.Join();
   ++load_.sessions_done;
 }
 
@@ -321,14 +412,21 @@ Task<void> StoreSession::ReadAll() {
     StartCall(i, {OracleCommand::kGet, {}, 0});
     co_await WaitUntilBelow(1);
   }
+  co_await nursery_.Join();
   ++load_.sessions_done;
 }
 
 Task<void> StoreSession::WriteAll() {
   for (uint32_t i = 0; i < load_.key_count; ++i) {
-    StartCall(i, {OracleCommand::kSet, RandomValue(), 0});
+    OracleOperation what{OracleCommand::kSet, RandomValue(), 0};
+    if (what.argument.size() > load_.store.options().inline_value_bytes_max) {
+      co_await StartLargeCall(i, std::move(what));
+    } else {
+      StartCall(i, std::move(what));
+    }
     co_await WaitUntilBelow(1);
   }
+  co_await nursery_.Join();
   ++load_.sessions_done;
 }
 

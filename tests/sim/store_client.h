@@ -9,9 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "kv/shard/value_upload.h"
 #include "kv/store/store.h"
 #include "runtime/base/prng.h"
 #include "runtime/core/core.h"
+#include "runtime/task/nursery.h"
 #include "runtime/task/sync.h"
 #include "runtime/task/task.h"
 #include "tests/sim/oracle.h"
@@ -103,7 +105,9 @@ class StoreSession {
     OracleOperation what;
     std::string name;  // the oracle's
     bool finished = false;
-    bool is_there = false;  // for certain, as it began
+    bool is_there = false;                // for certain, as it began
+    std::unique_ptr<ValueUpload> upload;  // of its value, if that is in a file
+    bool is_admitted = false;
     OracleReply reply_kept;
   };
 
@@ -111,7 +115,14 @@ class StoreSession {
   std::string RandomValue();
   int64_t RandomExpiry();
   Call& FreeCall();
-  void StartCall(uint64_t number, OracleOperation what);
+  void StartCall(uint64_t number, OracleOperation what,
+                 std::unique_ptr<ValueUpload> upload = nullptr);
+  // Writes the value to a file first, in pieces.
+  Task<void> StartLargeCall(uint64_t number, OracleOperation what);
+  static Task<Outcome> Upload(ValueUpload& upload, std::string_view value, Prng& prng);
+  static Task<void> CloseUpload(std::unique_ptr<ValueUpload> upload, bool kept);
+  void Returned(Call& call);
+  Task<void> ReadFile(Call& call);
   void Finished(Call& call);
   void ReportInOrder();
   void Report(Call& call);
@@ -129,6 +140,7 @@ class StoreSession {
   std::vector<Call*> started_;  // in their order, until they are reported
   std::vector<Call*> free_;
   std::vector<std::unique_ptr<Call>> calls_;
+  Nursery nursery_;  // last: its tasks use all of the above
 };
 
 // Looks at a namespace of a store at rest: a scan finds what has to be there, and nothing that

@@ -2,6 +2,8 @@
 // disks do, and at some operation, also of the recovery, the process is killed or the power goes.
 // After each restart, with another number of cores, everything that was acknowledged or shown is
 // there. The last life is free of faults: it has to make progress.
+//
+// Long because: all that a life may meet is drawn, done and checked in one place.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -47,6 +49,10 @@ class StoreScenario {
     publish_pause_ns_ = prng_.Chance(1, 4) ? kNsPerUs << prng_.Between(4, 15) : 0;
     // Keys that have memory of their own, so that each counts.
     if (prng_.Chance(1, 3)) key_bytes_ = prng_.Between(9'000, 20'000);
+    if (prng_.Chance(2, 3)) inline_bytes_max_ = static_cast<uint32_t>(prng_.Between(20, 400));
+    value_files_.chunk_bytes = 4096u << prng_.Below(4);
+    value_files_.uploads_max = static_cast<uint32_t>(prng_.Between(1, 3));
+    value_files_.chunks_max = static_cast<uint32_t>(prng_.Between(1, 3));
   }
 
   ScenarioResult Run() {
@@ -110,6 +116,7 @@ class StoreScenario {
     return Store::Open(cores, std::move(options), report);
   }
   static Task<absl::Status> Stop(Store& store) { return store.Stop(); }
+  static Task<StoreStats> Stats(Store& store, Core& core) { return store.Stats(core); }
   static Task<CheckReport> Check(Store& store, Core& core) { return store.Check(core); }
 
   // Bits flip, one at a time, each before a start that may refuse, or refuse values later, but
@@ -142,7 +149,7 @@ class StoreScenario {
     if (node_.disk().List(directory.c_str(), names) < 0) return {};
     // Those that something was written into.
     std::erase_if(names, [&](const std::string& name) {
-      if (!name.ends_with(".seg")) return true;
+      if (!name.ends_with(".seg") && !name.ends_with(".val")) return true;
       const auto bytes = node_.disk().Contents((directory + name).c_str());
       return bytes->find_first_not_of('\0') == std::string::npos;
     });
@@ -195,6 +202,8 @@ class StoreScenario {
     options.manifest_appends_max = 2 + key_count_ * key_count_;
     options.publish_pause_ns = publish_pause_ns_;
     options.sweep_dropped_step = sweep_dropped_step_;
+    options.inline_value_bytes_max = inline_bytes_max_;
+    options.value_files = value_files_;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
     entropy.hash_seed = prng_.Next();
@@ -432,6 +441,7 @@ class StoreScenario {
         if (wrong && !wrong->empty()) Fail(*wrong);
       }
       CheckBooks(store);
+      if (last) CheckValueFiles(store);
     }
     if (node_.running() && result_.failure.empty() && (last || prng_.Chance(1, 2))) {
       auto stopped = node_.Run(Stop(store));
@@ -452,6 +462,26 @@ class StoreScenario {
     if (!report && node_.running()) Fail("a check does not end: " + world_.failure());
     if (report && !report->findings.empty())
       Fail(report->findings.front().file + ": " + report->findings.front().what);
+  }
+
+  // Once nobody reads any more, there is a value file for each key that has one, and no other.
+  void CheckValueFiles(Store& store) {
+    if (!node_.running() || !result_.failure.empty()) return;
+    auto stats = node_.Run(Stats(store, node_.core(0)));
+    if (!stats || keys_expire_) return;
+    uint64_t files = 0;
+    const bool same = world_.RunUntil(
+        [&] {
+          std::vector<std::string> names;
+          node_.disk().List("/data/store", names);
+          files = std::count_if(names.begin(), names.end(),
+                                [](const std::string& name) { return name.ends_with(".val"); });
+          return files == stats->value_files;
+        },
+        60 * kNsPerSecond);
+    if (same) return;
+    Fail(std::to_string(files) + " value files, and " + std::to_string(stats->value_files) +
+         " keys that refer to one");
   }
 
   SimWorld world_;
@@ -479,6 +509,8 @@ class StoreScenario {
   uint64_t key_bytes_ = 0;
   EngineKind engine_ = EngineKind::kLog;
   CompactionOptions compaction_;
+  uint32_t inline_bytes_max_ = 1 << 20;
+  ValueFilesOptions value_files_;
   bool disk_is_ill_ = false;
   bool rotten_ = false;
   bool short_life_ = false;

@@ -1,0 +1,141 @@
+// The parts of Shard that are about values in files: who reads them, and when they go.
+//
+// A file is removed once what refers to it is replaced, deleted, dropped or expired, durably; all
+// of these come through Publish, Drop and the sweep of what has expired, which happen after that.
+// Who is to read it has pinned it before: a request as soon as its function has seen the reference,
+// or it was put behind the write that holds it; a read from the device, for all who wait for it.
+#include <utility>
+
+#include "kv/log/file_io.h"
+#include "kv/shard/shard.h"
+#include "runtime/base/check.h"
+#include "runtime/base/seeded_bug.h"
+#include "runtime/io/file.h"
+
+namespace pakv {
+namespace {
+
+// Index entries that one step of background work touches.
+constexpr uint32_t kBackgroundStep = 256;
+
+uint64_t FileOf(std::string_view reference) {
+  const std::optional<ValueFileHead> head = DecodeValueFileHead(reference);
+  PAKV_CHECK(head.has_value(), "a reference was checked when it came in");
+  return head->file;
+}
+
+}  // namespace
+
+uint32_t Shard::LengthOf(const OldValue& old) {
+  if (!old.in_file) return static_cast<uint32_t>(old.value.size());
+  return static_cast<uint32_t>(DecodeValueFileHead(old.value)->length);
+}
+
+void Shard::NoteFile(std::string_view reference, Version& version) {
+  const std::optional<ValueFileHead> head = DecodeValueFileHead(reference);
+  PAKV_CHECK(head.has_value(), "a reference was checked when it came in");
+  version.file = head->file;
+  version.file_bytes = head->length;
+}
+
+// ---- Requests ----
+
+Change Shard::CallOnFile(const OldValue& old, Request& request) {
+  if (request.needs == OldState::kValue) {
+    request.outcome = Outcome::kInFile;
+    return Change();
+  }
+  if (request.needs != OldState::kValueOrFile) return request.function(old, request);
+  PinFile(request, old.value);
+  const Change change = request.function(old, request);
+  if (request.reply.kind != Reply::Kind::kFile) DropPin(request);
+  return change;
+}
+
+// What is written is the reference to a file: the request's own, or the one that was there.
+bool Shard::WritesReference(const OldValue& old, const Request& request, const Change& change) {
+  return (request.value_in_file() && change.value.data() == request.value.data()) ||
+         (old.in_file && change.value.data() == old.value.data());
+}
+
+void Shard::PinFile(Request& request, std::string_view reference) {
+  if (request.pinned_file_ != 0) return;
+  request.pinned_file_ = FileOf(reference);
+  files_->Pin(request.pinned_file_);
+}
+
+void Shard::DropPin(Request& request) {
+  const uint64_t file = std::exchange(request.pinned_file_, 0);
+  if (file == 0) return;
+  if (request.reply.kind == Reply::Kind::kFile) request.reply = Reply();
+  files_->Unpin(file);
+}
+
+// A write that a FLUSH has overtaken: nobody was ever shown its file, but whoever is to read it.
+void Shard::RemoveUnpublished(const Request& request) {
+  if (request.pending_in_file_ && !request.pending_delete_) {
+    files_->Remove(FileOf(request.pending_value_));
+  }
+}
+
+// What kValueFileRemovedEarly does: the file goes although the write that replaces it can be lost.
+void Shard::RemovePublishedEarly(const Request& request) {
+  const Entry entry = table_->Find(
+      {.hash = request.hash, .namespace_id = request.namespace_id, .key = request.pending_key_});
+  if (entry && entry.file() != 0 && !request.pending_in_file_) files_->Remove(entry.file());
+}
+
+// ---- Many ----
+
+Task<void> Shard::RemoveFilesOf(const Table& table) {
+  if (table.files() == 0) co_return;
+  std::optional<uint64_t> begin = options_.range.first;
+  while (begin) {
+    begin = table.VisitFrom(*begin, kBackgroundStep, [this](Entry entry) {
+      if (entry.file() != 0) files_->Remove(entry.file());
+    });
+    co_await core_.ready().Yield();
+  }
+}
+
+Task<absl::StatusOr<std::vector<uint64_t>>> Shard::ListValueFiles(const StoreDirectory& directory,
+                                                                  const std::set<uint64_t>& present,
+                                                                  uint64_t clock_ms) {
+  std::vector<uint64_t> files;
+  if (table_->files() == 0) co_return files;
+  struct Reference {
+    uint64_t file = 0;
+    uint64_t bytes = 0;
+    std::string key;
+  };
+  std::vector<Reference> step;
+  std::optional<uint64_t> begin = options_.range.first;
+  while (begin) {
+    step.clear();
+    begin = table_->VisitFrom(*begin, kBackgroundStep, [&](Entry entry) {
+      if (entry.file() == 0) return;
+      // It may have been removed as expired before: its record is no news to anybody.
+      const bool over = entry.expiry_ms() != kNoExpiry && entry.expiry_ms() <= clock_ms;
+      if (over && !present.contains(entry.file())) return;
+      step.push_back({entry.file(), entry.file_bytes(), std::string(entry.key())});
+    });
+    for (const Reference& found : step) {
+      const std::string path = directory.PathOf(ValueFileName(found.file));
+      const std::string whose = "the value of key \"" + found.key + "\"";
+      if (!present.contains(found.file)) co_return Damaged(path, 0, "missing: " + whose);
+      FileStat stat;
+      const IoResult stated = co_await StatPath(core_.io(), path.c_str(), stat);
+      if (!stated.ok()) co_return IoError("stat", path, stated);
+      if (stat.size_bytes < found.bytes) {
+        co_return Damaged(
+            path, stat.size_bytes,
+            "shorter than " + whose + ", which has " + std::to_string(found.bytes) + " bytes");
+      }
+      files.push_back(found.file);
+    }
+    co_await core_.ready().Yield();
+  }
+  co_return files;
+}
+
+}  // namespace pakv
