@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint32_t kConnectionCountMax = 1000000;
 constexpr uint64_t kKeyBytesMax = 64 * 1024;
-constexpr uint64_t kValueBytesMax = 1024 * 1024;  // larger ones need value files
+constexpr uint64_t kValueBytesMax = 512 * 1024 * 1024;
 constexpr uint64_t kSegmentBytesMin = 64 * 1024;
 constexpr uint64_t kSegmentBytesMax = uint64_t{1} << 30;
 constexpr uint64_t kSegmentAlignment = 4096;
@@ -300,8 +300,8 @@ const ConfigOption kOptions[] = {
     {"max-key", "SIZE", "longest key, inclusive",
      [](const ProcessFacts&) -> std::string { return "64KiB"; },
      SetSize<&S::key_bytes_max, 1, kKeyBytesMax>, PrintSize<&S::key_bytes_max>},
-    {"max-value", "SIZE", "longest value, inclusive; at most 1MiB",
-     [](const ProcessFacts&) -> std::string { return "1MiB"; },
+    {"max-value", "SIZE", "longest value, inclusive; at most 512MiB",
+     [](const ProcessFacts&) -> std::string { return "512MiB"; },
      SetSize<&S::value_bytes_max, 1, kValueBytesMax>, PrintSize<&S::value_bytes_max>},
     {"idle-timeout", "DURATION", "closes a connection that is silent for so long; 0: never",
      [](const ProcessFacts&) -> std::string { return "0"; }, SetDuration<&S::idle_timeout_ns>,

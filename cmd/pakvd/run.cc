@@ -206,6 +206,7 @@ class Service {
     options.segment_bytes = config_.server.segment_bytes;
     options.key_bytes_max = config_.server.key_bytes_max;
     options.value_bytes_max = config_.server.value_bytes_max;
+    options.inline_value_bytes_max = config_.server.inline_value_bytes_max;
     options.open_segments_max = read_segments_max_;
     options.accept_clock = config_.server.accept_clock;
     options.salvage = config_.server.salvage;

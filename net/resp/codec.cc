@@ -1,3 +1,4 @@
+// Long because: the ways through one request, and those out of it, share one state.
 #include "net/resp/codec.h"
 
 #include <algorithm>
@@ -74,7 +75,7 @@ RespRequestParser::RespRequestParser(const RespLimits& limits) : limits_(limits)
 void RespRequestParser::set_unauthenticated(bool unauthenticated) {
   unauthenticated_ = unauthenticated;
   args_limit_ = limits_.args_max;
-  bulk_bytes_limit_ = limits_.bulk_bytes_max;
+  bulk_bytes_limit_ = std::min(limits_.bulk_bytes_max, limits_.whole_bulk_bytes_max);
   if (unauthenticated) {
     args_limit_ = std::min(args_limit_, kRespUnauthenticatedArgsMax);
     bulk_bytes_limit_ = std::min(bulk_bytes_limit_, kRespUnauthenticatedBulkBytesMax);
@@ -123,6 +124,10 @@ RespRequestParser::Status RespRequestParser::Next(std::string_view& input) {
   for (;;) {
     if (phase_ != Phase::kStart) [[unlikely]] {
       const Status status = Resume(input);
+      if (large_taken_ && phase_ == Phase::kStart) {
+        large_taken_ = false;
+        return status == Status::kRequest ? Status::kLargeEnd : status;
+      }
       if (status != Status::kRequest || arg_count_ > 0) return status;
     }
     // At the start of a request; blank lines and empty arrays pass.
@@ -176,6 +181,8 @@ RespRequestParser::Status RespRequestParser::Resume(std::string_view& input) {
     case Phase::kSkipBulk:
     case Phase::kSkipTerminator:
       return Skip(input);
+    case Phase::kLargeBulk:
+      return EndLarge(input);
     case Phase::kStart:
     case Phase::kFailed:
       break;
@@ -253,6 +260,14 @@ void RespRequestParser::Rebase(const char* base) {
 
 RespRequestParser::Status RespRequestParser::StartSkip(std::string_view& input, const char* at,
                                                        size_t bulk_bytes) {
+  if (bulk_bytes > limits_.whole_bulk_bytes_max && bulk_bytes <= limits_.bulk_bytes_max &&
+      !unauthenticated_ && !large_taken_) {
+    bulk_bytes_ = bulk_bytes;
+    base_ = input.data();
+    offset_ = static_cast<size_t>(at - base_);
+    phase_ = Phase::kLargeBulk;
+    return Status::kLarge;
+  }
   if (bulk_bytes > limits_.skip_bytes_max) {
     return Fail("ERR Protocol error: invalid bulk length");
   }
@@ -263,6 +278,9 @@ RespRequestParser::Status RespRequestParser::StartSkip(std::string_view& input, 
     error_ = "ERR string of " + std::to_string(bulk_bytes) +
              " bytes exceeds maximum allowed size (max-value, " +
              std::to_string(limits_.bulk_bytes_max) + " bytes)";
+  } else if (bulk_bytes > limits_.whole_bulk_bytes_max) {
+    error_ = "ERR a request may have one argument of more than " +
+             std::to_string(limits_.whole_bulk_bytes_max) + " bytes";
   } else {
     error_ = "ERR request exceeds maximum allowed size (" +
              std::to_string(limits_.request_bytes_max) + " bytes)";
@@ -271,6 +289,40 @@ RespRequestParser::Status RespRequestParser::StartSkip(std::string_view& input, 
   bulk_bytes_ = bulk_bytes;
   phase_ = Phase::kSkipBulk;
   return Skip(input);
+}
+
+// ---- Large bulks ----
+
+void RespRequestParser::TakeLarge(std::string_view& input) {
+  input.remove_prefix(offset_);
+  args_expected_ -= arg_count_ + 1;
+  arg_count_ = 0;
+  large_taken_ = true;
+  frame_bytes_min_ = 1;
+}
+
+std::string_view RespRequestParser::TakePiece(std::string_view& input, size_t bytes_max) {
+  const std::string_view piece = input.substr(0, std::min(bytes_max, bulk_bytes_));
+  input.remove_prefix(piece.size());
+  bulk_bytes_ -= piece.size();
+  return piece;
+}
+
+void RespRequestParser::SkipLarge(std::string_view& input, std::string error) {
+  input.remove_prefix(offset_);
+  error_ = std::move(error);
+  phase_ = Phase::kSkipBulk;
+}
+
+// Behind the bulk's last byte: its CR LF, and then the arguments that come after it.
+RespRequestParser::Status RespRequestParser::EndLarge(std::string_view& input) {
+  PAKV_CHECK(bulk_bytes_ == 0, "the pieces come first");
+  frame_bytes_min_ = 2;
+  if (input.size() < 2) return Status::kPartial;
+  if (!input.starts_with("\r\n")) return Fail("ERR Protocol error: expected CRLF after bulk");
+  input.remove_prefix(2);
+  if (args_expected_ == 0) return Done(input, input.data());
+  return ParseBulks(input, input.data(), false);
 }
 
 // Throws away the rest of an over-limit request; arg_count_ goes on counting its arguments.

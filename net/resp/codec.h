@@ -25,8 +25,11 @@ struct RespLimits {
   // A longer argument is skipped, see Status::kTooLarge. The larger of --max-key and --max-value:
   // which argument is a key only the command table knows, so it checks keys by itself.
   size_t bulk_bytes_max = size_t{512} << 20;
+  // A bulk longer than this, but not longer than that, is given to the caller in pieces, once per
+  // request; see Status::kLarge.
+  size_t whole_bulk_bytes_max = SIZE_MAX;
   // A request whose bytes, framing included, exceed this is skipped likewise: it bounds what the
-  // caller has to hold for one request.
+  // caller has to hold for one request. What is given in pieces does not count.
   size_t request_bytes_max = size_t{1} << 30;
   // A bulk longer than this is not worth skipping: a protocol error ("invalid bulk length").
   size_t skip_bytes_max = size_t{1} << 30;
@@ -55,6 +58,11 @@ class RespRequestParser {
     // A request was over a limit; its bytes were skipped without being held. error() is due as
     // reply in its place (and an open MULTI fails); the connection goes on.
     kTooLarge,
+    // A large bulk begins: args() holds those before it, large_bytes() is its length. Nothing was
+    // taken off `input`; now either TakeLarge or SkipLarge is called.
+    kLarge,
+    // The request whose large bulk was taken is complete: args() holds those behind it, if any.
+    kLargeEnd,
     // The stream cannot be understood: error() is due, then the connection closes. Final.
     kError,
   };
@@ -71,6 +79,15 @@ class RespRequestParser {
   // caller may call for each byte received. Of an over-limit request nothing is left over but
   // a few bytes of a length line.
   [[nodiscard]] Status Next(std::string_view& input);
+
+  // ---- After kLarge ----
+  size_t large_bytes() const { return bulk_bytes_; }
+  // args() are not needed any more: what comes before the bulk is taken off `input`.
+  void TakeLarge(std::string_view& input);
+  // After that, until large_bytes() is 0: takes up to `bytes_max` of the bulk off `input`.
+  std::string_view TakePiece(std::string_view& input, size_t bytes_max);
+  // The request is skipped; in its place `error` is due: Next will return kTooLarge.
+  void SkipLarge(std::string_view& input, std::string error);
 
   // The request that Next found. Views into its input (or, for quoted inline arguments, into the
   // parser): valid until the next call of Next and while the caller keeps the bytes.
@@ -105,6 +122,7 @@ class RespRequestParser {
     kSkipLength,      // as kBulkLength, of an over-limit request
     kSkipBulk,        // within a bulk that is thrown away
     kSkipTerminator,  // before the CR LF of that
+    kLargeBulk,       // within a bulk that is given in pieces
     kFailed,
   };
   enum class Count : uint8_t { kDone, kPartial, kInvalid, kTooLong };
@@ -116,6 +134,7 @@ class RespRequestParser {
   Status ParseInline(std::string_view& input);
   bool SplitInline(std::string_view line);
   Status Skip(std::string_view& input);
+  Status EndLarge(std::string_view& input);
   Status StartSkip(std::string_view& input, const char* at, size_t bulk_bytes);
   Status Partial(std::string_view& input, const char* at, Phase phase, size_t more);
   Status Done(std::string_view& input, const char* at);
@@ -137,8 +156,9 @@ class RespRequestParser {
   Phase phase_ = Phase::kStart;
   size_t args_expected_ = 0;
   size_t arg_count_ = 0;
-  size_t bulk_bytes_ = 0;  // of the bulk being read or skipped
-  size_t offset_ = 0;      // from the request's first byte to what is parsed next
+  size_t bulk_bytes_ = 0;     // of the bulk being read or skipped
+  bool large_taken_ = false;  // the present request's
+  size_t offset_ = 0;         // from the request's first byte to what is parsed next
   size_t frame_bytes_min_ = 1;
   const char* base_ = nullptr;          // where the unfinished request began at the last call
   std::vector<std::string_view> args_;  // its size is a capacity; arg_count_ are in use

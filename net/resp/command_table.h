@@ -82,6 +82,9 @@ struct CommandRow {
   FillRequest fill = nullptr;
   ReplySlot::Encode encode2 = nullptr;  // nullptr: by the reply's kind
   ReplySlot::Encode encode3 = nullptr;
+  // The argument that becomes the value as it is: it may be long, and then goes to a file while it
+  // is received. 0: none.
+  uint8_t value_arg = 0;
   // kNow
   RunNow now = nullptr;
   // kAlone

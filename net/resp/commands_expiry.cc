@@ -178,7 +178,9 @@ Change TimeLeft(const OldValue& old, Request& request) {
 }
 
 Change GetAndExpire(const OldValue& old, Request& request) {
-  request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
+  request.reply.kind = !old.exists   ? Reply::Kind::kNull
+                       : old.in_file ? Reply::Kind::kFile
+                                     : Reply::Kind::kBytes;
   request.reply.bytes = old.value;
   if (!old.exists) return {};
   if ((request.options & (kGetExNotInteger | kGetExBad)) != 0) {

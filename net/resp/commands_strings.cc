@@ -28,7 +28,9 @@ Change Write(std::string_view value) {
 Change Keep() { return Change(); }
 
 void ReplyOld(const OldValue& old, Request& request) {
-  request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
+  request.reply.kind = !old.exists   ? Reply::Kind::kNull
+                       : old.in_file ? Reply::Kind::kFile
+                                     : Reply::Kind::kBytes;
   request.reply.bytes = old.value;
 }
 
@@ -88,7 +90,7 @@ Change GetAndDelete(const OldValue& old, Request& request) {
 
 Change AddInteger(const OldValue& old, Request& request) {
   const std::optional<int64_t> before = old.exists ? ParseRespInteger(old.value) : 0;
-  if (!before) {
+  if (!before || old.in_file) {
     ReplyError(kErrNotInteger, request);
     return Keep();
   }
@@ -154,7 +156,7 @@ std::string_view FillSet(RespProtocol& protocol, RespArgs args, ReplySlot& slot)
   slot.function = &SetFor;
   if (slot.options != 0) {
     slot.function = &SetWithOptions;
-    slot.needs = (slot.options & kSetAndGet) != 0 ? OldState::kValue : OldState::kExistence;
+    slot.needs = (slot.options & kSetAndGet) != 0 ? OldState::kValueOrFile : OldState::kExistence;
   }
   return time_word ? FillTime(protocol, "set", time, *time_word, slot) : std::string_view();
 }
@@ -187,7 +189,7 @@ std::string_view FillDecrBy(RespProtocol&, RespArgs args, ReplySlot& slot) {
 }
 
 std::string_view FillAppend(RespProtocol& protocol, RespArgs, ReplySlot& slot) {
-  slot.number = protocol.server().value_bytes_max;
+  slot.number = protocol.server().inline_value_bytes_max;
   return {};
 }
 

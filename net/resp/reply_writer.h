@@ -31,6 +31,8 @@ class RespWriter {
   void Error(std::string_view text) { Line('-', text); }
   void Integer(int64_t value);
   void Bulk(std::string_view bytes);
+  // What stands before a bulk of `bytes`; the caller adds these and CR LF.
+  void BulkHeader(size_t bytes) { Header('$', bytes); }
   // A bulk that holds a number's decimal digits.
   void BulkInteger(int64_t value);
   // The null of a missing value.

@@ -17,8 +17,10 @@ constexpr size_t kRequestBytesBeside = 64 << 10;
 RespLimits LimitsOf(const RespServer& server) {
   RespLimits limits;
   limits.bulk_bytes_max = std::max(server.key_bytes_max, server.value_bytes_max);
+  // What is longer goes to a file while it is received.
+  limits.whole_bulk_bytes_max = std::max(server.key_bytes_max, server.inline_value_bytes_max);
   limits.request_bytes_max = std::max<size_t>(
-      kGroupBytesMax, size_t{server.key_bytes_max} + server.value_bytes_max + kRequestBytesBeside);
+      kGroupBytesMax, server.key_bytes_max + limits.whole_bulk_bytes_max + kRequestBytesBeside);
   return limits;
 }
 
@@ -38,6 +40,8 @@ void EncodeReply(const ReplySlot& slot, RespWriter writer) {
       return writer.Bulk(slot.reply.bytes);
     case Reply::Kind::kError:
       return writer.Error(slot.reply.bytes);
+    case Reply::Kind::kFile:
+      return writer.BulkHeader(ValueReference::Decode(slot.reply.bytes)->length());
   }
 }
 
@@ -82,6 +86,10 @@ std::string OutcomeText(Outcome outcome, std::string_view detail) {
       return "ERR too many keys or bytes for one command that is all or nothing (65536 keys, 16 "
              "MiB "
              "written, 64 MiB read)";
+    case Outcome::kInFile:
+      return "ERR the key's value is too long for this command, which works in memory";
+    case Outcome::kFileError:
+      return "ERR the value cannot be stored: " + std::string(detail);
   }
   return "ERR internal error";
 }
@@ -127,6 +135,10 @@ void RespProtocol::ReplyError(std::string_view text) {
 
 Protocol::Progress RespProtocol::Consume(std::string_view& input) {
   while (session_.MayStart()) {
+    if (large_ != nullptr && large_->left_bytes() > 0) [[unlikely]] {
+      if (!TakePieces(input)) return Progress::kSlow;
+      if (large_->left_bytes() > 0) return Progress::kInput;
+    }
     switch (parser_.Next(input)) {
       case RespRequestParser::Status::kRequest:
         session_.CountRequest();
@@ -140,7 +152,19 @@ Protocol::Progress RespProtocol::Consume(std::string_view& input) {
       case RespRequestParser::Status::kTooLarge:
         session_.CountRequest();
         Refuse(parser_.error());
+        if (large_ != nullptr) {
+          large_->step = LargeValue::Step::kGiveUp;
+          return Progress::kSlow;
+        }
         break;
+      case RespRequestParser::Status::kLarge:
+        if (StartLarge(input)) return Progress::kSlow;
+        break;
+      case RespRequestParser::Status::kLargeEnd:
+        session_.CountRequest();
+        large_->KeepRest(parser_.args());
+        large_->step = LargeValue::Step::kRun;
+        return Progress::kSlow;
       case RespRequestParser::Status::kError:
         session_.CountProtocolError();
         ReplyError(parser_.error());
@@ -253,6 +277,10 @@ bool RespProtocol::Defer(const CommandRow& row, RespArgs args) {
 }
 
 Task<void> RespProtocol::RunSlow() {
+  if (large_ != nullptr) {
+    co_await RunLarge();
+    co_return;
+  }
   const CommandRow& row = *slow_;
   const RespArgs args = slow_args_.args;
   if (row.kind == CommandKind::kAlone) {
@@ -314,6 +342,7 @@ std::string_view RespProtocol::FillSlot(const CommandRow& row, RespArgs args, st
   slot.options = 0;
   slot.expiry_ms = kNoExpiry;
   slot.if_lsn = kNoLsn;
+  slot.file_admitted = nullptr;
   slot.outcome = Outcome::kDone;
   slot.reply.bytes = {};
   slot.function = row.function;

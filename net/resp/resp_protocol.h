@@ -12,6 +12,7 @@
 
 #include "net/resp/codec.h"
 #include "net/resp/command_table.h"
+#include "net/resp/large_value.h"
 #include "net/resp/multi.h"
 #include "net/resp/reply_writer.h"
 #include "net/resp/resp_server.h"
@@ -29,8 +30,10 @@ class RespProtocol final : public Protocol {
   Task<void> RunSlow() override;
   size_t frame_bytes_min() const override { return parser_.frame_bytes_min(); }
   bool in_frame() const override { return parser_.in_request(); }
-  void SayGoodbye(ProtocolEnd end) override;
+  void EncodePiece(std::string_view piece, bool is_last, OutputBuffer& output) override;
+  Task<void> EndInput() override;
   Task<void> End() override { return EndMulti(); }
+  void SayGoodbye(ProtocolEnd end) override;
 
   // ---- For the commands ----
   Session& session() { return session_; }
@@ -93,6 +96,11 @@ class RespProtocol final : public Protocol {
   void RunGroup(const CommandRow& row, RespArgs args);
   Task<void> RunKeysSlowly(const CommandRow& row, RespArgs args);
   void ReplyError(std::string_view text);
+  // resp_protocol_large.cc
+  bool StartLarge(std::string_view& input);
+  bool TakePieces(std::string_view& input);
+  Task<void> RunLarge();
+  Task<void> RunComplete(bool& kept);
 
   Session& session_;
   RespServer& server_;
@@ -104,6 +112,7 @@ class RespProtocol final : public Protocol {
   std::unique_ptr<MultiState> multi_;
   const CommandRow* slow_ = nullptr;
   OwnedArgs slow_args_;
+  std::unique_ptr<LargeValue> large_;  // a request that is received in pieces
 };
 
 // The text of an outcome that is not kDone, with its prefix.

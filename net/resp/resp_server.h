@@ -17,6 +17,8 @@ namespace pakv {
 struct RespServer {
   uint32_t key_bytes_max = 64 << 10;
   uint32_t value_bytes_max = 1 << 20;
+  // Longer values go to files while they are received; not more than the above.
+  uint32_t inline_value_bytes_max = 1 << 20;
   // What INFO and CONFIG tell.
   std::string version;
   std::string run_id;

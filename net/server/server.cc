@@ -164,6 +164,7 @@ RespServer Server::DescribeServer() {
   RespServer resp;
   resp.key_bytes_max = options_.key_bytes_max;
   resp.value_bytes_max = options_.value_bytes_max;
+  resp.inline_value_bytes_max = std::min(options_.value_bytes_max, options_.inline_value_bytes_max);
   resp.version = identity_.version;
   resp.run_id = identity_.run_id;
   resp.directory = options_.directory;
@@ -182,7 +183,8 @@ RespServer Server::DescribeServer() {
 PakvServer Server::DescribePakv() {
   PakvServer pakv;
   pakv.key_bytes_max = options_.key_bytes_max;
-  pakv.value_bytes_max = options_.value_bytes_max;
+  // A frame is held whole.
+  pakv.value_bytes_max = std::min(options_.value_bytes_max, options_.inline_value_bytes_max);
   pakv.software = "pakvd " + identity_.version;
   pakv.stats = [this](Core& here) { return Stats(here); };
   return pakv;

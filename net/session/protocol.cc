@@ -9,6 +9,12 @@ Task<void> Protocol::RunSlow() {
   co_return;
 }
 
+void Protocol::EncodePiece(std::string_view, bool, OutputBuffer&) {
+  PAKV_CHECK(false, "a protocol whose requests take values in files sends them");
+}
+
+Task<void> Protocol::EndInput() { co_return; }
+
 Task<void> Protocol::End() { co_return; }
 
 }  // namespace pakv

@@ -11,6 +11,8 @@
 
 namespace pakv {
 
+class OutputBuffer;
+
 // Why a session ends a connection that its client would go on with.
 enum class ProtocolEnd : uint8_t {
   kProtocol,        // the protocol wanted it (kClose, finished)
@@ -44,6 +46,12 @@ class Protocol {
   // of the stream would be in the middle of a request.
   virtual size_t frame_bytes_min() const { return 1; }
   virtual bool in_frame() const { return false; }
+
+  // A reply of the kind kFile: its slot's encode has written what comes before the value; this
+  // writes a piece of the value, and with the last one what comes behind it.
+  virtual void EncodePiece(std::string_view piece, bool is_last, OutputBuffer& output);
+  // Nothing more is received: lets go of what is under way. Awaited once, before SayGoodbye.
+  virtual Task<void> EndInput();
 
   // Tells the client, if the protocol has words for it, why the connection is about to be closed.
   // Called once, when all requests are answered; not if the client has ended the stream.

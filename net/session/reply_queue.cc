@@ -78,12 +78,19 @@ void ReplyQueue::Append(ReplySlot& slot) {
     slot.KeepReply();
     held_bytes_ += slot.reply.bytes.size();
   }
-  if (order_ == ReplyOrder::kAny) return;
+  if (order_ == ReplyOrder::kAny) {
+    if (slot.filled_) Link(slot);  // its value lies in a file
+    return;
+  }
   if (PAKV_BUG(kReplyOutOfOrder) && head_ != nullptr && !slot.is_text_) {
     slot.next_ = head_;
     head_ = &slot;
     return;
   }
+  Link(slot);
+}
+
+void ReplyQueue::Link(ReplySlot& slot) {
   slot.next_ = nullptr;
   if (head_ == nullptr) {
     head_ = &slot;
@@ -107,11 +114,15 @@ void ReplyQueue::Pass(ReplySlot& slot) {
 
 void ReplyQueue::Fill(ReplySlot& slot) {
   slot.filled_ = true;
+  const bool in_file = slot.reply.kind == Reply::Kind::kFile;
   if (order_ == ReplyOrder::kAny) {
-    Pass(slot);
+    if (!in_file) return Pass(slot);
+    slot.KeepReply();
+    held_bytes_ += slot.reply.bytes.size();
+    Link(slot);
     return;
   }
-  if (head_ != &slot) {
+  if (head_ != &slot || in_file) {
     slot.KeepReply();
     held_bytes_ += slot.reply.bytes.size();
     return;
@@ -119,12 +130,25 @@ void ReplyQueue::Fill(ReplySlot& slot) {
   // Its turn; the first is passed as it is, since it has not kept anything.
   head_ = slot.next_;
   Pass(slot);
-  while (head_ != nullptr && head_->filled_) {
+  PassFilled();
+}
+
+void ReplyQueue::PassFilled() {
+  while (head_ != nullptr && head_->filled_ && FileDue() == nullptr) {
     ReplySlot& next = *head_;
     head_ = next.next_;
     held_bytes_ -= next.is_text_ ? next.text_.size() : next.reply.bytes.size();
     Pass(next);
   }
+}
+
+void ReplyQueue::EndFile() {
+  ReplySlot& slot = *FileDue();
+  head_ = slot.next_;
+  held_bytes_ -= slot.reply.bytes.size();
+  --count_;
+  pool_.Give(slot);
+  PassFilled();
 }
 
 void ReplyQueue::Discard() {

@@ -113,6 +113,8 @@ class ReplyQueue {
   // its reply for its turn, so the caller takes it from the pool and appends it.
   bool PassAtOnce(ReplySlot& slot) {
     if (head_ != nullptr && order_ == ReplyOrder::kAsRequested) return false;
+    if (slot.reply.kind == Reply::Kind::kFile) [[unlikely]]
+      return false;
     slot.encode(slot, output_);
     return true;
   }
@@ -122,11 +124,22 @@ class ReplyQueue {
   // back to the pool then.
   void Fill(ReplySlot& slot);
 
-  // From now on replies are dropped.
+  // The slot whose turn it is and whose value lies in a file (Reply::Kind::kFile); nullptr if there
+  // is none. It is not passed by itself, nor is what comes behind it in order, until EndFile: its
+  // value is written to output() meanwhile, and its file is released.
+  ReplySlot* FileDue() const {
+    return head_ != nullptr && head_->filled_ && head_->reply.kind == Reply::Kind::kFile ? head_
+                                                                                         : nullptr;
+  }
+  void EndFile();
+
+  // From now on replies are dropped, but for those of the kind kFile.
   void Discard();
 
  private:
   void Pass(ReplySlot& slot);
+  void Link(ReplySlot& slot);
+  void PassFilled();
 
   SlotPool& pool_;
   ReplyOrder order_ = ReplyOrder::kAsRequested;

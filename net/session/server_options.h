@@ -38,6 +38,8 @@ struct ServerOptions {
   OverflowPolicy overflow = OverflowPolicy::kWait;
   uint32_t key_bytes_max = 64 * 1024;      // inclusive
   uint32_t value_bytes_max = 1024 * 1024;  // inclusive
+  // Longer values go to files, as StoreOptions has it.
+  uint32_t inline_value_bytes_max = 1024 * 1024;
 
   uint64_t idle_timeout_ns = 0;                     // 0: off
   uint64_t request_timeout_ns = 30 * kNsPerSecond;  // 0: off

@@ -78,6 +78,12 @@ constexpr ServerMetric kMetrics[] = {
      [](const ServerStats& stats) { return stats.store.disk_bytes; }},
     {"live_bytes", kGauge, "Bytes of the records that keys refer to.",
      [](const ServerStats& stats) { return stats.store.live_bytes; }},
+    {"value_files", kGauge, "Keys whose values lie in files of their own, beside the log.",
+     [](const ServerStats& stats) { return stats.store.value_files; }},
+    {"value_file_bytes", kGauge, "Bytes of these values.",
+     [](const ServerStats& stats) { return stats.store.value_file_bytes; }},
+    {"value_chunks_damaged", kCounter, "Pieces of these values that were found damaged.",
+     [](const ServerStats& stats) { return stats.store.value_chunks_damaged; }},
     {"compacted_segments", kCounter, "Files that compaction has removed.",
      [](const ServerStats& stats) { return stats.store.compacted_segments; }},
     {"compaction_copied_bytes", kCounter, "Bytes of records that compaction has copied.",
@@ -123,6 +129,7 @@ ServerStats CountersSince(const ServerStats& now, const ServerStats& begin) {
   store.blocks -= begin.store.blocks;
   store.block_bytes -= begin.store.block_bytes;
   store.record_bytes -= begin.store.record_bytes;
+  store.value_chunks_damaged -= begin.store.value_chunks_damaged;
   store.compacted_segments -= begin.store.compacted_segments;
   store.compaction_copied_bytes -= begin.store.compaction_copied_bytes;
   store.compaction_block_bytes -= begin.store.compaction_block_bytes;

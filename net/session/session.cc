@@ -133,12 +133,22 @@ Task<void> Session::ServeInput() {
           co_await Until(Wait::kRoom);
         }
         break;
-      case Protocol::Progress::kSlow:
-        frame_open_ = false;
+      case Protocol::Progress::kSlow: {
+        // A request that is received in pieces goes on being the client's to complete, but for the
+        // time that it takes here.
+        if (requests_ == requests_before) {
+          NoteFrame(requests_before);
+        } else {
+          frame_open_ = false;
+        }
         input_.Settle();
+        const uint64_t begin_ns = core_.now_ns();
         co_await protocol_->RunSlow();
+        frame_begin_ns_ += core_.now_ns() - begin_ns;
         if (!protocol_->finished()) break;
-        [[fallthrough]];
+        closing_ = true;
+        co_return;
+      }
       case Protocol::Progress::kClose:
         closing_ = true;
         co_return;
@@ -236,13 +246,16 @@ Task<void> Session::Close() {
   discarding_ = true;
   input_.Discard();
   ReleaseFrame();
+  if (protocol_ != nullptr) co_await protocol_->EndInput();
+  if (streaming()) linger_end_ns_ = core_.now_ns() + kLingerNs;
+  ArmDeadline();
   while (!Holds(Wait::kQuiet)) co_await Until(Wait::kQuiet);
   if (goodbye_ && protocol_ != nullptr) protocol_->SayGoodbye(*goodbye_);
   linger_end_ns_ = core_.now_ns() + kLingerNs;
   ArmDeadline();
   HasOutput();
   co_await Until(Wait::kSent);
-  while (outstanding_ > 0) co_await Until(Wait::kReturned);
+  while (!Holds(Wait::kStreamed)) co_await Until(Wait::kStreamed);
 
   const bool peer_has_ended = !receiver_.in_flight && receiver_.end.value() == 0;
   if (!broken_ && !peer_has_ended) {
@@ -286,6 +299,8 @@ bool Session::Holds(Wait what) const {
       return broken_ || group_.frame_budget.MayTake(taker_);
     case Wait::kReturned:
       return outstanding_ == 0;
+    case Wait::kStreamed:
+      return outstanding_ == 0 && !streaming();
     case Wait::kSent:
       return broken_ || (!send_.in_flight && queue_.output().empty());
     case Wait::kEnded:
@@ -358,6 +373,7 @@ void Session::BeginSend() {
   sending_.Swap(queue_.output());
   sent_bytes_ = 0;
   NoteMemory();
+  if (stream_ != nullptr) stream_->Sent();
   SubmitSend();
 }
 
@@ -377,6 +393,8 @@ void Session::Sent() {
     sent_bytes_ += send_.result.count();
     group_.counters().bytes_sent += send_.result.count();
     last_active_ns_ = core_.now_ns();
+    // A value may take any time, as long as it moves.
+    if (streaming() && discarding_) linger_end_ns_ = last_active_ns_ + kLingerNs;
     if (sent_bytes_ < sending_.size() && !broken_) {
       SubmitSend();
       return;
@@ -386,6 +404,7 @@ void Session::Sent() {
   group_.ReturnBuffer(sending_);
   NoteMemory();
   HasOutput();
+  if (stream_ != nullptr) stream_->Sent();
   Poke();
 }
 
@@ -393,6 +412,7 @@ void Session::Break() {
   if (broken_) return;
   broken_ = true;
   queue_.Discard();
+  if (stream_ != nullptr) stream_->Sent();
   if (send_.in_flight) core_.ring().RequestCancel(send_);
   StopReceiving();
   Poke();
@@ -457,7 +477,7 @@ void Session::DeadlinePassed() {
 
 void Session::Reserve(ReplySlot& slot) {
   slot.session_ = this;
-  slot.reserved_reply_bytes_ = slot.needs == OldState::kValue ? reply_bytes_expected_ : 0;
+  slot.reserved_reply_bytes_ = slot.needs >= OldState::kValue ? reply_bytes_expected_ : 0;
   reserved_reply_bytes_ += slot.reserved_reply_bytes_;
   ++outstanding_;
   if (slot.is_write) {
@@ -504,7 +524,16 @@ void Session::StartBatchNow() {
     batch.slots[index] = nullptr;
     queue_.Append(slot);
   }
+  StartStream();
   HasOutput();
+}
+
+void Session::StartStream() {
+  if (queue_.FileDue() == nullptr) [[likely]]
+    return;
+  if (stream_ == nullptr) stream_ = std::make_unique<ReplyStream>(*this);
+  if (discarding_) linger_end_ns_ = core_.now_ns() + kLingerNs;
+  stream_->Start();
 }
 
 // True: it is complete.
@@ -588,7 +617,7 @@ void Session::Returned(ReplySlot& slot) {
   } else {
     group_.read_budget.Give(slot.reserved_reply_bytes_);
   }
-  if (slot.needs == OldState::kValue) {
+  if (slot.needs >= OldState::kValue) {
     reserved_reply_bytes_ -= slot.reserved_reply_bytes_;
     const auto bytes = static_cast<uint32_t>(slot.reply.bytes.size());
     reply_bytes_expected_ = std::max(
@@ -604,6 +633,7 @@ void Session::Returned(ReplySlot& slot) {
     group_.slots().Give(slot);
     if (--whole.parts_ == 0) queue_.Fill(whole);
   }
+  StartStream();
   HasOutput();
   Poke();
 }

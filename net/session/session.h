@@ -19,6 +19,7 @@
 #include "net/session/input.h"
 #include "net/session/protocol.h"
 #include "net/session/reply_queue.h"
+#include "net/session/reply_stream.h"
 #include "net/session/session_group.h"
 #include "runtime/base/seeded_bug.h"
 #include "runtime/core/core.h"
@@ -131,6 +132,7 @@ class Session : public ListHook {
     kReadRoom,
     kFrameRoom,
     kReturned,      // the store has nothing of this session's
+    kStreamed,      // ... nor has it any value in a file to send
     kSent,          // nothing is left to send
     kEnded,         // the peer has ended its stream
     kDisconnected,  // neither a send nor a receive is in flight
@@ -149,6 +151,7 @@ class Session : public ListHook {
   void RequestKill();
 
  private:
+  friend class ReplyStream;
   size_t in_flight() const { return queue_.count() + parts_ + group_.batch.count; }
   size_t unsent_bytes() const {
     return queue_.unsent_bytes() + sending_.size() + reserved_reply_bytes_;
@@ -193,6 +196,8 @@ class Session : public ListHook {
   void StartBatchNow();
   bool StartNow(ReplySlot& slot);
   void Returned(ReplySlot& slot);
+  void StartStream();
+  bool streaming() const { return stream_ != nullptr && stream_->running(); }
   static void AddPart(ReplySlot& whole, const ReplySlot& part);
 
   struct ReceiveOperation : Receiver {
@@ -246,6 +251,7 @@ class Session : public ListHook {
   std::unique_ptr<Protocol> protocol_;
   Input input_;
   ReplyQueue queue_;
+  std::unique_ptr<ReplyStream> stream_;  // from the first value on that lies in a file
   OutputBuffer sending_;
   size_t sent_bytes_ = 0;   // of sending_
   size_t noted_bytes_ = 0;  // of buffers, that the group knows of

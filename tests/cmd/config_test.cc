@@ -83,7 +83,7 @@ TEST_F(ConfigTest, PrintsEveryDefault) {
             "max-connections 10240 default\n"
             "overflow wait default\n"
             "max-key 64KiB default\n"
-            "max-value 1MiB default\n"
+            "max-value 512MiB default\n"
             "idle-timeout 0 default\n"
             "request-timeout 30s default\n"
             "drain-timeout 10s default\n"
@@ -180,8 +180,8 @@ TEST_F(ConfigTest, WrongFlagsAreExitTwoAndNamed) {
       {"--overflow", "drop", "none of: wait, reject"},
       {"--max-key", "0", "at least 1\n"},
       {"--max-key", "65537", "at most 64KiB"},
-      {"--max-value", "1048577", "at most 1MiB"},
-      {"--max-value", "512MiB", "at most 1MiB"},
+      {"--max-value", "536870913", "at most 512MiB"},
+      {"--max-value", "1GiB", "at most 512MiB"},
       {"--idle-timeout", "5", "is not a duration"},
       {"--request-timeout", "366d", "at most 365d"},
       {"--drain-timeout", "soon", "is not a duration"},

@@ -33,6 +33,8 @@ Outcome ParseRequests(std::string_view stream, const RespLimits& limits, size_t 
   Outcome outcome;
   std::unique_ptr<char[]> held;
   size_t held_bytes = 0;
+  std::vector<std::string> large;  // the request whose bulk comes in pieces
+  size_t large_left = 0;
   while (!stream.empty()) {
     const size_t piece = std::min<size_t>(stream.size(), 1 + prng.Below(piece_bytes_max));
     auto next = std::make_unique<char[]>(held_bytes + piece);
@@ -43,8 +45,28 @@ Outcome ParseRequests(std::string_view stream, const RespLimits& limits, size_t 
     held_bytes += piece;
     std::string_view input(held.get(), held_bytes);
     for (;;) {
+      if (large_left > 0) {
+        const std::string_view taken = parser.TakePiece(input, 1 + prng.Below(9));
+        large.back().append(taken);
+        large_left -= taken.size();
+        if (large_left > 0 && input.empty()) break;
+        continue;
+      }
       const RespRequestParser::Status status = parser.Next(input);
       if (status == RespRequestParser::Status::kPartial) break;
+      if (status == RespRequestParser::Status::kLarge) {
+        PAKV_CHECK(parser.large_bytes() > limits.whole_bulk_bytes_max);
+        large.assign(parser.args().begin(), parser.args().end());
+        large.emplace_back();
+        large_left = parser.large_bytes();
+        parser.TakeLarge(input);
+        continue;
+      }
+      if (status == RespRequestParser::Status::kLargeEnd) {
+        large.insert(large.end(), parser.args().begin(), parser.args().end());
+        outcome.requests.push_back(std::move(large));
+        continue;
+      }
       if (status == RespRequestParser::Status::kRequest) {
         PAKV_CHECK(!parser.args().empty());
         PAKV_CHECK(parser.args().size() <= std::max(limits.args_max, kRespInlineBytesMax));
@@ -110,6 +132,7 @@ void CheckOnce(const uint8_t* data, size_t size) {
   if ((data[0] & 1) != 0) {
     limits.args_max = 1 + data[1] % 16;
     limits.bulk_bytes_max = data[1];
+    if ((data[0] & 2) != 0) limits.whole_bulk_bytes_max = data[2] / 2;
     limits.request_bytes_max = 16 + data[2] * size_t{4};
     limits.skip_bytes_max = data[1] + data[2] * size_t{16};
   }

@@ -99,6 +99,8 @@ TEST_P(PakvOperatorTest, CompactRefusesWhatItCannotMean) {
 
 TEST_P(PakvOperatorTest, CompactSaysThatTheStoreIsReadOnly) {
   server_.store_fails = true;
+  // Segments are made ready first: the failure is to be the write's.
+  server_.world.RunFor(kNsPerSecond);
   server_.node.disk().faults.flush_error = 10'000;
   EXPECT_EQ(Ask(PakvRequest(kSet, 2, {Key("a"), Value("2")})).status, PakvStatus::kUnknownOutcome);
   server_.node.disk().faults.flush_error = 0;

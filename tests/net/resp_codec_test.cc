@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,8 +29,29 @@ class Feeder {
     held_bytes_max_ = std::max(held_bytes_max_, held_.size());
     std::string_view input = held_;
     for (;;) {
+      if (large_ && parser_.large_bytes() > 0 && !large_done_) {
+        *large_ += parser_.TakePiece(input, 3);
+        large_done_ = parser_.large_bytes() == 0;
+        if (large_done_ || !input.empty()) continue;
+        break;
+      }
       const Status status = parser_.Next(input);
       if (status == Status::kPartial) break;
+      if (status == Status::kLarge) {
+        if (!parser_.args().empty() && parser_.args()[0] == "SKIP") {
+          parser_.SkipLarge(input, "ERR not here");
+          continue;
+        }
+        large_ = ArgsText() + "<";
+        large_done_ = false;
+        parser_.TakeLarge(input);
+        continue;
+      }
+      if (status == Status::kLargeEnd) {
+        events_.push_back(*large_ + ">" + ArgsText());
+        large_.reset();
+        continue;
+      }
       if (status == Status::kError) {
         events_.push_back("error " + std::string(parser_.error()));
         failed_ = true;
@@ -37,11 +59,10 @@ class Feeder {
       }
       if (status == Status::kTooLarge) {
         events_.push_back("too large " + std::string(parser_.error()));
+        large_.reset();
         continue;
       }
-      std::string event;
-      for (const std::string_view arg : parser_.args()) event.append("[").append(arg).append("]");
-      events_.push_back(event);
+      events_.push_back(ArgsText());
     }
     held_ = std::string(input);
   }
@@ -54,10 +75,18 @@ class Feeder {
   RespRequestParser& parser() { return parser_; }
 
  private:
+  std::string ArgsText() const {
+    std::string text;
+    for (const std::string_view arg : parser_.args()) text.append("[").append(arg).append("]");
+    return text;
+  }
+
   RespRequestParser parser_;
   std::string held_;
   size_t held_bytes_max_ = 0;
   bool failed_ = false;
+  std::optional<std::string> large_;  // a request that is given in pieces
+  bool large_done_ = false;
   std::vector<std::string> events_;
 };
 
@@ -101,6 +130,31 @@ TEST(RespRequestParserTest, ReadsPipelinedRequestsHoweverCut) {
   EXPECT_EQ(ParseAllWays("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\nv\r\n$1\r\n*1\r\n!\r\n"
                          "*2\r\n$3\r\nGET\r\n$0\r\n\r\nPING\r\n\r\n*1\r\n$4\r\nQUIT\r\n"),
             (Events{"[SET][k][v\r\n$1\r\n*1\r\n!]", "[GET][]", "[PING]", "[QUIT]", "between"}));
+}
+
+TEST(RespRequestParserTest, OneLargeBulkComesInPiecesHoweverCut) {
+  RespLimits limits;
+  limits.bulk_bytes_max = 12;
+  limits.whole_bulk_bytes_max = 4;
+  EXPECT_EQ(ParseAllWays("*2\r\n$1\r\nG\r\n$5\r\n*1\r\n!\r\n*1\r\n$4\r\nPING\r\n", limits),
+            (Events{"[G]<*1\r\n!>", "[PING]", "between"}));
+  EXPECT_EQ(ParseAllWays("*4\r\n$1\r\nS\r\n$7\r\n$1\r\nxxx\r\n$2\r\nEX\r\n$0\r\n\r\n", limits),
+            (Events{"[S]<$1\r\nxxx>[EX][]", "between"}));
+  // The first argument of all.
+  EXPECT_EQ(ParseAllWays("*1\r\n$5\r\nABCDE\r\n", limits), (Events{"<ABCDE>", "between"}));
+  EXPECT_EQ(ParseAllWays("*3\r\n$4\r\nSKIP\r\n$5\r\nABCDE\r\n$1\r\nx\r\n*1\r\n$1\r\nP\r\n", limits),
+            (Events{"too large ERR not here", "[P]", "between"}));
+  EXPECT_EQ(
+      ParseAllWays("*3\r\n$1\r\nS\r\n$5\r\nABCDE\r\n$6\r\nabcdef\r\n*1\r\n$1\r\nP\r\n", limits),
+      (Events{"too large ERR a request may have one argument of more than 4 bytes", "[P]",
+              "between"}));
+  EXPECT_EQ(ParseAllWays("*2\r\n$1\r\nS\r\n$13\r\nABCDEFGHIJKLM\r\n*1\r\n$1\r\nP\r\n", limits),
+            (Events{"too large ERR string of 13 bytes exceeds maximum allowed size (max-value, 12 "
+                    "bytes)",
+                    "[P]", "between"}));
+  EXPECT_EQ(ParseAllWays("*2\r\n$1\r\nS\r\n$5\r\nABCDEx", limits), (Events{"within"}));
+  EXPECT_EQ(ParseAllWays("*2\r\n$1\r\nS\r\n$5\r\nABCDExy", limits),
+            (Events{"error ERR Protocol error: expected CRLF after bulk"}));
 }
 
 TEST(RespRequestParserTest, ArgumentsLieInTheCallersBytes) {

@@ -52,7 +52,9 @@ TEST(SessionTest, WritesBeyondTheCoresMemoryWaitAndAreDoneAsSent) {
   const auto value_of = [](size_t index) {
     return std::string(1 << 20, static_cast<char>('a' + index % 26)) + std::to_string(index);
   };
-  SimServer server({.value_bytes_max = (1 << 20) + 10, .cache_bytes = 0});
+  SimServer server({.value_bytes_max = (1 << 20) + 10,
+                    .inline_value_bytes_max = (1 << 20) + 10,
+                    .cache_bytes = 0});
   server.node.disk().faults.stall = 10'000;  // the network is much faster than the disk
   SimConnection pakv(server, server.data_address());
   SimConnection resp(server, server.data_address());

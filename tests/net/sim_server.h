@@ -23,6 +23,7 @@ class SimServer {
     uint64_t seed = 1;
     uint32_t key_bytes_max = 64 << 10;
     uint32_t value_bytes_max = 1 << 20;
+    uint32_t inline_value_bytes_max = 1 << 20;
     uint64_t request_timeout_ns = 30 * kNsPerSecond;
     uint64_t idle_timeout_ns = 0;
     uint64_t cache_bytes = 1 << 20;
@@ -71,6 +72,7 @@ class SimServer {
     options.core_count = options_.core_count;
     options.key_bytes_max = options_.key_bytes_max;
     options.value_bytes_max = options_.value_bytes_max;
+    options.inline_value_bytes_max = options_.inline_value_bytes_max;
     options.connection_count_max = options_.connection_count_max;
     options.overflow = options_.overflow;
     options.session_limits = options_.session_limits;
@@ -91,6 +93,8 @@ class SimServer {
     options.cache_bytes = options_.cache_bytes;
     options.key_bytes_max = options_.key_bytes_max;
     options.value_bytes_max = options_.value_bytes_max;
+    options.inline_value_bytes_max = options_.inline_value_bytes_max;
+    if (options_.inline_value_bytes_max < 4096) options.value_files.chunk_bytes = 4096;
     StoreEntropy entropy;
     entropy.store_id = {1, 2};
     entropy.hash_seed = options_.seed;

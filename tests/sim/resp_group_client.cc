@@ -127,8 +127,12 @@ void RespGroupClient::StartOne() {
                                : What::kCount;
   constexpr const char* kNames[] = {"MSET", "MSETNX", "MGET", "EXISTS"};
   std::vector<std::string> words = {kNames[static_cast<size_t>(what)]};
-  const std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) +
-                            std::string(prng_.Below(load_.value_bytes_max), 'g');
+  std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) +
+                      std::string(prng_.Below(load_.value_bytes_max), 'g');
+  // They are no values that go to files.
+  if (load_.append_bytes_max != 0) {
+    value.resize(std::min(value.size(), static_cast<size_t>(load_.append_bytes_max)));
+  }
   for (uint64_t i = 0; i < kGroupKeys; ++i) {
     words.push_back("group" + std::to_string(group) + "." + std::to_string(i));
     if (what == What::kWriteAll || what == What::kWriteIfNone) words.push_back(value);

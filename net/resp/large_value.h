@@ -1,0 +1,74 @@
+// LargeValue: a RESP request whose value is longer than the log takes, while it is received: what
+// comes before the value, the value itself on its way into a file, and what comes behind it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kv/shard/value_upload.h"
+#include "net/resp/command_table.h"
+
+namespace pakv {
+
+class LargeValue {
+ public:
+  // What is to be done before more of the request is taken.
+  enum class Step : uint8_t {
+    kBegin,   // its turn is to come, and the file to be made
+    kWrite,   // a chunk is full
+    kRun,     // the request is complete
+    kGiveUp,  // it was answered with an error
+  };
+
+  // `row` is the command's, `before` the arguments before the value; copied.
+  LargeValue(ValueFiles& files, const CommandRow& row, RespArgs before, size_t bytes)
+      : row_(row), upload_(files), bytes_(bytes), left_bytes_(bytes) {
+    Keep(before);
+    args_.emplace_back();  // the value's place
+  }
+
+  const CommandRow& row() const { return row_; }
+  size_t left_bytes() const { return left_bytes_; }
+  // How many of them Add takes.
+  size_t room() const { return outcome_ == Outcome::kDone ? upload_.room() : left_bytes_; }
+  // More of the value. Of one that was refused nothing is kept.
+  void Add(std::string_view piece) {
+    left_bytes_ -= piece.size();
+    if (outcome_ == Outcome::kDone) upload_.Add(piece);
+  }
+  // Of room() == 0, before more is added.
+  bool chunk_is_full() const { return outcome_ == Outcome::kDone && upload_.room() == 0; }
+  // The arguments behind the value; copied.
+  void KeepRest(RespArgs rest) { Keep(rest); }
+  // All of them, with an empty one in the value's place.
+  std::vector<std::string_view> args() const { return {args_.begin(), args_.end()}; }
+
+  Step step = Step::kBegin;
+  Outcome outcome() const { return outcome_; }
+  const std::string& error() const { return upload_.error(); }
+  std::string_view reference() const { return upload_.reference(); }
+
+  // The upload's steps (kv/shard/value_upload.h); none but Close does anything once one has failed.
+  Task<void> Begin() { outcome_ = co_await upload_.Begin(bytes_); }
+  Task<void> WriteChunk() { outcome_ = co_await upload_.WriteChunk(); }
+  Task<void> Finish() {
+    if (outcome_ == Outcome::kDone) outcome_ = co_await upload_.Finish();
+  }
+  Task<void> Close(bool kept) { return upload_.Close(kept); }
+
+ private:
+  void Keep(RespArgs args) {
+    for (const std::string_view arg : args) args_.emplace_back(arg);
+  }
+
+  const CommandRow& row_;
+  ValueUpload upload_;
+  const size_t bytes_;
+  size_t left_bytes_;
+  Outcome outcome_ = Outcome::kDone;
+  std::vector<std::string> args_;
+};
+
+}  // namespace pakv

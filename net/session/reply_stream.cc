@@ -1,0 +1,69 @@
+#include "net/session/reply_stream.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "kv/log/file_io.h"
+#include "net/session/session.h"
+#include "runtime/base/check.h"
+
+namespace pakv {
+
+ReplyStream::ReplyStream(Session& session)
+    : session_(session), sent_(session.core().ready()), nursery_(session.core().ready()) {}
+
+void ReplyStream::Start() {
+  if (running_ || session_.queue_.FileDue() == nullptr) return;
+  running_ = true;
+  nursery_.Spawn(Run());
+}
+
+Task<void> ReplyStream::Run() {
+  // Never from within the call that has filled the slot.
+  co_await session_.core().ready().Yield();
+  while (ReplySlot* slot = session_.queue_.FileDue()) {
+    if (!session_.broken()) co_await Send(*slot);
+    session_.store().ReleaseFile(session_.core(), *slot);
+    session_.queue_.EndFile();
+    session_.HasOutput();
+    session_.Poke();
+  }
+  running_ = false;
+  session_.Poke();
+}
+
+Task<void> ReplyStream::Send(ReplySlot& slot) {
+  const std::optional<ValueReference> reference = ValueReference::Decode(slot.reply.bytes);
+  PAKV_CHECK(reference.has_value(), "the store has checked it");
+  ValueFiles& files = session_.store().value_files(session_.core());
+  for (uint32_t index = 0; index < reference->chunk_count(); ++index) {
+    absl::StatusOr<ValueChunk> chunk = co_await files.ReadChunk(*reference, index);
+    if (session_.broken()) co_return;
+    OutputBuffer& output = session_.queue_.output();
+    if (!chunk.ok()) {
+      if (index > 0) co_return session_.Break();
+      const std::string_view reference_bytes = slot.reply.bytes;
+      const std::string why = MessageOf(chunk.status());
+      slot.outcome = Outcome::kDamaged;
+      slot.reply.kind = Reply::Kind::kNull;
+      slot.reply.bytes = why;
+      slot.encode(slot, output);
+      slot.reply.kind = Reply::Kind::kFile;
+      slot.reply.bytes = reference_bytes;
+      co_return;
+    }
+    if (index == 0) slot.encode(slot, output);
+    const bool is_last = index + 1 == reference->chunk_count();
+    session_.protocol_->EncodePiece(chunk->view(), is_last, output);
+    *chunk = ValueChunk();  // whoever waits for memory goes on
+    session_.HasOutput();
+    // Until it has left this buffer for the one that is being sent.
+    while (!is_last && !session_.broken() && !output.empty()) {
+      sent_.Reset();
+      co_await sent_.Wait();
+    }
+  }
+}
+
+}  // namespace pakv
