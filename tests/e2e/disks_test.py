@@ -166,6 +166,9 @@ def stall(pakvd, below, disk):
     try:
         reader, writer = server.connect(), server.connect()
         pakv.check(writer.pipeline([("SET", "k", "before")]) == ["OK"], "SET")
+        # ext4 updates a file's time within the write call, and waits there, and its core with it,
+        # while the journal commits that inode's block: what the start has changed is committed now.
+        loop_disk.run("sync", "-f", directory)
         for number in range(3):
             loop_disk.run("fsfreeze", "-f", below.path)
             begin = time.monotonic()

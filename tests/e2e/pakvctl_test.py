@@ -98,7 +98,9 @@ def check_and_compact_look_after_a_running_server(pakvd, pakvctl, parent):
         ctl.says(["compact"], b"OK\n", 0, b"segments compacted")
         after = int(dict(line.split() for line in ctl("stats")[1].decode().splitlines())
                     ["disk_bytes"])
-        pakv.check(after <= before / 2, f"{before} bytes became {after}")
+        # Compaction may have come by itself before; what is left then is what lives, 2 MB, and
+        # the segments that are open.
+        pakv.check(after <= max(before / 2, 6 << 20), f"{before} bytes became {after}")
         done = json.loads(ctl("-o", "json", "compact")[1])
         pakv.check(done["set_aside"] == 0 and done["segments"] <= 3, f"nothing is left: {done}")
         found = json.loads(ctl("-o", "json", "check")[1])

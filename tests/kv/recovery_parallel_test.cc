@@ -320,6 +320,12 @@ Result RecoverIn(uint64_t seed, const Files& files, uint32_t cores, uint64_t rea
   return result;
 }
 
+std::string_view WithoutRemedy(std::string_view error) {
+  constexpr std::string_view kRemedy = "; --salvage goes on without it";
+  if (error.ends_with(kRemedy)) error.remove_suffix(kRemedy.size());
+  return error;
+}
+
 TEST(RecoveryParallelTest, FindsWhatJudgingOneLogAfterAnotherFinds) {
   int refused = 0;
   int cut = 0;
@@ -349,7 +355,8 @@ TEST(RecoveryParallelTest, FindsWhatJudgingOneLogAfterAnotherFinds) {
     const auto cores = static_cast<uint32_t>(prng.Between(1, 4));
     const uint64_t read_bytes = uint64_t{4096} << prng.Below(4);
     const Result result = RecoverIn(seed, files, cores, read_bytes, reference);
-    ASSERT_EQ(result.error, reference.error);
+    // The reference says what is wrong, recovery also what can be done.
+    ASSERT_EQ(WithoutRemedy(result.error), reference.error);
     ASSERT_EQ(result.records, reference.records);
     ASSERT_EQ(result.cuts, reference.cuts);
     ASSERT_EQ(result.ends, reference.ends);
