@@ -56,11 +56,11 @@ class Runner {
         return RunCompact(request_, client_, streams_);
       case CtlCommand::kDump:
         return RunDump(request_, client_, streams_);
+      // It needs more of the connection: RunLoad. The others need no server: RunOffline.
       case CtlCommand::kLoad:
-        break;  // it needs more of the connection: RunLoad
       case CtlCommand::kVerify:
       case CtlCommand::kSegments:
-        break;  // they need no server: RunOffline
+        break;
     }
     return kClientExitUsage;
   }

@@ -153,6 +153,7 @@ std::vector<uint8_t> EncodeManifest(const ManifestState& state) {
   for (const auto& [name, id] : state.namespaces) names.emplace(id, name);
   // In the order in which they were created, which their numbers do not tell.
   std::vector<const SegmentInfo*> in_order;
+  in_order.reserve(state.segments.size());
   for (const auto& [segment, info] : state.segments) in_order.push_back(&info);
   std::stable_sort(in_order.begin(), in_order.end(),
                    [](const auto* left, const auto* right) { return left->place < right->place; });
@@ -303,6 +304,7 @@ ManifestState Manifest::InOrder() const {
   ManifestState state = listed_;
   state.next_segment = next_segment_.load(std::memory_order_relaxed);
   std::vector<SegmentInfo*> in_order;
+  in_order.reserve(state.segments.size());
   for (auto& [segment, info] : state.segments) in_order.push_back(&info);
   std::sort(in_order.begin(), in_order.end(),
             [](const auto* left, const auto* right) { return left->place < right->place; });

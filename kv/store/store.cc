@@ -308,6 +308,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   report.keys = co_await CountKeys(here, kEveryNamespace);
   StartCompactor(here, found.expiry_clock_ms);
   std::vector<Shard*> shards;
+  shards.reserve(shards_.size());
   for (const auto& shard : shards_) shards.push_back(shard.get());
   const Compactor* compactor = shared_->compactor.get();
   shared_->memory = std::make_unique<MemoryBudget>(

@@ -28,7 +28,7 @@ QueuedCommand::QueuedCommand(const CommandRow& row_in, RespArgs args_in) : row(r
 
 bool MultiState::Queue(const CommandRow& row, RespArgs args) {
   size_t bytes = sizeof(QueuedCommand);
-  for (const std::string_view arg : args) bytes += arg.size() + sizeof(arg);
+  for (const std::string_view arg : args) bytes += arg.size() + sizeof(std::string_view);
   if (commands_.size() == kCommandsMax || bytes_ + bytes > kBytesMax || !budget_.has_room()) {
     return false;
   }
