@@ -306,7 +306,7 @@ bool Session::Holds(Wait what) const {
     case Wait::kEnded:
       return broken_ || receiving_over();
     case Wait::kDisconnected:
-      return !send_.in_flight && !receiver_.in_flight;
+      return !send_.in_flight && receiver_rests();
   }
   return true;
 }

@@ -175,7 +175,9 @@ class Session : public ListHook {
   void CountReceived();
   void NoteFrame(uint64_t requests_before);
   void CountEnd();
-  bool receiving_over() const { return !receiver_.in_flight && !receive_again_; }
+  // One that is still linked has ended, and Received has not been told yet.
+  bool receiver_rests() const { return !receiver_.in_flight && !receiver_.linked(); }
+  bool receiving_over() const { return receiver_rests() && !receive_again_; }
 
   void NoteMemory();
 
