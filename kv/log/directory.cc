@@ -7,6 +7,7 @@
 
 #include "kv/log/file_io.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 
 namespace pakv {
@@ -126,7 +127,7 @@ Task<absl::Status> StoreDirectory::OpenAndLock(Core& core, const DirectoryOption
     case Content::kEmpty:
       break;
   }
-  co_return co_await WriteIdentity(core, options);
+  co_return co_await CreateIdentity(core, options);
 }
 
 // The directory, and those above it that are missing.
@@ -175,7 +176,8 @@ Task<absl::Status> StoreDirectory::ReadIdentity(Core& core, const DirectoryOptio
     case IdentityVerdict::kNewer:
       co_return absl::FailedPreconditionError(
           path + ": written by a newer pakvd (format " + std::to_string(decoded.format) +
-          "; this one knows up to " + std::to_string(kFormatVersion) + ")");
+          "; this one knows up to " + std::to_string(kFormatVersion) +
+          "). Nothing was changed; open it with a pakvd at least as new");
     case IdentityVerdict::kGood:
       break;
   }
@@ -185,10 +187,15 @@ Task<absl::Status> StoreDirectory::ReadIdentity(Core& core, const DirectoryOptio
         path_ + ": made by engine '" + std::string(EngineName(identity_.engine)) +
         "', opened with engine '" + std::string(EngineName(options.engine)) + "'");
   }
-  co_return absl::OkStatus();
+  if (decoded.format == kFormatVersion) co_return absl::OkStatus();
+  // Before anything of the new format is written, so that no older pakvd takes it for its own. What
+  // is there already means the same in both. A crash leaves the one IDENTITY or the other.
+  LogInfo("{}: format {} becomes {}", path_, decoded.format, kFormatVersion);
+  PAKV_COVERED(kFormatUpgraded);
+  co_return co_await WriteIdentity(core);
 }
 
-Task<absl::Status> StoreDirectory::WriteIdentity(Core& core, const DirectoryOptions& options) {
+Task<absl::Status> StoreDirectory::CreateIdentity(Core& core, const DirectoryOptions& options) {
   // The directory's own name first, also if it was there before us: nobody knows who made it
   // durable, and once IDENTITY stands this is not asked again.
   const absl::Status status = co_await SyncPath(core);
@@ -196,9 +203,13 @@ Task<absl::Status> StoreDirectory::WriteIdentity(Core& core, const DirectoryOpti
   identity_.engine = options.engine;
   identity_.store_id = options.entropy.store_id;
   identity_.hash_seed = options.entropy.hash_seed;
+  created_ = true;
+  co_return co_await WriteIdentity(core);
+}
+
+Task<absl::Status> StoreDirectory::WriteIdentity(Core& core) {
   std::array<uint8_t, kIdentitySize> bytes;
   EncodeIdentity(bytes.data(), identity_);
-  created_ = true;
   const std::string name(kIdentityName);
   co_return co_await WriteWholeFile(core, path_, name, bytes);
 }

@@ -39,9 +39,10 @@ uint32_t SegmentOfName(std::string_view name);
 
 class StoreDirectory {
  public:
-  // Opens or creates the directory and locks it. Errors: kUnavailable (locked by another server),
-  // kFailedPrecondition (foreign, another engine, a newer format, no directory), kDataLoss
-  // (IDENTITY damaged), kResourceExhausted (no space), kInternal (I/O). Suspends.
+  // Opens or creates the directory and locks it; one of an older format is of this one then.
+  // Errors: kUnavailable (locked by another server), kFailedPrecondition (foreign, another engine,
+  // a newer format, no directory), kDataLoss (IDENTITY damaged), kResourceExhausted (no space),
+  // kInternal (I/O). Suspends.
   static Task<absl::StatusOr<std::unique_ptr<StoreDirectory>>> Open(Core& core,
                                                                     DirectoryOptions options);
   StoreDirectory(const StoreDirectory&) = delete;
@@ -75,7 +76,8 @@ class StoreDirectory {
   Task<absl::Status> MakePath(Core& core);
   Task<absl::Status> SyncPath(Core& core);
   Task<absl::Status> ReadIdentity(Core& core, const DirectoryOptions& options);
-  Task<absl::Status> WriteIdentity(Core& core, const DirectoryOptions& options);
+  Task<absl::Status> CreateIdentity(Core& core, const DirectoryOptions& options);
+  Task<absl::Status> WriteIdentity(Core& core);
   Task<absl::Status> ProbeDirectIo(Core& core);
 
   std::string path_;

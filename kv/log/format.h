@@ -15,7 +15,8 @@
 
 namespace pakv {
 
-inline constexpr uint32_t kFormatVersion = 0;
+// docs/format.md, "Versions". Frozen: a change of what the bytes mean is a version of its own.
+inline constexpr uint32_t kFormatVersion = 1;
 // What a drive writes whole or not at all.
 inline constexpr size_t kSectorSize = 512;
 using Bytes = std::span<const uint8_t>;
@@ -176,8 +177,9 @@ void EncodeIdentity(uint8_t* out, const Identity& identity);
 enum class IdentityVerdict { kGood, kDamaged, kNewer };
 struct DecodedIdentity {
   IdentityVerdict verdict = IdentityVerdict::kDamaged;
-  uint32_t format = 0;  // where not damaged
-  Identity identity;    // where good
+  // Where not damaged. One below kFormatVersion is good, too: its directory is upgraded.
+  uint32_t format = 0;
+  Identity identity;  // where good
 };
 // `bytes` is the whole file.
 DecodedIdentity DecodeIdentity(Bytes bytes);

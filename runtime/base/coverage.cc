@@ -43,6 +43,7 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "value-file-not-kept",
     "value-file-without-room",
     "value-chunk-damaged",
+    "format-upgraded",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

@@ -44,6 +44,7 @@ enum class CoverageMark : uint32_t {
   kValueFileNotKept,         // a value was written to a file and then refused, or not needed
   kValueFileWithoutRoom,     // the disk was full while a value was written to its file
   kValueChunkDamaged,        // a value file was found damaged when it was read
+  kFormatUpgraded,           // a directory of an older format became one of this
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

@@ -12,6 +12,7 @@
 #include "kv/log/log_writer.h"
 #include "kv/log/recovery.h"
 #include "runtime/base/seeded_bug.h"
+#include "tests/kv/identity_bytes.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_world.h"
 
@@ -340,6 +341,7 @@ class Scenario {
     }
     node_->disk().faults = faults;
     if (options_.clock_steps && prng_.Chance(1, 3)) node_->clock().StepWall(-60'000'000);
+    if (prng_.Chance(1, 4)) MakeOlder();
     node_->Start(
         {.core_count = 1, .ring = {}, .core = {.buffer_count = 3, .buffer_bytes = buffer_bytes_}});
     Life& life = node_->Own(std::make_unique<Life>(*node_, oracle_, prng_, ++run_, segment_bytes_));
@@ -355,6 +357,22 @@ class Scenario {
     if (stop && !node_->Run(life.Stop()) && node_->running())
       oracle_.Say("its stop hangs: " + world_.failure());
     if (node_->running()) node_->Crash(kind);
+    if (opened == true && FormatOnDisk() != kFormatVersion) {
+      oracle_.Say("what has served is of an older format again");
+    }
+  }
+
+  static std::string IdentityPath() { return std::string(kPath) + "/IDENTITY"; }
+  std::optional<uint32_t> FormatOnDisk() {
+    const std::optional<std::string> bytes = node_->disk().Contents(IdentityPath().c_str());
+    if (!bytes || bytes->size() != kIdentitySize) return std::nullopt;
+    return FormatOfIdentity(*bytes);
+  }
+  // The directory as the version before left it.
+  void MakeOlder() {
+    if (!FormatOnDisk()) return;
+    const std::string bytes = *node_->disk().Contents(IdentityPath().c_str());
+    node_->disk().Put(IdentityPath().c_str(), IdentityOfFormat(bytes, kFormatVersion - 1));
   }
 
   // With any number of cores, each time anew.

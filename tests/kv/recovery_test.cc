@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/kv/identity_bytes.h"
 #include "tests/kv/log_fixture.h"
 
 namespace pakv {
@@ -213,6 +214,82 @@ TEST_F(RecoveryTest, DamagedIdentityIsAnError) {
   EXPECT_TRUE(absl::IsDataLoss(Recover().status));
   WriteFile(store() + "/IDENTITY", "");
   EXPECT_TRUE(absl::IsDataLoss(Recover().status));
+}
+
+TEST_F(RecoveryTest, OlderFormatIsUpgradedOnceAndDurablyBeforeMANIFESTIsWritten) {
+  WriteAndKill(3, 100, true);
+  const std::string path = store() + "/IDENTITY";
+  const std::string now = ReadFile(path);
+  WriteFile(path, IdentityOfFormat(now, kFormatVersion - 1));
+  std::vector<std::string> order;
+  const auto watch = [&](Operation& operation) {
+    const IoRequest& request = operation.request;
+    if (request.opcode == Opcode::kRename) order.emplace_back(request.path);
+    if (request.opcode == Opcode::kSyncDirectory) order.emplace_back(request.path);
+    return true;
+  };
+  const Found found = Recover(store(), watch);
+  ASSERT_TRUE(found.status.ok()) << found.status;
+  EXPECT_EQ(found.values.size(), 3u);
+  EXPECT_EQ(ReadFile(path), now);
+  const auto at = [&](const std::string& what, size_t from) {
+    return static_cast<size_t>(
+        std::find(order.begin() + static_cast<ptrdiff_t>(from), order.end(), what) - order.begin());
+  };
+  const size_t renamed = at(path + ".tmp", 0);
+  const size_t manifest = at(store() + "/MANIFEST.tmp", 0);
+  ASSERT_LT(renamed, order.size());
+  ASSERT_LT(manifest, order.size());
+  EXPECT_LT(at(store(), renamed), manifest) << "not synced before MANIFEST";
+
+  order.clear();
+  EXPECT_EQ(Recover(store(), watch).values, found.values);
+  EXPECT_EQ(at(path + ".tmp", 0), order.size()) << "upgraded once more";
+}
+
+TEST_F(RecoveryTest, OlderFormatThatCannotBeUpgradedIsAnErrorAndStaysAsItWas) {
+  WriteAndKill(3, 100, true);
+  const std::string path = store() + "/IDENTITY";
+  WriteFile(path, IdentityOfFormat(ReadFile(path), kFormatVersion - 1));
+  const auto before = ReadDirectory(store());
+  for (const Opcode failing : {Opcode::kRename, Opcode::kSyncDirectory}) {
+    const Found found = Recover(store(), [&](Operation& operation) {
+      if (operation.request.opcode != failing) return true;
+      operation.result = IoResult(-EIO);
+      return false;
+    });
+    EXPECT_EQ(found.status.code(), absl::StatusCode::kInternal) << found.status;
+    auto after = ReadDirectory(store());
+    after.erase("IDENTITY.tmp");
+    if (failing == Opcode::kSyncDirectory) after["IDENTITY"] = before.at("IDENTITY");
+    EXPECT_EQ(after, before);
+  }
+  EXPECT_EQ(Recover().values.size(), 3u);
+  EXPECT_EQ(FormatOfIdentity(ReadFile(path)), kFormatVersion);
+}
+
+TEST_F(RecoveryTest, OlderFormatOfAnotherEngineIsRefusedAsItIs) {
+  EXPECT_TRUE(Recover().status.ok());
+  std::string bytes(kIdentitySize, '\0');
+  EncodeIdentity(reinterpret_cast<uint8_t*>(bytes.data()), {.engine = EngineKind::kMemory});
+  bytes = IdentityOfFormat(bytes, kFormatVersion - 1);
+  WriteFile(store() + "/IDENTITY", bytes);
+  EXPECT_EQ(Recover().status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReadFile(store() + "/IDENTITY"), bytes);
+}
+
+TEST_F(RecoveryTest, NewerFormatIsRefusedAndNothingIsTouched) {
+  WriteAndKill(3, 100, true);
+  const std::string path = store() + "/IDENTITY";
+  WriteFile(path, IdentityOfFormat(ReadFile(path), kFormatVersion + 1));
+  const auto before = ReadDirectory(store());
+  const Found found = Recover();
+  EXPECT_EQ(found.status.code(), absl::StatusCode::kFailedPrecondition) << found.status;
+  const std::string text = found.status.ToString();
+  EXPECT_NE(text.find(path + ": written by a newer pakvd (format 2; this one knows up to 1)"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(ReadDirectory(store()), before);
 }
 
 // ---- Clean and killed ----
