@@ -1,3 +1,4 @@
+// Long because: each command has its options, their help and their reading side by side.
 #include "cmd/pakvctl/command_line.h"
 
 #include <absl/status/statusor.h>
@@ -33,6 +34,8 @@ constexpr CommandName kCommands[] = {
     {"incr", CtlCommand::kIncrement, "add N, or 1, to a number and print it"},
     {"ttl", CtlCommand::kTtl, "print how many seconds a key still lives, -1: for ever"},
     {"scan", CtlCommand::kScan, "print the keys that begin with PREFIX, or all"},
+    {"batch", CtlCommand::kBatch,
+     "do all lines of set, get, rm and incr as one: all of them, or none if one cannot be"},
     {"ping", CtlCommand::kPing, "measure round trips"},
     {"stats", CtlCommand::kStats, "print the server's counters"},
     {"check", CtlCommand::kCheck, "let the server count what lives, and compare with its books"},
@@ -101,6 +104,7 @@ struct Parser {
   CLI::Option* ttl_key;
   CLI::Option* scan_prefix;
   CLI::Option* scan_limit;
+  CLI::Option* batch_file;
   CLI::Option* ping_count;
   CLI::Option* compact_gain;
   CLI::Option* dump_file;
@@ -173,6 +177,9 @@ Parser::Parser() {
         scan_prefix = AddValue(sub, "PREFIX", "", "what the keys begin with");
         scan_limit = AddValue(sub, "--limit", "N", "at most so many keys");
         break;
+      case CtlCommand::kBatch:
+        batch_file = AddValue(sub, "FILE", "", "where from; stdin if not given, or -");
+        break;
       case CtlCommand::kPing:
         ping_count = AddValue(sub, "-c,--count", "N", "so many round trips, 1 if not given");
         break;
@@ -210,13 +217,44 @@ class Reader {
       : parser_(parser), arguments_(arguments), request_(request) {}
 
   std::optional<std::string> Read(const EnvironmentVariables& environment) {
+    if (auto fault = CheckSwitches()) return fault;
+    if (auto fault = ReadAddresses(environment)) return fault;
+    if (auto fault = ReadGlobals()) return fault;
+    return ReadCommand(environment);
+  }
+
+  // A line of a batch: what goes for all of it was said before.
+  std::optional<std::string> ReadOperation() {
+    if (auto fault = CheckSwitches()) return fault;
+    for (const CLI::Option* option :
+         {parser_.addr, parser_.name_space, parser_.output, parser_.quiet, parser_.version}) {
+      if (option->count() > 0) return option->get_name() + " goes for the whole batch";
+    }
+    switch (request_.command) {
+      case CtlCommand::kSet:
+      case CtlCommand::kGet:
+      case CtlCommand::kRemove:
+      case CtlCommand::kIncrement:
+        break;
+      default:
+        return "a batch is made of set, get, rm and incr";
+    }
+    if (auto fault = ReadCommand({})) return fault;
+    if (request_.value_from_stdin) return "set: the value - is for set alone";
+    return std::nullopt;
+  }
+
+ private:
+  std::optional<std::string> CheckSwitches() {
     for (const CLI::Option* option : parser_.switches()) {
       for (const std::string& value : arguments_.Values(*option)) {
         if (value != "true") return option->get_name() + " takes no value";
       }
     }
-    if (auto fault = ReadAddresses(environment)) return fault;
-    if (auto fault = ReadGlobals()) return fault;
+    return std::nullopt;
+  }
+
+  std::optional<std::string> ReadCommand(const EnvironmentVariables& environment) {
     switch (request_.command) {
       case CtlCommand::kSet:
         return ReadSet();
@@ -236,6 +274,9 @@ class Reader {
       case CtlCommand::kScan:
         request_.keys = arguments_.Values(*parser_.scan_prefix);
         return ReadPositive(*parser_.scan_limit, "--limit", request_.limit);
+      case CtlCommand::kBatch:
+        request_.file = FileName(*parser_.batch_file);
+        break;
       case CtlCommand::kPing: {
         std::optional<uint64_t> count;
         if (auto fault = ReadPositive(*parser_.ping_count, "-c", count)) return fault;
@@ -268,7 +309,6 @@ class Reader {
     return std::nullopt;
   }
 
- private:
   std::optional<std::string> ReadAddresses(const EnvironmentVariables& environment) {
     std::vector<std::string> texts = arguments_.Values(*parser_.addr);
     std::string_view source = "--addr";
@@ -392,6 +432,15 @@ class Reader {
   CtlRequest& request_;
 };
 
+bool FindCommand(const Parser& parser, CtlCommand& found) {
+  for (const auto& [app, command] : parser.commands) {
+    if (!app->parsed()) continue;
+    found = command;
+    return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 CtlCommandLine ParseCommandLine(const std::vector<std::string>& arguments,
@@ -408,15 +457,48 @@ CtlCommandLine ParseCommandLine(const std::vector<std::string>& arguments,
   }
 
   CtlCommandLine line;
-  bool found = false;
-  for (const auto& [app, command] : parser.commands) {
-    if (!app->parsed()) continue;
-    line.request.command = command;
-    found = true;
-  }
-  if (!found) return Fail("no command");
+  if (!FindCommand(parser, line.request.command)) return Fail("no command");
   if (auto fault = Reader(parser, given, line.request).Read(environment)) return Fail(*fault);
   return line;
+}
+
+CtlOperations ParseOperations(const std::vector<std::string>& words) {
+  CtlOperations parsed;
+  const auto fail = [&](std::string why) {
+    parsed.error = std::move(why);
+    return parsed;
+  };
+  Parser parser;
+  Arguments given(words, CommandWords());
+  if (!given.Parse(parser.app)) return fail(given.error());
+  if (given.help_wanted()) return fail("help is for the command line");
+  CtlRequest request;
+  if (!FindCommand(parser, request.command)) return fail("no command");
+  if (auto fault = Reader(parser, given, request).ReadOperation()) return fail(*fault);
+  for (std::string& key : request.keys) {
+    ClientOperation& operation = parsed.operations.emplace_back();
+    operation.delta = request.delta;
+    operation.set = {.key = std::move(key),
+                     .value = request.value,
+                     .condition = request.condition,
+                     .version = request.version,
+                     .return_old = request.return_old,
+                     .ttl_ms = request.ttl_ms};
+    switch (request.command) {
+      case CtlCommand::kSet:
+        operation.kind = ClientOperation::Kind::kSet;
+        break;
+      case CtlCommand::kRemove:
+        operation.kind = ClientOperation::Kind::kDelete;
+        break;
+      case CtlCommand::kIncrement:
+        operation.kind = ClientOperation::Kind::kIncrement;
+        break;
+      default:
+        break;
+    }
+  }
+  return parsed;
 }
 
 }  // namespace pakv

@@ -20,6 +20,7 @@ enum class CtlCommand : uint8_t {
   kIncrement,
   kTtl,
   kScan,
+  kBatch,
   kPing,
   kStats,
   kCheck,
@@ -30,6 +31,12 @@ enum class CtlCommand : uint8_t {
   kSegments
 };
 enum class CtlOutput : uint8_t { kText, kJson, kRaw };
+
+// What a batch does, and on which of its lines each operation stands.
+struct CtlBatch {
+  std::vector<ClientOperation> operations;
+  std::vector<uint64_t> lines;
+};
 
 struct CtlRequest {
   std::vector<Endpoint> endpoints;  // tried in turn
@@ -52,10 +59,17 @@ struct CtlRequest {
   uint64_t ping_count = 1;
   uint32_t gain_percent = 10;  // compact
   std::string directory;       // verify and segments
-  std::string file;            // dump and load; empty: stdout and stdin
-  std::string prefix;          // dump
+  std::string file;            // dump, load and batch; empty: stdout and stdin
+  CtlBatch batch;
+  std::string prefix;  // dump
   bool load_if_absent = false;
   std::optional<RedisAddress> redis;  // load: instead of a file
+};
+
+// What a line of a batch asks for: one operation per key. It ends with the batch it belongs to.
+struct CtlOperations {
+  std::string error;  // what is wrong with it, for people; empty: nothing
+  std::vector<ClientOperation> operations;
 };
 
 // What to do: `request`, or print and exit.
@@ -69,5 +83,9 @@ struct CtlCommandLine {
 // `arguments` without the program's name; of `environment` the variables PAKV_… are looked at.
 CtlCommandLine ParseCommandLine(const std::vector<std::string>& arguments,
                                 const std::map<std::string, std::string, std::less<>>& environment);
+
+// The words of one line of a batch: set, get, rm and incr with the options that they have as
+// commands.
+CtlOperations ParseOperations(const std::vector<std::string>& words);
 
 }  // namespace pakv

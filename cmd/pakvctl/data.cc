@@ -8,6 +8,7 @@
 
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
+#include "cmd/pakvctl/batch.h"
 #include "cmd/pakvctl/dump.h"
 #include "cmd/pakvctl/maintenance.h"
 #include "cmd/pakvctl/output.h"
@@ -46,6 +47,8 @@ class Runner {
         return Ttl();
       case CtlCommand::kScan:
         return Scan();
+      case CtlCommand::kBatch:
+        return RunBatch(request_, client_, streams_);
       case CtlCommand::kPing:
         return Ping();
       case CtlCommand::kStats:
@@ -98,15 +101,9 @@ class Runner {
       if (done->old_value) PutBytes(object, "old_value", *done->old_value);
       out_ << object.dump() << '\n';
     } else {
-      PrintDone(done->old_value);
+      PrintDone(out_, done->old_value);
     }
     return kClientExitOk;
-  }
-
-  void PrintDone(const std::optional<std::string>& old_value) {
-    out_ << "OK";
-    if (old_value) out_ << " old value: " << *old_value;
-    out_ << '\n';
   }
 
   // Gives `work` the keys in batches, with the first batch's place in all of them.
@@ -173,7 +170,7 @@ class Runner {
         },
         [&](const std::string& key, const ClientDeleteDone& done) {
           if (request_.quiet) return;
-          if (!json()) return PrintDone(done.old_value);
+          if (!json()) return PrintDone(out_, done.old_value);
           OrderedJson object;
           PutBytes(object, "key", key);
           PutLsn(object, done.lsn);

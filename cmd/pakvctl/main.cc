@@ -8,6 +8,7 @@
 
 #include "cmd/common/environment.h"
 #include "cmd/common/values.h"
+#include "cmd/pakvctl/batch.h"
 #include "cmd/pakvctl/command_line.h"
 #include "cmd/pakvctl/data.h"
 #include "cmd/pakvctl/load.h"
@@ -29,6 +30,7 @@ int main(int argc, char** argv) {
   const pakv::CtlStreams streams{std::cin, std::cout, std::cerr, isatty(STDERR_FILENO) == 1};
   if (pakv::IsOffline(line.request.command)) return pakv::RunOffline(line.request, streams);
   if (const auto failed = pakv::ReadValue(line.request, streams)) return *failed;
+  if (const auto failed = pakv::ReadBatch(line.request, streams)) return *failed;
   pakv::ClientError error;
   const auto client =
       pakv::OnlineClient::Connect(line.request.endpoints, line.request.name_space, error);

@@ -1,5 +1,6 @@
 #include "cmd/pakvctl/online_client.h"
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <utility>
@@ -95,6 +96,12 @@ Task<ClientResult<ClientNumber>> IncrementOne(Client& client, const std::string&
                                               int64_t delta) {
   const uint64_t id = client.StartIncrement(key, delta);
   co_return co_await client.AwaitIncrement(id);
+}
+
+Task<ClientResult<ClientBatchDone>> BatchOne(Client& client,
+                                             std::span<const ClientOperation> operations) {
+  const uint64_t id = client.StartBatch(operations);
+  co_return co_await client.AwaitBatch(id);
 }
 
 Task<ClientResult<ClientScanPage>> ScanOne(Client& client, const std::string& prefix,
@@ -221,6 +228,20 @@ ClientResult<ClientNumber> OnlineClient::Increment(const std::string& key, int64
   const ClientResult<bool> entered = EnterNamespace(/*create=*/true);
   if (!entered.ok()) return entered.error();
   return Run(IncrementOne(client_, key, delta));
+}
+
+// In a namespace that is not there, what only reads finds nothing.
+ClientResult<ClientBatchDone> OnlineClient::Batch(std::span<const ClientOperation> operations) {
+  const bool writes = std::any_of(
+      operations.begin(), operations.end(),
+      [](const ClientOperation& each) { return each.kind != ClientOperation::Kind::kGet; });
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/writes);
+  if (!entered.ok()) return entered.error();
+  if (*entered) return Run(BatchOne(client_, operations));
+  ClientBatchDone done;
+  done.operations.resize(operations.size());
+  for (ClientOperationDone& operation : done.operations) operation.found = false;
+  return done;
 }
 
 ClientResult<ClientScanPage> OnlineClient::Scan(const std::string& prefix,

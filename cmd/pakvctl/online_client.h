@@ -30,6 +30,7 @@ class OnlineClient : public StoreClient {
   ClientResult<std::optional<ClientValue>> GetVersion(const std::string& key) override;
   DeleteResults Delete(std::span<const std::string> keys, bool return_old) override;
   ClientResult<ClientNumber> Increment(const std::string& key, int64_t delta) override;
+  ClientResult<ClientBatchDone> Batch(std::span<const ClientOperation> operations) override;
   ClientResult<ClientScanPage> Scan(const std::string& prefix, const std::string& cursor,
                                     uint64_t limit) override;
   // The next page is asked for before this one is returned.

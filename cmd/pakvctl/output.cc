@@ -61,6 +61,12 @@ void PutBytes(OrderedJson& object, const std::string& name, std::string_view byt
 
 void PutLsn(OrderedJson& object, uint64_t lsn) { object["lsn"] = std::to_string(lsn); }
 
+void PrintDone(std::ostream& out, const std::optional<std::string>& old_value) {
+  out << "OK";
+  if (old_value) out << " old value: " << *old_value;
+  out << '\n';
+}
+
 void JsonArrayPrinter::Add(const OrderedJson& element) {
   out_ << (empty_ ? "[" : ",\n ") << element.dump();
   empty_ = false;

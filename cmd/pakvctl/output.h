@@ -18,6 +18,9 @@ void PutBytes(OrderedJson& object, const std::string& name, std::string_view byt
 // An LSN as a string: JSON's numbers lose bits beyond 2^53.
 void PutLsn(OrderedJson& object, uint64_t lsn);
 
+// What a write prints: OK, and the old value if there is one.
+void PrintDone(std::ostream& out, const std::optional<std::string>& old_value);
+
 std::string Base64(std::string_view bytes);
 // The bytes of what Base64 writes; nothing for anything else.
 std::optional<std::string> FromBase64(std::string_view text);

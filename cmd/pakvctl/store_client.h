@@ -30,6 +30,8 @@ class StoreClient {
   virtual DeleteResults Delete(std::span<const std::string> keys, bool return_old) = 0;
 
   virtual ClientResult<ClientNumber> Increment(const std::string& key, int64_t delta) = 0;
+  // All operations as one: all or none.
+  virtual ClientResult<ClientBatchDone> Batch(std::span<const ClientOperation> operations) = 0;
   // At most `limit` keys; `cursor` as the page before gave it, empty at first.
   virtual ClientResult<ClientScanPage> Scan(const std::string& prefix, const std::string& cursor,
                                             uint64_t limit) = 0;

@@ -348,6 +348,8 @@ Task<Outcome> Store::Snapshot(Core& here, Transaction& transaction) {
       outcome = co_await TransactTogether(here, transaction, nothing);
     }
   }
+  // For functions that are run on what was read: they are told of this core's clock.
+  transaction.TakeClock(own, own.ExpiryClockMs());
   own.EndTransaction();
   co_return *outcome;
 }

@@ -101,7 +101,8 @@ class Transaction {
   void Write(size_t index, std::string_view value, uint64_t expiry_ms);
   void Delete(size_t index);
   // Runs a command's function on the key as it is by now, and does what it says. The reply is in
-  // `request`, kept; its `lsn` is that of the value it saw, see lsn() for what it wrote.
+  // `request`, kept; its `lsn` is that of the value it saw, see lsn() for what it wrote. Functions
+  // of reads may also run after Snapshot.
   void Run(size_t index, Request& request);
   // Milliseconds since 1970. What Old shows lives beyond it.
   uint64_t expiry_clock_ms() const { return clock_ms_; }

@@ -1,5 +1,6 @@
 #include "net/client/client.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/base/check.h"
@@ -24,6 +25,75 @@ uint64_t CounterOf(const ClientReply& reply, std::string_view name) {
     if (entry.text.empty() && entry.key == name) return static_cast<uint64_t>(entry.number);
   }
   return 0;
+}
+
+// The fields of a set; as an operation of a batch, or as a request.
+void WriteSet(const ClientSet& request, bool in_batch, PakvWriter& writer) {
+  switch (request.condition) {
+    case ClientCondition::kNone:
+      break;
+    case ClientCondition::kIfAbsent:
+      writer.Number(PakvField::kCondition, static_cast<uint64_t>(PakvCondition::kIfAbsent));
+      break;
+    case ClientCondition::kIfPresent:
+      writer.Number(PakvField::kCondition, static_cast<uint64_t>(PakvCondition::kIfPresent));
+      break;
+    case ClientCondition::kIfVersion:
+      writer.Number(PakvField::kIfVersion, request.version);
+      break;
+  }
+  if (request.ttl_ms != 0) writer.Number(PakvField::kTtlMs, request.ttl_ms);
+  if (request.expires_at_ms != 0) {
+    writer.Number(PakvField::kExpiresAtMs, request.expires_at_ms);
+  }
+  if (request.return_old) {
+    writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kReturnOld));
+  }
+  if (in_batch) {
+    writer.Number(PakvField::kOperation, static_cast<uint64_t>(PakvType::kSet));
+  }
+  writer.Bytes(PakvField::kKey, request.key);
+  writer.Bytes(PakvField::kValue, request.value);
+}
+
+void WriteOperation(const ClientOperation& operation, PakvWriter& writer) {
+  const ClientSet& set = operation.set;
+  PakvType type = PakvType::kGet;
+  switch (operation.kind) {
+    case ClientOperation::Kind::kSet:
+      return WriteSet(set, /*in_batch=*/true, writer);
+    case ClientOperation::Kind::kGet:
+      break;
+    case ClientOperation::Kind::kDelete:
+      type = PakvType::kDelete;
+      if (set.condition == ClientCondition::kIfVersion) {
+        writer.Number(PakvField::kIfVersion, set.version);
+      }
+      if (set.return_old) {
+        writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kReturnOld));
+      }
+      break;
+    case ClientOperation::Kind::kIncrement:
+      type = PakvType::kIncr;
+      writer.Number(PakvField::kNumber, static_cast<uint64_t>(operation.delta));
+      break;
+  }
+  writer.Number(PakvField::kOperation, static_cast<uint64_t>(type));
+  writer.Bytes(PakvField::kKey, set.key);
+}
+
+ClientOperationDone ToOperationDone(ClientReply::Entry& entry) {
+  ClientOperationDone done;
+  done.found = entry.status == PakvStatus::kOk;
+  done.number = entry.number;
+  done.old_value = std::move(entry.old_value);
+  if (entry.lsn != 0) {
+    done.value.emplace();
+    done.value->bytes = std::move(entry.value);
+    done.value->lsn = entry.lsn;
+    done.value->ttl_ms = entry.ttl_ms;
+  }
+  return done;
 }
 
 }  // namespace
@@ -79,38 +149,17 @@ Task<void> Client::Close() { co_await connection_->Close(); }
 
 // With the namespace in use, whose tag is the first.
 template <typename Fill>
-uint64_t Client::StartHere(PakvType type, const Fill& fill) {
-  return connection_->Start(type, [&](PakvWriter& writer) {
+uint64_t Client::StartHere(PakvType type, const Fill& fill, std::optional<bool> is_write) {
+  const auto fill_here = [&](PakvWriter& writer) {
     if (namespace_id_ != 0) writer.Number(PakvField::kNamespace, namespace_id_);
     fill(writer);
-  });
+  };
+  return connection_->Start(type, fill_here, is_write);
 }
 
 uint64_t Client::StartSet(const ClientSet& request) {
-  return StartHere(PakvType::kSet, [&](PakvWriter& writer) {
-    switch (request.condition) {
-      case ClientCondition::kNone:
-        break;
-      case ClientCondition::kIfAbsent:
-        writer.Number(PakvField::kCondition, static_cast<uint64_t>(PakvCondition::kIfAbsent));
-        break;
-      case ClientCondition::kIfPresent:
-        writer.Number(PakvField::kCondition, static_cast<uint64_t>(PakvCondition::kIfPresent));
-        break;
-      case ClientCondition::kIfVersion:
-        writer.Number(PakvField::kIfVersion, request.version);
-        break;
-    }
-    if (request.ttl_ms != 0) writer.Number(PakvField::kTtlMs, request.ttl_ms);
-    if (request.expires_at_ms != 0) {
-      writer.Number(PakvField::kExpiresAtMs, request.expires_at_ms);
-    }
-    if (request.return_old) {
-      writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kReturnOld));
-    }
-    writer.Bytes(PakvField::kKey, request.key);
-    writer.Bytes(PakvField::kValue, request.value);
-  });
+  return StartHere(PakvType::kSet,
+                   [&](PakvWriter& writer) { WriteSet(request, /*in_batch=*/false, writer); });
 }
 
 uint64_t Client::StartGet(std::string_view key) {
@@ -138,6 +187,22 @@ uint64_t Client::StartIncrement(std::string_view key, int64_t delta) {
     writer.Number(PakvField::kNumber, static_cast<uint64_t>(delta));
     writer.Bytes(PakvField::kKey, key);
   });
+}
+
+uint64_t Client::StartBatch(std::span<const ClientOperation> operations) {
+  const bool is_write = std::any_of(
+      operations.begin(), operations.end(),
+      [](const ClientOperation& each) { return each.kind != ClientOperation::Kind::kGet; });
+  return StartHere(
+      PakvType::kBatch,
+      [&](PakvWriter& writer) {
+        for (const ClientOperation& operation : operations) {
+          writer.BeginEntry();
+          WriteOperation(operation, writer);
+          writer.EndEntry();
+        }
+      },
+      is_write);
 }
 
 uint64_t Client::StartScan(std::string_view prefix, std::string_view cursor, uint64_t limit) {
@@ -240,6 +305,23 @@ Task<ClientResult<ClientNumber>> Client::AwaitIncrement(uint64_t id) {
   number.value = reply->number;
   number.lsn = reply->lsn;
   co_return number;
+}
+
+Task<ClientResult<ClientBatchDone>> Client::AwaitBatch(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  ClientBatchDone done;
+  if (PakvCategoryOf(reply->status) == PakvCategory::kCondition) {
+    done.failed = static_cast<size_t>(reply->number);
+    co_return done;
+  }
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  done.lsn = reply->lsn;
+  done.operations.reserve(reply->entries.size());
+  for (ClientReply::Entry& entry : reply->entries) {
+    done.operations.push_back(ToOperationDone(entry));
+  }
+  co_return done;
 }
 
 Task<ClientResult<ClientScanPage>> Client::AwaitScan(uint64_t id) {

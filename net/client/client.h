@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,6 +60,9 @@ class Client {
   uint64_t StartGetVersion(std::string_view key);
   uint64_t StartDelete(std::string_view key, bool return_old);
   uint64_t StartIncrement(std::string_view key, int64_t delta);
+  // Several operations as one: all or none if one of them writes, otherwise a look at all keys at
+  // one moment. At most 65,536 with 16 MiB of keys and values; values up to 1 MiB.
+  uint64_t StartBatch(std::span<const ClientOperation> operations);
   // At most `limit` keys (more where they cannot be told apart by a cursor).
   uint64_t StartScan(std::string_view prefix, std::string_view cursor, uint64_t limit);
   // The same with values, awaited by AwaitScanValues. A page ends at about a megabyte.
@@ -82,6 +86,9 @@ class Client {
   Task<ClientResult<std::optional<ClientValue>>> AwaitGet(uint64_t id);
   Task<ClientResult<std::optional<ClientDeleteDone>>> AwaitDelete(uint64_t id);
   Task<ClientResult<ClientNumber>> AwaitIncrement(uint64_t id);
+  // An operation that cannot be done for another reason than its condition, such as an increment of
+  // what is no number, is an error that names it.
+  Task<ClientResult<ClientBatchDone>> AwaitBatch(uint64_t id);
   Task<ClientResult<ClientScanPage>> AwaitScan(uint64_t id);
   Task<ClientResult<ClientValuesPage>> AwaitScanValues(uint64_t id);
   // The LSN: what is older is gone.
@@ -102,7 +109,7 @@ class Client {
  private:
   Task<ClientError> TryAddress(std::string address);
   template <typename Fill>
-  uint64_t StartHere(PakvType type, const Fill& fill);
+  uint64_t StartHere(PakvType type, const Fill& fill, std::optional<bool> is_write = std::nullopt);
 
   Core& core_;
   const ClientOptions options_;

@@ -44,6 +44,30 @@ struct ClientNumber {
   uint64_t lsn = 0;
 };
 
+// One operation of a batch.
+struct ClientOperation {
+  enum class Kind : uint8_t { kGet, kSet, kDelete, kIncrement };
+  Kind kind = Kind::kGet;
+  // Its key is that of every kind; kDelete takes kIfVersion and return_old as well, kSet all.
+  ClientSet set;
+  int64_t delta = 1;  // kIncrement
+};
+
+// What became of it: what the reply to that request alone would tell.
+struct ClientOperationDone {
+  bool found = true;                     // kGet, kDelete: false: the key was not there
+  std::optional<ClientValue> value;      // kGet, if it was
+  std::optional<std::string> old_value;  // if it was asked for
+  int64_t number = 0;                    // kIncrement
+};
+
+struct ClientBatchDone {
+  // The place of an operation whose condition was not met: nothing was changed.
+  std::optional<size_t> failed;
+  uint64_t lsn = 0;                             // of all that was written
+  std::vector<ClientOperationDone> operations;  // in their order, unless one has failed
+};
+
 struct ClientScanPage {
   std::vector<std::string> keys;
   std::string cursor;  // where the next page begins; empty: this was the last

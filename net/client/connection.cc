@@ -17,7 +17,7 @@ constexpr size_t kHelloFrameBytesMax = 4096;
 
 bool IsWrite(PakvType type) {
   return type == PakvType::kSet || type == PakvType::kDelete || type == PakvType::kIncr ||
-         type == PakvType::kFlush;
+         type == PakvType::kBatch || type == PakvType::kFlush;
 }
 
 ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
@@ -42,6 +42,9 @@ ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
     added.lsn = entry.Number(PakvField::kLsn);
     added.expires_at_ms = entry.Number(PakvField::kExpiresAtMs);
     added.value = entry.Bytes(PakvField::kValue);
+    added.status = static_cast<PakvStatus>(entry.Number(PakvField::kStatus));
+    if (entry.Has(PakvField::kTtlMs)) added.ttl_ms = entry.Number(PakvField::kTtlMs);
+    if (entry.Has(PakvField::kOldValue)) added.old_value = entry.Bytes(PakvField::kOldValue);
   }
   return reply;
 }
@@ -50,7 +53,8 @@ ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
 
 // From Start until its reply has come and been taken.
 struct ClientConnection::PendingRequest : Timer {
-  PendingRequest(ClientConnection& connection_in, uint64_t id_in, PakvType type_in)
+  PendingRequest(ClientConnection& connection_in, uint64_t id_in, PakvType type_in,
+                 bool is_write_in)
       : Timer([](Timer& self) {
           auto& request = static_cast<PendingRequest&>(self);
           ClientConnection& owner = request.connection;
@@ -61,11 +65,13 @@ struct ClientConnection::PendingRequest : Timer {
         connection(connection_in),
         id(id_in),
         type(type_in),
+        is_write(is_write_in),
         settled(connection_in.core_.ready()) {}
 
   ClientConnection& connection;
   const uint64_t id;
   const PakvType type;
+  const bool is_write;
   bool answered = false;  // nothing will come from the wire any more
   bool taken = false;     // awaited to its end, or discarded: nobody wants what comes
   bool awaited = false;   // somebody waits
@@ -155,9 +161,10 @@ Task<ClientError> ClientConnection::Open(std::string address, uint64_t deadline_
   co_return ClientError();
 }
 
-uint64_t ClientConnection::Prepare(PakvType type) {
+uint64_t ClientConnection::Prepare(PakvType type, std::optional<bool> is_write) {
   const uint64_t id = next_id_++;
-  auto request = std::make_unique<PendingRequest>(*this, id, type);
+  auto request =
+      std::make_unique<PendingRequest>(*this, id, type, is_write.value_or(IsWrite(type)));
   PendingRequest& prepared = *request;
   requests_.emplace(id, std::move(request));
   if (!error_.ok()) {
@@ -172,15 +179,21 @@ uint64_t ClientConnection::Prepare(PakvType type) {
 void ClientConnection::Started(uint64_t id, size_t begin) {
   PendingRequest& request = *requests_.find(id)->second;
   const size_t frame_bytes = output_.size() - begin;
-  const bool is_too_large = frame_bytes > frame_bytes_max_;
+  const bool is_batch = request.type == PakvType::kBatch;
+  const size_t bytes_max = is_batch ? kPakvBatchFrameBytesMax : frame_bytes_max_;
+  const bool is_too_large = frame_bytes > bytes_max;
   if (is_too_large || output_.size() + sending_.size() > options_.unsent_bytes_max) {
     output_.Truncate(begin);
     request.answered = true;
-    request.error.fault = is_too_large ? ClientFault::kRefused : ClientFault::kHeldTooMuch;
-    request.error.status = is_too_large ? PakvStatus::kFrameTooLarge : PakvStatus::kOk;
-    request.error.text = is_too_large ? fmt::format("the request has {} bytes, the server takes {}",
-                                                    frame_bytes, frame_bytes_max_)
-                                      : "too many requests wait to be sent";
+    if (is_too_large) {
+      request.error.fault = ClientFault::kRefused;
+      request.error.status = is_batch ? PakvStatus::kBatchTooLarge : PakvStatus::kFrameTooLarge;
+      request.error.text =
+          fmt::format("the request has {} bytes, the server takes {}", frame_bytes, bytes_max);
+    } else {
+      request.error.fault = ClientFault::kHeldTooMuch;
+      request.error.text = "too many requests wait to be sent";
+    }
     Settle(request);
     return;
   }
@@ -230,7 +243,7 @@ void ClientConnection::SettleWithError(PendingRequest& request, ClientFault faul
   if (request.settled.is_set()) return;
   request.error.fault = fault;
   request.error.text = std::move(text);
-  request.error.outcome_unknown = IsWrite(request.type);
+  request.error.outcome_unknown = request.is_write;
   Settle(request);
 }
 
@@ -257,7 +270,7 @@ void ClientConnection::Fail(ClientFault fault, std::string text, PakvStatus stat
     }
     if (!request.settled.is_set()) {
       request.error = error_;
-      request.error.outcome_unknown = IsWrite(request.type);
+      request.error.outcome_unknown = request.is_write;
       Settle(request);
     }
     ++each;

@@ -44,6 +44,9 @@ struct ClientReply {
     uint64_t lsn = 0;
     uint64_t expires_at_ms = 0;
     std::string value;
+    PakvStatus status = PakvStatus::kOk;
+    std::optional<uint64_t> ttl_ms;
+    std::optional<std::string> old_value;
   };
 
   PakvStatus status = PakvStatus::kOk;
@@ -73,10 +76,11 @@ class ClientConnection {
 
   // Starts a request; `fill` is called with its PakvWriter, before Start returns, to write the
   // fields. Returns the id to await or discard. Never suspends; a request that cannot be sent says
-  // so when it is awaited.
+  // so when it is awaited. `is_write`: whether its type says that it may change something, unless
+  // given.
   template <typename Fill>
-  uint64_t Start(PakvType type, const Fill& fill) {
-    const uint64_t id = Prepare(type);
+  uint64_t Start(PakvType type, const Fill& fill, std::optional<bool> is_write = std::nullopt) {
+    const uint64_t id = Prepare(type, is_write);
     if (!error_.ok()) return id;
     const size_t begin = output_.size();
     PakvWriter writer(output_, type, id);
@@ -107,7 +111,7 @@ class ClientConnection {
   struct SocketReceiver;
   class PassEnd;
 
-  uint64_t Prepare(PakvType type);
+  uint64_t Prepare(PakvType type, std::optional<bool> is_write);
   void Started(uint64_t id, size_t begin);
 
   Task<void> ReadLoop();

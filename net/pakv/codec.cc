@@ -1,3 +1,4 @@
+// Long because: frames, fields, the rules of requests and the writer share one layout.
 #include "net/pakv/codec.h"
 
 #include <algorithm>
@@ -72,6 +73,7 @@ constexpr Rule kIncrRule{Mask(kKey), Mask(kNamespace, kNumber, kDurability), 0,
                          Mask(kLsn, kNumber)};
 constexpr Rule kScanRule{0, Mask(kNamespace, kOptions, kLimit, kPrefix, kCursor),
                          OptionMask(kWithValues), 0};
+constexpr Rule kBatchRule{Mask(kEntry), Mask(kNamespace, kDurability), 0, 0};
 constexpr Rule kStatsRule{0, 0, 0, 0};
 constexpr Rule kCheckRule{0, 0, 0, 0};
 constexpr Rule kCompactRule{0, Mask(kNumber, kCursor), 0, 0};
@@ -96,6 +98,8 @@ const Rule* RuleOf(PakvType type) {
       return &kIncrRule;
     case PakvType::kScan:
       return &kScanRule;
+    case PakvType::kBatch:
+      return &kBatchRule;
     case PakvType::kStats:
       return &kStatsRule;
     case PakvType::kFlush:
@@ -118,6 +122,19 @@ PakvField FirstOf(uint64_t set) {
     if ((set & PakvFields::Bit(field)) != 0) return field;
   }
   PAKV_CHECK(false, "a set of known fields that is not empty");
+}
+
+// Of an operation of a batch; nullptr if there is none of this number.
+const Rule* OperationRuleOf(uint64_t operation) {
+  switch (operation) {
+    case static_cast<uint64_t>(PakvType::kGet):
+    case static_cast<uint64_t>(PakvType::kSet):
+    case static_cast<uint64_t>(PakvType::kDelete):
+    case static_cast<uint64_t>(PakvType::kIncr):
+      return RuleOf(static_cast<PakvType>(operation));
+    default:
+      return nullptr;
+  }
 }
 
 PakvStatus CheckValues(const Rule& rule, PakvFields& fields) {
@@ -150,6 +167,44 @@ PakvStatus CheckValues(const Rule& rule, PakvFields& fields) {
   return PakvStatus::kOk;
 }
 
+PakvStatus CheckFields(const Rule& rule, uint64_t required, uint64_t optional, PakvFields& fields) {
+  const uint64_t present = fields.present();
+  if (const uint64_t extra = present & ~(required | optional); extra != 0) {
+    return fields.Fault(FirstOf(extra), PakvStatus::kFieldNotAllowed);
+  }
+  if (const uint64_t missing = required & ~present; missing != 0) {
+    return fields.Fault(FirstOf(missing), PakvStatus::kFieldMissing);
+  }
+  return CheckValues(rule, fields);
+}
+
+PakvStatus CheckOperation(PakvFields& fields) {
+  if (!fields.Has(kOperation)) return fields.Fault(kOperation, PakvStatus::kFieldMissing);
+  const Rule* const rule = OperationRuleOf(fields.Number(kOperation));
+  if (rule == nullptr) return fields.Fault(kOperation, PakvStatus::kBadValue);
+  // Those are of the whole batch.
+  constexpr uint64_t kOfTheBatch = Mask(kNamespace, kDurability);
+  return CheckFields(*rule, rule->required | Mask(kOperation), rule->optional & ~kOfTheBatch,
+                     fields);
+}
+
+PakvStatus CheckOperations(PakvFields& fields) {
+  PakvEntryReader reader(fields.entries());
+  PakvFields operation;
+  uint32_t number = 0;
+  PakvStatus status = PakvStatus::kOk;
+  while (status == PakvStatus::kOk && reader.Next(operation)) {
+    ++number;
+    status = CheckOperation(operation);
+  }
+  if (!reader.ok()) {
+    ++number;
+    status = reader.status();
+  }
+  if (status != PakvStatus::kOk) fields.FaultOfEntry(operation.fault_tag(), number);
+  return status;
+}
+
 }  // namespace
 
 constexpr bool PakvFields::IndexesFit() {
@@ -163,10 +218,12 @@ constexpr bool PakvFields::IndexesFit() {
   return true;
 }
 
-PakvFrameReader::PakvFrameReader(PakvReads reads, size_t frame_bytes_max)
-    : reads_(reads), frame_bytes_max_(frame_bytes_max) {
+PakvFrameReader::PakvFrameReader(PakvReads reads, size_t frame_bytes_max, size_t batch_bytes_max)
+    : reads_(reads),
+      frame_bytes_max_(frame_bytes_max),
+      batch_bytes_max_(std::max(batch_bytes_max, frame_bytes_max)) {
   PAKV_CHECK(frame_bytes_max >= kPakvHeaderBytes);
-  PAKV_CHECK(frame_bytes_max <= INT32_MAX, "what Crc32c takes at once");
+  PAKV_CHECK(batch_bytes_max_ <= INT32_MAX, "what Crc32c takes at once");
 }
 
 PakvFrameReader::Status PakvFrameReader::Next(std::string_view& input, PakvFrame& frame) {
@@ -195,7 +252,8 @@ PakvFrameReader::Status PakvFrameReader::Next(std::string_view& input, PakvFrame
     if (header_.flags != 0) [[unlikely]] {
       return Refuse(input, frame, PakvStatus::kUnsupported, bytes);
     }
-    if (bytes > frame_bytes_max_) [[unlikely]] {
+    if (bytes > frame_bytes_max_ && (header_.type != PakvType::kBatch || bytes > batch_bytes_max_))
+        [[unlikely]] {
       return Refuse(input, frame, PakvStatus::kFrameTooLarge, bytes);
     }
     header_read_ = true;
@@ -273,6 +331,7 @@ PakvStatus PakvFields::Decode(std::string_view body) {
   static_assert(IndexesFit(), "each field has a place of its own");
   present_ = 0;
   fault_tag_ = 0;
+  fault_entry_ = 0;
   const char* at = body.data();
   const char* const end = at + body.size();
   uint8_t last = 0;
@@ -326,9 +385,12 @@ bool PakvEntryReader::Next(PakvFields& entry) {
   PAKV_CHECK(length <= rest_.size() - kBytesFieldHeaderBytes);
   const std::string_view body = rest_.substr(kBytesFieldHeaderBytes, length);
   rest_.remove_prefix(kBytesFieldHeaderBytes + length);
-  ok_ = entry.Decode(body) == PakvStatus::kOk && !entry.Has(PakvField::kEntry);
-  if (!ok_) rest_ = {};
-  return ok_;
+  status_ = entry.Decode(body);
+  if (ok() && entry.Has(PakvField::kEntry)) {
+    status_ = entry.Fault(PakvField::kEntry, PakvStatus::kMalformed);
+  }
+  if (!ok()) rest_ = {};
+  return ok();
 }
 
 PakvStatus DecodePakvRequest(const PakvFrame& frame, PakvFields& fields) {
@@ -337,14 +399,10 @@ PakvStatus DecodePakvRequest(const PakvFrame& frame, PakvFields& fields) {
   if (const PakvStatus status = fields.Decode(frame.body); status != PakvStatus::kOk) {
     return status;
   }
-  const uint64_t present = fields.present();
-  if (const uint64_t extra = present & ~(rule->required | rule->optional); extra != 0) {
-    return fields.Fault(FirstOf(extra), PakvStatus::kFieldNotAllowed);
-  }
-  if (const uint64_t missing = rule->required & ~present; missing != 0) {
-    return fields.Fault(FirstOf(missing), PakvStatus::kFieldMissing);
-  }
-  return CheckValues(*rule, fields);
+  const PakvStatus status = CheckFields(*rule, rule->required, rule->optional, fields);
+  if (status != PakvStatus::kOk || frame.type != PakvType::kBatch) [[likely]]
+    return status;
+  return CheckOperations(fields);
 }
 
 PakvStatus DecodePakvReply(const PakvFrame& frame, PakvFields& fields) {
@@ -362,9 +420,10 @@ PakvStatus DecodePakvReply(const PakvFrame& frame, PakvFields& fields) {
   return PakvStatus::kOk;
 }
 
-std::string PakvFaultText(PakvStatus status, uint8_t fault_tag) {
+std::string PakvFaultText(PakvStatus status, uint8_t fault_tag, uint32_t fault_entry) {
   std::string text(PakvName(status));
   std::replace(text.begin(), text.end(), '-', ' ');
+  if (fault_entry != 0) text = "operation " + std::to_string(fault_entry) + ": " + text;
   if (fault_tag == 0) return text;
   constexpr char kHex[] = "0123456789abcdef";
   text += ": field 0x";

@@ -46,8 +46,9 @@ class PakvFrameReader {
   };
 
   // `frame_bytes_max`: larger frames, header included, are refused; at least a header, at most
-  // INT32_MAX.
-  PakvFrameReader(PakvReads reads, size_t frame_bytes_max);
+  // INT32_MAX. A batch may have kPakvBatchFrameBytesMax, unless `batch_bytes_max` says less.
+  PakvFrameReader(PakvReads reads, size_t frame_bytes_max,
+                  size_t batch_bytes_max = kPakvBatchFrameBytesMax);
   PakvFrameReader(const PakvFrameReader&) = delete;
   PakvFrameReader& operator=(const PakvFrameReader&) = delete;
 
@@ -57,7 +58,7 @@ class PakvFrameReader {
   [[nodiscard]] Status Next(std::string_view& input, PakvFrame& frame);
 
   // After kPartial: how many bytes, those left in `input` included, the next call needs to get
-  // any further; at most frame_bytes_max. Calling earlier is allowed and cheap.
+  // any further; at most what a frame may have. Calling earlier is allowed and cheap.
   size_t frame_bytes_min() const { return frame_bytes_min_; }
   // After kPartial: an end of stream now is an error (true) or clean.
   bool in_frame() const { return header_read_ || skip_bytes_ > 0 || frame_bytes_min_ > 1; }
@@ -79,6 +80,7 @@ class PakvFrameReader {
 
   const PakvReads reads_;
   const size_t frame_bytes_max_;
+  const size_t batch_bytes_max_;
   bool header_read_ = false;
   bool failed_ = false;
   PakvStatus refusal_ = PakvStatus::kOk;
@@ -113,9 +115,15 @@ class PakvFields {
   std::string_view entries() const { return Bytes(PakvField::kEntry); }
   uint64_t present() const { return present_; }
   uint8_t fault_tag() const { return fault_tag_; }
+  // A fault of the fields of an entry: which one, from 1; 0: of the message's own.
+  uint32_t fault_entry() const { return fault_entry_; }
   PakvStatus Fault(PakvField field, PakvStatus status) {
     fault_tag_ = static_cast<uint8_t>(field);
     return status;
+  }
+  void FaultOfEntry(uint8_t tag, uint32_t entry) {
+    fault_tag_ = tag;
+    fault_entry_ = entry;
   }
 
   static constexpr bool IsNumber(PakvField field) {
@@ -134,36 +142,38 @@ class PakvFields {
 
   uint64_t present_ = 0;
   uint8_t fault_tag_ = 0;
+  uint32_t fault_entry_ = 0;
   const char* entries_begin_ = nullptr;
   std::array<uint64_t, kNumbers> numbers_;  // those present are set
   std::array<std::string_view, kBytes> bytes_;
 };
 
-// Walks entries: `while (reader.Next(entry)) …`, then ok() tells whether all of them were
-// whole (and held no entries themselves).
+// Walks entries: `while (reader.Next(entry)) …`, then status() tells whether all of them were
+// whole (and held no entries themselves), or what was wrong with `entry`.
 class PakvEntryReader {
  public:
   explicit PakvEntryReader(std::string_view entries) : rest_(entries) {}
   [[nodiscard]] bool Next(PakvFields& entry);
-  bool ok() const { return ok_; }
+  PakvStatus status() const { return status_; }
+  bool ok() const { return status_ == PakvStatus::kOk; }
 
  private:
   std::string_view rest_;
-  bool ok_ = true;
+  PakvStatus status_ = PakvStatus::kOk;
 };
 
 // A request's fields, checked: the type is known, has all fields that it needs and none that it
-// does not take, and their values are possible. Anything but kOk is the reply's status, and
-// PakvFaultText its text; the connection goes on. Lengths of key and value are the server's to
-// check: what it allows is its configuration.
+// does not take, and their values are possible; likewise each operation of a batch. Anything but
+// kOk is the reply's status, and PakvFaultText its text; the connection goes on. Lengths of key and
+// value are the server's to check: what it allows is its configuration.
 [[nodiscard]] PakvStatus DecodePakvRequest(const PakvFrame& frame, PakvFields& fields);
 
 // A reply's fields, checked for a client: with frame.status kOk, a known type and all fields that
 // it promises. Anything but kOk returned: the server does not speak this protocol.
 [[nodiscard]] PakvStatus DecodePakvReply(const PakvFrame& frame, PakvFields& fields);
 
-// "unknown field 0x23", for an error reply's kText.
-std::string PakvFaultText(PakvStatus status, uint8_t fault_tag);
+// "unknown field: field 0x23", for an error reply's kText.
+std::string PakvFaultText(PakvStatus status, uint8_t fault_tag, uint32_t fault_entry = 0);
 
 // Appends one frame: fields in ascending order of their tags, then Finish. Until Finish nothing
 // else may be appended to the output; Abandon takes back what was written.

@@ -151,22 +151,11 @@ void EncodeDelete(const ReplySlot& slot, OutputBuffer& output) {
   EncodeWrite(slot, PakvType::kDelete, output);
 }
 
-std::string_view TextOfDeclined(PakvStatus status) {
-  switch (status) {
-    case PakvStatus::kNotAnInteger:
-      return "the value is not an integer of 64 bits";
-    case PakvStatus::kOverflow:
-      return "the sum does not fit into 64 bits";
-    default:
-      return "the sum has more digits than a value may have (max-value)";
-  }
-}
-
 void EncodeIncr(const ReplySlot& slot, OutputBuffer& output) {
   if (EncodeOutcome(slot, PakvType::kIncr, output)) return;
   if (slot.reply.kind == Reply::Kind::kError) {
     const PakvStatus status = StatusIn(slot);
-    WritePakvError(output, PakvType::kIncr, slot.id, status, TextOfDeclined(status));
+    WritePakvError(output, PakvType::kIncr, slot.id, status, PakvTextOfDeclined(status));
     return;
   }
   PakvWriter writer(output, PakvType::kIncr, slot.id, PakvStatus::kOk);
@@ -223,6 +212,24 @@ Change Get(const OldValue& old, Request& request) {
 
 }  // namespace
 
+PakvStatus PakvStatusIn(PakvType type, const ReplySlot& slot) {
+  const bool is_sum = type == PakvType::kIncr && slot.reply.kind == Reply::Kind::kInteger;
+  return is_sum ? PakvStatus::kOk : StatusIn(slot);
+}
+
+std::string_view PakvTextOfDeclined(PakvStatus status) {
+  switch (status) {
+    case PakvStatus::kNotAnInteger:
+      return "the value is not an integer of 64 bits";
+    case PakvStatus::kOverflow:
+      return "the sum does not fit into 64 bits";
+    case PakvStatus::kValueTooLong:
+      return "the sum has more digits than a value may have (max-value)";
+    default:
+      return {};
+  }
+}
+
 Change PakvScanFunction(const OldValue& old, Request& request) {
   request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
   request.reply.bytes = old.value;
@@ -232,6 +239,18 @@ Change PakvScanFunction(const OldValue& old, Request& request) {
 
 void FillPakvKeyRequest(PakvType type, const PakvFields& fields, uint32_t value_bytes_max,
                         ReplySlot& slot) {
+  slot.key = fields.Bytes(PakvField::kKey);
+  slot.value = fields.Bytes(PakvField::kValue);
+  slot.number = 0;
+  slot.options = 0;
+  slot.expiry_ms = kNoExpiry;
+  slot.if_lsn = kNoLsn;
+  slot.file_admitted = nullptr;
+  slot.lsn = kNoLsn;
+  slot.outcome = Outcome::kDone;
+  slot.reply = {};
+  slot.is_write = IsPakvWrite(type);
+  slot.is_read = !slot.is_write;
   switch (type) {
     case PakvType::kGet: {
       const bool with_value = !fields.HasOption(PakvOption::kWithoutValue);
@@ -279,7 +298,7 @@ PakvStatus PakvStatusOf(Outcome outcome) {
     case Outcome::kStopping:
       return PakvStatus::kStopping;
     case Outcome::kTooLarge:
-      return PakvStatus::kFrameTooLarge;
+      return PakvStatus::kBatchTooLarge;
     case Outcome::kInFile:
       return PakvStatus::kValueTooLong;
     case Outcome::kFileError:
@@ -306,7 +325,9 @@ std::string_view PakvTextOf(Outcome outcome, std::string_view detail) {
     case Outcome::kStopping:
       return "the server is stopping";
     case Outcome::kTooLarge:
-      return "too many keys or bytes for one operation that is all or nothing";
+      return "too many keys or bytes for one batch (65536 operations, 16 MiB of keys and values, "
+             "64 "
+             "MiB of what it reads)";
     case Outcome::kInFile:
       return "the key's value is too long for this request, which works in memory";
     case Outcome::kFileError:

@@ -11,10 +11,21 @@
 
 namespace pakv {
 
-// Sets what `type` (get, set, delete, incr) with these fields makes of a slot: its function, what
-// that needs to know, its arguments beside key and value, and how its reply is encoded.
+// Of get, set, delete and incr: all but get.
+constexpr bool IsPakvWrite(PakvType type) {
+  return type == PakvType::kSet || type == PakvType::kDelete || type == PakvType::kIncr;
+}
+
+// Sets what `type` (get, set, delete, incr) with these fields makes of a slot: all but its id and
+// namespace. Key and value are views of the fields'.
 void FillPakvKeyRequest(PakvType type, const PakvFields& fields, uint32_t value_bytes_max,
                         ReplySlot& slot);
+
+// What the function of a request of `type` has replied; its outcome is kDone.
+PakvStatus PakvStatusIn(PakvType type, const ReplySlot& slot);
+// The text for people of such a status, if it is one of those that have one (docs/protocol.md,
+// categories 3 and 5); empty for others.
+std::string_view PakvTextOfDeclined(PakvStatus status);
 
 // Of an outcome that is not kDone. `detail`: what the store said beside it.
 PakvStatus PakvStatusOf(Outcome outcome);

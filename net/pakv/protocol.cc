@@ -41,6 +41,8 @@ std::string_view PakvName(PakvType type) {
       return "incr";
     case PakvType::kScan:
       return "scan";
+    case PakvType::kBatch:
+      return "batch";
     case PakvType::kStats:
       return "stats";
     case PakvType::kFlush:
@@ -77,6 +79,10 @@ std::string_view PakvName(PakvField field) {
       return "limit";
     case PakvField::kLsn:
       return "lsn";
+    case PakvField::kOperation:
+      return "operation";
+    case PakvField::kStatus:
+      return "status";
     case PakvField::kVersionMin:
       return "version-min";
     case PakvField::kVersionMax:
@@ -143,6 +149,8 @@ std::string_view PakvName(PakvStatus status) {
       return "too-many-connections";
     case PakvStatus::kTooManyNamespaces:
       return "too-many-namespaces";
+    case PakvStatus::kBatchTooLarge:
+      return "batch-too-large";
     case PakvStatus::kReadOnly:
       return "read-only";
     case PakvStatus::kDiskFull:

@@ -32,6 +32,7 @@ enum class PakvType : uint8_t {
   kDelete = 0x12,
   kIncr = 0x13,
   kScan = 0x14,
+  kBatch = 0x16,
   kStats = 0x20,
   kFlush = 0x21,
   kNamespace = 0x22,
@@ -56,6 +57,8 @@ enum class PakvField : uint8_t {
   kNumber = 0x08,       // int64: what to add, what came out, a counter
   kLimit = 0x09,        // scan: at most so many entries
   kLsn = 0x0a,          // the version that a write made, or that a read found
+  kOperation = 0x0c,    // batch: what an entry of it is, as a PakvType
+  kStatus = 0x0d,       // batch's reply: what became of an operation; absent: ok
   kVersionMin = 0x10,   // hello: versions that the sender speaks
   kVersionMax = 0x11,
   kFrameBytesMax = 0x12,  // hello's reply: limits of the server; the frame's includes its header
@@ -70,7 +73,7 @@ enum class PakvField : uint8_t {
   kCursor = 0x45,  // scan, compact: opaque, at most kPakvCursorBytesMax; absent: the start, the end
   kText = 0x46,    // of an error or a finding, for people
   kName = 0x49,    // of a namespace
-  kEntry = 0x50,   // repeated: fields of one key or counter
+  kEntry = 0x50,   // repeated: fields of one key, counter or operation
   kSoftware = 0xd1,  // hello: name and version of a program, for logs
 };
 
@@ -78,6 +81,13 @@ inline constexpr size_t kPakvCursorBytesMax = 64;
 // A server's frame-bytes-max is this beside its longest key and its longest value: room for the
 // header and the other fields.
 inline constexpr size_t kPakvFrameOverheadBytes = 4096;
+
+// A batch's bounds: operations, and bytes of their keys and values, or of the values in its reply.
+inline constexpr size_t kPakvBatchOperationsMax = 65'536;
+inline constexpr size_t kPakvBatchBytesMax = size_t{16} << 20;
+// Its frame may therefore have more bytes than others; an operation's other fields are at most 64.
+inline constexpr size_t kPakvBatchFrameBytesMax =
+    kPakvFrameOverheadBytes + kPakvBatchBytesMax + kPakvBatchOperationsMax * 64;
 
 enum class PakvCondition : uint8_t { kIfAbsent = 1, kIfPresent = 2 };
 enum class PakvDurability : uint8_t { kDurable = 1, kRelaxed = 2 };
@@ -113,6 +123,7 @@ enum class PakvStatus : uint8_t {
   kOutOfMemory = 0x53,
   kTooManyConnections = 0x54,
   kTooManyNamespaces = 0x55,
+  kBatchTooLarge = 0x56,
   // Not now; nothing was changed.
   kReadOnly = 0x60,
   kDiskFull = 0x61,
@@ -164,20 +175,21 @@ std::string_view PakvName(PakvStatus status);
 
 // All that is known, in ascending order.
 inline constexpr PakvType kPakvTypes[] = {
-    PakvType::kHello,  PakvType::kPing,      PakvType::kGet,   PakvType::kSet,
-    PakvType::kDelete, PakvType::kIncr,      PakvType::kScan,  PakvType::kStats,
-    PakvType::kFlush,  PakvType::kNamespace, PakvType::kCheck, PakvType::kCompact,
+    PakvType::kHello,     PakvType::kPing,  PakvType::kGet,     PakvType::kSet,   PakvType::kDelete,
+    PakvType::kIncr,      PakvType::kScan,  PakvType::kBatch,   PakvType::kStats, PakvType::kFlush,
+    PakvType::kNamespace, PakvType::kCheck, PakvType::kCompact,
 };
 inline constexpr PakvField kPakvFields[] = {
-    PakvField::kNamespace,     PakvField::kCondition,   PakvField::kIfVersion,
-    PakvField::kTtlMs,         PakvField::kExpiresAtMs, PakvField::kDurability,
-    PakvField::kOptions,       PakvField::kNumber,      PakvField::kLimit,
-    PakvField::kLsn,           PakvField::kVersionMin,  PakvField::kVersionMax,
-    PakvField::kFrameBytesMax, PakvField::kKeyBytesMax, PakvField::kValueBytesMax,
-    PakvField::kInFlightMax,   PakvField::kSession,     PakvField::kKey,
-    PakvField::kValue,         PakvField::kOldValue,    PakvField::kPrefix,
-    PakvField::kCursor,        PakvField::kText,        PakvField::kName,
-    PakvField::kEntry,         PakvField::kSoftware,
+    PakvField::kNamespace,   PakvField::kCondition,     PakvField::kIfVersion,
+    PakvField::kTtlMs,       PakvField::kExpiresAtMs,   PakvField::kDurability,
+    PakvField::kOptions,     PakvField::kNumber,        PakvField::kLimit,
+    PakvField::kLsn,         PakvField::kOperation,     PakvField::kStatus,
+    PakvField::kVersionMin,  PakvField::kVersionMax,    PakvField::kFrameBytesMax,
+    PakvField::kKeyBytesMax, PakvField::kValueBytesMax, PakvField::kInFlightMax,
+    PakvField::kSession,     PakvField::kKey,           PakvField::kValue,
+    PakvField::kOldValue,    PakvField::kPrefix,        PakvField::kCursor,
+    PakvField::kText,        PakvField::kName,          PakvField::kEntry,
+    PakvField::kSoftware,
 };
 
 }  // namespace pakv

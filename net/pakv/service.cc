@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "net/pakv/batch.h"
 #include "net/pakv/codec.h"
 #include "net/pakv/key_functions.h"
 #include "net/pakv/operator_requests.h"
@@ -25,10 +26,6 @@ constexpr size_t kSoftwareShownBytes = 64;
 
 size_t FrameBytesMax(const PakvServer& server) {
   return size_t{server.key_bytes_max} + server.value_bytes_max + kPakvFrameOverheadBytes;
-}
-
-bool IsWrite(PakvType type) {
-  return type == PakvType::kSet || type == PakvType::kDelete || type == PakvType::kIncr;
 }
 
 class PakvProtocol final : public Protocol {
@@ -132,7 +129,8 @@ PakvProtocol::Next PakvProtocol::Run(const PakvFrame& frame) {
   }
   const PakvStatus status = DecodePakvRequest(frame, fields_);
   if (status != PakvStatus::kOk) [[unlikely]] {
-    ReplyError(frame.type, frame.id, status, PakvFaultText(status, fields_.fault_tag()));
+    ReplyError(frame.type, frame.id, status,
+               PakvFaultText(status, fields_.fault_tag(), fields_.fault_entry()));
     return Next::kFrame;
   }
   if (Refuses(frame)) return Next::kFrame;
@@ -152,11 +150,12 @@ PakvProtocol::Next PakvProtocol::Run(const PakvFrame& frame) {
     case PakvType::kSet:
     case PakvType::kDelete:
     case PakvType::kIncr:
-      if (!session_.MayStartKey(IsWrite(frame.type))) [[unlikely]]
+      if (!session_.MayStartKey(IsPakvWrite(frame.type))) [[unlikely]]
         return Defer(frame);
       StartKey(frame);
       return Next::kFrame;
     case PakvType::kScan:
+    case PakvType::kBatch:
     case PakvType::kStats:
     case PakvType::kFlush:
     case PakvType::kNamespace:
@@ -251,17 +250,6 @@ void PakvProtocol::StartKey(const PakvFrame& frame) {
   slot.id = frame.id;
   slot.namespace_id =
       static_cast<uint32_t>(fields_.Number(PakvField::kNamespace, kDefaultNamespace));
-  slot.key = fields_.Bytes(PakvField::kKey);
-  slot.value = fields_.Bytes(PakvField::kValue);
-  slot.number = 0;
-  slot.options = 0;
-  slot.expiry_ms = kNoExpiry;
-  slot.if_lsn = kNoLsn;
-  slot.lsn = kNoLsn;
-  slot.outcome = Outcome::kDone;
-  slot.reply = {};
-  slot.is_write = IsWrite(frame.type);
-  slot.is_read = !slot.is_write;
   FillPakvKeyRequest(frame.type, fields_, server_.value_bytes_max, slot);
   session_.StartKey(slot);
 }
@@ -282,6 +270,9 @@ Task<void> PakvProtocol::RunSlow() {
     case PakvType::kScan:
       co_await RunScan(slow_.id);
       break;
+    case PakvType::kBatch:
+      co_await RunPakvBatch(session_, server_, fields_, slow_.id);
+      break;
     case PakvType::kStats:
       co_await RunStats(slow_.id);
       break;
@@ -298,7 +289,7 @@ Task<void> PakvProtocol::RunSlow() {
       co_await RunPakvCompact(session_, fields_, slow_.id);
       break;
     default:
-      co_await session_.KeyRoom(IsWrite(slow_.type));
+      co_await session_.KeyRoom(IsPakvWrite(slow_.type));
       if (!session_.broken()) StartKey(slow_);
       break;
   }

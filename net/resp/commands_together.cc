@@ -15,21 +15,6 @@ namespace {
 // What reading a key is expected to take, for the budget.
 constexpr size_t kReadBytesExpected = 4096;
 
-// Bytes of a core's budget, held meanwhile.
-class Charge {
- public:
-  Charge(ByteBudget& budget, size_t bytes) : budget_(budget), bytes_(bytes) {
-    budget_.Take(bytes_);
-  }
-  Charge(const Charge&) = delete;
-  Charge& operator=(const Charge&) = delete;
-  ~Charge() { budget_.Give(bytes_); }
-
- private:
-  ByteBudget& budget_;
-  const size_t bytes_;
-};
-
 size_t AddKey(RespProtocol& protocol, Transaction& transaction, std::string_view key,
               OldState needs, bool may_write) {
   const uint32_t namespace_id = protocol.namespace_id();
@@ -42,7 +27,7 @@ Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs
   size_t bytes = 0;
   for (const std::string_view arg : args) bytes += arg.size() + sizeof(TransactionKey);
   // The transaction copies what it writes.
-  Charge charge(protocol.session().group().write_budget, 2 * bytes);
+  BudgetCharge charge(protocol.session().group().write_budget, 2 * bytes);
   const bool only_new = row.needs != OldState::kNothing;
   Transaction transaction(protocol.session().info().id);
   std::vector<size_t> indexes;
@@ -73,7 +58,7 @@ Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs
 
 // MGET: the values; EXISTS: how many there are, as often as each is named.
 Task<void> ReadTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
-  Charge charge(protocol.session().group().read_budget, args.size() * kReadBytesExpected);
+  BudgetCharge charge(protocol.session().group().read_budget, args.size() * kReadBytesExpected);
   Transaction transaction(protocol.session().info().id);
   std::vector<size_t> indexes;
   for (const std::string_view key : args.subspan(1)) {

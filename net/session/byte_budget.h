@@ -73,4 +73,19 @@ class ByteBudget {
   IntrusiveList<Taker> waiting_;
 };
 
+// Bytes of a budget, taken whether or not there is room, and held meanwhile.
+class BudgetCharge {
+ public:
+  BudgetCharge(ByteBudget& budget, size_t bytes) : budget_(budget), bytes_(bytes) {
+    budget_.Take(bytes_);
+  }
+  BudgetCharge(const BudgetCharge&) = delete;
+  BudgetCharge& operator=(const BudgetCharge&) = delete;
+  ~BudgetCharge() { budget_.Give(bytes_); }
+
+ private:
+  ByteBudget& budget_;
+  const size_t bytes_;
+};
+
 }  // namespace pakv

@@ -201,6 +201,7 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"ping", "-c", "0"}, "-c: must be at least 1"},
       {{"ping", "x"}, "x"},
       {{"stats", "x"}, "x"},
+      {{"batch", "f", "x"}, "x"},
       {{"bench"}, "bench"},
       {{"dump", "f", "p", "x"}, "x"},
       {{"load", "f", "x"}, "x"},

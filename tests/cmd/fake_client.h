@@ -89,6 +89,46 @@ class FakeClient : public StoreClient {
     return number;
   }
 
+  // One after the other, on a copy that is kept if all can be done.
+  ClientResult<ClientBatchDone> Batch(std::span<const ClientOperation> operations) override {
+    using Kind = ClientOperation::Kind;
+    if (!failure.ok()) return failure;
+    const std::map<std::string, ClientValue> before = values;
+    ClientBatchDone done;
+    for (size_t place = 0; place < operations.size(); ++place) {
+      const ClientSet& set = operations[place].set;
+      ClientOperationDone& one = done.operations.emplace_back();
+      switch (operations[place].kind) {
+        case Kind::kGet:
+          one.found = values.contains(set.key);
+          if (one.found) one.value = values[set.key];
+          break;
+        case Kind::kSet: {
+          const auto written = Set(set);
+          if (!written->condition_met) {
+            values = before;
+            ClientBatchDone failed;
+            failed.failed = place;
+            return failed;
+          }
+          one.old_value = written->old_value;
+          break;
+        }
+        case Kind::kDelete: {
+          const auto removed = Delete(std::span(&set.key, 1), set.return_old);
+          one.found = removed[0]->has_value();
+          if (one.found) one.old_value = (*removed[0])->old_value;
+          break;
+        }
+        case Kind::kIncrement:
+          one.number = Increment(set.key, operations[place].delta)->value;
+          break;
+      }
+    }
+    done.lsn = lsn;
+    return done;
+  }
+
   // Pages of two keys, whatever is asked for; the last may be one too long, as it may on the wire.
   ClientResult<ClientScanPage> Scan(const std::string& prefix, const std::string& cursor,
                                     uint64_t limit) override {

@@ -85,6 +85,44 @@ def every_command_prints_what_is_promised(pakvd, pakvctl, parent):
     with_server(pakvd, pakvctl, parent, body)
 
 
+def a_batch_is_all_or_nothing(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        lines = b'# all as one\nset a 1\nset "b c" "two words\\x00\\n"\nincr n 5\n\nget n a\n'
+        ctl.says(["batch"], b"OK\nOK\n5\n5\n1\n", stdin=lines)
+        pakv.check(server.connect().call("MGET", "a", "b c", "n") == [b"1", b"two words\0\n", b"5"],
+                   "RESP sees other values")
+        ctl.says(["batch"], b"", 1, b"line 3: Condition not met; nothing was done\n",
+                 stdin=b"set a 2\nincr n\nset a 3 --if-absent\nrm a\n")
+        ctl.says(["get", "a", "n"], b"1\n5\n")
+        ctl.says(["batch"], b"", 4, b"operation 2: the value is not an integer",
+                 stdin=b"set a 2\nincr 'b c'\n")
+        ctl.says(["get", "a"], b"1\n")
+        ctl.says(["batch"], b"OK old value: 1\n", 1, b"Key not found: none\n",
+                 stdin=b"rm a none --old\n")
+        ctl.says(["batch", "-q"], b"7\n", stdin=b"set n 6\nincr n\n")
+        # Nothing is sent if a line is not understood.
+        for wrong, told in [(b"scan", b"made of set, get, rm and incr"), (b"set k 'v", b"quote"),
+                            (b"-n 1 set k v", b"whole batch"), (b"set k -", b"for set alone"),
+                            (b"set k", b"VALUE"), (b'set k "\\q"', b"backslash")]:
+            ctl.says(["batch"], b"", 2, told, stdin=b"set a 9\n" + wrong + b"\n")
+        ctl.says(["get", "a"], b"", 1, b"Key not found\n")
+        # As JSON; from a file; in a namespace of its own, which it makes.
+        path = os.path.join(parent, "lines")
+        with open(path, "wb") as file:
+            file.write(b"set a 1\nget a gone\nrm gone\n")
+        code, out, _ = ctl("-n", "orders", "-o", "json", "batch", path)
+        done = json.loads(out)
+        pakv.check(code == 1 and len({each.get("lsn") for each in done[:2]}) == 1 and
+                   [each.get("value") for each in done] == [None, "1", None, None] and
+                   [each.get("found") for each in done] == [None, None, False, False],
+                   f"json: {code} {done}")
+        ctl.says(["get", "a"], b"", 1, b"Key not found\n")
+        ctl.says(["batch"], b"", stdin=b"\n# nothing\n")
+        ctl.says(["batch", path + ".none"], b"", 5, b"No such file")
+
+    with_server(pakvd, pakvctl, parent, body)
+
+
 def check_and_compact_look_after_a_running_server(pakvd, pakvctl, parent):
     def body(ctl, server):
         client = server.connect()

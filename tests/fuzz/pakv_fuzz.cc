@@ -1,6 +1,6 @@
 // The pakv protocol's reader and decoder on any bytes: what comes of a stream must not depend on
 // where it is cut, no more than a frame is held, nothing is read beyond an input's end (ASan), and
-// a message that was understood is written again byte for byte.
+// a message that was understood, batches among them, is written again byte for byte.
 //
 // A fuzzer does not guess checksums, so the input is not the stream: it tells how to build one,
 // frame by frame, mostly with right checksums.
@@ -22,6 +22,7 @@ namespace pakv {
 namespace {
 
 constexpr size_t kFrameBytesMax = 256;
+constexpr size_t kBatchBytesMax = 700;
 
 // Takes {how, type, flags, length} and so many bytes off the input, and makes a frame of them.
 std::string BuildStream(std::string_view input, PakvReads reads) {
@@ -99,7 +100,7 @@ PakvStatus Decode(const PakvFrame& frame, PakvFields& fields, PakvReads reads) {
 void CheckRewritten(const PakvFrame& frame, const PakvFields& fields, PakvReads reads) {
   const std::string rewritten = Rewrite(frame, fields, reads);
   PAKV_CHECK(rewritten.size() <= kPakvHeaderBytes + frame.body.size());
-  PakvFrameReader reader(reads, kFrameBytesMax);
+  PakvFrameReader reader(reads, kFrameBytesMax, kBatchBytesMax);
   std::string_view input = rewritten;
   PakvFrame again;
   PAKV_CHECK(reader.Next(input, again) == PakvFrameReader::Status::kFrame && input.empty());
@@ -110,7 +111,7 @@ void CheckRewritten(const PakvFrame& frame, const PakvFields& fields, PakvReads 
 }
 
 std::string Read(std::string_view stream, PakvReads reads, size_t piece_bytes_max, Prng& prng) {
-  PakvFrameReader reader(reads, kFrameBytesMax);
+  PakvFrameReader reader(reads, kFrameBytesMax, kBatchBytesMax);
   std::string events;
   std::unique_ptr<char[]> held;
   size_t held_bytes = 0;
@@ -138,13 +139,13 @@ std::string Read(std::string_view stream, PakvReads reads, size_t piece_bytes_ma
       PAKV_CHECK(frame.body.size() == frame.body_bytes);
       PakvFields fields;
       const PakvStatus decoded = Decode(frame, fields, reads);
-      events += " " + PakvFaultText(decoded, fields.fault_tag()) + "\n";
+      events += " " + PakvFaultText(decoded, fields.fault_tag(), fields.fault_entry()) + "\n";
       if (decoded == PakvStatus::kOk && EntriesAreWhole(fields)) {
         CheckRewritten(frame, fields, reads);
       }
     }
     PAKV_CHECK(reader.frame_bytes_min() > input.size(), "else it would have got further");
-    PAKV_CHECK(reader.frame_bytes_min() <= kFrameBytesMax);
+    PAKV_CHECK(reader.frame_bytes_min() <= kBatchBytesMax);
     auto rest = std::make_unique<char[]>(input.size());
     input.copy(rest.get(), input.size());
     held_bytes = input.size();

@@ -13,6 +13,107 @@
 namespace pakv {
 namespace {
 
+TEST_F(ClientTest, ABatchTravelsAndItsReplyReturns) {
+  ScriptedServer server([](ScriptedPeer& peer) {
+    peer.Greet();
+    const auto batch = *peer.Read();
+    EXPECT_EQ(batch.type, PakvType::kBatch);
+    EXPECT_EQ(batch.operations,
+              (std::vector<std::string>{"17 key=a value=1 condition=1 ttl=5",
+                                        "18 key=b if-version=9 options=1", "19 key=n number=-3",
+                                        "16 key=c", "16 key=d"}));
+    peer.Send(peer.Frame(PakvType::kBatch, batch.id, PakvStatus::kOk, [](PakvWriter& writer) {
+      writer.Number(PakvField::kLsn, 12);
+      const auto entry = [&](auto fill) {
+        writer.BeginEntry();
+        fill();
+        writer.EndEntry();
+      };
+      entry([] {});
+      entry([&] { writer.Bytes(PakvField::kOldValue, "old"); });
+      entry([&] { writer.Number(PakvField::kNumber, 4); });
+      entry([&] {
+        writer.Number(PakvField::kTtlMs, 70);
+        writer.Number(PakvField::kLsn, 8);
+        writer.Bytes(PakvField::kValue, "");
+      });
+      entry([&] { writer.Number(PakvField::kStatus, 0x10); });
+    }));
+    const auto failing = *peer.Read();
+    peer.Send(peer.Frame(PakvType::kBatch, failing.id, PakvStatus::kConditionFailed,
+                         [](PakvWriter& writer) { writer.Number(PakvField::kNumber, 1); }));
+    const auto refused = *peer.Read();
+    peer.Send(peer.Error(PakvType::kBatch, refused.id, PakvStatus::kNotAnInteger, "operation 1"));
+    peer.ReadToEnd();
+  });
+  RunConnected(server, [](Client& client) -> Task<void> {
+    using Kind = ClientOperation::Kind;
+    std::vector<ClientOperation> operations(5);
+    operations[0].kind = Kind::kSet;
+    operations[0].set = {.key = "a", .value = "1", .ttl_ms = 5};
+    operations[0].set.condition = ClientCondition::kIfAbsent;
+    operations[1].kind = Kind::kDelete;
+    operations[1].set = {.key = "b", .condition = ClientCondition::kIfVersion, .version = 9};
+    operations[1].set.return_old = true;
+    operations[2].kind = Kind::kIncrement;
+    operations[2].set.key = "n";
+    operations[2].delta = -3;
+    operations[3].set.key = "c";
+    operations[4].set.key = "d";
+    const uint64_t id = client.StartBatch(operations);
+    const auto done = co_await client.AwaitBatch(id);
+    EXPECT_TRUE(done.ok());
+    if (!done.ok()) co_return;
+    EXPECT_FALSE(done->failed);
+    EXPECT_EQ(done->lsn, 12u);
+    EXPECT_EQ(done->operations.size(), 5u);
+    EXPECT_EQ(done->operations[1].old_value, "old");
+    EXPECT_EQ(done->operations[2].number, 4);
+    EXPECT_EQ(done->operations[3].value->bytes, "");
+    EXPECT_EQ(done->operations[3].value->lsn, 8u);
+    EXPECT_EQ(done->operations[3].value->ttl_ms, 70u);
+    EXPECT_FALSE(done->operations[4].found);
+    EXPECT_FALSE(done->operations[4].value);
+
+    const uint64_t failing = client.StartBatch(operations);
+    const auto failed = co_await client.AwaitBatch(failing);
+    EXPECT_TRUE(failed.ok() && failed->failed == 1u);
+    const uint64_t refused = client.StartBatch(operations);
+    const auto error = co_await client.AwaitBatch(refused);
+    EXPECT_EQ(error.error().status, PakvStatus::kNotAnInteger);
+    EXPECT_FALSE(error.error().outcome_unknown);
+
+    // What no server takes is not sent.
+    std::vector<ClientOperation> large(1);
+    large[0].kind = Kind::kSet;
+    large[0].set = {.key = "a", .value = std::string(kPakvBatchFrameBytesMax, 'v')};
+    const uint64_t too_large = client.StartBatch(large);
+    const auto unsent = co_await client.AwaitBatch(too_large);
+    EXPECT_EQ(unsent.error().status, PakvStatus::kBatchTooLarge);
+  });
+}
+
+// The server goes with both unanswered.
+TEST_F(ClientTest, OnlyABatchThatWritesMayHaveTakenEffect) {
+  ScriptedServer server([](ScriptedPeer& peer) {
+    peer.Greet();
+    peer.Read();
+    peer.Read();
+  });
+  RunConnected(server, [](Client& client) -> Task<void> {
+    std::vector<ClientOperation> operations(1);
+    operations[0].set.key = "a";
+    const uint64_t look = client.StartBatch(operations);
+    operations[0].kind = ClientOperation::Kind::kDelete;
+    const uint64_t write = client.StartBatch(operations);
+    const auto looked = co_await client.AwaitBatch(look);
+    EXPECT_EQ(looked.error().fault, ClientFault::kConnectionLost);
+    EXPECT_FALSE(looked.error().outcome_unknown);
+    const auto written = co_await client.AwaitBatch(write);
+    EXPECT_TRUE(written.error().outcome_unknown);
+  });
+}
+
 TEST_F(ClientTest, EachRequestTravelsAndItsReplyReturns) {
   ScriptedServer server([](ScriptedPeer& peer) {
     peer.Greet();

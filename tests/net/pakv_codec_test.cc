@@ -1,3 +1,4 @@
+// Long because: vectors, streams and the text that both are written in belong together.
 // The pakv protocol's codec against the vectors of docs/protocol.md, and against streams that are
 // cut anywhere, damaged anywhere, and hostile.
 #include <gtest/gtest.h>
@@ -336,6 +337,58 @@ TEST(PakvFrameReaderTest, ReadsTheSameHoweverCut) {
       (Lines{"request get id 1", "key \"k\"", "request set id 2", "options 1", "key \"\"",
              "value \"abc\"", "request ping id 3", "request get id 4", "key \"k\"", "between"}));
   EXPECT_EQ(ReadAllWays(stream.substr(0, stream.size() - 1)).back(), "within");
+}
+
+TEST(PakvFrameReaderTest, ABatchReadsTheSameHoweverCut) {
+  const std::string stream =
+      Get(1) +
+      Encode({"request batch id 2", "namespace 7", "entry", "  operation 17", "  key \"\"",
+              "  value \"abc\"", "entry", "  operation 16", "  key \"k\""}) +
+      // Its second operation lacks its value.
+      Encode({"request batch id 3", "entry", "  operation 16", "  key \"k\"", "entry",
+              "  operation 17", "  key \"k\""}) +
+      Encode({"request ping id 4"});
+  EXPECT_EQ(ReadAllWays(stream),
+            (Lines{"request get id 1", "key \"k\"", "request batch id 2", "namespace 7", "entry",
+                   "  operation 17", "  key \"\"", "  value \"abc\"", "entry", "  operation 16",
+                   "  key \"k\"", "invalid field-missing", "request ping id 4", "between"}));
+}
+
+TEST(PakvFrameReaderTest, ABatchMayBeLongerThanOtherFrames) {
+  const auto batch = [](size_t value_bytes) {
+    return Encode({"request batch id 2", "entry", "  operation 17", "  key \"k\"",
+                   "  value \"" + std::string(value_bytes, 'v') + "\""});
+  };
+  const auto read = [](const std::string& frame, size_t batch_bytes_max) {
+    PakvFrameReader reader(PakvReads::kRequests, 64, batch_bytes_max);
+    std::string_view input = frame;
+    PakvFrame taken;
+    return reader.Next(input, taken);
+  };
+  EXPECT_EQ(read(batch(60), batch(60).size()), Status::kFrame);
+  EXPECT_EQ(read(batch(61), batch(60).size()), Status::kRefused);
+  EXPECT_EQ(
+      read(Encode({"request set id 2", "key \"k\"", "value \"" + std::string(60, 'v') + "\""}),
+           4096),
+      Status::kRefused);
+  PakvFrameReader reader(PakvReads::kRequests, 64);
+  const std::string largest = batch(kPakvBatchBytesMax);
+  std::string_view input = largest;
+  PakvFrame taken;
+  EXPECT_EQ(reader.Next(input, taken), Status::kFrame);
+}
+
+TEST(PakvFrameReaderTest, AFaultInABatchNamesItsOperation) {
+  const std::string frame = Encode({"request batch id 3", "entry", "  operation 16", "  key \"k\"",
+                                    "entry", "  operation 17", "  key \"k\""});
+  PakvFrameReader reader(PakvReads::kRequests, kFrameBytesMax);
+  std::string_view input = frame;
+  PakvFrame taken;
+  ASSERT_EQ(reader.Next(input, taken), Status::kFrame);
+  PakvFields fields;
+  const PakvStatus status = DecodePakvRequest(taken, fields);
+  EXPECT_EQ(PakvFaultText(status, fields.fault_tag(), fields.fault_entry()),
+            "operation 2: field missing: field 0x42 (value)");
 }
 
 TEST(PakvFrameReaderTest, RefusedFramesCostNoConnection) {

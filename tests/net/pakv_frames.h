@@ -35,20 +35,47 @@ inline PakvTestField Condition(PakvCondition condition) {
   return NumberIn(PakvField::kCondition, static_cast<uint8_t>(condition));
 }
 
-// A request's frame; the fields in any order.
-inline std::string PakvRequest(PakvType type, uint64_t id, std::vector<PakvTestField> fields = {}) {
+// In any order.
+inline void WriteTestFields(std::vector<PakvTestField> fields, PakvWriter& writer) {
   std::sort(fields.begin(), fields.end(),
             [](const PakvTestField& left, const PakvTestField& right) {
               return left.field < right.field;
             });
-  OutputBuffer output;
-  PakvWriter writer(output, type, id);
   for (const PakvTestField& field : fields) {
     if (PakvFields::IsNumber(field.field)) {
       writer.Number(field.field, field.number);
     } else {
       writer.Bytes(field.field, field.bytes);
     }
+  }
+}
+
+// A request's frame; the fields in any order.
+inline std::string PakvRequest(PakvType type, uint64_t id, std::vector<PakvTestField> fields = {}) {
+  OutputBuffer output;
+  PakvWriter writer(output, type, id);
+  WriteTestFields(std::move(fields), writer);
+  writer.Finish();
+  return std::string(output.view());
+}
+
+struct PakvTestOperation {
+  PakvType type = PakvType::kNone;
+  std::vector<PakvTestField> fields;
+};
+
+// A batch of these; `fields` are its own.
+inline std::string PakvBatch(uint64_t id, const std::vector<PakvTestOperation>& operations,
+                             std::vector<PakvTestField> fields = {}) {
+  OutputBuffer output;
+  PakvWriter writer(output, PakvType::kBatch, id);
+  WriteTestFields(std::move(fields), writer);
+  for (const PakvTestOperation& operation : operations) {
+    std::vector<PakvTestField> of_entry = operation.fields;
+    of_entry.push_back(NumberIn(PakvField::kOperation, static_cast<uint64_t>(operation.type)));
+    writer.BeginEntry();
+    WriteTestFields(std::move(of_entry), writer);
+    writer.EndEntry();
   }
   writer.Finish();
   return std::string(output.view());

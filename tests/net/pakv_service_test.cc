@@ -584,7 +584,8 @@ TEST(PakvServiceTest, AFailingLogMakesOutcomesUnknownAndThenRefusesWrites) {
 std::string Conversation() {
   return PakvHello(1) + PakvRequest(kSet, 2, {Key("k"), Value("v")}) +
          PakvRequest(kGet, 3, {Key("k")}) + PakvRequest(kScan, 4) +
-         PakvRequest(kGet, 5, {Key("k"), NumberIn(PakvField::kTtlMs, 1)}) + PakvRequest(kPing, 6);
+         PakvRequest(kGet, 5, {Key("k"), NumberIn(PakvField::kTtlMs, 1)}) + PakvRequest(kPing, 6) +
+         PakvBatch(7, {{kGet, {Key("k")}}, {kGet, {Key("l")}}});
 }
 
 std::vector<std::string> SortedTexts(std::string_view bytes) {
@@ -602,7 +603,7 @@ std::vector<std::string> SortedTexts(std::string_view bytes) {
 TEST(PakvServiceTest, AStreamMayBeCutAtEveryPairOfOffsets) {
   SimServer server;
   const std::string stream = Conversation();
-  const size_t reply_count = 6;
+  const size_t reply_count = 7;
   // Its LSNs are the connection's first: a stream of its own has the same numbers.
   std::vector<std::string> expected;
   size_t cuts = 0;
@@ -629,7 +630,8 @@ TEST(PakvServiceTest, AStreamMayBeCutAtEveryPairOfOffsets) {
     }
   }
   EXPECT_EQ(expected.size(), reply_count);
-  EXPECT_EQ(expected[0], "get 3 ok lsn=#1 value=\"v\"");
+  EXPECT_EQ(expected[0], "batch 7 ok { lsn=#1 value=\"v\" } { status=16 }");
+  EXPECT_EQ(expected[1], "get 3 ok lsn=#1 value=\"v\"");
   EXPECT_EQ(cuts, stream.size() * (stream.size() - 1) / 2);
 }
 
@@ -644,9 +646,9 @@ TEST(PakvServiceTest, AStreamMayComeByteByByte) {
     const std::string more = raw.ReceiveNow();
     received += more;
     replies += reader.Read(more).size();
-    return replies == 6;
+    return replies == 7;
   }));
-  EXPECT_EQ(SortedTexts(received).front(), "get 3 ok lsn=#1 value=\"v\"");
+  EXPECT_EQ(SortedTexts(received).front(), "batch 7 ok { lsn=#1 value=\"v\" } { status=16 }");
 }
 
 // Random requests in one pipeline, cut anywhere: each key's replies are those of a model, since

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "net/pakv/codec.h"
 
@@ -34,6 +35,7 @@ struct ScriptedRequest {
   std::string name;
   int64_t number = 0;
   uint64_t namespace_id = 0;
+  std::vector<std::string> operations;  // "17 key=a value=1 ttl=5"
 };
 
 // The server's end of one connection.
@@ -68,6 +70,9 @@ class ScriptedPeer {
         request.name = fields.Bytes(PakvField::kName);
         request.namespace_id = fields.Number(PakvField::kNamespace);
         request.number = static_cast<int64_t>(fields.Number(PakvField::kNumber));
+        PakvEntryReader entries(fields.entries());
+        PakvFields entry;
+        while (entries.Next(entry)) request.operations.push_back(OperationText(entry));
         input_.erase(0, input_.size() - view.size());
         return request;
       }
@@ -130,6 +135,28 @@ class ScriptedPeer {
   }
 
  private:
+  static std::string OperationText(const PakvFields& entry) {
+    std::string text = std::to_string(entry.Number(PakvField::kOperation)) +
+                       " key=" + std::string(entry.Bytes(PakvField::kKey));
+    if (entry.Has(PakvField::kValue)) {
+      text += " value=" + std::string(entry.Bytes(PakvField::kValue));
+    }
+    const struct {
+      PakvField field;
+      const char* name;
+    } kNumbers[] = {{PakvField::kCondition, "condition"},
+                    {PakvField::kIfVersion, "if-version"},
+                    {PakvField::kTtlMs, "ttl"},
+                    {PakvField::kOptions, "options"},
+                    {PakvField::kNumber, "number"}};
+    for (const auto& [field, name] : kNumbers) {
+      if (!entry.Has(field)) continue;
+      const auto number = static_cast<int64_t>(entry.Number(field));
+      text += " " + std::string(name) + "=" + std::to_string(number);
+    }
+    return text;
+  }
+
   const int socket_;
   PakvFrameReader reader_{PakvReads::kRequests, size_t{64} << 20};
   std::string input_;

@@ -21,7 +21,8 @@ constexpr std::array kScenarios{
              RunStoreScenario},
     Scenario{"medium", "one store on a medium that loses, misdirects and changes what is written",
              RunMediumScenario},
-    Scenario{"server", "whole servers and their clients: pipelines over RESP, crashes, stops",
+    Scenario{"server",
+             "whole servers and their clients, of both protocols: pipelines, crashes, stops",
              RunServerScenario},
 };
 
@@ -64,6 +65,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kValueFileRemovedUnderReader, "value-file-removed-under-reader",
                    "store"},
     SeededBugProof{SeededBug::kValueFileRemovedEarly, "value-file-removed-early", "store"},
+    SeededBugProof{SeededBug::kBatchGoesOn, "batch-goes-on", "server"},
 };
 
 }  // namespace

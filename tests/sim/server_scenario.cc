@@ -13,6 +13,7 @@
 #include "runtime/base/prng.h"
 #include "tests/sim/draw_compaction.h"
 #include "tests/sim/oracle.h"
+#include "tests/sim/pakv_client.h"
 #include "tests/sim/resp_client.h"
 #include "tests/sim/resp_group_client.h"
 #include "tests/sim/scenario.h"
@@ -207,6 +208,7 @@ class ServerScenario {
     Serve(service, load, last);
     clients_.clear();
     group_clients_.clear();
+    pakv_clients_.clear();
     garbage_.clear();
     if (node_.running()) node_.Crash(RandomKind());
     oracle_.Crashed();
@@ -250,6 +252,7 @@ class ServerScenario {
   bool RunClients(RespLoad& load, uint64_t count, RespClient::Work work) {
     clients_.clear();
     group_clients_.clear();
+    pakv_clients_.clear();
     load.clients_done = 0;
     for (uint64_t i = 0; i < count; ++i) {
       const auto commands = static_cast<uint32_t>(prng_.Between(5, 80));
@@ -262,10 +265,16 @@ class ServerScenario {
       group_clients_.push_back(
           std::make_unique<RespGroupClient>(load, next_client_++, prng_.Next(), commands));
     }
+    const uint64_t others = work == RespClient::Work::kRandom ? prng_.Below(4) : 0;
+    for (uint64_t i = 0; i < others; ++i) {
+      const auto requests = static_cast<uint32_t>(prng_.Between(5, 80));
+      pakv_clients_.push_back(
+          std::make_unique<PakvClient>(load, next_client_++, prng_.Next(), requests));
+    }
     const bool ended = world_.RunUntil(
         [&] {
-          return !node_.running() || load.clients_done == count + groups || !oracle_.ok() ||
-                 !load.wrong.empty();
+          return !node_.running() || load.clients_done == count + groups + others ||
+                 !oracle_.ok() || !load.wrong.empty();
         },
         120 * kNsPerSecond);
     if (!ended) Fail("no progress: " + world_.failure() + oracle_.DescribePending());
@@ -281,6 +290,7 @@ class ServerScenario {
   ScenarioResult result_;
   std::vector<std::unique_ptr<RespClient>> clients_;
   std::vector<std::unique_ptr<RespGroupClient>> group_clients_;
+  std::vector<std::unique_ptr<PakvClient>> pakv_clients_;
   std::vector<std::unique_ptr<GarbageClient>> garbage_;
   uint64_t segment_bytes_ = 0;
   CompactionOptions compaction_;

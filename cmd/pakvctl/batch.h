@@ -1,0 +1,29 @@
+// pakvctl batch: lines of set, get, rm and incr, done as one.
+//
+// A line's words are separated by blanks. "…" and '…' hold blanks; within "…" stand \" \\ \n \r \t
+// and \xHH for bytes. Blank lines and those that begin with # are skipped.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cmd/pakvctl/command_line.h"
+#include "cmd/pakvctl/data.h"
+#include "cmd/pakvctl/store_client.h"
+
+namespace pakv {
+
+// The line's words; nothing, and `error`, if a quote is open or an escape unknown.
+std::optional<std::vector<std::string>> SplitWords(std::string_view line, std::string& error);
+
+// Reads all of a batch (request.file, or stdin) into request.batch, before anything is connected
+// to. An exit code if a line is not understood, which is told.
+std::optional<int> ReadBatch(CtlRequest& request, const CtlStreams& streams);
+
+// Does request.batch, and prints a line for each operation, as the commands of these names do.
+// Returns the exit code: 1 if a key was not there, or a condition not met: then nothing was done.
+int RunBatch(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
+
+}  // namespace pakv

@@ -1,0 +1,155 @@
+// cmd/pakvctl/batch: how lines become operations, and what is printed of them.
+#include "cmd/pakvctl/batch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tests/cmd/fake_client.h"
+
+namespace pakv {
+namespace {
+
+using testing::HasSubstr;
+using Words = std::vector<std::string>;
+
+Words WordsOf(std::string_view line) {
+  std::string error;
+  const auto words = SplitWords(line, error);
+  EXPECT_TRUE(words) << line << ": " << error;
+  return words.value_or(Words());
+}
+
+TEST(SplitWordsTest, BlanksSeparateAndQuotesHold) {
+  EXPECT_EQ(WordsOf(""), Words());
+  EXPECT_EQ(WordsOf(" \t \r"), Words());
+  EXPECT_EQ(WordsOf("# set a 1"), Words());
+  EXPECT_EQ(WordsOf("set a #1"), (Words{"set", "a", "#1"}));
+  EXPECT_EQ(WordsOf("  set\ta  1\r"), (Words{"set", "a", "1"}));
+  EXPECT_EQ(WordsOf(R"(set "a b" 'c "d\n')"), (Words{"set", "a b", R"(c "d\n)"}));
+  EXPECT_EQ(WordsOf(R"(set "" '')"), (Words{"set", "", ""}));
+  EXPECT_EQ(WordsOf(R"(a"b c"'d')"), (Words{"ab cd"}));
+  EXPECT_EQ(WordsOf(R"("\"\\\n\r\t\x00\xfF")"), (Words{std::string("\"\\\n\r\t\0\xff", 7)}));
+  EXPECT_EQ(WordsOf(R"(a\n)"), (Words{R"(a\n)"})) << "outside of quotes it is a byte as any other";
+}
+
+TEST(SplitWordsTest, WhatIsNotUnderstoodIsToldAndNotGuessed) {
+  for (const char* line :
+       {"set \"a", "set 'a", "set \"a\\\"", "\"\\q\"", "\"\\x1\"", "\"\\xg0\""}) {
+    std::string error;
+    EXPECT_FALSE(SplitWords(line, error)) << line;
+    EXPECT_FALSE(error.empty()) << line;
+  }
+}
+
+TEST(ParseOperationsTest, CommandsWithTheirOptions) {
+  const CtlOperations set =
+      ParseOperations({"set", "k", "v", "--if-version", "7", "--ttl", "5s", "--old"});
+  ASSERT_EQ(set.error, "");
+  ASSERT_EQ(set.operations.size(), 1u);
+  EXPECT_EQ(set.operations[0].kind, ClientOperation::Kind::kSet);
+  EXPECT_EQ(set.operations[0].set.key, "k");
+  EXPECT_EQ(set.operations[0].set.value, "v");
+  EXPECT_EQ(set.operations[0].set.condition, ClientCondition::kIfVersion);
+  EXPECT_EQ(set.operations[0].set.version, 7u);
+  EXPECT_EQ(set.operations[0].set.ttl_ms, 5000u);
+  EXPECT_TRUE(set.operations[0].set.return_old);
+
+  const CtlOperations remove = ParseOperations({"rm", "--old", "a", "b"});
+  ASSERT_EQ(remove.operations.size(), 2u);
+  EXPECT_EQ(remove.operations[1].kind, ClientOperation::Kind::kDelete);
+  EXPECT_EQ(remove.operations[1].set.key, "b");
+  EXPECT_TRUE(remove.operations[1].set.return_old);
+
+  const CtlOperations add = ParseOperations({"incr", "n", "-4"});
+  ASSERT_EQ(add.operations.size(), 1u);
+  EXPECT_EQ(add.operations[0].kind, ClientOperation::Kind::kIncrement);
+  EXPECT_EQ(add.operations[0].delta, -4);
+}
+
+TEST(ParseOperationsTest, WhatIsNoOperationIsRefused) {
+  const std::vector<std::pair<Words, std::string>> table = {
+      {{"scan"}, "a batch is made of set, get, rm and incr"},
+      {{"bogus"}, "bogus"},
+      {{"--help"}, "help"},
+      {{"-q", "set", "k", "v"}, "goes for the whole batch"},
+      {{"set", "k", "v", "-n", "7"}, "goes for the whole batch"},
+      {{"-V"}, "no command"},
+      {{"set", "k", "-"}, "is for set alone"},
+      {{"set", "k", "v", "--if-absent", "--if-present"}, "exclude each other"},
+      {{"incr", "n", "x"}, "N"},
+  };
+  for (const auto& [words, told] : table) {
+    EXPECT_THAT(ParseOperations(words).error, HasSubstr(told));
+  }
+}
+
+class BatchTest : public testing::Test {
+ protected:
+  int Run(const std::string& input, Words words = {"batch"}) {
+    CtlCommandLine line = ParseCommandLine(words, {});
+    EXPECT_EQ(line.exit_code, std::nullopt) << line.stderr_text;
+    std::istringstream in(input);
+    std::ostringstream out;
+    std::ostringstream err;
+    const CtlStreams streams{in, out, err};
+    int exit_code = 0;
+    if (const auto failed = ReadBatch(line.request, streams)) {
+      exit_code = *failed;
+    } else {
+      exit_code = RunCommand(line.request, client_, streams);
+    }
+    out_ = out.str();
+    err_ = err.str();
+    return exit_code;
+  }
+
+  FakeClient client_;
+  std::string out_;
+  std::string err_;
+};
+
+TEST_F(BatchTest, EachLinePrintsWhatItsCommandPrints) {
+  EXPECT_EQ(Run("set a 1\nset a 2 --old\nincr n 5\nget a n\nrm a\n"), 0);
+  EXPECT_EQ(out_, "OK\nOK old value: 1\n5\n2\n5\nOK\n");
+  EXPECT_EQ(err_, "");
+  EXPECT_EQ(Run("set b 1\nincr n\n", {"batch", "-q"}), 0);
+  EXPECT_EQ(out_, "6\n");
+}
+
+TEST_F(BatchTest, AKeyThatIsNotThereIsToldAndNothingPrintedForIt) {
+  client_.values["a"] = {"1", 7, std::nullopt};
+  EXPECT_EQ(Run("get none a\nrm gone\n"), 1);
+  EXPECT_EQ(out_, "1\n");
+  EXPECT_EQ(err_, "Key not found: none\nKey not found: gone\n");
+}
+
+TEST_F(BatchTest, AConditionThatIsNotMetNamesItsLine) {
+  EXPECT_EQ(Run("set a 1\n\n# twice\nset b 1\nset a 2 --if-absent\n"), 1);
+  EXPECT_EQ(out_, "");
+  EXPECT_EQ(err_, "line 5: Condition not met; nothing was done\n");
+  EXPECT_TRUE(client_.values.empty());
+}
+
+TEST_F(BatchTest, AWrongLineIsAUsageErrorBeforeAnythingIsDone) {
+  EXPECT_EQ(Run("set a 1\nset b\n"), 2);
+  EXPECT_THAT(err_, HasSubstr("pakvctl: stdin, line 2: "));
+  EXPECT_TRUE(client_.values.empty());
+}
+
+TEST_F(BatchTest, JsonHoldsAnObjectForEachOperation) {
+  EXPECT_EQ(Run("set a 1\nget a none\nincr n\n", {"batch", "-o", "json"}), 1);
+  const std::string lsn = std::to_string(uint64_t{1} << 60);
+  const std::string last = std::to_string((uint64_t{1} << 60) + 1);
+  EXPECT_EQ(out_, "[{\"key\":\"a\",\"lsn\":\"" + last + "\"},\n {\"key\":\"a\",\"value\":\"1\"," +
+                      "\"lsn\":\"" + lsn + "\"},\n {\"key\":\"none\",\"found\":false},\n " +
+                      "{\"key\":\"n\",\"value\":\"1\",\"lsn\":\"" + last + "\"}]\n");
+  EXPECT_EQ(Run("", {"batch", "-o", "json"}), 0);
+  EXPECT_EQ(out_, "[]\n");
+}
+
+}  // namespace
+}  // namespace pakv

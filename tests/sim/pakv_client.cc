@@ -1,0 +1,399 @@
+#include "tests/sim/pakv_client.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace pakv {
+namespace {
+
+constexpr const char* kHost = "10.0.0.9";
+// What the oracle is asked to explain at once.
+constexpr size_t kPendingPerKeyMax = 5;
+constexpr uint64_t kBatchKeysMax = 3;
+// As RespGroupClient's.
+constexpr uint64_t kGroups = 2;
+constexpr uint64_t kGroupKeys = 4;
+
+PakvType TypeOf(const OracleOperation& what) {
+  switch (what.command) {
+    case OracleCommand::kGet:
+      return PakvType::kGet;
+    case OracleCommand::kDelete:
+      return PakvType::kDelete;
+    case OracleCommand::kIncrement:
+      return PakvType::kIncr;
+    default:
+      return PakvType::kSet;
+  }
+}
+
+// The fields of a request in their order; `operation`: as one of a batch.
+void WriteFields(uint64_t namespace_id, std::string_view key, const OracleOperation& what,
+                 std::optional<PakvType> operation, PakvWriter& writer) {
+  if (namespace_id != 0 && !operation) writer.Number(PakvField::kNamespace, namespace_id);
+  if (what.command == OracleCommand::kSetIfAbsent) {
+    writer.Number(PakvField::kCondition, static_cast<uint64_t>(PakvCondition::kIfAbsent));
+  }
+  if (what.command == OracleCommand::kSetUntil) {
+    writer.Number(PakvField::kExpiresAtMs, static_cast<uint64_t>(what.number));
+  }
+  if (what.command == OracleCommand::kIncrement) {
+    writer.Number(PakvField::kNumber, static_cast<uint64_t>(what.number));
+  }
+  if (operation) writer.Number(PakvField::kOperation, static_cast<uint64_t>(*operation));
+  writer.Bytes(PakvField::kKey, key);
+  if (TypeOf(what) == PakvType::kSet) writer.Bytes(PakvField::kValue, what.argument);
+}
+
+// What the oracle calls such a reply. `status`: ok, not-found or condition-failed.
+OracleReply ReplyTo(const OracleOperation& what, PakvStatus status, const PakvFields& fields) {
+  OracleReply reply;
+  switch (what.command) {
+    case OracleCommand::kGet:
+      reply.kind = status == PakvStatus::kOk ? OracleReply::Kind::kBytes : OracleReply::Kind::kNull;
+      reply.bytes = fields.Bytes(PakvField::kValue);
+      break;
+    case OracleCommand::kSetIfAbsent:
+    case OracleCommand::kDelete:
+      reply.kind = OracleReply::Kind::kInteger;
+      reply.integer = status == PakvStatus::kOk ? 1 : 0;
+      break;
+    case OracleCommand::kIncrement:
+      reply.kind = OracleReply::Kind::kInteger;
+      reply.integer = static_cast<int64_t>(fields.Number(PakvField::kNumber));
+      break;
+    default:
+      break;
+  }
+  return reply;
+}
+
+}  // namespace
+
+PakvClient::PakvClient(RespLoad& load, uint64_t id, uint64_t seed, uint32_t count)
+    : load_(load), id_(id), prng_(seed), left_(count) {
+  load_.world.net().Connect(
+      /*owner=*/0, kHost, load_.address,
+      [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
+        if (!lives.expired()) Connected(error, std::move(near_end));
+      });
+}
+
+PakvClient::~PakvClient() {
+  if (end_ == nullptr) return;
+  end_->changed = nullptr;
+  if (!end_->closed) load_.world.net().Close(end_);
+}
+
+void PakvClient::Wrong(std::string what) {
+  if (load_.wrong.empty()) load_.wrong = "pakv: " + std::move(what);
+}
+
+void PakvClient::Connected(int32_t error, SimNet::EndpointRef near_end) {
+  if (error != 0) {
+    // Only a server that has died refuses.
+    done_ = true;
+    ++load_.clients_done;
+    return;
+  }
+  end_ = std::move(near_end);
+  end_->changed = [this] { Poke(); };
+  PakvWriter hello(to_send_, PakvType::kHello, next_id_);
+  hello.Number(PakvField::kVersionMin, kPakvVersion);
+  hello.Number(PakvField::kVersionMax, kPakvVersion);
+  hello.Finish();
+  under_way_[next_id_++].type = PakvType::kHello;
+  Poke();
+}
+
+void PakvClient::Poke() {
+  if (poking_ || done_) return;
+  poking_ = true;
+  TakeReplies();
+  if (!done_) StartMore();
+  if (!done_) SendRest();
+  poking_ = false;
+}
+
+void PakvClient::TakeReplies() {
+  if (!end_->received.empty()) received_ += load_.world.net().Take(end_, SIZE_MAX);
+  std::string_view input = received_;
+  while (load_.wrong.empty() && !done_) {
+    // Who is turned away before he has said what he speaks is told so in RESP.
+    constexpr std::string_view kTurnedAway = "-ERR max number of clients reached\r\n";
+    if (load_.limits_are_small && !input.empty() && input[0] == '-') {
+      if (input == kTurnedAway) NobodyHasRead();
+      if (!kTurnedAway.starts_with(input)) Wrong("turned away, but not so: " + received_);
+      break;
+    }
+    PakvFrame frame;
+    const PakvFrameReader::Status status = reader_.Next(input, frame);
+    if (status == PakvFrameReader::Status::kPartial) break;
+    if (status != PakvFrameReader::Status::kFrame) {
+      Wrong("no reply: " + std::string(reader_.error()));
+      break;
+    }
+    Replied(frame);
+  }
+  received_.erase(0, received_.size() - input.size());
+  if (end_->error != 0 || end_->end_received) End();
+}
+
+void PakvClient::Replied(const PakvFrame& frame) {
+  PakvFields fields;
+  if (DecodePakvReply(frame, fields) != PakvStatus::kOk) {
+    return Wrong("a reply that cannot be read");
+  }
+  const std::string_view text = fields.Bytes(PakvField::kText);
+  if (frame.id == 0) {
+    const bool may_be = frame.status == PakvStatus::kStopping ||
+                        (frame.status == PakvStatus::kTimeout && load_.limits_are_small);
+    if (!may_be) return Wrong("the end of the connection: " + std::string(text));
+    return NobodyHasRead();
+  }
+  const auto found = under_way_.find(frame.id);
+  if (found == under_way_.end() || found->second.type != frame.type) {
+    return Wrong("a reply that nobody asked for");
+  }
+  const Asked asked = std::move(found->second);
+  under_way_.erase(found);
+  if (frame.type == PakvType::kHello) {
+    if (frame.status != PakvStatus::kOk) Wrong("hello was refused: " + std::string(text));
+    return;
+  }
+  if (frame.type == PakvType::kBatch) return BatchReplied(asked, frame, fields);
+  const Part& part = asked.parts[0];
+  switch (frame.status) {
+    case PakvStatus::kOk:
+    case PakvStatus::kNotFound:
+    case PakvStatus::kConditionFailed:
+      load_.oracle.Acknowledged(part.id, ReplyTo(part.what, frame.status, fields));
+      return;
+    default:
+      return Refused(asked, frame.status, text);
+  }
+}
+
+void PakvClient::BatchReplied(const Asked& asked, const PakvFrame& frame,
+                              const PakvFields& fields) {
+  switch (frame.status) {
+    case PakvStatus::kOk:
+      break;
+    case PakvStatus::kConditionFailed:
+    case PakvStatus::kNotAnInteger: {
+      // One has looked; none has done anything.
+      const uint64_t failed = fields.Number(PakvField::kNumber);
+      if (asked.parts.empty()) return;  // on a group
+      if (failed >= asked.parts.size()) return Wrong("no such operation has failed");
+      for (uint64_t place = 0; place < asked.parts.size(); ++place) {
+        const Part& part = asked.parts[place];
+        if (place != failed) {
+          load_.oracle.Refused(part.id);
+          continue;
+        }
+        OracleReply reply = ReplyTo(part.what, frame.status, fields);
+        if (frame.status == PakvStatus::kNotAnInteger) reply = {OracleReply::Kind::kError, 0, {}};
+        load_.oracle.Acknowledged(part.id, std::move(reply));
+      }
+      return;
+    }
+    default:
+      return Refused(asked, frame.status, fields.Bytes(PakvField::kText));
+  }
+  if (asked.reads_group) return GroupRead(fields);
+  PakvEntryReader entries(fields.entries());
+  PakvFields entry;
+  for (const Part& part : asked.parts) {
+    if (!entries.Next(entry)) return Wrong("a batch's reply lacks an operation");
+    const auto status = static_cast<PakvStatus>(entry.Number(PakvField::kStatus));
+    load_.oracle.Acknowledged(part.id, ReplyTo(part.what, status, entry));
+  }
+}
+
+void PakvClient::GroupRead(const PakvFields& fields) {
+  PakvEntryReader entries(fields.entries());
+  PakvFields entry;
+  std::vector<std::string> seen;
+  while (entries.Next(entry)) {
+    const bool exists = !entry.Has(PakvField::kStatus);
+    seen.push_back(exists ? std::string(entry.Bytes(PakvField::kValue)) : "nothing");
+  }
+  if (seen.size() != kGroupKeys) return Wrong("a batch's reply lacks an operation");
+  if (std::all_of(seen.begin(), seen.end(), [&](const auto& each) { return each == seen[0]; })) {
+    return;
+  }
+  std::string told = "a batch sees a group half written:";
+  for (const std::string& each : seen) told += " " + each.substr(0, 20);
+  Wrong(std::move(told));
+}
+
+// Neither done nor one of the outcomes that a request provides for.
+void PakvClient::Refused(const Asked& asked, PakvStatus status, std::string_view text) {
+  const PakvCategory category = PakvCategoryOf(status);
+  const bool is_unknown = category == PakvCategory::kUnknownOutcome;
+  const bool of_the_disk = is_unknown || category == PakvCategory::kDamage ||
+                           status == PakvStatus::kReadOnly || status == PakvStatus::kDiskFull ||
+                           status == PakvStatus::kInternal;
+  const bool of_length = status == PakvStatus::kValueTooLong && load_.append_bytes_max != 0;
+  const bool is_explained = (of_the_disk && load_.disk_is_ill) || of_length ||
+                            (status == PakvStatus::kOutOfMemory && load_.memory_is_short) ||
+                            status == PakvStatus::kStopping || status == PakvStatus::kNotAnInteger;
+  if (!is_explained) {
+    return Wrong("an error that nothing explains: " + std::string(PakvName(status)) + ": " +
+                 std::string(text));
+  }
+  for (const Part& part : asked.parts) {
+    const bool is_sum = part.what.command == OracleCommand::kIncrement;
+    if (status == PakvStatus::kNotAnInteger) {
+      load_.oracle.Acknowledged(part.id, {OracleReply::Kind::kError, 0, {}});
+    } else if (is_unknown && part.what.command != OracleCommand::kGet) {
+      load_.oracle.Unknown(part.id);
+    } else if (of_length && is_sum && asked.type == PakvType::kIncr) {
+      // What lies in a file is no number.
+      load_.oracle.Acknowledged(part.id, {OracleReply::Kind::kError, 0, {}});
+    } else {
+      load_.oracle.Refused(part.id);
+    }
+  }
+}
+
+// What has no reply before the last was not taken (docs/protocol.md).
+void PakvClient::NobodyHasRead() {
+  for (const auto& [id, asked] : under_way_) {
+    for (const Part& part : asked.parts) load_.oracle.Refused(part.id);
+  }
+  under_way_.clear();
+  left_ = 0;
+}
+
+std::string PakvClient::RandomValue() {
+  std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
+  size_t length = prng_.Below(prng_.Chance(1, 8) ? load_.value_bytes_max + 1 : 64);
+  if (load_.append_bytes_max != 0) {
+    length = std::min(length, static_cast<size_t>(load_.append_bytes_max));
+  }
+  while (value.size() < length) value.push_back(static_cast<char>('a' + prng_.Below(26)));
+  return value;
+}
+
+OracleOperation PakvClient::RandomOperation() {
+  const uint64_t dice = prng_.Below(100);
+  if (load_.wall_ms && dice < 20) {
+    const auto at_ms = static_cast<int64_t>(load_.wall_ms() + prng_.Below(40));
+    return {OracleCommand::kSetUntil, RandomValue(), at_ms};
+  }
+  if (dice < 45) return {OracleCommand::kGet, {}, 0};
+  if (dice < 65) return {OracleCommand::kSet, RandomValue(), 0};
+  if (dice < 75) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
+  if (dice < 85) return {OracleCommand::kDelete, {}, 0};
+  return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
+}
+
+void PakvClient::StartOne() {
+  --left_;
+  const uint64_t dice = prng_.Below(10);
+  if (dice < 4) return StartOnKeys(1);
+  if (dice < 7) return StartOnKeys(prng_.Between(2, kBatchKeysMax));
+  StartOnGroup();
+}
+
+// One request, or a batch on several keys of one namespace; none twice, as the oracle takes each
+// part for an operation of its own.
+void PakvClient::StartOnKeys(uint64_t count) {
+  const uint64_t database = prng_.Below(load_.database_count);
+  std::set<uint64_t> numbers;
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t number = prng_.Below(load_.key_count);
+    if (number % load_.database_count == database) numbers.insert(number);
+  }
+  const auto name_of = [&](uint64_t number) {
+    return std::to_string(database) + "/key" + std::to_string(number / load_.database_count);
+  };
+  std::erase_if(numbers, [&](uint64_t number) {
+    return load_.oracle.pending_count(name_of(number)) >= kPendingPerKeyMax;
+  });
+  if (numbers.empty()) return;
+  Asked asked;
+  for (const uint64_t number : numbers) {
+    Part& part = asked.parts.emplace_back();
+    part.key = "key" + std::to_string(number / load_.database_count);
+    part.what = RandomOperation();
+    part.id = load_.oracle.Begin(id_, name_of(number), part.what);
+  }
+  const uint64_t id = next_id_++;
+  if (count == 1) {
+    const Part& part = asked.parts[0];
+    asked.type = TypeOf(part.what);
+    PakvWriter writer(to_send_, asked.type, id);
+    WriteFields(database, part.key, part.what, std::nullopt, writer);
+    writer.Finish();
+  } else {
+    asked.type = PakvType::kBatch;
+    PakvWriter writer(to_send_, asked.type, id);
+    if (database != 0) writer.Number(PakvField::kNamespace, database);
+    for (const Part& part : asked.parts) {
+      writer.BeginEntry();
+      WriteFields(database, part.key, part.what, TypeOf(part.what), writer);
+      writer.EndEntry();
+    }
+    writer.Finish();
+  }
+  under_way_.emplace(id, std::move(asked));
+}
+
+void PakvClient::StartOnGroup() {
+  const std::string group = "group" + std::to_string(prng_.Below(kGroups)) + ".";
+  const uint64_t dice = prng_.Below(10);
+  OracleOperation what{OracleCommand::kGet, {}, 0};
+  if (dice < 3) what = {OracleCommand::kSet, RandomValue(), 0};
+  if (dice == 3) what = {OracleCommand::kSetIfAbsent, RandomValue(), 0};
+  if (dice == 4) what.command = OracleCommand::kDelete;
+  Asked asked;
+  asked.type = PakvType::kBatch;
+  asked.reads_group = what.command == OracleCommand::kGet;
+  const uint64_t id = next_id_++;
+  PakvWriter writer(to_send_, PakvType::kBatch, id);
+  for (uint64_t i = 0; i < kGroupKeys; ++i) {
+    writer.BeginEntry();
+    WriteFields(0, group + std::to_string(i), what, TypeOf(what), writer);
+    writer.EndEntry();
+  }
+  writer.Finish();
+  under_way_.emplace(id, std::move(asked));
+}
+
+void PakvClient::StartMore() {
+  if (!load_.wrong.empty() || !load_.oracle.ok()) return;
+  const size_t burst = 1 + prng_.Below(load_.pipeline_max);
+  for (size_t i = 0;
+       left_ > 0 && (i < burst || under_way_.empty()) && under_way_.size() < load_.pipeline_max;
+       ++i) {
+    StartOne();
+  }
+  if (left_ == 0 && under_way_.empty()) End();
+}
+
+void PakvClient::SendRest() {
+  while (!to_send_.empty()) {
+    const int32_t sent = load_.world.net().Send(end_, to_send_.view().substr(sent_bytes_));
+    if (sent < 0) return End();
+    if (sent == 0) return;  // the window opens with a call of `changed`
+    sent_bytes_ += static_cast<size_t>(sent);
+    if (sent_bytes_ < to_send_.size()) continue;
+    to_send_.Clear();
+    sent_bytes_ = 0;
+  }
+}
+
+// What is still under way is left to the oracle: it may have happened.
+void PakvClient::End() {
+  if (done_) return;
+  done_ = true;
+  ++load_.clients_done;
+  end_->changed = nullptr;
+  load_.world.net().Close(end_);
+}
+
+}  // namespace pakv
