@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kv/log/file_io.h"
+#include "kv/log/format_value_file.h"
 #include "kv/log/judge.h"
 #include "kv/log/salvage.h"
 #include "runtime/base/check.h"
@@ -17,6 +18,7 @@ namespace pakv {
 namespace {
 
 constexpr std::string_view kCutName = "cut";
+
 class Recovery {
  public:
   Recovery(Core& core, const StoreDirectory& directory, RecoverySink& sink,
@@ -31,7 +33,7 @@ class Recovery {
     absl::Status status = co_await ReadNames();
     if (status.ok()) status = co_await JudgeAll();
     if (status.ok()) status = co_await TakeLoose();
-    if (absl::IsDataLoss(status)) {
+    if (absl::IsDataLoss(status) && !options_.salvage) {
       status = absl::DataLossError(MessageOf(status) + "; --salvage goes on without it");
     }
     if (status.ok()) status = CheckClock();
@@ -60,13 +62,12 @@ class Recovery {
     const IoResult listed = co_await ListDirectory(core_.io(), directory_.path().c_str(), names_);
     if (!listed.ok()) co_return IoError("list directory", directory_.path(), listed);
     absl::StatusOr<ManifestState> state = co_await Manifest::Read(core_, directory_);
-    bool manifest_is_lost = false;
     if (state.ok()) {
       state_ = std::move(*state);
     } else if (!Salvages(state.status())) {
       co_return state.status();
     } else {
-      manifest_is_lost = true;
+      manifest_is_lost_ = true;
       salvage_.Note(state.status());
       const absl::Status kept = co_await salvage_.Keep("MANIFEST");
       if (!kept.ok()) co_return kept;
@@ -80,8 +81,8 @@ class Recovery {
         absl::Status missing =
             Damaged(directory_.PathOf("MANIFEST"), 0, "missing, although there are segments");
         if (!Salvages(missing)) co_return missing;
-        if (!manifest_is_lost) salvage_.Note(missing);
-        manifest_is_lost = true;
+        if (!manifest_is_lost_) salvage_.Note(missing);
+        manifest_is_lost_ = true;
         loose_.push_back({.segment = segment, .run = std::nullopt, .end = std::nullopt});
         continue;
       }
@@ -166,13 +167,23 @@ class Recovery {
     report_.records += salvage_.records();
     report_.lsn_max = std::max(report_.lsn_max, salvage_.lsn_max());
     report_.expiry_clock_ms = std::max(report_.expiry_clock_ms, salvage_.expiry_clock_ms());
+    const absl::Status marked = co_await salvage_.MarkUnfinished();
+    if (!marked.ok()) co_return marked;
     report_.salvage = std::move(salvage_.findings());
+    if (manifest_is_lost_) CountStartsByValueFiles();
     for (const auto& [segment, info] : salvage_.segments()) {
       state_.segments.emplace(segment, info);
       ends_[segment] = sizes_[segment] = info.size;
       footers_[segment] = 0;
     }
     co_return absl::OkStatus();
+  }
+
+  // Value files are numbered by starts, which MANIFEST counts: without it, by what is left of them.
+  void CountStartsByValueFiles() {
+    uint64_t file_max = salvage_.value_file_max();
+    for (const std::string& name : names_) file_max = std::max(file_max, ValueFileOfName(name));
+    state_.run_counter = std::max(state_.run_counter, file_max >> 32);
   }
 
   // What kReopenTornSegment goes on with: the first torn segment that has a block.
@@ -332,6 +343,7 @@ class Recovery {
   };
   std::vector<Loose> loose_;  // segments whose records are copied
   std::vector<std::string> names_;
+  bool manifest_is_lost_ = false;
   ManifestState state_;
   uint32_t next_segment_ = 1;
   std::map<uint32_t, uint64_t> ends_;

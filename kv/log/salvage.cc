@@ -6,19 +6,24 @@
 
 #include "kv/log/block_builder.h"
 #include "kv/log/file_io.h"
+#include "kv/log/format_value_file.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
+#include "runtime/base/seeded_bug.h"
 
 namespace pakv {
 namespace {
 
-constexpr std::string_view kKeptName = "salvage";
 // A damaged segment is read whole.
 constexpr uint64_t kFileBytesMax = kSegmentBytesMax;
 // Records that share a new block.
 constexpr size_t kBlockBytes = size_t{256} << 10;
 // Keys of people's own are shown up to here.
 constexpr size_t kKeyShownMax = 64;
+// UNFINISHED, for whoever looks.
+constexpr std::string_view kUnfinishedText =
+    "A start with --salvage has not ended here. The next start moves the value files that no key\n"
+    "refers to into this directory, and removes this file.\n";
 
 std::string Printable(const std::string& key) {
   std::string text;
@@ -30,6 +35,13 @@ std::string Printable(const std::string& key) {
 
 }  // namespace
 
+Task<absl::Status> MakeSalvageDirectory(Core& core, const StoreDirectory& directory) {
+  const std::string path = directory.PathOf(kSalvageName);
+  const IoResult made = co_await MakeDirectory(core.io(), path.c_str());
+  if (!made.ok() && made.error() != EEXIST) co_return IoError("create directory", path, made);
+  co_return co_await SyncNames(core, directory.path());
+}
+
 void Salvage::Note(const absl::Status& why) {
   LogWarning("salvage: {}", MessageOf(why));
   findings_.push_back(MessageOf(why));
@@ -40,12 +52,19 @@ Task<absl::Status> Salvage::Keep(const std::string& name) {
       co_await ReadWholeFile(core_, directory_.PathOf(name), kFileBytesMax);
   if (absl::IsNotFound(bytes.status())) co_return absl::OkStatus();
   if (!bytes.ok()) co_return bytes.status();
-  const std::string kept = directory_.PathOf(kKeptName);
-  const IoResult made = co_await MakeDirectory(core_.io(), kept.c_str());
-  if (!made.ok() && made.error() != EEXIST) co_return IoError("create directory", kept, made);
-  const absl::Status named = co_await SyncNames(core_, directory_.path());
-  if (!named.ok()) co_return named;
-  co_return co_await WriteWholeFile(core_, kept, name, *bytes);
+  const absl::Status made = co_await MakeSalvageDirectory(core_, directory_);
+  if (!made.ok()) co_return made;
+  co_return co_await WriteWholeFile(core_, directory_.PathOf(kSalvageName), name, *bytes);
+}
+
+Task<absl::Status> Salvage::MarkUnfinished() {
+  if (findings_.empty() || PAKV_BUG(kSalvageNotMarked)) co_return absl::OkStatus();
+  const absl::Status made = co_await MakeSalvageDirectory(core_, directory_);
+  if (!made.ok()) co_return made;
+  const std::string name(kUnfinishedName);
+  const Bytes text(reinterpret_cast<const uint8_t*>(kUnfinishedText.data()),
+                   kUnfinishedText.size());
+  co_return co_await WriteWholeFile(core_, directory_.PathOf(kSalvageName), name, text);
 }
 
 Task<absl::Status> Salvage::Take(uint32_t segment, std::optional<uint64_t> run,
@@ -65,7 +84,12 @@ Task<absl::Status> Salvage::Take(uint32_t segment, std::optional<uint64_t> run,
   const SalvagedSegment found = SalvageSegment(*bytes, segment, run, end);
   List(path, found);
   expiry_clock_ms_ = std::max(expiry_clock_ms_, found.expiry_clock_ms);
-  for (const Record& record : found.records) lsn_max_ = std::max(lsn_max_, record.fields.lsn);
+  for (const Record& record : found.records) {
+    lsn_max_ = std::max(lsn_max_, record.fields.lsn);
+    if (record.fields.flags != kRecordFile) continue;
+    const std::optional<ValueFileHead> head = DecodeValueFileHead(record.fields.value);
+    if (head) value_file_max_ = std::max(value_file_max_, head->file);
+  }
   records_ += found.records.size();
   if (found.records.empty()) co_return absl::OkStatus();
   co_return co_await Write(found, next_segment++);
@@ -81,7 +105,7 @@ void Salvage::List(const std::string& path, const SalvagedSegment& found) {
   }
   std::string kept = path + ": " + std::to_string(found.records.size()) +
                      " records were copied out of it; the file is kept in " +
-                     directory_.PathOf(kKeptName);
+                     directory_.PathOf(kSalvageName);
   LogWarning("salvage: {}", kept);
   findings_.push_back(std::move(kept));
 }

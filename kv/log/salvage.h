@@ -8,6 +8,12 @@
 // What is lost is listed, place by place. It may have been a newer version of a key: then an older
 // one is shown again, or a key that was deleted. A transaction whose block is damaged may come back
 // in part.
+//
+// A lost record may have referred to a value file, to which no key refers then: it is kept, too
+// (kv/store/value_recovery.h). But once MANIFEST names the new segments nothing tells such a file
+// from what a crash has left. So salvage/UNFINISHED is made durable before: as long as it is there
+// a start, with or without --salvage, moves files that no key refers to into salvage/, where it
+// would remove them; and removes UNFINISHED when that is durable.
 #pragma once
 
 #include <absl/status/status.h>
@@ -16,6 +22,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kv/log/directory.h"
@@ -27,6 +34,14 @@
 #include "runtime/task/task.h"
 
 namespace pakv {
+
+// In a store's directory: what is kept for people, and in there the mark of a salvage that is not
+// over.
+inline constexpr std::string_view kSalvageName = "salvage";
+inline constexpr std::string_view kUnfinishedName = "UNFINISHED";
+
+// Makes salvage/, if it is not there, with its name durable. Suspends.
+Task<absl::Status> MakeSalvageDirectory(Core& core, const StoreDirectory& directory);
 
 class Salvage {
  public:
@@ -43,6 +58,9 @@ class Salvage {
   Task<absl::Status> Take(uint32_t segment, std::optional<uint64_t> run,
                           std::optional<uint64_t> end, uint32_t& next_segment);
 
+  // Before MANIFEST is written: if anything is lost, UNFINISHED stands from here on.
+  Task<absl::Status> MarkUnfinished();
+
   // The new segments, for MANIFEST, and how long their files are.
   const std::map<uint32_t, SegmentInfo>& segments() const { return segments_; }
   // One line each, for people.
@@ -50,6 +68,8 @@ class Salvage {
   uint64_t records() const { return records_; }
   Lsn lsn_max() const { return lsn_max_; }
   uint64_t expiry_clock_ms() const { return expiry_clock_ms_; }
+  // The largest number of a value file that a record refers to, whether it counts or not.
+  uint64_t value_file_max() const { return value_file_max_; }
 
  private:
   Task<absl::Status> Write(const SalvagedSegment& found, uint32_t segment);
@@ -69,6 +89,7 @@ class Salvage {
   uint64_t records_ = 0;
   Lsn lsn_max_ = kNoLsn;
   uint64_t expiry_clock_ms_ = 0;
+  uint64_t value_file_max_ = 0;
 };
 
 }  // namespace pakv

@@ -76,11 +76,11 @@ class Shard {
   void RecoverDrop(uint32_t namespace_id, Lsn lsn);
   // All was found: lets go of tombstones and of what was dropped. Yields now and then. Suspends.
   Task<bool> FinishRecovery();
-  // After that: the value files that keys refer to. Each is there and long enough, or its key's
-  // time was over at `clock_ms`, which is durable. kDataLoss names file and key. Suspends.
-  Task<absl::StatusOr<std::vector<uint64_t>>> ListValueFiles(const StoreDirectory& directory,
-                                                             const std::set<uint64_t>& present,
-                                                             uint64_t clock_ms);
+  // After that: the value files that keys refer to, and whose are missing or too short, but for
+  // keys whose time was over at `clock_ms`, which is durable. An error is the system's. Suspends.
+  Task<absl::StatusOr<ValueFileList>> ListValueFiles(const StoreDirectory& directory,
+                                                     const std::set<uint64_t>& present,
+                                                     uint64_t clock_ms);
   // Starts serving. `largest` is above every LSN in the directory.
   void Run(const LogContext& context, const LogWriterOptions& log_options, LogReader& reader,
            ValueFiles& files, Lsn largest);

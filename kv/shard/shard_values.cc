@@ -98,14 +98,15 @@ Task<void> Shard::RemoveFilesOf(const Table& table) {
   }
 }
 
-Task<absl::StatusOr<std::vector<uint64_t>>> Shard::ListValueFiles(const StoreDirectory& directory,
-                                                                  const std::set<uint64_t>& present,
-                                                                  uint64_t clock_ms) {
-  std::vector<uint64_t> files;
-  if (table_->files() == 0) co_return files;
+Task<absl::StatusOr<ValueFileList>> Shard::ListValueFiles(const StoreDirectory& directory,
+                                                          const std::set<uint64_t>& present,
+                                                          uint64_t clock_ms) {
+  ValueFileList list;
+  if (table_->files() == 0) co_return list;
   struct Reference {
     uint64_t file = 0;
     uint64_t bytes = 0;
+    uint32_t namespace_id = 0;
     std::string key;
   };
   std::vector<Reference> step;
@@ -117,25 +118,34 @@ Task<absl::StatusOr<std::vector<uint64_t>>> Shard::ListValueFiles(const StoreDir
       // It may have been removed as expired before: its record is no news to anybody.
       const bool over = entry.expiry_ms() != kNoExpiry && entry.expiry_ms() <= clock_ms;
       if (over && !present.contains(entry.file())) return;
-      step.push_back({entry.file(), entry.file_bytes(), std::string(entry.key())});
+      step.push_back(
+          {entry.file(), entry.file_bytes(), entry.namespace_id(), std::string(entry.key())});
     });
-    for (const Reference& found : step) {
+    for (Reference& found : step) {
       const std::string path = directory.PathOf(ValueFileName(found.file));
       const std::string whose = "the value of key \"" + found.key + "\"";
-      if (!present.contains(found.file)) co_return Damaged(path, 0, "missing: " + whose);
-      FileStat stat;
-      const IoResult stated = co_await StatPath(core_.io(), path.c_str(), stat);
-      if (!stated.ok()) co_return IoError("stat", path, stated);
-      if (stat.size_bytes < found.bytes) {
-        co_return Damaged(
-            path, stat.size_bytes,
-            "shorter than " + whose + ", which has " + std::to_string(found.bytes) + " bytes");
+      absl::Status wrong;
+      if (!present.contains(found.file)) {
+        wrong = Damaged(path, 0, "missing: " + whose);
+      } else {
+        FileStat stat;
+        const IoResult stated = co_await StatPath(core_.io(), path.c_str(), stat);
+        if (!stated.ok()) co_return IoError("stat", path, stated);
+        if (stat.size_bytes < found.bytes) {
+          wrong = Damaged(
+              path, stat.size_bytes,
+              "shorter than " + whose + ", which has " + std::to_string(found.bytes) + " bytes");
+        }
       }
-      files.push_back(found.file);
+      if (wrong.ok()) {
+        list.files.push_back(found.file);
+      } else {
+        list.lost.push_back({found.namespace_id, std::move(found.key), MessageOf(wrong)});
+      }
     }
     co_await core_.ready().Yield();
   }
-  co_return files;
+  co_return list;
 }
 
 }  // namespace pakv

@@ -25,6 +25,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "kv/log/directory.h"
 #include "kv/log/format_value_file.h"
@@ -42,6 +43,19 @@ struct ValueFilesOptions {
   uint32_t uploads_max = 16;
   // Chunks that this core has in memory for those who read; further reads wait.
   uint32_t chunks_max = 8;
+};
+
+// A key whose value cannot be had: its file is missing, or too short.
+struct LostValue {
+  uint32_t namespace_id = 0;
+  std::string key;
+  std::string why;  // file, offset and key
+};
+
+// What the keys of one owner refer to, found when it starts.
+struct ValueFileList {
+  std::vector<uint64_t> files;  // that are there, and long enough
+  std::vector<LostValue> lost;
 };
 
 // What all cores of a store have in common.

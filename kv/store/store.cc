@@ -15,6 +15,7 @@
 #include "kv/log/log_reader.h"
 #include "kv/log/manifest.h"
 #include "kv/log/recovery.h"
+#include "kv/log/salvage.h"
 #include "kv/store/compactor.h"
 #include "kv/store/memory_budget.h"
 #include "kv/store/recovery_memory.h"
@@ -243,10 +244,10 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   if (!recovered.ok()) co_return recovered.status();
   shared_->recovered = std::move(*recovered);
   Manifest& manifest = *shared_->recovered.manifest;
-  if (router.end() > manifest.listed().next_namespace) {
+  const absl::Status named = co_await NameNamespaces(here, router.end(), report);
+  if (!named.ok()) {
     co_await manifest.Close();
-    co_return absl::DataLossError(directory.PathOf("MANIFEST") + ": has no name for namespace " +
-                                  std::to_string(router.end() - 1) + ", in which there are keys");
+    co_return named;
   }
   shared_->catalogue = std::make_unique<Catalogue>(here, manifest, LogFailed, &shared_->compaction);
   const RecoveryReport& found = shared_->recovered.report;
@@ -263,7 +264,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
         std::to_string(found.salvage.size()) +
         " lines above). Keys that were written there are missing, or show an older value, and keys "
         "that were deleted there may be back; the damaged files are in " +
-        directory.PathOf("salvage"));
+        directory.PathOf(kSalvageName));
   }
   shared_->context =
       ContextOf(directory, shared_->recovered,
@@ -280,11 +281,20 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   }
   shared_->value_files_shared.next_file.store(
       FirstValueFile(shared_->recovered.manifest->run_counter()), std::memory_order_relaxed);
-  const absl::Status values = co_await RecoverValueFiles(
-      here, directory, shards_, *shared_->value_files[here.id()], found.expiry_clock_ms);
+  ValueRecoveryOptions value_options;
+  value_options.clock_ms = found.expiry_clock_ms;
+  value_options.salvage = options_.salvage;
+  value_options.records_lost = !found.salvage.empty();
+  const absl::StatusOr<ValueRecovery> values = co_await RecoverValueFiles(
+      here, directory, shards_, *shared_->value_files[here.id()], value_options);
   if (!values.ok()) {
-    co_await shared_->recovered.manifest->Close();
-    co_return values;
+    co_await manifest.Close();
+    co_return values.status();
+  }
+  if (!values->kept.empty()) {
+    report.notes.push_back(directory.path() + ": " + std::to_string(values->kept.size()) +
+                           " value files that no key refers to (lines above) are kept in " +
+                           directory.PathOf(kSalvageName));
   }
   for (uint32_t id = 0; id < here.count(); ++id) {
     Shard* shard = shards_[id].get();
@@ -305,7 +315,6 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
       return true;
     });
   }
-  report.keys = co_await CountKeys(here, kEveryNamespace);
   StartCompactor(here, found.expiry_clock_ms);
   std::vector<Shard*> shards;
   shards.reserve(shards_.size());
@@ -314,6 +323,66 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   shared_->memory = std::make_unique<MemoryBudget>(
       here, std::move(shards), [compactor] { return compactor->memory_bytes(); }, options_.memory);
   co_await shared_->memory->Start();
+  if (!values->lost.empty()) {
+    const absl::Status removed = co_await RemoveLost(here, values->lost);
+    if (!removed.ok()) {
+      const absl::Status stopped = co_await Stop();
+      if (!stopped.ok()) LogWarning("{}", MessageOf(stopped));
+      co_return removed;
+    }
+    report.notes.push_back(directory.path() + ": removed " + std::to_string(values->lost.size()) +
+                           " keys whose values are lost (lines above)");
+  }
+  report.keys = co_await CountKeys(here, kEveryNamespace);
+  co_return absl::OkStatus();
+}
+
+// `end` is above the ids of all keys. Those without a name lost it with a MANIFEST.
+Task<absl::Status> Store::NameNamespaces(Core& here, uint32_t end, OpenReport& report) {
+  Manifest& manifest = *shared_->recovered.manifest;
+  const std::string path = shared_->directory->PathOf("MANIFEST");
+  while (manifest.listed().next_namespace < end) {
+    ManifestEntry entry;
+    entry.type = ManifestEntry::Type::kNamespace;
+    entry.namespace_id = manifest.listed().next_namespace;
+    const std::string what =
+        path + ": has no name for namespace " + std::to_string(entry.namespace_id);
+    if (!options_.salvage) {
+      co_return absl::DataLossError(what +
+                                    ", in which there are keys; --salvage goes on with a new one");
+    }
+    std::string name = "salvaged-" + std::to_string(entry.namespace_id);
+    while (manifest.listed().namespaces.contains(name)) name += '+';
+    entry.name = name;  // which lives until the append is done
+    std::vector<ManifestEntry> entries{entry};
+    const absl::Status status = co_await manifest.Append(here, std::move(entries));
+    if (!status.ok()) co_return status;
+    report.notes.push_back(what + "; it is " + name + " now");
+  }
+  co_return absl::OkStatus();
+}
+
+// Keys whose values are lost, so that nothing refers to their files any more.
+Task<absl::Status> Store::RemoveLost(Core& here, std::span<const LostValue> lost) {
+  constexpr size_t kKeysMax = 200;  // of one transaction: of 64 KiB each, they fit
+  while (!lost.empty()) {
+    const auto some = lost.first(std::min(lost.size(), kKeysMax));
+    lost = lost.subspan(some.size());
+    Transaction transaction(/*session=*/0);
+    for (const LostValue& each : some) {
+      transaction.AddKey(Hash(each.namespace_id, each.key), each.namespace_id, each.key,
+                         OldState::kExistence, /*may_write=*/true);
+    }
+    const auto remove = [](Transaction& decided) {
+      for (size_t i = 0; i < decided.key_count(); ++i) decided.Delete(i);
+      return true;
+    };
+    const Outcome outcome = co_await Transact(here, transaction, remove);
+    if (outcome == Outcome::kDone) continue;
+    const std::string what = options_.directory + ": cannot write that values are lost: ";
+    if (outcome == Outcome::kDiskFull) co_return absl::ResourceExhaustedError(what + "disk full");
+    co_return absl::InternalError(what + "the log has failed");
+  }
   co_return absl::OkStatus();
 }
 

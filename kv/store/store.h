@@ -177,6 +177,8 @@ class Store {
   Task<absl::Status> RecoverAndRun(Core& here, uint64_t run, OpenReport& report);
   Task<void> StopOn(Core& here, uint32_t id);
   Task<RandomDraw> RandomKeyOf(Core& here, uint32_t owner, uint32_t namespace_id);
+  Task<absl::Status> NameNamespaces(Core& here, uint32_t end, OpenReport& report);
+  Task<absl::Status> RemoveLost(Core& here, std::span<const LostValue> lost);
   void StartCompactor(Core& here, uint64_t expiry_clock_ms);
   Task<CheckReport> CheckOnCore0();
   static Task<bool> StopCore(Shard* shard, LogReader* reader, ValueFiles* files);

@@ -1,11 +1,31 @@
 // At start, once the index knows which records count: whether the value files that they refer to
-// are there, and which files nobody refers to.
+// are there, and what becomes of the files that nobody refers to.
+//
+// As a rule a crash has left those, and they are removed. Where something of the log was lost, a
+// lost record may have referred to them: they are moved to salvage/, for people, which is durable
+// before anything says that the salvage is over. Crashes, from that start's beginning on:
+//
+//   UNFINISHED durable ─► MANIFEST names what is left ─► files moved, durable ─► UNFINISHED removed
+//
+//   before UNFINISHED       nothing has changed
+//   before MANIFEST         the directory is damaged as before: only --salvage opens it. (If people
+//                           mend it instead, files that no key refers to are kept: no harm)
+//   before the files are    the next start, with or without --salvage, finds UNFINISHED and moves
+//   moved                   what is still there
+//   after that              if the removal of UNFINISHED is lost, the next start keeps for people
+//                           what it could have removed: no harm
+//
+// With --salvage a key whose file is missing, or too short, is listed, and then removed by a write
+// (Store): until that is durable the directory is damaged as before; then it opens as usual. What
+// there is of a file that is too short is moved first.
 #pragma once
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kv/log/directory.h"
@@ -16,11 +36,23 @@
 
 namespace pakv {
 
-// `shards`, by core, have finished their recovery; `clock_ms` is the recovered expiry clock. Files
-// without a durable record, which a crash has left, are removed by `files`, those of this core, in
-// the background. kDataLoss: a file is absent or too short, with its key. Suspends.
-Task<absl::Status> RecoverValueFiles(Core& here, const StoreDirectory& directory,
-                                     const std::vector<std::unique_ptr<Shard>>& shards,
-                                     ValueFiles& files, uint64_t clock_ms);
+struct ValueRecoveryOptions {
+  uint64_t clock_ms = 0;      // the recovered expiry clock
+  bool salvage = false;       // a key whose value is lost is listed, and not the end of the start
+  bool records_lost = false;  // by this start: files that nobody refers to are kept
+};
+
+struct ValueRecovery {
+  // Their keys are still in the index, and are to be removed from it by a write.
+  std::vector<LostValue> lost;
+  std::vector<std::string> kept;  // files that were moved to salvage/, by name
+};
+
+// `shards`, by core, have finished their recovery. What a crash has left is removed by `files`,
+// those of this core, in the background. kDataLoss, without `salvage`: a file is absent or too
+// short; names it, its key and the remedy. Other errors as the system gives them. Suspends.
+Task<absl::StatusOr<ValueRecovery>> RecoverValueFiles(
+    Core& here, const StoreDirectory& directory, const std::vector<std::unique_ptr<Shard>>& shards,
+    ValueFiles& files, ValueRecoveryOptions options);
 
 }  // namespace pakv

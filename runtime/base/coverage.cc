@@ -41,6 +41,7 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "manifest-rewritten",
     "reader-pins-value-file",
     "value-file-orphan",
+    "value-file-salvaged",
     "value-file-not-kept",
     "value-file-without-room",
     "value-chunk-damaged",

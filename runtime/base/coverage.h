@@ -42,6 +42,7 @@ enum class CoverageMark : uint32_t {
   kManifestRewritten,        // MANIFEST was written afresh while the store served
   kReaderPinsValueFile,      // a value file waited for who reads it
   kValueFileOrphan,          // a start found a value file that nobody refers to
+  kValueFileSalvaged,        // ... and kept it, as the record may be lost
   kValueFileNotKept,         // a value was written to a file and then refused, or not needed
   kValueFileWithoutRoom,     // the disk was full while a value was written to its file
   kValueChunkDamaged,        // a value file was found damaged when it was read

@@ -125,36 +125,5 @@ def the_memory_engine_keeps_nothing_on_disk(pakvd, _pakvctl, parent):
             server.kill()
 
 
-def salvage_goes_on_without_what_is_damaged(pakvd, _pakvctl, parent):
-    flags = ["--cores", "1", "--admin-addr", "none", "--segment-size", "64KiB"]
-    data = parent + "/data"
-    server = pakv.Server(pakvd, data, *flags)
-    client = server.connect()
-    for i in range(300):
-        pakv.check(client.call("SET", f"key{i}", f"value{i}" * 100) == "OK", "SET")
-    pakv.check(server.stop() == 0, "no clean stop")
-    name = sorted(name for name in os.listdir(data) if name.endswith(".seg"))[0]
-    with open(os.path.join(data, name), "r+b") as segment:
-        segment.seek(300)
-        byte = segment.read(1)
-        segment.seek(300)
-        segment.write(bytes([byte[0] ^ 8]))
-    server = pakv.Server(pakvd, data, *flags, wait=False)
-    code = server.wait()
-    pakv.check(code == 3, f"exit {code}:\n{server.last_log}")
-    pakv.check(name in server.last_log and "--salvage" in server.last_log, server.last_log)
-    server = pakv.Server(pakvd, data, "--salvage", *flags)
-    pakv.check("went on without what is damaged" in server.log(), server.log())
-    values = [server.connect().call("GET", f"key{i}") for i in range(300)]
-    pakv.check(values.count(None) == 1, f"{values.count(None)} of 300 are lost")
-    pakv.check(os.path.exists(os.path.join(data, "salvage", name)), "the file is not kept")
-    server.kill()
-    server = pakv.Server(pakvd, data, *flags)
-    again = [server.connect().call("GET", f"key{i}") for i in range(300)]
-    pakv.check(again == values, "it is not what it was after the salvage")
-    pakv.check(server.stop() == 0, "no clean stop")
-
-
 if __name__ == "__main__":
-    pakv.main([new_keys_are_refused_and_nothing_else, the_memory_engine_keeps_nothing_on_disk,
-               salvage_goes_on_without_what_is_damaged])
+    pakv.main([new_keys_are_refused_and_nothing_else, the_memory_engine_keeps_nothing_on_disk])

@@ -4,180 +4,15 @@
 
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "kv/shard/value_upload.h"
-#include "kv/store/store.h"
-#include "tests/kv/store_call.h"
-#include "tests/sim/sim_node.h"
+#include "tests/kv/value_file_fixture.h"
 
 namespace pakv {
 namespace {
 
-constexpr uint32_t kChunkBytes = 4096;
-constexpr uint32_t kInlineBytesMax = 300;
-
-Change GetAny(const OldValue& old, Request& request) {
-  request.reply.kind = !old.exists   ? Reply::Kind::kNull
-                       : old.in_file ? Reply::Kind::kFile
-                                     : Reply::Kind::kBytes;
-  request.reply.bytes = old.value;
-  return {};
-}
-Change Length(const OldValue& old, Request& request) {
-  request.reply.kind = Reply::Kind::kInteger;
-  request.reply.integer = old.exists ? static_cast<int64_t>(old.value_length) : -1;
-  return {};
-}
-Change SetIfAbsent(const OldValue& old, Request& request) {
-  request.reply.kind = old.exists ? Reply::Kind::kNull : Reply::Kind::kOk;
-  if (old.exists) return {};
-  return {Change::Action::kWrite, kNoExpiry, request.value};
-}
-Change SetUntil(const OldValue&, Request& request) {
-  request.reply.kind = Reply::Kind::kOk;
-  return {Change::Action::kWrite, request.expiry_ms, request.value};
-}
-Change ExpireAt(const OldValue& old, Request& request) {
-  request.reply.kind = Reply::Kind::kInteger;
-  request.reply.integer = old.exists ? 1 : 0;
-  if (!old.exists) return {};
-  return {Change::Action::kWrite, request.expiry_ms, old.value};
-}
-Change GetAndSet(const OldValue& old, Request& request) {
-  GetAny(old, request);
-  return {Change::Action::kWrite, kNoExpiry, request.value};
-}
-
-std::string ValueOf(char first, size_t length) {
-  std::string value(length, '\0');
-  for (size_t i = 0; i < length; ++i) value[i] = static_cast<char>(first + i % 23 + i / 4096);
-  return value;
-}
-
-class ValueFilesTest : public testing::TestWithParam<uint32_t> {
- protected:
-  ValueFilesTest() : node_(world_, "10.0.0.1", {.capacity_bytes = 8 << 20}) { Open(); }
-
-  std::optional<absl::Status> TryOpen() {
-    node_.Start({.core_count = GetParam(), .core = {.buffer_bytes = 1 << 16}});
-    StoreOptions options;
-    options.directory = "/store";
-    options.segment_bytes = 1 << 16;
-    options.cache_bytes = 1 << 16;
-    options.inline_value_bytes_max = kInlineBytesMax;
-    options.value_files = {.chunk_bytes = kChunkBytes, .uploads_max = 2, .chunks_max = 2};
-    options.entropy = StoreEntropy{{}, 1, next_run_++};
-    OpenReport report;
-    auto opened = node_.Run(Store::Open(node_.cores(), options, report));
-    if (!opened) return std::nullopt;
-    if (opened->ok()) store_ = &node_.Own(std::move(**opened));
-    return opened->status();
-  }
-  void Open() {
-    const std::optional<absl::Status> opened = TryOpen();
-    ASSERT_TRUE(opened) << world_.failure();
-    ASSERT_TRUE(opened->ok()) << *opened;
-  }
-  void Restart() {
-    node_.Crash(CrashKind::kPowerCut);
-    Open();
-  }
-  // Background work ends.
-  void Settle() { world_.RunFor(kNsPerSecond); }
-
-  static Task<Outcome> WriteFile(ValueUpload& upload, StoreCall& call, KeyFunction what,
-                                 OldState needs, std::string key, std::string value,
-                                 uint64_t said_bytes) {
-    std::string_view rest = value;
-    Outcome outcome = co_await upload.Begin(said_bytes);
-    while (outcome == Outcome::kDone && !rest.empty()) {
-      const size_t piece = std::min<size_t>({rest.size(), upload.room(), 1000});
-      upload.Add(rest.substr(0, piece));
-      rest.remove_prefix(piece);
-      if (upload.room() == 0) outcome = co_await upload.WriteChunk();
-    }
-    if (outcome == Outcome::kDone) outcome = co_await upload.Finish();
-    bool kept = false;
-    if (outcome == Outcome::kDone) {
-      call.file_admitted = &kept;
-      co_await call.Update(what, needs, key, std::string(upload.reference()));
-      outcome = call.outcome;
-    }
-    co_await upload.Close(kept);
-    co_return outcome;
-  }
-  Outcome Put(const std::string& key, const std::string& value, KeyFunction what = SetFunction,
-              OldState needs = OldState::kNothing, uint64_t expiry_ms = kNoExpiry) {
-    call_ = &node_.Own(std::make_unique<StoreCall>(*store_, node_.core(0)));
-    call_->expiry_ms = expiry_ms;
-    upload_ = &node_.Own(std::make_unique<ValueUpload>(store_->value_files(node_.core(0))));
-    const auto outcome = node_.Run(
-        WriteFile(*upload_, *call_, what, needs, key, value, said_bytes_.value_or(value.size())));
-    EXPECT_TRUE(outcome) << world_.failure();
-    return outcome.value_or(Outcome::kUnknown);
-  }
-  StoreCall& Call(bool reads, KeyFunction what, OldState needs, const std::string& key,
-                  const std::string& value = {}, uint64_t expiry_ms = kNoExpiry) {
-    StoreCall& call = node_.Own(std::make_unique<StoreCall>(*store_, node_.core(0)));
-    call.expiry_ms = expiry_ms;
-    EXPECT_TRUE(
-        node_.Run(reads ? call.Read(what, needs, key) : call.Update(what, needs, key, value)))
-        << world_.failure();
-    return call;
-  }
-  static Task<absl::StatusOr<std::string>> ReadAll(Store& store, Core& core, StoreCall& call) {
-    const ValueReference reference = *ValueReference::Decode(call.reply.bytes);
-    std::string bytes;
-    absl::Status status;
-    for (uint32_t i = 0; i < reference.chunk_count() && status.ok(); ++i) {
-      const absl::StatusOr<ValueChunk> chunk =
-          co_await store.value_files(core).ReadChunk(reference, i);
-      status = chunk.status();
-      if (chunk.ok()) bytes.append(chunk->view());
-    }
-    store.ReleaseFile(core, call);
-    if (!status.ok()) co_return status;
-    co_return std::move(bytes);
-  }
-  absl::StatusOr<std::string> Read(StoreCall& call) {
-    auto read = node_.Run(ReadAll(*store_, node_.core(0), call));
-    EXPECT_TRUE(read) << world_.failure();
-    return read ? *read : absl::InternalError("hangs");
-  }
-  // "missing", or the value.
-  std::string Get(const std::string& key) {
-    StoreCall& call = Call(true, GetAny, OldState::kValueOrFile, key);
-    EXPECT_EQ(call.outcome, Outcome::kDone);
-    if (call.reply.kind == Reply::Kind::kNull) return "missing";
-    if (call.reply.kind == Reply::Kind::kBytes) return std::string(call.reply.bytes);
-    const absl::StatusOr<std::string> read = Read(call);
-    EXPECT_TRUE(read.ok()) << read.status();
-    return read.value_or("damaged");
-  }
-  std::vector<std::string> Files() {
-    std::vector<std::string> names;
-    EXPECT_GE(node_.disk().List("/store", names), 0);
-    std::erase_if(names, [](const std::string& name) { return ValueFileOfName(name) == 0; });
-    return names;
-  }
-  std::string OnlyFile() {
-    const std::vector<std::string> files = Files();
-    EXPECT_EQ(files.size(), 1u);
-    return files.empty() ? "" : "/store/" + files[0];
-  }
-
-  SimWorld world_{1};
-  SimNode node_;
-  Store* store_ = nullptr;
-  StoreCall* call_ = nullptr;
-  ValueUpload* upload_ = nullptr;
-  uint64_t next_run_ = 1;
-  std::optional<uint64_t> said_bytes_;  // of a value, before it is written
-};
+class ValueFilesTest : public ValueFileFixture {};
 
 INSTANTIATE_TEST_SUITE_P(Cores, ValueFilesTest, testing::Values(1, 3));
 
@@ -197,7 +32,7 @@ TEST_P(ValueFilesTest, ValuesOfAllLengthsComeBack) {
     EXPECT_EQ(Call(true, Length, OldState::kExistence, key).reply.integer,
               static_cast<int64_t>(length));
   }
-  const auto stats = node_.Run(store_->Stats(node_.core(0)));
+  const auto stats = node_->Run(store_->Stats(node_->core(0)));
   EXPECT_EQ(stats->value_files, std::size(lengths));
   EXPECT_EQ(Files().size(), std::size(lengths));
 }
@@ -223,14 +58,14 @@ TEST_P(ValueFilesTest, FlushRemovesThemInTheBackground) {
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(Put("key" + std::to_string(i), ValueOf('a', 5000)), Outcome::kDone);
   }
-  EXPECT_EQ(node_.Run(store_->Flush(node_.core(0), kDefaultNamespace)), Outcome::kDone);
+  EXPECT_EQ(node_->Run(store_->Flush(node_->core(0), kDefaultNamespace)), Outcome::kDone);
   EXPECT_EQ(Get("key3"), "missing");
   Settle();
   EXPECT_TRUE(Files().empty());
 }
 
 TEST_P(ValueFilesTest, ExpiryMovesWithTheReferenceAndThenTakesTheFile) {
-  const uint64_t now_ms = node_.clock().WallUs() / 1000;
+  const uint64_t now_ms = node_->clock().WallUs() / 1000;
   EXPECT_EQ(Put("key", ValueOf('a', 9000), SetUntil, OldState::kNothing, now_ms + 5000),
             Outcome::kDone);
   Call(false, ExpireAt, OldState::kValueOrFile, "key", {}, now_ms + 20'000);
@@ -289,8 +124,8 @@ TEST_P(ValueFilesTest, FunctionsThatWorkInMemoryAreNotCalled) {
 TEST_P(ValueFilesTest, FullDiskRefusesBeforeAndWhileItIsWritten) {
   Settle();
   SpaceStat space;
-  node_.disk().Space(space);
-  node_.disk().SetBallast(space.free_bytes - (512 << 10));
+  node_->disk().Space(space);
+  node_->disk().SetBallast(space.free_bytes - (512 << 10));
   EXPECT_EQ(Put("key", ValueOf('a', 400'000)), Outcome::kDiskFull);
   EXPECT_TRUE(Files().empty());
   said_bytes_ = 1;
@@ -298,17 +133,17 @@ TEST_P(ValueFilesTest, FullDiskRefusesBeforeAndWhileItIsWritten) {
   Settle();
   EXPECT_TRUE(Files().empty());
   EXPECT_EQ(Get("key"), "missing");
-  node_.disk().SetBallast(0);
+  node_->disk().SetBallast(0);
   EXPECT_EQ(Put("key", ValueOf('a', 100'000)), Outcome::kDone);
   EXPECT_TRUE(Get("key") == ValueOf('a', 100'000));
 }
 
 TEST_P(ValueFilesTest, AFailedSyncOfTheFileRefusesTheWriteAlone) {
   Settle();
-  node_.disk().faults.flush_error = 10'000;
+  node_->disk().faults.flush_error = 10'000;
   EXPECT_EQ(Put("key", ValueOf('a', 9000)), Outcome::kFileError);
   EXPECT_NE(upload_->error().find("cannot sync"), std::string::npos) << upload_->error();
-  node_.disk().faults = {};
+  node_->disk().faults = {};
   Settle();
   EXPECT_TRUE(Files().empty());
   EXPECT_FALSE(store_->read_only());
@@ -319,48 +154,50 @@ TEST_P(ValueFilesTest, AFailedSyncOfTheFileRefusesTheWriteAlone) {
 TEST_P(ValueFilesTest, AFlippedBitIsNamedAndNeverSent) {
   EXPECT_EQ(Put("key", ValueOf('a', 3 * kChunkBytes)), Outcome::kDone);
   const std::string path = OnlyFile();
-  node_.disk().FlipBit(path.c_str(), 2 * kChunkBytes + 17, 3);
+  node_->disk().FlipBit(path.c_str(), 2 * kChunkBytes + 17, 3);
   StoreCall& call = Call(true, GetAny, OldState::kValueOrFile, "key");
   const absl::StatusOr<std::string> read = Read(call);
   EXPECT_TRUE(absl::IsDataLoss(read.status()));
   EXPECT_EQ(read.status().message(),
             path + ": damaged at offset 8192: a chunk's checksum is wrong");
-  const auto stats = node_.Run(store_->Stats(node_.core(0)));
+  const auto stats = node_->Run(store_->Stats(node_->core(0)));
   EXPECT_EQ(stats->value_chunks_damaged, 1u);
 }
 
 TEST_P(ValueFilesTest, AMissingOrShorterFileStopsTheStart) {
   EXPECT_EQ(Put("key", ValueOf('a', 9000)), Outcome::kDone);
   const std::string path = OnlyFile();
-  const std::string whole = *node_.disk().Contents(path.c_str());
-  node_.Crash(CrashKind::kPowerCut);
-  node_.disk().Put(path.c_str(), whole.substr(0, 8192));
+  const std::string whole = *node_->disk().Contents(path.c_str());
+  node_->Crash(CrashKind::kPowerCut);
+  node_->disk().Put(path.c_str(), whole.substr(0, 8192));
   std::optional<absl::Status> opened = TryOpen();
   ASSERT_TRUE(opened);
   EXPECT_TRUE(absl::IsDataLoss(*opened));
   EXPECT_EQ(opened->message(), path +
                                    ": damaged at offset 8192: shorter than the value of key "
-                                   "\"key\", which has 9000 bytes");
-  node_.Crash(CrashKind::kPowerCut);
-  node_.disk().Unlink(path.c_str());
+                                   "\"key\", which has 9000 bytes; --salvage goes on without it");
+  node_->Crash(CrashKind::kPowerCut);
+  node_->disk().Unlink(path.c_str());
   opened = TryOpen();
   ASSERT_TRUE(opened);
-  EXPECT_EQ(opened->message(), path + ": damaged at offset 0: missing: the value of key \"key\"");
-  node_.Crash(CrashKind::kPowerCut);
-  node_.disk().Put(path.c_str(), whole);
+  EXPECT_EQ(opened->message(), path +
+                                   ": damaged at offset 0: missing: the value of key \"key\"; "
+                                   "--salvage goes on without it");
+  node_->Crash(CrashKind::kPowerCut);
+  node_->disk().Put(path.c_str(), whole);
   Open();
   EXPECT_TRUE(Get("key") == ValueOf('a', 9000));
 }
 
 TEST_P(ValueFilesTest, AStartRemovesFilesThatNobodyRefersTo) {
   EXPECT_EQ(Put("key", ValueOf('a', 9000)), Outcome::kDone);
-  node_.Crash(CrashKind::kPowerCut);
-  node_.disk().Put("/store/0000000100000099.val", "left by a crash");
-  node_.disk().Put("/store/notes.val", "somebody's own");
+  node_->Crash(CrashKind::kPowerCut);
+  node_->disk().Put("/store/0000000100000099.val", "left by a crash");
+  node_->disk().Put("/store/notes.val", "somebody's own");
   Open();
   Settle();
   EXPECT_EQ(Files().size(), 1u);
-  EXPECT_TRUE(node_.disk().Contents("/store/notes.val"));
+  EXPECT_TRUE(node_->disk().Contents("/store/notes.val"));
   EXPECT_TRUE(Get("key") == ValueOf('a', 9000));
 }
 

@@ -21,6 +21,9 @@ constexpr std::array kScenarios{
              RunStoreScenario},
     Scenario{"medium", "one store on a medium that loses, misdirects and changes what is written",
              RunMediumScenario},
+    Scenario{"salvage",
+             "one store is damaged: --salvage, crashes on the way, and what is left of it",
+             RunSalvageScenario},
     Scenario{"server",
              "whole servers and their clients, of both protocols: pipelines, crashes, stops",
              RunServerScenario},
@@ -66,6 +69,7 @@ constexpr std::array kProofs{
                    "store"},
     SeededBugProof{SeededBug::kValueFileRemovedEarly, "value-file-removed-early", "store"},
     SeededBugProof{SeededBug::kBatchGoesOn, "batch-goes-on", "server"},
+    SeededBugProof{SeededBug::kSalvageNotMarked, "salvage-not-marked", "salvage"},
 };
 
 }  // namespace

@@ -35,6 +35,7 @@ std::span<const SeededBugProof> SeededBugProofs();
 ScenarioResult RunRuntimeScenario(uint64_t seed);
 ScenarioResult RunStoreScenario(uint64_t seed);
 ScenarioResult RunMediumScenario(uint64_t seed);
+ScenarioResult RunSalvageScenario(uint64_t seed);
 ScenarioResult RunServerScenario(uint64_t seed);
 
 }  // namespace pakv
