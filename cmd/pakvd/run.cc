@@ -77,13 +77,16 @@ std::string RandomHex(size_t digits) {
   return text;
 }
 
-// Damage, with what to do about it.
+// Damage, with what to do about it. The store says in its text where --salvage is a way out.
 absl::Status WithRemedy(const absl::Status& status, const std::string& directory) {
   if (!absl::IsDataLoss(status)) return status;
+  const std::string what = MessageOf(status);
+  const bool salvages = what.find("--salvage goes on") != std::string::npos;
   return absl::DataLossError(fmt::format(
-      "{}; nothing was changed. `pakvctl verify {}` lists all damage: bring back the files that it "
-      "names from a copy, or load a dump into an empty directory",
-      MessageOf(status), directory));
+      "{}; nothing was changed. `pakvctl verify {}` lists all damage: bring back the "
+      "files that it names from a copy, {}or load a dump into an empty directory",
+      what, directory,
+      salvages ? "start with --salvage, which keeps what is damaged in salvage/, " : ""));
 }
 
 // The server as one object that core 0 runs: start, and stop on request.

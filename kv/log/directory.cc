@@ -172,7 +172,9 @@ Task<absl::Status> StoreDirectory::ReadIdentity(Core& core, const DirectoryOptio
   const DecodedIdentity decoded = DecodeIdentity(*bytes);
   switch (decoded.verdict) {
     case IdentityVerdict::kDamaged:
-      co_return Damaged(path, 0, "not an IDENTITY of pakv, or its checksum is wrong");
+      co_return Damaged(path, 0,
+                        "not an IDENTITY of pakv, or its checksum is wrong; --salvage cannot do "
+                        "without it");
     case IdentityVerdict::kNewer:
       co_return absl::FailedPreconditionError(
           path + ": written by a newer pakvd (format " + std::to_string(decoded.format) +
