@@ -14,6 +14,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/functional/function_ref.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -245,6 +246,7 @@ class Shard {
 
  private:
   friend class Request;
+  friend class TransactionPart;
   struct DeviceRead;
   struct SlowTimer : Timer {
     explicit SlowTimer(Shard& shard_in);
@@ -410,6 +412,8 @@ class Shard {
   uint64_t memory_looked_ns_ = 0;
   uint64_t dropping_bytes_ = 0;  // of what FreeInBackground has not freed yet
   uint64_t device_read_bytes_ = 0;
+  // Of old values that transactions keep: theirs, on whatever core, until they are destroyed.
+  std::atomic<uint64_t> transaction_bytes_{0};
   std::function<uint64_t()> client_bytes_;
   bool shrinking_ = false;
 

@@ -172,7 +172,7 @@ void Shard::ReadPart(TransactionPart& part) {
   part.doing_ = TransactionPart::Doing::kReading;
   if (part.step == TransactionPart::Step::kLock) ReserveMemory(part);
   part.is_unproven = part.is_changed = part.is_disturbed = false;
-  part.read_bytes_ = 0;
+  part.ForgetOld();
   part.left_ = part.keys.size() + 1;
   for (TransactionKey* key : part.keys) {
     if (ReadKey(*key)) OneDone(part);
@@ -344,7 +344,7 @@ void Shard::StartAlone(TransactionPart& part) {
 // If everything that it asks for is at hand, as a rule: no key is held. False: nothing was done.
 bool Shard::DecideAtOnce(TransactionPart& part) {
   part.is_unproven = part.is_changed = false;
-  part.read_bytes_ = 0;
+  part.ForgetOld();
   bool by_pending = false;
   for (TransactionKey* key : part.keys) {
     const PendingTable::Slot* slot = pending_.Find(key->hash, key->namespace_id, key->key);
@@ -360,6 +360,8 @@ bool Shard::DecideAtOnce(TransactionPart& part) {
     const Found found = OldNewest(*key, slot, old);
     if (found == Found::kNeedsDevice) return false;
     KeepFound(*key, found, old);
+    // A refusal because of a write that is pending and may be lost has to wait for it.
+    if (part.outcome != Outcome::kDone && slot != nullptr) return false;
     by_pending = by_pending || slot != nullptr;
   }
   part.clock_ms = log_->ExpiryClockMs();
@@ -432,7 +434,7 @@ void Shard::LookAtPart(TransactionPart& part) {
   TakeKeys(part);
   part.doing_ = TransactionPart::Doing::kReading;
   part.is_unproven = part.is_disturbed = false;
-  part.read_bytes_ = 0;
+  part.ForgetOld();
   part.left_ = part.keys.size() + 1;
   for (TransactionKey* key : part.keys) {
     key->kind_ = Request::Kind::kLook;

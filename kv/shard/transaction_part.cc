@@ -1,21 +1,22 @@
 #include "kv/shard/transaction_part.h"
 
 #include "kv/shard/shard.h"
+#include "runtime/base/coverage.h"
 
 namespace pakv {
 
 void TransactionKey::KeepOld(const OldValue& found) {
   old = found;
   old_bytes.clear();
+  if (found.in_file) PAKV_COVERED(kTransactionMetValueFile);
   if (needs >= OldState::kValue && found.in_file) {
     // What it makes of a value, and keeps of it, lies in memory.
     outcome = Outcome::kInFile;
   } else if (needs >= OldState::kValue) {
-    part->read_bytes_ += found.value.size();
-    if (part->read_bytes_ > kPartReadBytesMax) {
-      outcome = Outcome::kTooLarge;
-    } else {
+    if (part->KeepsOld(found.value.size())) {
       old_bytes.assign(found.value);
+    } else {
+      outcome = Outcome::kTooLarge;
     }
   }
   old.value = old_bytes;
@@ -46,6 +47,19 @@ void TransactionKey::Delete() {
   pending_value_ = {};
   // What was not there needs no record to be gone.
   is_written = needs == OldState::kNothing || old.exists;
+}
+
+bool TransactionPart::KeepsOld(size_t bytes) {
+  if (bytes > kPartReadBytesMax - read_bytes_) return false;
+  read_bytes_ += bytes;
+  shard->transaction_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  return true;
+}
+
+void TransactionPart::ForgetOld() {
+  if (read_bytes_ == 0) return;
+  shard->transaction_bytes_.fetch_sub(read_bytes_, std::memory_order_relaxed);
+  read_bytes_ = 0;
 }
 
 TransactionPart::Decides::Decides(TransactionPart& part_in)

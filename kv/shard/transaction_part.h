@@ -60,6 +60,8 @@ class TransactionPart : public Message {
   enum class Step : uint8_t { kLock, kClose, kPublish, kAlone, kLook, kConfirm };
 
   TransactionPart() : decides_(*this) {}
+  // On the core that sent it, when it has come back.
+  ~TransactionPart() { ForgetOld(); }
 
   Shard* shard = nullptr;
   uint32_t source_core = 0;
@@ -92,13 +94,16 @@ class TransactionPart : public Message {
   friend class Shard;
   friend class TransactionKey;
   enum class Doing : uint8_t { kLocking, kReading, kWriting };
+  // The owner: one more old value is kept. False: there are too many bytes of them.
+  bool KeepsOld(size_t bytes);
+  void ForgetOld();
   struct Decides : Runnable {
     explicit Decides(TransactionPart& part_in);
     TransactionPart& part;
   };
   Doing doing_ = Doing::kLocking;
   size_t left_ = 0;        // keys that it is not done with
-  size_t read_bytes_ = 0;  // of old values
+  size_t read_bytes_ = 0;  // of old values, which count as the owner's memory
   bool holds_ = false;     // its keys
   Decides decides_;
 };

@@ -27,6 +27,12 @@ ValueFiles::ValueFiles(Core& core, const StoreDirectory& directory, ValueFilesSh
 
 ValueFiles::~ValueFiles() = default;
 
+ValueChunk::~ValueChunk() {
+  if (files_ == nullptr) return;
+  files_->chunk_bytes_ -= memory_.size();
+  files_->chunks_.Release();
+}
+
 // ---- Reading ----
 
 // The file is open no longer than the read takes: a slow client holds neither memory nor
@@ -58,9 +64,10 @@ Task<absl::StatusOr<ValueChunk>> ValueFiles::ReadChunk(ValueReference reference,
   const bool granted = co_await chunks_.Acquire();
   PAKV_CHECK(granted, "nothing stops this wait");
   ValueChunk chunk;
-  chunk.permits_ = &chunks_;
+  chunk.files_ = this;
   chunk.length_ = reference.ChunkLength(index);
   chunk.memory_ = AlignedBuffer(RoundUp(chunk.length_, directory_.alignment()));
+  chunk_bytes_ += chunk.memory_.size();
   const absl::Status status = co_await ReadInto(reference, index, chunk.memory_);
   if (!status.ok()) {
     if (absl::IsDataLoss(status)) {

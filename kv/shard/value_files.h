@@ -64,6 +64,8 @@ struct ValueFilesShared {
   const std::atomic<bool>* read_only = nullptr;
 };
 
+class ValueFiles;
+
 // A chunk that was read and is right, in memory that is its own.
 class ValueChunk {
  public:
@@ -71,23 +73,21 @@ class ValueChunk {
   ValueChunk(ValueChunk&& other) noexcept
       : memory_(std::move(other.memory_)),
         length_(other.length_),
-        permits_(std::exchange(other.permits_, nullptr)) {}
+        files_(std::exchange(other.files_, nullptr)) {}
   ValueChunk& operator=(ValueChunk&& other) noexcept {
     std::swap(memory_, other.memory_);
     std::swap(length_, other.length_);
-    std::swap(permits_, other.permits_);
+    std::swap(files_, other.files_);
     return *this;
   }
-  ~ValueChunk() {
-    if (permits_ != nullptr) permits_->Release();
-  }
+  ~ValueChunk();
   std::string_view view() const { return {reinterpret_cast<const char*>(memory_.data()), length_}; }
 
  private:
   friend class ValueFiles;
   AlignedBuffer memory_;
   uint32_t length_ = 0;
-  Semaphore* permits_ = nullptr;
+  ValueFiles* files_ = nullptr;  // whose permit it has
 };
 
 class ValueFiles {
@@ -126,8 +126,14 @@ class ValueFiles {
     uint64_t damaged = 0;  // chunks
   };
   const Counters& counters() const { return counters_; }
+  // Held on this core: the chunks of uploads and of those who read, and what is noted of files.
+  uint64_t memory_bytes() const {
+    return chunk_bytes_ + pins_.capacity() * (sizeof(uint64_t) + sizeof(Pins) + 1) +
+           removals_.size() * sizeof(uint64_t);
+  }
 
  private:
+  friend class ValueChunk;
   friend class ValueUpload;
   struct Pins {
     uint32_t count = 0;
@@ -150,6 +156,7 @@ class ValueFiles {
   std::deque<uint64_t> removals_;
   bool removing_ = false;
   bool stopping_ = false;
+  uint64_t chunk_bytes_ = 0;  // in memory
   Counters counters_;
   Nursery nursery_;  // last: its tasks use all of the above
 };

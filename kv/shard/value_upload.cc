@@ -42,7 +42,13 @@ Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
   if (!file.ok()) co_return Failed(file.status());
   file_ = std::move(*file);
   chunk_ = AlignedBuffer(files_.options_.chunk_bytes);
+  files_.chunk_bytes_ += chunk_.size();
   co_return Outcome::kDone;
+}
+
+void ValueUpload::DropChunk() {
+  files_.chunk_bytes_ -= chunk_.size();
+  chunk_ = AlignedBuffer();
 }
 
 void ValueUpload::Add(std::string_view bytes) {
@@ -83,7 +89,7 @@ Task<Outcome> ValueUpload::Finish() {
     const absl::Status named = co_await SyncNames(files_.core_, files_.directory_.path());
     if (!named.ok()) co_return Failed(named);
   }
-  chunk_ = AlignedBuffer();
+  DropChunk();
   reference_ = EncodeValueReference({.file = number_, .length = length_},
                                     files_.options_.chunk_bytes, checksums_);
   ++files_.counters_.written;
@@ -95,7 +101,7 @@ Task<void> ValueUpload::Close(bool kept) {
     const IoResult closed = co_await file_.Close();
     if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path_, closed)));
   }
-  chunk_ = AlignedBuffer();
+  DropChunk();
   if (number_ != 0 && !kept) {
     PAKV_COVERED(kValueFileNotKept);
     files_.Remove(number_);

@@ -49,6 +49,7 @@ class ValueUpload {
 
  private:
   Outcome Failed(const absl::Status& status);
+  void DropChunk();
 
   ValueFiles& files_;
   bool has_turn_ = false;

@@ -44,6 +44,7 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "value-file-salvaged",
     "value-file-not-kept",
     "value-file-without-room",
+    "transaction-met-value-file",
     "value-chunk-damaged",
     "format-upgraded",
 };

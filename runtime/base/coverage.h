@@ -45,6 +45,7 @@ enum class CoverageMark : uint32_t {
   kValueFileSalvaged,        // ... and kept it, as the record may be lost
   kValueFileNotKept,         // a value was written to a file and then refused, or not needed
   kValueFileWithoutRoom,     // the disk was full while a value was written to its file
+  kTransactionMetValueFile,  // the old value of a transaction's key lies in a file
   kValueChunkDamaged,        // a value file was found damaged when it was read
   kFormatUpgraded,           // a directory of an older format became one of this
   kCount,

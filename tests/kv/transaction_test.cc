@@ -38,6 +38,7 @@ class TransactionTest : public testing::Test {
     options.segment_bytes = 1 << 16;
     options.cache_bytes = cache_bytes_;
     options.publish_pause_ns = publish_pause_ns_;
+    options.compaction = compaction_;
     options.entropy = StoreEntropy{{}, 1, ++run_};
     auto opened = node_->Run(Store::Open(node_->cores(), options, report_));
     ASSERT_TRUE(opened) << world_->failure();
@@ -192,6 +193,7 @@ class TransactionTest : public testing::Test {
   std::vector<std::unique_ptr<std::string>> names_;
   uint64_t run_ = 0;
   uint64_t cache_bytes_ = 0;
+  CompactionOptions compaction_;
   uint64_t publish_pause_ns_ = 0;  // in which a transaction holds its keys and is durable
   std::unique_ptr<SimWorld> world_;
   std::unique_ptr<SimNode> node_;
@@ -303,6 +305,33 @@ TEST_F(TransactionTest, IncrementsOfManyAtOnceAreAllThere) {
       EXPECT_EQ(Get(b), std::string(30, '+'));
     }
   }
+}
+
+// It is held where its core's writes are, as a part that knows its keys, and goes on with them.
+TEST_F(TransactionTest, ASlowedLogHoldsBackThoseOfOneOwner) {
+  compaction_.space_percent = 100;
+  compaction_.segments_min = 0;
+  compaction_.begin_percent = 0;
+  Open(1);
+  constexpr uint32_t kKeys = 250;
+  constexpr uint32_t kWanted = 30;
+  const auto stats = [](Store& store, Core& here) { return store.Stats(here); };
+  uint32_t held = 0;
+  std::string expected;
+  for (uint32_t i = 0; i < 8000 && held < kWanted; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i * 7 % kKeys), std::string(1000, 'v')), Outcome::kDone);
+    if (node_->Run(stats(*store_, node_->core(0)))->slowed_permille == 0) continue;
+    const uint64_t begin_ns = world_->now_ns();
+    Course& course = Begin(0, {"counter", "other"}, "+");
+    Sent& behind = Send(0, "counter", GetFunction, OldState::kValue, true);
+    ExpectEnds([&] { return course.finished && behind.finished; });
+    EXPECT_EQ(course.outcome, Outcome::kDone);
+    expected += "+";
+    if (world_->now_ns() - begin_ns > kNsPerMs) ++held;
+  }
+  EXPECT_EQ(held, kWanted);
+  EXPECT_EQ(Get("counter"), expected);
+  EXPECT_EQ(Get("other"), expected);
 }
 
 TEST_F(TransactionTest, ReadsGoOnAndWritesQueueInOrderWhileKeysAreHeld) {

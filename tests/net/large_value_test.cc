@@ -97,6 +97,31 @@ TEST_P(LargeValueTest, ComesBackWhateverTheCuts) {
   EXPECT_EQ(Files().size(), 1u);
 }
 
+// It is refused when it comes, and with it all of EXEC; nothing is left of it.
+TEST_P(LargeValueTest, NoneWithinMulti) {
+  const std::string value = ValueOf('a', 9000);
+  Expect({"SET", "key", "old"}, "+OK\r\n");
+  Expect({"MULTI"}, "+OK\r\n");
+  Expect({"SET", "key", "new"}, "+QUEUED\r\n");
+  EXPECT_TRUE(ErrorOf({"SET", "large", value}).starts_with("-ERR string of 9000 bytes exceeds"));
+  Expect({"SET", "more", "new"}, "+QUEUED\r\n");
+  Expect({"EXEC"}, "-EXECABORT Transaction discarded because of previous errors.\r\n");
+  Expect({"GET", "key"}, "$3\r\nold\r\n");
+  Expect({"EXISTS", "large", "more"}, ":0\r\n");
+  EXPECT_TRUE(Files().empty());
+  // Outside it is one again, and what is queued may delete and replace it, but not read it.
+  Expect({"SET", "large", value}, "+OK\r\n");
+  client_->Send(Request({"MULTI"}) + Request({"STRLEN", "large"}) + Request({"SET", "more", "1"}) +
+                Request({"GET", "large"}) + Request({"EXEC"}));
+  ExpectReply("+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n");
+  EXPECT_TRUE(Line().starts_with("-ERR the key's value is too long"));
+  Expect({"GET", "more"}, "$-1\r\n");
+  client_->Send(Request({"MULTI"}) + Request({"STRLEN", "large"}) + Request({"DEL", "large"}) +
+                Request({"EXEC"}));
+  ExpectReply("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:9000\r\n:1\r\n");
+  EXPECT_TRUE(Files().empty());
+}
+
 TEST_P(LargeValueTest, RepliesStayInOrder) {
   const std::string value = ValueOf('a', 60'000);
   client_->Send(Request({"SET", "small", "1"}) + Request({"SET", "large", value}) +

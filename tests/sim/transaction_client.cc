@@ -6,7 +6,9 @@
 #include <set>
 #include <utility>
 
+#include "kv/shard/value_upload.h"
 #include "runtime/io/timer.h"
+#include "tests/kv/store_call.h"
 
 namespace pakv {
 namespace {
@@ -208,6 +210,10 @@ Task<void> TransactionSession::RunOnOracleKeys() {
 
 // A key that nobody else writes. True: it was done.
 Task<bool> TransactionSession::WriteOwnKey(bool deletes) {
+  if (!deletes && prng_.Chance(1, 3)) {
+    const bool done = co_await WriteOwnFile();
+    co_return done;
+  }
   const std::string key = "watched" + std::to_string(id_);
   Transaction transaction(id_);
   Add(transaction, key, OldState::kNothing, true);
@@ -221,6 +227,27 @@ Task<bool> TransactionSession::WriteOwnKey(bool deletes) {
   };
   const Outcome outcome = co_await load_.store.Transact(core_, transaction, decide);
   co_return IsDone(outcome, "a write");
+}
+
+// The same by a value in a file, so that transactions replace and delete those too.
+Task<bool> TransactionSession::WriteOwnFile() {
+  ValueUpload upload(load_.store.value_files(core_));
+  Outcome outcome = co_await upload.Begin(100);
+  if (outcome == Outcome::kDone) {
+    upload.Add(std::string(prng_.Between(1, 100), 'f'));
+    outcome = co_await upload.Finish();
+  }
+  bool kept = false;
+  if (outcome == Outcome::kDone) {
+    StoreCall call(load_.store, core_);
+    call.session = id_;
+    call.file_admitted = &kept;
+    co_await call.Update(SetFunction, OldState::kNothing, "watched" + std::to_string(id_),
+                         std::string(upload.reference()));
+    outcome = call.outcome;
+  }
+  co_await upload.Close(kept);
+  co_return IsDone(outcome, "a write to a file");
 }
 
 // It is there or not, is watched, and then changed or not; in the end it is as it was, or not.

@@ -39,6 +39,7 @@ class TransactionSession {
   Task<void> RunOnOracleKeys();
   Task<void> WatchOwnKey();
   Task<bool> WriteOwnKey(bool deletes);
+  Task<bool> WriteOwnFile();
 
   size_t Add(Transaction& transaction, const std::string& key, OldState needs, bool may_write);
   std::vector<std::string> GroupKeys(uint64_t group) const;
