@@ -32,6 +32,10 @@
 
 namespace pakv {
 
+class RecoveryMemory;
+struct RecoveryOptions;
+struct RecoveryReport;
+
 inline constexpr uint32_t kDefaultNamespace = 0;
 
 // What Open found and did, for the start line and the log.
@@ -166,7 +170,6 @@ class Store {
 
  private:
   struct Shared;
-  class RecordRouter;
   class Course;
   // Entries that one visit of a scan looks at on one core.
   static constexpr size_t kScanStepMax = 1024;
@@ -177,6 +180,9 @@ class Store {
   Task<absl::Status> RecoverAndRun(Core& here, uint64_t run, OpenReport& report);
   Task<void> StopOn(Core& here, uint32_t id);
   Task<RandomDraw> RandomKeyOf(Core& here, uint32_t owner, uint32_t namespace_id);
+  RecoveryOptions OptionsOfRecovery(uint64_t run, RecoveryMemory& memory) const;
+  void Tell(const RecoveryReport& found, OpenReport& report) const;
+  Task<void> RunShards(Core& here);
   Task<absl::Status> NameNamespaces(Core& here, uint32_t end, OpenReport& report);
   Task<absl::Status> RemoveLost(Core& here, std::span<const LostValue> lost);
   void StartCompactor(Core& here, uint64_t expiry_clock_ms);

@@ -218,6 +218,44 @@ TEST_P(SalvageValuesTest, NumbersGoOnWithoutManifest) {
   EXPECT_TRUE(Get("more") == ValueOf('b', 5000));
 }
 
+TEST_P(SalvageValuesTest, NamespacesGetNewNamesWithoutManifest) {
+  const auto open = [](Store& store, Core& here, std::string name) {
+    return store.OpenNamespace(here, std::move(name), /*create=*/false);
+  };
+  const auto create = [](Store& store, Core& here) {
+    return store.OpenNamespace(here, "orders", /*create=*/true);
+  };
+  const auto set = [](Store& store, Core& here, uint32_t id) -> Task<Outcome> {
+    StoreCall call(store, here);
+    call.namespace_id = id;
+    co_await call.Update(SetFunction, OldState::kNothing, "key", "value");
+    co_return call.outcome;
+  };
+  const auto get = [](Store& store, Core& here, uint32_t id) -> Task<std::string> {
+    StoreCall call(store, here);
+    call.namespace_id = id;
+    co_await call.Read(GetFunction, OldState::kValue, "key");
+    co_return std::string(call.reply.bytes);
+  };
+  const auto created = node_->Run(create(*store_, node_->core(0)));
+  ASSERT_TRUE(created && created->id);
+  const uint32_t id = *created->id;
+  ASSERT_EQ(node_->Run(set(*store_, node_->core(0), id)), Outcome::kDone);
+  node_->Crash(CrashKind::kPowerCut);
+  Unlink("MANIFEST");
+  ExpectRefused("MANIFEST");
+  Salvage();
+  const std::string name = "salvaged-" + std::to_string(id);
+  EXPECT_TRUE(Noted("it is " + name + " now"));
+  for (int i = 0; i < 2; ++i) {
+    const auto found = node_->Run(open(*store_, node_->core(0), name));
+    ASSERT_TRUE(found && found->id);
+    EXPECT_EQ(*found->id, id);
+    EXPECT_EQ(node_->Run(get(*store_, node_->core(0), id)), "value");
+    Restart();
+  }
+}
+
 // At each operation of the start that salvages, and of the one after it.
 TEST_P(SalvageValuesTest, ACrashAnywhereLosesNothing) {
   const std::string safe = ValueOf('a', 9000);
