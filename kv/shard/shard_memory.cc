@@ -48,8 +48,11 @@ void Shard::LookAtMemory(uint64_t wanted_bytes) {
 }
 
 Task<void> Shard::ShrinkCache() {
-  // A FLUSH puts another one in its place.
-  while (!cache_->ShrinkStep(kShrinkStep)) co_await core_.ready().Yield();
+  // Not at once: a write that looked at memory may be about to take its value, or its reply, from
+  // the cache. And a FLUSH puts another one in its place.
+  do {
+    co_await core_.ready().Yield();
+  } while (!cache_->ShrinkStep(kShrinkStep));
   shrinking_ = false;
 }
 
