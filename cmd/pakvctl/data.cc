@@ -82,12 +82,19 @@ class Runner {
   int Set() {
     ClientSet set;
     set.key = request_.keys.front();
-    set.value = request_.value;
+    if (!request_.value_from_stdin) set.value = request_.value;
     set.condition = request_.condition;
     set.version = request_.version;
     set.return_old = request_.return_old;
     set.ttl_ms = request_.ttl_ms;
-    const auto done = client_.Set(set);
+    std::string input_fault;
+    const CtlInput in{streams_.in, streams_.in_is_stdin};
+    const auto done =
+        request_.value_from_stdin ? client_.SetFrom(set, in, input_fault) : client_.Set(set);
+    if (!input_fault.empty()) {
+      err_ << "pakvctl: " << EscapeControls(input_fault) << '\n';
+      return kClientExitData;
+    }
     if (!done.ok()) return Fail(done.error());
     if (!done->condition_met) {
       err_ << "Condition not met\n";
@@ -115,10 +122,11 @@ class Runner {
     }
   }
 
-  // Prints what the batches' results hold; `print` is called for each key that was there. A key
-  // that the server refuses does not hide what became of the others of its batch.
-  template <typename Ask, typename PrintOne>
-  int AskAndPrint(const Ask& ask, const PrintOne& print) {
+  // Prints what the batches' results hold; `print` is called for each key that was there, `refused`
+  // for each that the server refuses: that one does not hide what became of the others of its
+  // batch.
+  template <typename Ask, typename PrintOne, typename Refused>
+  int AskAndPrint(const Ask& ask, const PrintOne& print, const Refused& refused) {
     int exit_code = kClientExitOk;
     bool failed = false;
     InBatches([&](std::span<const std::string> keys) {
@@ -126,8 +134,10 @@ class Runner {
       for (size_t i = 0; i < keys.size(); ++i) {
         if (!results[i].ok()) {
           const ClientError& error = results[i].error();
-          exit_code = Fail(error);
-          failed = true;
+          const int code = refused(keys[i], error);
+          if (code == kClientExitOk) continue;
+          if (!failed) exit_code = code;
+          failed = failed || code != kClientExitNotMet;
           if (error.fault != ClientFault::kRefused) break;  // the same goes for those behind it
         } else if (results[i]->has_value()) {
           print(keys[i], **results[i]);
@@ -142,23 +152,61 @@ class Runner {
   }
 
   int Get() {
+    if (request_.output == CtlOutput::kRaw) return GetLong(request_.keys.front(), /*end=*/"");
     JsonArrayPrinter array(out_);
-    const int exit_code =
-        AskAndPrint([&](std::span<const std::string> keys) { return client_.Get(keys); },
-                    [&](const std::string& key, const ClientValue& value) {
-                      if (json()) {
-                        OrderedJson object;
-                        PutBytes(object, "key", key);
-                        PutBytes(object, "value", value.bytes);
-                        PutLsn(object, value.lsn);
-                        array.Add(object);
-                        return;
-                      }
-                      out_ << value.bytes;
-                      if (request_.output == CtlOutput::kText) out_ << '\n';
-                    });
+    const auto add = [&](const std::string& key, const ClientValue& value) {
+      OrderedJson object;
+      PutBytes(object, "key", key);
+      PutBytes(object, "value", value.bytes);
+      PutLsn(object, value.lsn);
+      array.Add(object);
+    };
+    const auto ask = [&](std::span<const std::string> keys) { return client_.Get(keys); };
+    const auto print = [&](const std::string& key, const ClientValue& value) {
+      if (json()) return add(key, value);
+      out_ << value.bytes << '\n';
+    };
+    // One that no frame holds is asked for again, by itself.
+    const auto ask_again = [&](const std::string& key, const ClientError& error) {
+      if (error.status != PakvStatus::kValueTooLong) return Fail(error);
+      return json() ? AddLong(key, add) : GetLong(key, "\n");
+    };
+    const int exit_code = AskAndPrint(ask, print, ask_again);
     if (json()) array.Finish();
     return exit_code;
+  }
+
+  // Prints a value as it comes.
+  int GetLong(const std::string& key, std::string_view end) {
+    const auto value = client_.ReadValue(key, [this](std::string_view piece) {
+      out_ << piece;
+      return bool{out_};
+    });
+    if (!value.ok()) return Fail(value.error());
+    if (!*value) {
+      TellMissing(key);
+      return kClientExitNotMet;
+    }
+    out_ << end;
+    return kClientExitOk;
+  }
+
+  // A JSON string is made of the whole of it.
+  template <typename Add>
+  int AddLong(const std::string& key, const Add& add) {
+    std::string bytes;
+    auto value = client_.ReadValue(key, [&bytes](std::string_view piece) {
+      bytes.append(piece);
+      return true;
+    });
+    if (!value.ok()) return Fail(value.error());
+    if (!*value) {
+      TellMissing(key);
+      return kClientExitNotMet;
+    }
+    (*value)->bytes = std::move(bytes);
+    add(key, **value);
+    return kClientExitOk;
   }
 
   int Remove() {
@@ -176,7 +224,8 @@ class Runner {
           PutLsn(object, done.lsn);
           if (done.old_value) PutBytes(object, "old_value", *done.old_value);
           array.Add(object);
-        });
+        },
+        [&](const std::string&, const ClientError& error) { return Fail(error); });
     if (print_json) array.Finish();
     return exit_code;
   }
@@ -293,25 +342,6 @@ class Runner {
 };
 
 }  // namespace
-
-std::optional<int> ReadValue(CtlRequest& request, const CtlStreams& streams) {
-  if (!request.value_from_stdin) return std::nullopt;
-  request.value.clear();
-  char buffer[65536];
-  while (streams.in.read(buffer, sizeof buffer), streams.in.gcount() > 0) {
-    request.value.append(buffer, static_cast<size_t>(streams.in.gcount()));
-    if (request.value.size() > kStdinValueBytesMax) {
-      streams.err << "pakvctl: the value on stdin is longer than "
-                  << FormatSize(kStdinValueBytesMax) << '\n';
-      return kClientExitRefused;
-    }
-  }
-  if (streams.in.bad()) {
-    streams.err << "pakvctl: stdin cannot be read\n";
-    return kClientExitData;
-  }
-  return std::nullopt;
-}
 
 int RunCommand(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
   const int exit_code = Runner(request, client, streams).Run();

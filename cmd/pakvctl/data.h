@@ -16,14 +16,8 @@ struct CtlStreams {
   std::ostream& out;  // data alone
   std::ostream& err;  // everything else
   bool err_is_terminal = false;
+  bool in_is_stdin = false;
 };
-
-// A value read from stdin may be as long as the longest that any server stores.
-inline constexpr size_t kStdinValueBytesMax = size_t{512} << 20;
-
-// Reads VALUE from stdin where it was given as -. Before anything is sent, or connected to.
-// Returns an exit code if that fails.
-std::optional<int> ReadValue(CtlRequest& request, const CtlStreams& streams);
 
 // Runs the command and prints; returns the exit code.
 int RunCommand(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);

@@ -27,9 +27,9 @@ int main(int argc, char** argv) {
   std::cerr << line.stderr_text;
   if (line.exit_code) return *line.exit_code;
 
-  const pakv::CtlStreams streams{std::cin, std::cout, std::cerr, isatty(STDERR_FILENO) == 1};
+  const pakv::CtlStreams streams{std::cin, std::cout, std::cerr, isatty(STDERR_FILENO) == 1,
+                                 /*in_is_stdin=*/true};
   if (pakv::IsOffline(line.request.command)) return pakv::RunOffline(line.request, streams);
-  if (const auto failed = pakv::ReadValue(line.request, streams)) return *failed;
   if (const auto failed = pakv::ReadBatch(line.request, streams)) return *failed;
   pakv::ClientError error;
   const auto client =

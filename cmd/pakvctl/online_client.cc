@@ -1,10 +1,14 @@
 #include "cmd/pakvctl/online_client.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include "cmd/pakvctl/input_file.h"
+#include "net/client/value_reader.h"
+#include "net/client/value_writer.h"
 #include "runtime/base/clock.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/io/uring_ring.h"
@@ -18,6 +22,9 @@ constexpr UringOptions kRingOptions = {.entries = 64,
                                        .receive_buffer_count = 64,
                                        .receive_buffer_bytes = 16384};
 constexpr CoreOptions kCoreOptions = {.buffer_count = 0, .buffer_bytes = 4096, .seed = 0};
+
+// Read from stdin at once.
+constexpr uint32_t kInputBytes = 64 << 10;
 
 // The one that requests are of unless they say another: it need not be asked for.
 constexpr std::string_view kFirstNamespace = "0";
@@ -62,6 +69,64 @@ Task<ClientResult<bool>> UseNamespace(Client& client, const std::string& name, b
 Task<ClientResult<ClientSetDone>> SetOne(Client& client, const ClientSet& request) {
   const uint64_t id = client.StartSet(request);
   co_return co_await client.AwaitSet(id);
+}
+
+Task<ClientResult<ClientSetDone>> SetFromStdin(Core& core, Client& client, const ClientSet& request,
+                                               std::string& fault) {
+  InputFile input(core, client.lost());
+  fault = co_await input.Open({});
+  if (!fault.empty()) co_return ClientSetDone();
+  ValueWriter writer(client, request);
+  std::string buffer(kInputBytes, '\0');
+  bool goes_on = true;
+  while (goes_on) {
+    const IoResult read = co_await input.Read(buffer.data(), kInputBytes);
+    // Of a server that is lost Finish tells.
+    if (!read.ok() && read.error() != ECANCELED) {
+      fault = input.name() + " cannot be read: " + read.text();
+      co_await input.Close();
+      co_return ClientSetDone();
+    }
+    if (!read.ok() || read.count() == 0) break;
+    goes_on = co_await writer.Write(std::string_view(buffer).substr(0, read.count()));
+  }
+  co_await input.Close();
+  co_return co_await writer.Finish();
+}
+
+Task<ClientResult<ClientSetDone>> SetFromStream(Client& client, const ClientSet& request,
+                                                std::istream& in, std::string& fault) {
+  ValueWriter writer(client, request);
+  std::string buffer(kInputBytes, '\0');
+  bool goes_on = true;
+  while (goes_on && (in.read(buffer.data(), kInputBytes), in.gcount() > 0)) {
+    const auto bytes = static_cast<size_t>(in.gcount());
+    goes_on = co_await writer.Write(std::string_view(buffer).substr(0, bytes));
+  }
+  if (in.bad()) {
+    fault = "the input cannot be read";
+    co_return ClientSetDone();
+  }
+  co_return co_await writer.Finish();
+}
+
+Task<ClientResult<std::optional<ClientValue>>> ReadPieces(Client& client, const std::string& key,
+                                                          StoreClient::TakeBytes take) {
+  ValueReader reader(client);
+  ClientResult<bool> found = co_await reader.Open(key);
+  if (!found.ok()) co_return found.error();
+  std::optional<ClientValue> value;
+  if (!*found) co_return value;
+  while (true) {
+    ClientResult<std::string> piece = co_await reader.Next();
+    if (!piece.ok()) co_return piece.error();
+    if (piece->empty() || !take(*piece)) break;
+  }
+  value.emplace();
+  value->lsn = reader.lsn();
+  value->ttl_ms = reader.ttl_ms();
+  value->expires_at_ms = reader.expires_at_ms();
+  co_return value;
 }
 
 Task<StoreClient::GetResults> GetAll(Client& client, std::span<const std::string> keys) {
@@ -200,6 +265,22 @@ ClientResult<ClientSetDone> OnlineClient::Set(const ClientSet& request) {
   const ClientResult<bool> entered = EnterNamespace(/*create=*/true);
   if (!entered.ok()) return entered.error();
   return Run(SetOne(client_, request));
+}
+
+ClientResult<ClientSetDone> OnlineClient::SetFrom(const ClientSet& request, const CtlInput& in,
+                                                  std::string& input_fault) {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/true);
+  if (!entered.ok()) return entered.error();
+  if (in.is_stdin) return Run(SetFromStdin(core_, client_, request, input_fault));
+  return Run(SetFromStream(client_, request, in.stream, input_fault));
+}
+
+ClientResult<std::optional<ClientValue>> OnlineClient::ReadValue(const std::string& key,
+                                                                 TakeBytes take) {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/false);
+  if (!entered.ok()) return entered.error();
+  if (!*entered) return std::optional<ClientValue>();
+  return Run(ReadPieces(client_, key, take));
 }
 
 StoreClient::GetResults OnlineClient::Get(std::span<const std::string> keys) {

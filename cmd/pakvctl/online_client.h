@@ -26,7 +26,11 @@ class OnlineClient : public StoreClient {
   ~OnlineClient() override;
 
   ClientResult<ClientSetDone> Set(const ClientSet& request) override;
+  ClientResult<ClientSetDone> SetFrom(const ClientSet& request, const CtlInput& in,
+                                      std::string& input_fault) override;
   GetResults Get(std::span<const std::string> keys) override;
+  ClientResult<std::optional<ClientValue>> ReadValue(const std::string& key,
+                                                     TakeBytes take) override;
   ClientResult<std::optional<ClientValue>> GetVersion(const std::string& key) override;
   DeleteResults Delete(std::span<const std::string> keys, bool return_old) override;
   ClientResult<ClientNumber> Increment(const std::string& key, int64_t delta) override;

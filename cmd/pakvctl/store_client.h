@@ -2,10 +2,14 @@
 // a connection behind it, tests a map.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <cstdint>
+#include <istream>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "net/client/client_error.h"
@@ -13,15 +17,32 @@
 
 namespace pakv {
 
+// stdin, or what stands in its place.
+struct CtlInput {
+  std::istream& stream;
+  bool is_stdin = false;  // it may be read by its descriptor instead
+};
+
 class StoreClient {
  public:
   virtual ~StoreClient() = default;
 
   virtual ClientResult<ClientSetDone> Set(const ClientSet& request) = 0;
 
+  // The same with all that `in` holds for its value, read as it goes. `input_fault` becomes what is
+  // wrong with `in`, if anything is: then nothing is set.
+  virtual ClientResult<ClientSetDone> SetFrom(const ClientSet& request, const CtlInput& in,
+                                              std::string& input_fault) = 0;
+
   // One result per key, in order; nothing: the key is not there. The requests travel together.
   using GetResults = std::vector<ClientResult<std::optional<ClientValue>>>;
   virtual GetResults Get(std::span<const std::string> keys) = 0;
+
+  // A value of any length: gives its bytes to `take` as they come, until that returns false. The
+  // result has none; nothing: the key is not there. An error may come behind some of the bytes.
+  using TakeBytes = absl::FunctionRef<bool(std::string_view)>;
+  virtual ClientResult<std::optional<ClientValue>> ReadValue(const std::string& key,
+                                                             TakeBytes take) = 0;
 
   // Without the value's bytes; nothing: the key is not there.
   virtual ClientResult<std::optional<ClientValue>> GetVersion(const std::string& key) = 0;

@@ -9,17 +9,6 @@
 namespace pakv {
 namespace {
 
-// A reply that is neither success nor one of the outcomes that its request provides for.
-ClientError RefusedError(const ClientReply& reply) {
-  ClientError error;
-  error.fault = ClientFault::kRefused;
-  error.status = reply.status;
-  error.outcome_unknown = PakvCategoryOf(reply.status) == PakvCategory::kUnknownOutcome;
-  error.text = reply.text.empty() ? std::string(PakvName(reply.status)) : reply.text;
-  if (error.text.empty()) error.text = "the server refused for a reason unknown here";
-  return error;
-}
-
 uint64_t CounterOf(const ClientReply& reply, std::string_view name) {
   for (const ClientReply::Entry& entry : reply.entries) {
     if (entry.text.empty() && entry.key == name) return static_cast<uint64_t>(entry.number);
@@ -101,7 +90,8 @@ ClientOperationDone ToOperationDone(ClientReply::Entry& entry) {
 Client::Client(Core& core, ClientOptions options)
     : core_(core),
       options_(std::move(options)),
-      connection_(std::make_unique<ClientConnection>(core_, options_.connection)) {}
+      connection_(std::make_unique<ClientConnection>(core_, options_.connection)),
+      pieces_turn_(core.ready(), 1) {}
 
 Client::~Client() = default;
 
@@ -162,6 +152,17 @@ uint64_t Client::StartSet(const ClientSet& request) {
                    [&](PakvWriter& writer) { WriteSet(request, /*in_batch=*/false, writer); });
 }
 
+// A reply that is neither success nor one of the outcomes that its request provides for.
+ClientError Client::RefusedError(const ClientReply& reply) {
+  ClientError error;
+  error.fault = ClientFault::kRefused;
+  error.status = reply.status;
+  error.outcome_unknown = PakvCategoryOf(reply.status) == PakvCategory::kUnknownOutcome;
+  error.text = reply.text.empty() ? std::string(PakvName(reply.status)) : reply.text;
+  if (error.text.empty()) error.text = "the server refused for a reason unknown here";
+  return error;
+}
+
 uint64_t Client::StartGet(std::string_view key) {
   return StartHere(PakvType::kGet, [&](PakvWriter& writer) { writer.Bytes(PakvField::kKey, key); });
 }
@@ -170,6 +171,21 @@ uint64_t Client::StartGetVersion(std::string_view key) {
   return StartHere(PakvType::kGet, [&](PakvWriter& writer) {
     writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kWithoutValue));
     writer.Bytes(PakvField::kKey, key);
+  });
+}
+
+uint64_t Client::StartGetParts(std::string_view key) {
+  return connection_->StartParts(PakvType::kGet, [&](PakvWriter& writer) {
+    if (namespace_id_ != 0) writer.Number(PakvField::kNamespace, namespace_id_);
+    writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kInPieces));
+    writer.Bytes(PakvField::kKey, key);
+  });
+}
+
+void Client::SendLastPiece(uint64_t id, const ClientSet& set) {
+  connection_->SendLast(id, [&](PakvWriter& writer) {
+    if (namespace_id_ != 0) writer.Number(PakvField::kNamespace, namespace_id_);
+    WriteSet(set, /*in_batch=*/false, writer);
   });
 }
 
@@ -344,7 +360,8 @@ Task<ClientResult<ClientValuesPage>> Client::AwaitScanValues(uint64_t id) {
     page.entries.push_back({.key = std::move(entry.key),
                             .value = std::move(entry.value),
                             .lsn = entry.lsn,
-                            .expires_at_ms = entry.expires_at_ms});
+                            .expires_at_ms = entry.expires_at_ms,
+                            .total_bytes = entry.total_bytes});
   }
   page.cursor = std::move(reply->cursor);
   co_return page;

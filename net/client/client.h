@@ -24,6 +24,8 @@
 #include "net/client/connection.h"
 #include "net/session/endpoint.h"
 #include "runtime/core/core.h"
+#include "runtime/task/stop.h"
+#include "runtime/task/sync.h"
 #include "runtime/task/task.h"
 
 namespace pakv {
@@ -51,6 +53,8 @@ class Client {
   // Namespaces: requests on keys are of the one with this id, 0 (named "0") to begin with. What was
   // started before stays where it was.
   void UseNamespace(uint64_t namespace_id) { namespace_id_ = namespace_id; }
+
+  // Values longer than whole_value_bytes_max go and come in pieces: value_writer.h, value_reader.h.
 
   // Starts a request and returns its id, to be awaited once or discarded. Before Connect and after
   // a lost connection the await returns an error.
@@ -100,6 +104,11 @@ class Client {
   Task<ClientResult<ClientCheck>> AwaitCheck(uint64_t id);
   Task<ClientResult<ClientCompaction>> AwaitCompact(uint64_t id);
 
+  // Stops when the connection that Connect has made is lost, or closed.
+  StopToken lost() { return connection_->lost(); }
+  // The longest value that AwaitGet and StartSet are for; longer ones have ValueReader and
+  // ValueWriter. After Connect.
+  size_t whole_value_bytes_max() const { return connection_->whole_value_bytes_max(); }
   // The largest request that the server takes, as a frame; after Connect.
   size_t frame_bytes_max() const { return connection_->frame_bytes_max(); }
 
@@ -107,6 +116,14 @@ class Client {
   const ClientConnection& connection() const { return *connection_; }
 
  private:
+  friend class ValueReader;
+  friend class ValueWriter;
+  // A get whose reply is taken in parts.
+  uint64_t StartGetParts(std::string_view key);
+  // The set whose pieces were sent before; its value is the last of them.
+  void SendLastPiece(uint64_t id, const ClientSet& set);
+  static ClientError RefusedError(const ClientReply& reply);
+
   Task<ClientError> TryAddress(std::string address);
   template <typename Fill>
   uint64_t StartHere(PakvType type, const Fill& fill, std::optional<bool> is_write = std::nullopt);
@@ -115,6 +132,7 @@ class Client {
   const ClientOptions options_;
   std::unique_ptr<ClientConnection> connection_;
   uint64_t namespace_id_ = 0;
+  Semaphore pieces_turn_;  // one value at a time goes in pieces
 };
 
 }  // namespace pakv

@@ -13,6 +13,8 @@ struct ClientValue {
   std::string bytes;
   uint64_t lsn = 0;                // the value's version
   std::optional<uint64_t> ttl_ms;  // how long it still lives, if it does not for ever
+  // The same as a time, milliseconds since 1970, where it is told; else 0.
+  uint64_t expires_at_ms = 0;
 };
 
 enum class ClientCondition : uint8_t { kNone, kIfAbsent, kIfPresent, kIfVersion };
@@ -81,6 +83,8 @@ struct ClientValuesPage {
     std::string value;
     uint64_t lsn = 0;
     uint64_t expires_at_ms = 0;  // since 1970; 0: it lives for ever
+    // Not 0: the value has so many bytes, more than a page brings; a ValueReader does.
+    uint64_t total_bytes = 0;
   };
   std::vector<Entry> entries;
   std::string cursor;  // as ClientScanPage's

@@ -1,8 +1,10 @@
+// Long because: what a request waits for, and what ends it, is seen where it is sent and received.
 #include "net/client/connection.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "runtime/base/check.h"
@@ -28,6 +30,9 @@ ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
   reply.number = static_cast<int64_t>(fields.Number(PakvField::kNumber));
   reply.namespace_id = fields.Number(PakvField::kNamespace);
   reply.frame_bytes_max = fields.Number(PakvField::kFrameBytesMax);
+  reply.key_bytes_max = fields.Number(PakvField::kKeyBytesMax);
+  reply.expires_at_ms = fields.Number(PakvField::kExpiresAtMs);
+  reply.total_bytes = fields.Number(PakvField::kTotalBytes);
   if (fields.Has(PakvField::kValue)) reply.value = fields.Bytes(PakvField::kValue);
   if (fields.Has(PakvField::kOldValue)) reply.old_value = fields.Bytes(PakvField::kOldValue);
   reply.cursor = fields.Bytes(PakvField::kCursor);
@@ -41,6 +46,7 @@ ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
     added.text = entry.Bytes(PakvField::kText);
     added.lsn = entry.Number(PakvField::kLsn);
     added.expires_at_ms = entry.Number(PakvField::kExpiresAtMs);
+    added.total_bytes = entry.Number(PakvField::kTotalBytes);
     added.value = entry.Bytes(PakvField::kValue);
     added.status = static_cast<PakvStatus>(entry.Number(PakvField::kStatus));
     if (entry.Has(PakvField::kTtlMs)) added.ttl_ms = entry.Number(PakvField::kTtlMs);
@@ -66,12 +72,18 @@ struct ClientConnection::PendingRequest : Timer {
         id(id_in),
         type(type_in),
         is_write(is_write_in),
-        settled(connection_in.core_.ready()) {}
+        settled(connection_in.core_.ready()),
+        part_came(connection_in.core_.ready()) {}
+
+  struct Part {
+    ClientReply reply;
+    size_t bytes = 0;
+  };
 
   ClientConnection& connection;
   const uint64_t id;
   const PakvType type;
-  const bool is_write;
+  bool is_write;
   bool answered = false;  // nothing will come from the wire any more
   bool taken = false;     // awaited to its end, or discarded: nobody wants what comes
   bool awaited = false;   // somebody waits
@@ -79,6 +91,9 @@ struct ClientConnection::PendingRequest : Timer {
   Event settled;          // `reply` or `error` is there
   ClientReply reply;
   ClientError error;
+  bool takes_parts = false;
+  std::deque<Part> parts;  // that were not taken yet
+  Event part_came;         // or it is settled
 };
 
 struct ClientConnection::SocketReceiver : Receiver {
@@ -112,6 +127,7 @@ ClientConnection::ClientConnection(Core& core, const ConnectionOptions& options)
       news_(core.ready()),
       receiver_(std::make_unique<SocketReceiver>(news_)),
       output_ready_(core.ready()),
+      room_(core.ready()),
       nursery_(core.ready()) {
   error_.fault = ClientFault::kConnectionLost;
   error_.text = "not connected";
@@ -158,6 +174,8 @@ Task<ClientError> ClientConnection::Open(std::string address, uint64_t deadline_
     co_return error_;
   }
   frame_bytes_max_ = static_cast<size_t>(hello->frame_bytes_max);
+  const size_t beside = static_cast<size_t>(hello->key_bytes_max) + kPakvFrameOverheadBytes;
+  whole_value_bytes_max_ = frame_bytes_max_ > beside ? frame_bytes_max_ - beside : 0;
   co_return ClientError();
 }
 
@@ -216,6 +234,96 @@ Task<ClientResult<ClientReply>> ClientConnection::Await(uint64_t id) {
   co_return reply;
 }
 
+// ---- Replies in parts ----
+
+void ClientConnection::TakeParts(uint64_t id) { requests_.find(id)->second->takes_parts = true; }
+
+void ClientConnection::AddPart(PendingRequest& request, ClientReply reply, size_t bytes) {
+  request.Disarm();  // the time of whoever awaits counts
+  request.parts.push_back({std::move(reply), bytes});
+  part_bytes_ += bytes;
+  request.part_came.Set();
+}
+
+Task<ClientResult<ClientReply>> ClientConnection::AwaitPart(uint64_t id) {
+  const auto found = requests_.find(id);
+  PAKV_CHECK(found != requests_.end() && !found->second->taken && !found->second->awaited,
+             "a part is awaited by one at a time, until the end");
+  PendingRequest& request = *found->second;
+  if (request.parts.empty() && !request.settled.is_set()) {
+    request.awaited = true;
+    if (IsPaused()) FailAwaited();
+    if (options_.request_timeout_ns > 0) {
+      request.Arm(core_.timers(), core_.now_ns() + options_.request_timeout_ns);
+    }
+    while (request.parts.empty() && !request.settled.is_set()) {
+      request.part_came.Reset();
+      co_await request.part_came.Wait();
+    }
+    request.awaited = false;
+  }
+  if (!request.parts.empty()) {
+    PendingRequest::Part part = std::move(request.parts.front());
+    request.parts.pop_front();
+    part_bytes_ -= part.bytes;
+    if (!IsFull()) news_.Set();
+    co_return std::move(part.reply);
+  }
+  request.taken = true;
+  ClientError error = std::move(request.error);
+  ClientReply reply = std::move(request.reply);
+  if (request.answered) Erase(request);
+  if (!error.ok()) co_return error;
+  co_return reply;
+}
+
+// ---- Requests in pieces ----
+
+uint64_t ClientConnection::OpenPieces() {
+  // Without its last piece it changes nothing.
+  const uint64_t id = Prepare(PakvType::kSet, /*is_write=*/false);
+  // Its time begins when all of it is there.
+  requests_.find(id)->second->Disarm();
+  return id;
+}
+
+void ClientConnection::SendPiece(uint64_t id, std::string_view piece, uint64_t total_bytes) {
+  if (!error_.ok()) return;
+  PakvWriter writer(output_, PakvType::kSet, id);
+  writer.SetMore();
+  if (total_bytes != 0) writer.Number(PakvField::kTotalBytes, total_bytes);
+  writer.Bytes(PakvField::kValue, piece);
+  writer.Finish();
+  output_ready_.Set();
+}
+
+void ClientConnection::SentLast(uint64_t id) {
+  output_ready_.Set();
+  PendingRequest& request = *requests_.find(id)->second;
+  request.is_write = true;
+  if (request.settled.is_set() || options_.request_timeout_ns == 0) return;
+  request.Arm(core_.timers(), core_.now_ns() + options_.request_timeout_ns);
+}
+
+bool ClientConnection::IsSettled(uint64_t id) const {
+  return requests_.find(id)->second->settled.is_set();
+}
+
+Task<void> ClientConnection::UnsentBelow(uint64_t id, size_t bytes) {
+  PendingRequest& request = *requests_.find(id)->second;
+  if (request.settled.is_set() || unsent_bytes() <= bytes) co_return;
+  if (options_.request_timeout_ns > 0) {
+    request.Arm(core_.timers(), core_.now_ns() + options_.request_timeout_ns);
+  }
+  while (!request.settled.is_set() && unsent_bytes() > bytes) {
+    room_.Reset();
+    co_await room_.Wait();
+  }
+  request.Disarm();
+}
+
+// ---- Their end ----
+
 void ClientConnection::Discard(uint64_t id) {
   const auto found = requests_.find(id);
   PAKV_CHECK(found != requests_.end() && !found->second->taken && !found->second->awaited,
@@ -223,6 +331,9 @@ void ClientConnection::Discard(uint64_t id) {
   PendingRequest& request = *found->second;
   request.taken = true;
   request.Disarm();
+  for (const PendingRequest::Part& part : request.parts) part_bytes_ -= part.bytes;
+  request.parts.clear();
+  news_.Set();
   if (request.answered) Erase(request);
 }
 
@@ -236,6 +347,8 @@ void ClientConnection::Erase(PendingRequest& request) {
 void ClientConnection::Settle(PendingRequest& request) {
   request.Disarm();
   request.settled.Set();
+  request.part_came.Set();
+  room_.Set();
 }
 
 void ClientConnection::SettleWithError(PendingRequest& request, ClientFault fault,
@@ -275,6 +388,8 @@ void ClientConnection::Fail(ClientFault fault, std::string text, PakvStatus stat
     }
     ++each;
   }
+  room_.Set();
+  lost_.RequestStop();
 }
 
 Task<void> ClientConnection::WriteLoop() {
@@ -285,19 +400,22 @@ Task<void> ClientConnection::WriteLoop() {
     // Requests that are started in this pass leave together.
     co_await PassEnd(core_);
     sending_.Swap(output_);
-    size_t sent_bytes = 0;
-    while (error_.ok() && sent_bytes < sending_.size()) {
-      const size_t bytes = std::min<size_t>(sending_.size() - sent_bytes, INT32_MAX);
+    sent_bytes_ = 0;
+    while (error_.ok() && sent_bytes_ < sending_.size()) {
+      const size_t bytes = std::min<size_t>(sending_.size() - sent_bytes_, INT32_MAX);
       ++sends_;
       const IoResult sent =
-          co_await socket_.Send(sending_.data() + sent_bytes, static_cast<uint32_t>(bytes));
+          co_await socket_.Send(sending_.data() + sent_bytes_, static_cast<uint32_t>(bytes));
       if (!sent.ok()) {
         Fail(ClientFault::kConnectionLost, sent.text());
         break;
       }
-      sent_bytes += sent.count();
+      sent_bytes_ += sent.count();
+      room_.Set();
     }
     sending_.Clear(kKeptBytes);
+    sent_bytes_ = 0;
+    room_.Set();
     if (!output_.empty()) output_ready_.Set();
   }
 }
@@ -305,13 +423,13 @@ Task<void> ClientConnection::WriteLoop() {
 Task<void> ClientConnection::ReadLoop() {
   Ring& ring = core_.ring();
   while (true) {
-    while (!receiver_->received.empty() && (closing_ || !IsPaused())) {
+    while (!receiver_->received.empty() && (closing_ || (!IsPaused() && !IsFull()))) {
       ReceivedBuffer& buffer = receiver_->received.PopFront();
       if (!closing_ && error_.ok()) Receive(buffer.view());
       ring.ReturnBuffer(buffer);
     }
-    if (IsPaused() && !closing_) {
-      FailAwaited();
+    if ((IsPaused() || IsFull()) && !closing_) {
+      if (IsPaused()) FailAwaited();
       if (receiver_->in_flight) ring.RequestCancel(*receiver_);
     } else if (!receiver_->in_flight) {
       if (closing_) co_return;
@@ -360,18 +478,18 @@ void ClientConnection::TakeFrames(std::string_view& input) {
         if (header == nullptr) return;
         const auto found = requests_.find(header->id);
         if (found == requests_.end() || !found->second->taken) return;
-        Erase(*found->second);
+        if (header->status != PakvStatus::kPart) Erase(*found->second);
         reader_.SkipPartial(input);
         return;
       }
       case PakvFrameReader::Status::kRefused: {
         PendingRequest* const request = FindRequest(frame.id);
         if (request == nullptr) return;
-        request->answered = true;
+        request->answered = frame.status != PakvStatus::kPart;
         SettleWithError(*request, ClientFault::kProtocol,
                         fmt::format("{}: the reply cannot be taken: {}", address_,
                                     PakvName(reader_.refusal())));
-        if (request->taken) Erase(*request);
+        if (request->taken && request->answered) Erase(*request);
         break;
       }
       case PakvFrameReader::Status::kError:
@@ -401,14 +519,22 @@ void ClientConnection::TakeFrame(const PakvFrame& frame) {
   PendingRequest* const found = FindRequest(frame.id);
   if (found == nullptr) return;
   PendingRequest& request = *found;
-  request.answered = true;
-  if (request.taken) return Erase(request);
+  const bool is_part = frame.status == PakvStatus::kPart;
+  request.answered = !is_part;
+  if (request.taken) {
+    if (!is_part) Erase(request);
+    return;
+  }
   if (request.settled.is_set()) return;  // it timed out, and nobody has looked yet
   PakvFields fields;
-  if (frame.type != request.type || DecodePakvReply(frame, fields) != PakvStatus::kOk) {
+  if (frame.type != request.type || DecodePakvReply(frame, fields) != PakvStatus::kOk ||
+      (is_part && !request.takes_parts)) {
     SettleWithError(request, ClientFault::kProtocol,
                     address_ + ": the reply is not one to what was asked");
     return;
+  }
+  if (is_part) {
+    return AddPart(request, ToReply(frame, fields), kPakvHeaderBytes + frame.body.size());
   }
   request.reply = ToReply(frame, fields);
   if (!request.awaited) {

@@ -91,16 +91,16 @@ bool Batch::Prepare() {
                     fmt::format("operation {}: {} bytes are more than the {} that max-key allows",
                                 number, key_bytes, server_.key_bytes_max));
     }
-    if (value_bytes > server_.value_bytes_max) {
+    if (value_bytes > server_.inline_value_bytes_max) {
       return Refuse(PakvStatus::kValueTooLong,
                     fmt::format("operation {}: a value of {} bytes; in a batch it has at most {}",
-                                number, value_bytes, server_.value_bytes_max));
+                                number, value_bytes, server_.inline_value_bytes_max));
     }
     Operation& operation = operations_.emplace_back();
     operation.type = static_cast<PakvType>(entry.Number(PakvField::kOperation));
     ReplySlot& slot = operation.slot;
     slot.namespace_id = namespace_id_;
-    FillPakvKeyRequest(operation.type, entry, server_.value_bytes_max, slot);
+    FillPakvKeyRequest(operation.type, entry, server_.inline_value_bytes_max, slot);
     operation.index = transaction_.AddKey(session_.store().Hash(namespace_id_, slot.key),
                                           namespace_id_, slot.key, slot.needs, slot.is_write);
     writes_ = writes_ || slot.is_write;

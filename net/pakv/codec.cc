@@ -61,18 +61,20 @@ constexpr Rule kHelloRule{Mask(kVersionMin, kVersionMax), Mask(kSoftware), 0,
                           Mask(kVersionMin, kVersionMax, kFrameBytesMax, kKeyBytesMax,
                                kValueBytesMax, kInFlightMax, kSession)};
 constexpr Rule kPingRule{0, Mask(kValue), 0, 0};
-constexpr Rule kGetRule{Mask(kKey), Mask(kNamespace, kOptions), OptionMask(kWithoutValue),
-                        Mask(kLsn)};
+constexpr Rule kGetRule{Mask(kKey), Mask(kNamespace, kOptions),
+                        OptionMask(kWithoutValue, kInPieces), Mask(kLsn)};
 constexpr Rule kSetRule{
     Mask(kKey, kValue),
     Mask(kNamespace, kCondition, kIfVersion, kTtlMs, kExpiresAtMs, kDurability, kOptions),
     OptionMask(kReturnOld, kKeepTtl), Mask(kLsn)};
+// A piece of a set's value, before the last; the last is the set.
+constexpr Rule kPieceRule{Mask(kValue), Mask(kTotalBytes), 0, 0};
 constexpr Rule kDeleteRule{Mask(kKey), Mask(kNamespace, kIfVersion, kDurability, kOptions),
                            OptionMask(kReturnOld), Mask(kLsn)};
 constexpr Rule kIncrRule{Mask(kKey), Mask(kNamespace, kNumber, kDurability), 0,
                          Mask(kLsn, kNumber)};
 constexpr Rule kScanRule{0, Mask(kNamespace, kOptions, kLimit, kPrefix, kCursor),
-                         OptionMask(kWithValues), 0};
+                         OptionMask(kWithValues, kInPieces), 0};
 constexpr Rule kBatchRule{Mask(kEntry), Mask(kNamespace, kDurability), 0, 0};
 constexpr Rule kStatsRule{0, 0, 0, 0};
 constexpr Rule kCheckRule{0, 0, 0, 0};
@@ -184,6 +186,9 @@ PakvStatus CheckOperation(PakvFields& fields) {
   if (rule == nullptr) return fields.Fault(kOperation, PakvStatus::kBadValue);
   // Those are of the whole batch.
   constexpr uint64_t kOfTheBatch = Mask(kNamespace, kDurability);
+  if (fields.HasOption(PakvOption::kInPieces)) {
+    return fields.Fault(kOptions, PakvStatus::kBadValue);
+  }
   return CheckFields(*rule, rule->required | Mask(kOperation), rule->optional & ~kOfTheBatch,
                      fields);
 }
@@ -249,7 +254,8 @@ PakvFrameReader::Status PakvFrameReader::Next(std::string_view& input, PakvFrame
     if (version_ != kPakvVersion) [[unlikely]] {
       return Refuse(input, frame, PakvStatus::kVersionUnsupported, bytes);
     }
-    if (header_.flags != 0) [[unlikely]] {
+    const bool is_piece = header_.flags == kPakvMore && header_.type == PakvType::kSet;
+    if (header_.flags != 0 && !is_piece) [[unlikely]] {
       return Refuse(input, frame, PakvStatus::kUnsupported, bytes);
     }
     if (bytes > frame_bytes_max_ && (header_.type != PakvType::kBatch || bytes > batch_bytes_max_))
@@ -394,7 +400,7 @@ bool PakvEntryReader::Next(PakvFields& entry) {
 }
 
 PakvStatus DecodePakvRequest(const PakvFrame& frame, PakvFields& fields) {
-  const Rule* const rule = RuleOf(frame.type);
+  const Rule* const rule = (frame.flags & kPakvMore) != 0 ? &kPieceRule : RuleOf(frame.type);
   if (rule == nullptr) return fields.Fault(PakvField{}, PakvStatus::kUnknownType);
   if (const PakvStatus status = fields.Decode(frame.body); status != PakvStatus::kOk) {
     return status;

@@ -164,7 +164,8 @@ class PakvEntryReader {
 
 // A request's fields, checked: the type is known, has all fields that it needs and none that it
 // does not take, and their values are possible; likewise each operation of a batch. Anything but
-// kOk is the reply's status, and PakvFaultText its text; the connection goes on. Lengths of key and
+// kOk is the reply's status, and PakvFaultText its text; the connection goes on. With kPakvMore it
+// is a piece of a value: those fields alone. Lengths of key and
 // value are the server's to check: what it allows is its configuration.
 [[nodiscard]] PakvStatus DecodePakvRequest(const PakvFrame& frame, PakvFields& fields);
 
@@ -189,6 +190,8 @@ class PakvWriter {
   // The fields until EndEntry belong to an entry; entries do not nest.
   void BeginEntry();
   void EndEntry();
+  // A request of which this is a piece: further frames follow.
+  void SetMore() { flags_ |= kPakvMore; }
   // How many bytes the frame has so far: a scan's reply stops at its bound.
   size_t frame_bytes() const { return output_.size() - begin_; }
   void Finish();
@@ -201,7 +204,7 @@ class PakvWriter {
   OutputBuffer& output_;
   const size_t begin_;
   const uint8_t type_;
-  const uint8_t flags_;
+  uint8_t flags_;
   const uint64_t id_;
   size_t entry_begin_ = 0;  // of the open entry's length, 0: none
   uint8_t tag_ = 0;         // the last one written, within the entry if one is open

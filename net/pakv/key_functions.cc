@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <optional>
 
+#include "kv/log/format_value_file.h"
 #include "net/resp/words.h"
 #include "runtime/base/check.h"
 
@@ -120,10 +121,25 @@ PakvStatus StatusIn(const ReplySlot& slot) {
   return static_cast<PakvStatus>(static_cast<uint8_t>(slot.reply.integer));
 }
 
+void WriteTimes(const ReplySlot& slot, PakvWriter& writer) {
+  if (slot.number != 0) writer.Number(PakvField::kTtlMs, static_cast<uint64_t>(slot.number));
+  if (slot.expiry_ms != kNoExpiry) writer.Number(PakvField::kExpiresAtMs, slot.expiry_ms);
+}
+
+// What comes before the pieces of a value.
+void WriteFirstPart(const ReplySlot& slot, OutputBuffer& output) {
+  PakvWriter writer(output, PakvType::kGet, slot.id, PakvStatus::kPart);
+  WriteTimes(slot, writer);
+  writer.Number(PakvField::kLsn, slot.lsn);
+  writer.Number(PakvField::kTotalBytes, ValueReference::Decode(slot.reply.bytes)->length());
+  writer.Finish();
+}
+
 void EncodeGet(const ReplySlot& slot, OutputBuffer& output) {
   if (EncodeOutcome(slot, PakvType::kGet, output)) return;
+  if (slot.reply.kind == Reply::Kind::kFile) return WriteFirstPart(slot, output);
   PakvWriter writer(output, PakvType::kGet, slot.id, StatusIn(slot));
-  if (slot.number != 0) writer.Number(PakvField::kTtlMs, static_cast<uint64_t>(slot.number));
+  WriteTimes(slot, writer);
   if (StatusIn(slot) == PakvStatus::kOk) writer.Number(PakvField::kLsn, slot.lsn);
   if (slot.reply.kind == Reply::Kind::kBytes) {
     writer.Bytes(PakvField::kValue, slot.reply.bytes);
@@ -207,10 +223,24 @@ Change Get(const OldValue& old, Request& request) {
   TellTtl(old, request);
   request.reply.bytes = old.value;
   request.reply.integer = old.exists ? 0 : static_cast<uint8_t>(PakvStatus::kNotFound);
+  // Whoever takes values in pieces is told when the time ends, too: he may be long in reading.
+  if (request.needs == OldState::kValueOrFile) request.expiry_ms = old.expiry_ms;
+  if (old.in_file) request.reply.kind = Reply::Kind::kFile;
   return {};
 }
 
 }  // namespace
+
+void WritePakvPiece(const ReplySlot& slot, std::string_view piece, bool is_last,
+                    OutputBuffer& output) {
+  PakvWriter writer(output, PakvType::kGet, slot.id, is_last ? PakvStatus::kOk : PakvStatus::kPart);
+  if (is_last) {
+    WriteTimes(slot, writer);
+    writer.Number(PakvField::kLsn, slot.lsn);
+  }
+  writer.Bytes(PakvField::kValue, piece);
+  writer.Finish();
+}
 
 PakvStatus PakvStatusIn(PakvType type, const ReplySlot& slot) {
   const bool is_sum = type == PakvType::kIncr && slot.reply.kind == Reply::Kind::kInteger;
@@ -234,6 +264,11 @@ Change PakvScanFunction(const OldValue& old, Request& request) {
   request.reply.kind = old.exists ? Reply::Kind::kBytes : Reply::Kind::kNull;
   request.reply.bytes = old.value;
   request.number = static_cast<int64_t>(old.expiry_ms);
+  if (old.in_file) {
+    request.reply.kind = Reply::Kind::kInteger;
+    request.reply.integer = static_cast<int64_t>(ValueReference::Decode(old.value)->length());
+    request.reply.bytes = {};
+  }
   return {};
 }
 
@@ -256,6 +291,9 @@ void FillPakvKeyRequest(PakvType type, const PakvFields& fields, uint32_t value_
       const bool with_value = !fields.HasOption(PakvOption::kWithoutValue);
       slot.function = with_value ? &Get : &GetWithoutValue;
       slot.needs = with_value ? OldState::kValue : OldState::kExistence;
+      if (with_value && fields.HasOption(PakvOption::kInPieces)) {
+        slot.needs = OldState::kValueOrFile;
+      }
       slot.encode = &EncodeGet;
       return;
     }

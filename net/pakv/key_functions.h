@@ -21,6 +21,11 @@ constexpr bool IsPakvWrite(PakvType type) {
 void FillPakvKeyRequest(PakvType type, const PakvFields& fields, uint32_t value_bytes_max,
                         ReplySlot& slot);
 
+// A piece of a get's value that lies in a file, as a frame of its own; the last is a whole reply to
+// get but for the value before it.
+void WritePakvPiece(const ReplySlot& slot, std::string_view piece, bool is_last,
+                    OutputBuffer& output);
+
 // What the function of a request of `type` has replied; its outcome is kDone.
 PakvStatus PakvStatusIn(PakvType type, const ReplySlot& slot);
 // The text for people of such a status, if it is one of those that have one (docs/protocol.md,
@@ -31,8 +36,8 @@ std::string_view PakvTextOfDeclined(PakvStatus status);
 PakvStatus PakvStatusOf(Outcome outcome);
 std::string_view PakvTextOf(Outcome outcome, std::string_view detail);
 
-// A plain read, for a scan: the value, and in Request::number when its time ends (milliseconds
-// since 1970), 0 if it does not.
+// A plain read, for a scan: the value, or, of one in a file, its length (kInteger); and in
+// Request::number when its time ends (milliseconds since 1970), 0 if it does not.
 Change PakvScanFunction(const OldValue& old, Request& request);
 
 }  // namespace pakv

@@ -79,6 +79,8 @@ std::string_view PakvName(PakvField field) {
       return "limit";
     case PakvField::kLsn:
       return "lsn";
+    case PakvField::kTotalBytes:
+      return "total-bytes";
     case PakvField::kOperation:
       return "operation";
     case PakvField::kStatus:
@@ -123,6 +125,8 @@ std::string_view PakvName(PakvStatus status) {
   switch (status) {
     case PakvStatus::kOk:
       return "ok";
+    case PakvStatus::kPart:
+      return "part";
     case PakvStatus::kNotFound:
       return "not-found";
     case PakvStatus::kConditionFailed:

@@ -20,6 +20,8 @@ inline constexpr uint8_t kPakvVersion = 1;
 //   0 magic, 1 version, 2 type, 3 flags (request) or status (reply), 4 body bytes (u32),
 //   8 request id (u64), 16 crc32c of the body (u32), 20 crc32c of bytes 0 to 19 (u32)
 inline constexpr size_t kPakvHeaderBytes = 24;
+// In `flags` of a set: it is a piece of the value, the rest comes in further frames of the same id.
+inline constexpr uint8_t kPakvMore = 0x01;
 // In `type`: this is the server's reply to a request of the type in the other bits.
 inline constexpr uint8_t kPakvReplyBit = 0x80;
 
@@ -57,6 +59,7 @@ enum class PakvField : uint8_t {
   kNumber = 0x08,       // int64: what to add, what came out, a counter
   kLimit = 0x09,        // scan: at most so many entries
   kLsn = 0x0a,          // the version that a write made, or that a read found
+  kTotalBytes = 0x0b,   // of a value that comes in pieces
   kOperation = 0x0c,    // batch: what an entry of it is, as a PakvType
   kStatus = 0x0d,       // batch's reply: what became of an operation; absent: ok
   kVersionMin = 0x10,   // hello: versions that the sender speaks
@@ -99,12 +102,14 @@ enum class PakvOption : uint8_t {
   kWithValues = 0x08,     // scan: entries hold value and LSN
   kAllNamespaces = 0x10,  // flush
   kCreate = 0x20,         // namespace: if it is not there
+  kInPieces = 0x40,       // get: the reply may be in pieces; scan: of long values their length
 };
 
 // The high half is the category: what a client does about it does not depend on the low half.
 enum class PakvStatus : uint8_t {
   // Done.
   kOk = 0x00,
+  kPart = 0x01,  // a piece of the reply; further ones follow, the last has another status
   // Not there.
   kNotFound = 0x10,
   // A condition was not met; nothing was changed.
@@ -180,16 +185,16 @@ inline constexpr PakvType kPakvTypes[] = {
     PakvType::kNamespace, PakvType::kCheck, PakvType::kCompact,
 };
 inline constexpr PakvField kPakvFields[] = {
-    PakvField::kNamespace,   PakvField::kCondition,     PakvField::kIfVersion,
-    PakvField::kTtlMs,       PakvField::kExpiresAtMs,   PakvField::kDurability,
-    PakvField::kOptions,     PakvField::kNumber,        PakvField::kLimit,
-    PakvField::kLsn,         PakvField::kOperation,     PakvField::kStatus,
-    PakvField::kVersionMin,  PakvField::kVersionMax,    PakvField::kFrameBytesMax,
-    PakvField::kKeyBytesMax, PakvField::kValueBytesMax, PakvField::kInFlightMax,
-    PakvField::kSession,     PakvField::kKey,           PakvField::kValue,
-    PakvField::kOldValue,    PakvField::kPrefix,        PakvField::kCursor,
-    PakvField::kText,        PakvField::kName,          PakvField::kEntry,
-    PakvField::kSoftware,
+    PakvField::kNamespace,     PakvField::kCondition,   PakvField::kIfVersion,
+    PakvField::kTtlMs,         PakvField::kExpiresAtMs, PakvField::kDurability,
+    PakvField::kOptions,       PakvField::kNumber,      PakvField::kLimit,
+    PakvField::kLsn,           PakvField::kTotalBytes,  PakvField::kOperation,
+    PakvField::kStatus,        PakvField::kVersionMin,  PakvField::kVersionMax,
+    PakvField::kFrameBytesMax, PakvField::kKeyBytesMax, PakvField::kValueBytesMax,
+    PakvField::kInFlightMax,   PakvField::kSession,     PakvField::kKey,
+    PakvField::kValue,         PakvField::kOldValue,    PakvField::kPrefix,
+    PakvField::kCursor,        PakvField::kText,        PakvField::kName,
+    PakvField::kEntry,         PakvField::kSoftware,
 };
 
 }  // namespace pakv

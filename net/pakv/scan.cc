@@ -54,6 +54,7 @@ PakvScan::PakvScan(Session& session, const PakvFields& fields, size_t key_bytes_
       namespace_id_(static_cast<uint32_t>(fields.Number(PakvField::kNamespace, kDefaultNamespace))),
       prefix_(fields.Bytes(PakvField::kPrefix)),
       with_values_(fields.HasOption(PakvOption::kWithValues)),
+      in_pieces_(fields.HasOption(PakvOption::kInPieces)),
       limit_(fields.Number(PakvField::kLimit, UINT64_MAX)),
       step_keys_max_(StepKeysMax(with_values_, key_bytes_max, value_bytes_max)),
       cursor_(PakvScanCursor(fields).value_or(0)) {}
@@ -111,7 +112,7 @@ Task<void> PakvScan::ReadValues(const std::vector<std::string>& keys) {
     read.unread = &unread;
     read.finished = &finished;
     read.is_read = true;
-    read.needs = OldState::kValue;
+    read.needs = in_pieces_ ? OldState::kValueOrFile : OldState::kValue;
     read.function = &PakvScanFunction;
     read.key = keys[i];
     read.namespace_id = namespace_id_;
@@ -134,7 +135,7 @@ Task<void> PakvScan::ReadValues(const std::vector<std::string>& keys) {
       error_ = PakvTextOf(read.outcome, read.reply.bytes);
       co_return;
     }
-    if (read.reply.kind != Reply::Kind::kBytes) continue;
+    if (read.reply.kind == Reply::Kind::kNull) continue;
     page_bytes_ += read.key.size() + read.reply.bytes.size();
     page_.emplace_back();
     Found& found = page_.back();
@@ -142,6 +143,9 @@ Task<void> PakvScan::ReadValues(const std::vector<std::string>& keys) {
     found.lsn = read.lsn;
     found.expires_at_ms = static_cast<uint64_t>(read.number);
     found.value = read.reply.bytes;
+    if (read.reply.kind == Reply::Kind::kInteger) {
+      found.total_bytes = static_cast<uint64_t>(read.reply.integer);
+    }
   }
 }
 
@@ -162,8 +166,9 @@ void PakvScan::WriteReply(OutputBuffer& output, uint64_t id) const {
       writer.Number(PakvField::kExpiresAtMs, found.expires_at_ms);
     }
     if (with_values_) writer.Number(PakvField::kLsn, found.lsn);
+    if (found.total_bytes != 0) writer.Number(PakvField::kTotalBytes, found.total_bytes);
     writer.Bytes(PakvField::kKey, found.key);
-    if (with_values_) writer.Bytes(PakvField::kValue, found.value);
+    if (with_values_ && found.total_bytes == 0) writer.Bytes(PakvField::kValue, found.value);
     writer.EndEntry();
   }
   writer.Finish();

@@ -40,6 +40,7 @@ class PakvScan {
     Lsn lsn = kNoLsn;
     uint64_t expires_at_ms = kNoExpiry;
     std::string value;
+    uint64_t total_bytes = 0;  // of a value in a file, in its place
   };
   struct Read;
 
@@ -51,6 +52,7 @@ class PakvScan {
   const uint32_t namespace_id_;
   const std::string prefix_;
   const bool with_values_;
+  const bool in_pieces_;  // of values in files their length is told
   const uint64_t limit_;
   size_t step_keys_max_;
   uint64_t cursor_;

@@ -12,11 +12,14 @@
 #include "net/pakv/key_functions.h"
 #include "net/pakv/operator_requests.h"
 #include "net/pakv/scan.h"
+#include "net/pakv/upload.h"
 #include "net/session/protocol.h"
 #include "net/session/server_stats.h"
 #include "net/session/session.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
+#include "runtime/base/seeded_bug.h"
 
 namespace pakv {
 namespace {
@@ -25,7 +28,7 @@ namespace {
 constexpr size_t kSoftwareShownBytes = 64;
 
 size_t FrameBytesMax(const PakvServer& server) {
-  return size_t{server.key_bytes_max} + server.value_bytes_max + kPakvFrameOverheadBytes;
+  return size_t{server.key_bytes_max} + server.inline_value_bytes_max + kPakvFrameOverheadBytes;
 }
 
 class PakvProtocol final : public Protocol {
@@ -38,7 +41,13 @@ class PakvProtocol final : public Protocol {
   Progress Consume(std::string_view& input) override;
   Task<void> RunSlow() override;
   size_t frame_bytes_min() const override { return reader_.frame_bytes_min(); }
-  bool in_frame() const override { return reader_.in_frame(); }
+  bool in_frame() const override { return reader_.in_frame() || upload_ != nullptr; }
+  void EncodePiece(const ReplySlot& slot, std::string_view piece, bool is_last,
+                   OutputBuffer& output) override {
+    WritePakvPiece(slot, piece, is_last, output);
+  }
+  bool pieces_are_messages() const override { return true; }
+  Task<void> EndInput() override;
   void SayGoodbye(ProtocolEnd end) override;
 
  private:
@@ -49,7 +58,13 @@ class PakvProtocol final : public Protocol {
   Next RunHello(const PakvFrame& frame);
   Next Defer(const PakvFrame& frame);
   bool Refuses(const PakvFrame& frame);
-  void StartKey(const PakvFrame& frame);
+  bool RefusesValue(const PakvFrame& frame);
+  ReplySlot& FillSlot(const PakvFrame& frame);
+  void StartKey(const PakvFrame& frame) { session_.StartKey(FillSlot(frame)); }
+  bool IsPiece(const PakvFrame& frame) const;
+  Next TakePiece(const PakvFrame& frame, PakvStatus refusal);
+  Task<void> RunPiece();
+  Task<void> StoreUploaded(bool& kept);
   Task<void> RunScan(uint64_t id);
   Task<void> RunStats(uint64_t id);
   Task<void> RunFlush(uint64_t id);
@@ -61,9 +76,12 @@ class PakvProtocol final : public Protocol {
   PakvFrameReader reader_;
   bool greeted_ = false;
   PakvStatus stream_fault_ = PakvStatus::kOk;  // why the stream is not read any further
+  std::string_view stream_fault_text_;
   PakvFields fields_;                          // of the request that is being run
   PakvFrame slow_;                             // a request that waits
   std::string slow_body_;                      // its own copy: the bytes that it came in may move
+  PakvStatus slow_refusal_ = PakvStatus::kOk;  // it is a piece whose frame cannot be taken
+  std::unique_ptr<PakvUpload> upload_;         // of the set that comes in pieces
 };
 
 void PakvProtocol::ReplyError(PakvType type, uint64_t id, PakvStatus status,
@@ -79,7 +97,7 @@ void PakvProtocol::SayGoodbye(ProtocolEnd end) {
   };
   switch (end) {
     case ProtocolEnd::kProtocol:
-      if (stream_fault_ != PakvStatus::kOk) say(stream_fault_, reader_.error());
+      if (stream_fault_ != PakvStatus::kOk) say(stream_fault_, stream_fault_text_);
       return;
     case ProtocolEnd::kRequestTimeout:
       return say(PakvStatus::kTimeout, "the request was not complete in time");
@@ -95,8 +113,7 @@ Protocol::Progress PakvProtocol::Consume(std::string_view& input) {
     PakvFrame frame;
     switch (reader_.Next(input, frame)) {
       case PakvFrameReader::Status::kFrame:
-        session_.CountRequest();
-        switch (Run(frame)) {
+        switch (IsPiece(frame) ? TakePiece(frame, PakvStatus::kOk) : Run(frame)) {
           case Next::kFrame:
             break;
           case Next::kSlow:
@@ -108,12 +125,19 @@ Protocol::Progress PakvProtocol::Consume(std::string_view& input) {
       case PakvFrameReader::Status::kPartial:
         return Progress::kInput;
       case PakvFrameReader::Status::kRefused:
+        // Of another version nothing but the header's layout is known.
+        if (reader_.refusal() != PakvStatus::kVersionUnsupported && IsPiece(frame)) {
+          const Next next = TakePiece(frame, reader_.refusal());
+          if (next == Next::kFrame) break;
+          return next == Next::kSlow ? Progress::kSlow : Progress::kClose;
+        }
         session_.CountRequest();
         ReplyError(frame.type, frame.id, reader_.refusal(), PakvFaultText(reader_.refusal(), 0));
         break;
       case PakvFrameReader::Status::kError:
         session_.CountProtocolError();
         stream_fault_ = reader_.refusal();
+        stream_fault_text_ = reader_.error();
         return Progress::kClose;
     }
   }
@@ -121,6 +145,7 @@ Protocol::Progress PakvProtocol::Consume(std::string_view& input) {
 }
 
 PakvProtocol::Next PakvProtocol::Run(const PakvFrame& frame) {
+  session_.CountRequest();
   if (!greeted_ && frame.type != PakvType::kHello) [[unlikely]] {
     session_.CountProtocolError();
     ReplyError(frame.type, frame.id, PakvStatus::kHelloExpected,
@@ -133,7 +158,7 @@ PakvProtocol::Next PakvProtocol::Run(const PakvFrame& frame) {
                PakvFaultText(status, fields_.fault_tag(), fields_.fault_entry()));
     return Next::kFrame;
   }
-  if (Refuses(frame)) return Next::kFrame;
+  if (Refuses(frame) || RefusesValue(frame)) return Next::kFrame;
   switch (frame.type) {
     case PakvType::kHello:
       return RunHello(frame);
@@ -176,13 +201,7 @@ bool PakvProtocol::Refuses(const PakvFrame& frame) {
     ReplyError(frame.type, frame.id, status, text);
     return true;
   };
-  const auto too_long = [&](PakvStatus status, size_t bytes, size_t bytes_max, const char* what) {
-    return refuse(status, fmt::format("{} bytes are more than the {} that {} allows", bytes,
-                                      bytes_max, what));
-  };
-  const bool is_set = frame.type == PakvType::kSet;
   const size_t key_bytes = fields_.Bytes(PakvField::kKey).size();
-  const size_t value_bytes = is_set ? fields_.Bytes(PakvField::kValue).size() : 0;
   constexpr uint64_t kDurable = static_cast<uint64_t>(PakvDurability::kDurable);
 
   const uint64_t namespace_id = fields_.Number(PakvField::kNamespace, kDefaultNamespace);
@@ -200,15 +219,27 @@ bool PakvProtocol::Refuses(const PakvFrame& frame) {
     return refuse(PakvStatus::kUnsupported, "relaxed durability is not supported yet");
   }
   if (key_bytes > server_.key_bytes_max) {
-    return too_long(PakvStatus::kKeyTooLong, key_bytes, server_.key_bytes_max, "max-key");
-  }
-  if (value_bytes > server_.value_bytes_max) {
-    return too_long(PakvStatus::kValueTooLong, value_bytes, server_.value_bytes_max, "max-value");
+    return refuse(PakvStatus::kKeyTooLong,
+                  fmt::format("{} bytes are more than the {} that max-key allows", key_bytes,
+                              server_.key_bytes_max));
   }
   if (frame.type == PakvType::kScan && has(PakvField::kCursor) && !PakvScanCursor(fields_)) {
     return refuse(PakvStatus::kBadValue, "this is no cursor that a server has given");
   }
   return false;
+}
+
+// The same of the value of a set in one frame.
+bool PakvProtocol::RefusesValue(const PakvFrame& frame) {
+  const size_t bytes = fields_.Bytes(PakvField::kValue).size();
+  if (bytes <= server_.inline_value_bytes_max || frame.type != PakvType::kSet) return false;
+  ReplyError(frame.type, frame.id, PakvStatus::kValueTooLong,
+             bytes > server_.value_bytes_max
+                 ? fmt::format("{} bytes are more than the {} that max-value allows", bytes,
+                               server_.value_bytes_max)
+                 : fmt::format("{} bytes in one frame; of more than {} the value goes in pieces",
+                               bytes, server_.inline_value_bytes_max));
+  return true;
 }
 
 PakvProtocol::Next PakvProtocol::RunHello(const PakvFrame& frame) {
@@ -245,13 +276,98 @@ PakvProtocol::Next PakvProtocol::RunHello(const PakvFrame& frame) {
 
 // ---- Requests on one key ----
 
-void PakvProtocol::StartKey(const PakvFrame& frame) {
+ReplySlot& PakvProtocol::FillSlot(const PakvFrame& frame) {
   ReplySlot& slot = session_.NextSlot();
   slot.id = frame.id;
   slot.namespace_id =
       static_cast<uint32_t>(fields_.Number(PakvField::kNamespace, kDefaultNamespace));
-  FillPakvKeyRequest(frame.type, fields_, server_.value_bytes_max, slot);
+  FillPakvKeyRequest(frame.type, fields_, server_.inline_value_bytes_max, slot);
+  return slot;
+}
+
+// ---- Values in pieces ----
+
+bool PakvProtocol::IsPiece(const PakvFrame& frame) const {
+  if ((frame.flags & kPakvMore) != 0) return greeted_ && frame.type == PakvType::kSet;
+  return upload_ != nullptr && upload_->id() == frame.id && frame.type == PakvType::kSet;
+}
+
+// `refusal`: kOk, or why its frame cannot be taken.
+PakvProtocol::Next PakvProtocol::TakePiece(const PakvFrame& frame, PakvStatus refusal) {
+  const bool is_last = (frame.flags & kPakvMore) == 0;
+  if (upload_ != nullptr && upload_->id() != frame.id) {
+    // To go on would be to take its last piece for a set.
+    session_.CountProtocolError();
+    stream_fault_ = PakvStatus::kMalformed;
+    stream_fault_text_ = "two values come in pieces at the same time";
+    return Next::kClose;
+  }
+  if (is_last) {
+    session_.CountLastPiece();
+  } else {
+    session_.CountPiece();
+  }
+  if (upload_ != nullptr && upload_->status() != PakvStatus::kOk) {
+    PAKV_COVERED(kPieceSkipped);
+    if (is_last) upload_.reset();
+    if (is_last && PAKV_BUG(kRefusedPieceWritten)) return Run(frame);
+    return Next::kFrame;
+  }
+  if (upload_ != nullptr && !is_last && refusal == PakvStatus::kOk &&
+      DecodePakvRequest(frame, fields_) == PakvStatus::kOk &&
+      upload_->PutAtOnce(fields_.Bytes(PakvField::kValue))) {
+    return Next::kFrame;
+  }
+  slow_refusal_ = refusal;
+  return Defer(frame);
+}
+
+Task<void> PakvProtocol::RunPiece() {
+  const bool is_last = (slow_.flags & kPakvMore) == 0;
+  if (upload_ == nullptr) {
+    upload_ = std::make_unique<PakvUpload>(session_.store().value_files(session_.core()), slow_.id,
+                                           server_.inline_value_bytes_max, server_.value_bytes_max);
+  }
+  PakvUpload& upload = *upload_;
+  const PakvStatus status =
+      slow_refusal_ != PakvStatus::kOk ? slow_refusal_ : DecodePakvRequest(slow_, fields_);
+  bool kept = false;
+  if (status != PakvStatus::kOk) {
+    const uint8_t tag = slow_refusal_ != PakvStatus::kOk ? 0 : fields_.fault_tag();
+    upload.Refuse(status, PakvFaultText(status, tag));
+  } else {
+    upload.Expect(fields_.Number(PakvField::kTotalBytes));
+    co_await upload.Put(fields_.Bytes(PakvField::kValue));
+    if (is_last) co_await StoreUploaded(kept);
+  }
+  if (upload.status() != PakvStatus::kOk) {
+    ReplyError(PakvType::kSet, upload.id(), upload.status(), upload.text());
+  } else if (!is_last) {
+    co_return;
+  }
+  co_await upload.Close(kept);
+  if (is_last) upload_.reset();
+}
+
+// slow_ is the last piece, and so the set. Its reply is under way unless the upload is refused.
+Task<void> PakvProtocol::StoreUploaded(bool& kept) {
+  if (upload_->status() != PakvStatus::kOk || Refuses(slow_)) co_return;
+  co_await upload_->Finish();
+  if (upload_->status() != PakvStatus::kOk) co_return;
+  if (!session_.MayStartKey(/*is_write=*/true)) co_await session_.KeyRoom(/*is_write=*/true);
+  if (session_.broken()) co_return;
+  ReplySlot& slot = FillSlot(slow_);
+  slot.value = upload_->reference();
+  slot.file_admitted = &kept;
   session_.StartKey(slot);
+  // Whether or not the client still is there.
+  co_await session_.Until(Session::Wait::kReturned);
+}
+
+Task<void> PakvProtocol::EndInput() {
+  if (upload_ == nullptr) co_return;
+  if (upload_->status() == PakvStatus::kOk) co_await upload_->Close(/*kept=*/false);
+  upload_.reset();
 }
 
 // ---- Requests that wait ----
@@ -264,6 +380,12 @@ PakvProtocol::Next PakvProtocol::Defer(const PakvFrame& frame) {
 }
 
 Task<void> PakvProtocol::RunSlow() {
+  if (IsPiece(slow_)) {
+    co_await RunPiece();
+    slow_refusal_ = PakvStatus::kOk;
+    std::string().swap(slow_body_);
+    co_return;
+  }
   const PakvStatus status = DecodePakvRequest(slow_, fields_);
   PAKV_CHECK(status == PakvStatus::kOk, "it was decoded before");
   switch (slow_.type) {
@@ -297,9 +419,9 @@ Task<void> PakvProtocol::RunSlow() {
 }
 
 Task<void> PakvProtocol::RunScan(uint64_t id) {
-  co_await session_.Quiet();
+  co_await session_.Until(Session::Wait::kReturned);
   if (session_.broken()) co_return;
-  PakvScan scan(session_, fields_, server_.key_bytes_max, server_.value_bytes_max);
+  PakvScan scan(session_, fields_, server_.key_bytes_max, server_.inline_value_bytes_max);
   co_await scan.Run();
   if (session_.broken()) co_return;
   scan.WriteReply(session_.OpenReply(), id);
@@ -321,7 +443,7 @@ Task<void> PakvProtocol::RunStats(uint64_t id) {
 }
 
 Task<void> PakvProtocol::RunFlush(uint64_t id) {
-  co_await session_.Quiet();
+  co_await session_.Until(Session::Wait::kReturned);
   if (session_.broken()) co_return;
   uint32_t namespace_id =
       static_cast<uint32_t>(fields_.Number(PakvField::kNamespace, kDefaultNamespace));

@@ -4,15 +4,18 @@
 // - A request on one key (get, set, delete, incr) is one slot of the session: it travels to the
 //   key's owner and back, and its reply is encoded as soon as it is there, in any order
 //   (ReplyOrder::kAny), under the client's id. The store keeps the order of one key.
-// - hello and ping are answered at once. scan, stats, flush, check and compact touch many keys:
-// later
-//   requests of the session wait for each, and scan and flush wait for the earlier ones.
+// - hello and ping are answered at once. scan, batch, stats, flush, check and compact touch many
+//   keys: later requests of the session wait for each, and scan, batch and flush wait for the
+//   earlier ones.
+// - A value that is longer than the log takes comes in pieces, one such request at a time, and goes
+//   to a file as it comes (PakvUpload); other requests may stand between its pieces. It is read in
+//   pieces (ReplyStream), with other replies between them.
 // - Conditions and old values are decided by plain functions at the owner; a reply tells its status
 //   in Reply::integer, and the version that it is about in Request::lsn.
 // - A refused frame costs one reply and not the connection; a stream that is not understood gets
 //   one reply of type 0, then the connection closes.
-// - What the store cannot do yet is answered `unsupported`, never accepted and ignored: times to
-//   live, namespaces other than 0, relaxed durability.
+// - What the store cannot do yet is answered `unsupported`, never accepted and ignored: relaxed
+//   durability.
 #pragma once
 
 #include <cstdint>
@@ -32,9 +35,10 @@ struct ServerStats;
 // What connections that speak the pakv protocol know of their server. One core's; the same content
 // on each.
 struct PakvServer {
-  uint32_t key_bytes_max = 64 << 10;   // inclusive
-  uint32_t value_bytes_max = 1 << 20;  // inclusive
-  std::string software;                // name and version, for hello's reply
+  uint32_t key_bytes_max = 64 << 10;          // inclusive
+  uint32_t value_bytes_max = 1 << 20;         // inclusive
+  uint32_t inline_value_bytes_max = 1 << 20;  // longer ones come in pieces
+  std::string software;                       // name and version, for hello's reply
   std::function<Task<ServerStats>(Core& here)> stats;
 };
 

@@ -30,7 +30,8 @@ class RespProtocol final : public Protocol {
   Task<void> RunSlow() override;
   size_t frame_bytes_min() const override { return parser_.frame_bytes_min(); }
   bool in_frame() const override { return parser_.in_request(); }
-  void EncodePiece(std::string_view piece, bool is_last, OutputBuffer& output) override;
+  void EncodePiece(const ReplySlot& slot, std::string_view piece, bool is_last,
+                   OutputBuffer& output) override;
   Task<void> EndInput() override;
   Task<void> End() override { return EndMulti(); }
   void SayGoodbye(ProtocolEnd end) override;

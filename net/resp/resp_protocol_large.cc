@@ -80,7 +80,8 @@ Task<void> RespProtocol::RunComplete(bool& kept) {
   co_await session_.Until(Session::Wait::kReturned);
 }
 
-void RespProtocol::EncodePiece(std::string_view piece, bool is_last, OutputBuffer& output) {
+void RespProtocol::EncodePiece(const ReplySlot&, std::string_view piece, bool is_last,
+                               OutputBuffer& output) {
   output.Append(piece);
   if (is_last) output.Append("\r\n");
 }

@@ -183,8 +183,8 @@ RespServer Server::DescribeServer() {
 PakvServer Server::DescribePakv() {
   PakvServer pakv;
   pakv.key_bytes_max = options_.key_bytes_max;
-  // A frame is held whole.
-  pakv.value_bytes_max = std::min(options_.value_bytes_max, options_.inline_value_bytes_max);
+  pakv.value_bytes_max = options_.value_bytes_max;
+  pakv.inline_value_bytes_max = std::min(options_.value_bytes_max, options_.inline_value_bytes_max);
   pakv.software = "pakvd " + identity_.version;
   pakv.stats = [this](Core& here) { return Stats(here); };
   return pakv;

@@ -9,7 +9,7 @@ Task<void> Protocol::RunSlow() {
   co_return;
 }
 
-void Protocol::EncodePiece(std::string_view, bool, OutputBuffer&) {
+void Protocol::EncodePiece(const ReplySlot&, std::string_view, bool, OutputBuffer&) {
   PAKV_CHECK(false, "a protocol whose requests take values in files sends them");
 }
 

@@ -12,6 +12,7 @@
 namespace pakv {
 
 class OutputBuffer;
+class ReplySlot;
 
 // Why a session ends a connection that its client would go on with.
 enum class ProtocolEnd : uint8_t {
@@ -47,9 +48,12 @@ class Protocol {
   virtual size_t frame_bytes_min() const { return 1; }
   virtual bool in_frame() const { return false; }
 
-  // A reply of the kind kFile: its slot's encode has written what comes before the value; this
-  // writes a piece of the value, and with the last one what comes behind it.
-  virtual void EncodePiece(std::string_view piece, bool is_last, OutputBuffer& output);
+  // The reply in `slot`, of the kind kFile: its encode has written what comes before the value;
+  // this writes a piece of the value, and with the last one what comes behind it.
+  virtual void EncodePiece(const ReplySlot& slot, std::string_view piece, bool is_last,
+                           OutputBuffer& output);
+  // Whether such a piece is a message of its own, so that an error may take the place of the rest.
+  virtual bool pieces_are_messages() const { return false; }
   // Nothing more is received: lets go of what is under way. Awaited once, before SayGoodbye.
   virtual Task<void> EndInput();
 

@@ -42,7 +42,7 @@ Task<void> ReplyStream::Send(ReplySlot& slot) {
     if (session_.broken()) co_return;
     OutputBuffer& output = session_.queue_.output();
     if (!chunk.ok()) {
-      if (index > 0) co_return session_.Break();
+      if (index > 0 && !session_.protocol_->pieces_are_messages()) co_return session_.Break();
       const std::string_view reference_bytes = slot.reply.bytes;
       const std::string why = MessageOf(chunk.status());
       slot.outcome = Outcome::kDamaged;
@@ -55,11 +55,12 @@ Task<void> ReplyStream::Send(ReplySlot& slot) {
     }
     if (index == 0) slot.encode(slot, output);
     const bool is_last = index + 1 == reference->chunk_count();
-    session_.protocol_->EncodePiece(chunk->view(), is_last, output);
+    session_.protocol_->EncodePiece(slot, chunk->view(), is_last, output);
     *chunk = ValueChunk();  // whoever waits for memory goes on
     session_.HasOutput();
-    // Until it has left this buffer for the one that is being sent.
-    while (!is_last && !session_.broken() && !output.empty()) {
+    // Until it has left this buffer for the one that is being sent, whatever else comes there.
+    const uint64_t begun = session_.sends_begun_;
+    while (!is_last && !session_.broken() && session_.sends_begun_ == begun) {
       sent_.Reset();
       co_await sent_.Wait();
     }

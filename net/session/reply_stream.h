@@ -2,7 +2,8 @@
 // chunk by chunk at the client's pace. Each chunk is read and checked before a byte of it is sent;
 // the next one is read when the last is on its way, so that a session holds about two of them.
 // While a client does not read, neither memory beyond these nor a descriptor is held. A chunk that
-// is found damaged after others have left ends the connection: there is no other way to say so.
+// is found damaged after others have left ends the connection where there is no other way to say so
+// (Protocol::pieces_are_messages).
 #pragma once
 
 #include <cstdint>

@@ -118,25 +118,32 @@ Task<void> Session::ServeInput() {
     unfinished = progress == Protocol::Progress::kInput;
     input_.Left(input, unfinished);
     CountReceived();
-    if (frame_bytes_granted_ > 0 && requests_ != requests_before) ReleaseFrame();
+    if (frame_bytes_granted_ > 0 && (requests_ != requests_before || piece_taken_)) ReleaseFrame();
     last_active_ns_ = core_.now_ns();
     switch (progress) {
       case Protocol::Progress::kInput:
         NoteFrame(requests_before);
         break;
-      case Protocol::Progress::kRoom:
-        frame_open_ = false;
+      case Protocol::Progress::kRoom: {
+        if (in_pieces_) {
+          NoteFrame(requests_before);
+        } else {
+          frame_open_ = false;
+        }
         input_.Settle();
+        const uint64_t begin_ns = core_.now_ns();
         if (turn_left_ == 0) {
           co_await NextPass(core_);
         } else {
           co_await Until(Wait::kRoom);
         }
+        frame_begin_ns_ += core_.now_ns() - begin_ns;
         break;
+      }
       case Protocol::Progress::kSlow: {
         // A request that is received in pieces goes on being the client's to complete, but for the
         // time that it takes here.
-        if (requests_ == requests_before) {
+        if (requests_ == requests_before || in_pieces_) {
           NoteFrame(requests_before);
         } else {
           frame_open_ = false;
@@ -158,6 +165,7 @@ Task<void> Session::ServeInput() {
 
 Protocol::Progress Session::Take(std::string_view& input) {
   turn_left_ = group_.limits().turn_requests;
+  piece_taken_ = false;
   if (queue_.output().capacity() == 0) group_.BorrowBuffer(queue_.output());
   if (protocol_ == nullptr) {
     bool refused = false;
@@ -182,7 +190,7 @@ Protocol::Progress Session::Take(std::string_view& input) {
 // Keeps the time of the request that is being received.
 void Session::NoteFrame(uint64_t requests_before) {
   const bool was_open = std::exchange(frame_open_, InFrame());
-  if (!frame_open_ || (was_open && requests_ == requests_before)) return;
+  if (!frame_open_ || (was_open && (requests_ == requests_before || in_pieces_))) return;
   frame_begin_ns_ = core_.now_ns();
   frame_begin_bytes_ = input_.received_bytes();
 }
@@ -372,6 +380,7 @@ void Session::BeginSend() {
   if (send_.in_flight || broken_ || queue_.output().empty()) return;
   sending_.Swap(queue_.output());
   sent_bytes_ = 0;
+  ++sends_begun_;
   NoteMemory();
   if (stream_ != nullptr) stream_->Sent();
   SubmitSend();

@@ -62,6 +62,17 @@ class Session : public ListHook {
     ++requests_;
     ++group_.counters().requests;
   }
+  // The same of a part of one whose rest is still to come, between other requests perhaps: what it
+  // was granted goes back, and its time goes on until CountLastPiece.
+  void CountPiece() {
+    if (turn_left_ > 0) --turn_left_;
+    piece_taken_ = true;
+    in_pieces_ = true;
+  }
+  void CountLastPiece() {
+    CountRequest();
+    in_pieces_ = false;
+  }
   // Whether a request on a key may be started: there is room for the arguments of a write, or for
   // the reply of a read. If not, it is a slow one, and waits with KeyRoom.
   bool MayStartKey(bool is_write) const {
@@ -255,7 +266,8 @@ class Session : public ListHook {
   ReplyQueue queue_;
   std::unique_ptr<ReplyStream> stream_;  // from the first value on that lies in a file
   OutputBuffer sending_;
-  size_t sent_bytes_ = 0;   // of sending_
+  size_t sent_bytes_ = 0;  // of sending_
+  uint64_t sends_begun_ = 0;
   size_t noted_bytes_ = 0;  // of buffers, that the group knows of
 
   bool batching_ = false;  // within Consume
@@ -280,6 +292,8 @@ class Session : public ListHook {
 
   // The request that is being received.
   bool frame_open_ = false;
+  bool in_pieces_ = false;    // others may be complete before it
+  bool piece_taken_ = false;  // by the last Consume
   bool request_timed_out_ = false;
   bool idle_timed_out_ = false;
   uint64_t frame_begin_ns_ = 0;

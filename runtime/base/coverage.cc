@@ -30,6 +30,7 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "flush-met-transaction",
     "snapshot-again",
     "snapshot-held-keys",
+    "piece-skipped",
     "batch-undone",
     "cache-shrunk",
     "new-key-refused",

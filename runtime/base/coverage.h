@@ -31,6 +31,7 @@ enum class CoverageMark : uint32_t {
   kFlushMetTransaction,      // a FLUSH removed what a transaction had read already
   kSnapshotAgain,            // a snapshot was not confirmed
   kSnapshotHeldKeys,         // ... until it held the keys
+  kPieceSkipped,             // a piece came of a value that was refused before
   kBatchUndone,              // an operation of a batch could not be done, so none was
   kCacheShrunk,              // the cache gave memory to the index
   kNewKeyRefused,            // there was no memory for it

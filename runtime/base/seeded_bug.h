@@ -48,6 +48,8 @@ enum class SeededBug : uint32_t {
   // A value file is removed while it is read, or before what takes its place is durable.
   kValueFileRemovedUnderReader,
   kValueFileRemovedEarly,
+  // The last piece of a value that was refused is taken for a set.
+  kRefusedPieceWritten,
   kBatchGoesOn,       // a batch whose condition is not met writes what stands before it
   kSalvageNotMarked,  // a start after a salvage that was cut off takes value files for leftovers
   kCount,

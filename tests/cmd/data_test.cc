@@ -36,12 +36,7 @@ class DataTest : public testing::Test {
     std::ostringstream out;
     std::ostringstream err;
     const CtlStreams streams{in, out, err};
-    int exit_code = 0;
-    if (const auto failed = ReadValue(line.request, streams)) {
-      exit_code = *failed;
-    } else {
-      exit_code = RunCommand(line.request, client_, streams);
-    }
+    const int exit_code = RunCommand(line.request, client_, streams);
     out_ = out.str();
     err_ = err.str();
     return exit_code;
@@ -88,6 +83,23 @@ TEST_F(DataTest, SetReadsStdinByteForByte) {
   EXPECT_EQ(client_.values["k"].bytes, bytes);
   EXPECT_EQ(Run({"set", "k", "-"}, ""), 0);
   EXPECT_EQ(client_.values["k"].bytes, "");
+}
+
+TEST_F(DataTest, GetReadsAValueThatNoFrameHoldsByItself) {
+  client_.values = {{"a", {"1", 1}}, {"long", {"lo\0ng\n", 2}}, {"b", {"2", 3}}};
+  client_.values["long"].bytes = std::string("lo\0ng\n", 6);
+  client_.failing_key = "long";
+  client_.failing_key_error = Refused(PakvStatus::kValueTooLong, "works in memory");
+  EXPECT_EQ(Run({"get", "a", "long", "b"}), 0);
+  EXPECT_EQ(out_, std::string("1\nlo\0ng\n\n2\n", 11));
+  EXPECT_EQ(err_, "");
+  EXPECT_EQ(Run({"-o", "json", "get", "long"}), 0);
+  EXPECT_EQ(out_, "[{\"key\":\"long\",\"value\":\"lo\\u0000ng\\n\",\"lsn\":\"2\"}]\n");
+  // One that breaks off half-way is an error, whatever was printed.
+  client_.failure = Refused(PakvStatus::kDamaged, "a chunk's checksum is wrong");
+  EXPECT_EQ(Run({"get", "long", "-o", "raw"}), 5);
+  EXPECT_EQ(out_, std::string("lo\0", 3));
+  EXPECT_THAT(err_, HasSubstr("checksum"));
 }
 
 TEST_F(DataTest, FailedConditionIsExitOneAndSilentOnStdout) {

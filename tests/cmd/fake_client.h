@@ -41,12 +41,37 @@ class FakeClient : public StoreClient {
     return done;
   }
 
+  ClientResult<ClientSetDone> SetFrom(const ClientSet& request, const CtlInput& in,
+                                      std::string& input_fault) override {
+    ClientSet whole = request;
+    char buffer[1000];
+    while (in.stream.read(buffer, sizeof buffer), in.stream.gcount() > 0) {
+      whole.value.append(buffer, static_cast<size_t>(in.stream.gcount()));
+    }
+    if (in.stream.bad()) input_fault = "the input cannot be read";
+    return Set(whole);
+  }
+
+  // In pieces of three bytes; `failure`, if that is one, behind the first.
+  ClientResult<std::optional<ClientValue>> ReadValue(const std::string& key,
+                                                     TakeBytes take) override {
+    const auto found = values.find(key);
+    if (found == values.end()) return std::optional<ClientValue>();
+    const std::string& bytes = found->second.bytes;
+    for (size_t at = 0; at < bytes.size() && take(std::string_view(bytes).substr(at, 3)); at += 3) {
+      if (!failure.ok()) return failure;
+    }
+    ClientValue about = found->second;
+    about.bytes.clear();
+    return std::optional<ClientValue>(std::move(about));
+  }
+
   GetResults Get(std::span<const std::string> keys) override {
     batches.push_back(keys.size());
     GetResults results;
     for (const std::string& key : keys) {
       if (key == failing_key) {
-        results.emplace_back(failure);
+        results.emplace_back(failing_key_error.ok() ? failure : failing_key_error);
       } else if (const auto found = values.find(key); found != values.end()) {
         results.emplace_back(found->second);
       } else {
@@ -156,10 +181,12 @@ class FakeClient : public StoreClient {
         page.cursor = page.entries.back().key;
         break;
       }
+      const bool is_long = value.bytes.size() > page_value_bytes_max;
       page.entries.push_back({.key = key,
-                              .value = value.bytes,
+                              .value = is_long ? std::string() : value.bytes,
                               .lsn = value.lsn,
-                              .expires_at_ms = value.ttl_ms.value_or(0)});
+                              .expires_at_ms = value.ttl_ms.value_or(0),
+                              .total_bytes = is_long ? value.bytes.size() : 0});
     }
     return page;
   }
@@ -194,6 +221,8 @@ class FakeClient : public StoreClient {
   uint64_t lsn = (uint64_t{1} << 60) - 1;
   ClientError failure;
   std::string failing_key = "no key fails";
+  size_t page_value_bytes_max = SIZE_MAX;  // longer ones ScanValues tells the length of
+  ClientError failing_key_error;           // if not `failure`
   std::string failing_cursor = "no cursor fails";
   std::vector<size_t> batches;
   std::vector<uint64_t> limits;

@@ -50,7 +50,6 @@ Ran RunOnline(const std::vector<std::string>& words, const std::string& input = 
   std::ostringstream out;
   std::ostringstream err;
   const CtlStreams streams{in, out, err};
-  EXPECT_EQ(ReadValue(line.request, streams), std::nullopt);
   ClientError error;
   if (const auto client =
           OnlineClient::Connect(line.request.endpoints, line.request.name_space, error)) {

@@ -77,6 +77,13 @@ class Server:
         return code
 
 
+def memory_peak(pid):
+    """The most bytes of memory that a process has had; 0 once it has ended."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        lines = [line for line in status if line.startswith("VmHWM:")]
+    return int(lines[0].split()[1]) << 10 if lines else 0
+
+
 class ServerError(Exception):
     """An error reply."""
 

@@ -1,11 +1,13 @@
 """pakvctl against pakvd: what the contract says that each command prints, and its exit code."""
 
+import base64
 import json
 import os
 import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pakv
 
@@ -123,6 +125,105 @@ def a_batch_is_all_or_nothing(pakvd, pakvctl, parent):
     with_server(pakvd, pakvctl, parent, body)
 
 
+def values_of_any_length_stream_both_ways(pakvd, pakvctl, parent):
+    block = bytes(range(256)) * 1024
+    blocks = 512  # 128 MiB
+
+    def body(ctl, server):
+        client = server.connect()
+        # Odd lengths, to and from what RESP clients see.
+        for length in (1 << 20, (1 << 20) + 1, (3 << 20) + 17):
+            value = (block * 20)[:length]
+            ctl.says(["set", "k", "-", "--ttl", "1h"], b"OK\n", stdin=value)
+            pakv.check(client.call("GET", "k") == value, f"RESP sees another value of {length}")
+            pakv.check(3500 < client.call("TTL", "k") <= 3600, "another time to live")
+            ctl.says(["get", "k", "-o", "raw"], value)
+            ctl.says(["get", "none", "k"], value + b"\n", 1, b"Key not found: none\n")
+        found = json.loads(ctl("-o", "json", "get", "k")[1])
+        pakv.check(len(found) == 1 and base64.b64decode(found[0]["value"]) == value, "json")
+        ctl.says(["set", "k", "-", "--if-absent"], b"", 1, b"Condition not met\n", stdin=value)
+        ctl.says(["get", "k", "-o", "raw"], value)
+        before = pakv.memory_peak(server.process.pid)
+        # One that is far longer than what either side may hold, from a pipe of unknown length.
+        with subprocess.Popen([pakvctl, "--addr", ctl.address, "set", "long", "-"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as setter:
+            for i in range(blocks):
+                setter.stdin.write(block)
+                if i == blocks // 2:
+                    ctl.says(["set", "other", "v"], b"OK\n")  # nobody waits for it
+                    ctl.says(["get", "long"], b"", 1, b"Key not found\n")
+                    peak = pakv.memory_peak(setter.pid)
+                    pakv.check(peak < 32 << 20, f"pakvctl holds {peak} bytes")
+            setter.stdin.close()
+            pakv.check(setter.stdout.read() == b"OK\n" and setter.wait(60) == 0, "set failed")
+        with subprocess.Popen([pakvctl, "--addr", ctl.address, "get", "long", "-o", "raw"],
+                              stdout=subprocess.PIPE) as getter:
+            for i in range(blocks):
+                pakv.check(getter.stdout.read(len(block)) == block, f"other bytes in block {i}")
+                if i == blocks // 2:
+                    ctl.says(["get", "other"], b"v\n")
+                    peak = pakv.memory_peak(getter.pid)
+                    pakv.check(peak < 32 << 20, f"pakvctl holds {peak} bytes")
+            pakv.check(getter.stdout.read() == b"" and getter.wait(60) == 0, "get failed")
+        grown = pakv.memory_peak(server.process.pid) - before
+        pakv.check(grown < 32 << 20, f"pakvd has grown by {grown} bytes")
+        # A reader that goes half-way, and a writer.
+        with subprocess.Popen([pakvctl, "--addr", ctl.address, "get", "long", "-o", "raw"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as getter:
+            getter.stdout.read(len(block))
+            getter.stdout.close()
+            pakv.check(getter.wait(60) != 0, "nobody read it")
+        with subprocess.Popen([pakvctl, "--addr", ctl.address, "set", "k", "-"],
+                              stdin=subprocess.PIPE) as setter:
+            setter.stdin.write(block * 20)
+            setter.stdin.flush()
+            setter.kill()
+        ctl.says(["get", "k", "-o", "raw"], value)
+        ctl.says(["rm", "long"], b"OK\n")
+
+    with_server(pakvd, pakvctl, parent, body, "--cache", "0")
+
+
+def too_long_is_refused_early(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        ctl.says(["set", "k", "-"], b"", 4, b"max-value", stdin=b"v" * ((4 << 20) + 1))
+        ctl.says(["set", "k", "-"], b"OK\n", stdin=b"v" * (4 << 20))
+        # As pakvctl would say it: it goes on sending into the refusal, and ends by itself.
+        with subprocess.Popen([pakvctl, "--addr", ctl.address, "set", "k", "-"],
+                              stdin=subprocess.PIPE, stderr=subprocess.PIPE) as setter:
+            try:
+                for _ in range(10_000):
+                    setter.stdin.write(b"x" * (1 << 20))
+                raise pakv.Failure("ten thousand MiB were taken")
+            except BrokenPipeError:
+                pass
+            pakv.check(setter.wait(60) == 4, "another exit code")
+            try:
+                setter.stdin.close()
+            except BrokenPipeError:
+                pass
+        del server
+
+    with_server(pakvd, pakvctl, parent, body, "--max-value", "4MiB")
+
+
+def a_server_that_goes_while_stdin_is_silent_is_noticed(pakvd, pakvctl, parent):
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--cores", "1")
+    with subprocess.Popen([pakvctl, "--addr", server.ports["data"], "set", "k", "-"],
+                          stdin=subprocess.PIPE, stderr=subprocess.PIPE) as setter:
+        setter.stdin.write(b"a beginning")
+        setter.stdin.flush()
+        deadline = time.monotonic() + 30
+        ctl = Ctl(pakvctl, server.ports["data"])
+        while json.loads(ctl("-o", "json", "stats")[1])["connections"] < 2:
+            pakv.check(time.monotonic() < deadline, "it does not connect")
+            time.sleep(0.01)  # polls for the other program's connection
+        server.kill()
+        # Its input is still open.
+        pakv.check(setter.wait(30) == 3, "another exit code")
+        pakv.check(b"closed the connection" in setter.stderr.read(), "another reason")
+
+
 def check_and_compact_look_after_a_running_server(pakvd, pakvctl, parent):
     def body(ctl, server):
         client = server.connect()
@@ -196,7 +297,8 @@ def any_bytes_go_through(pakvd, pakvctl, parent):
         value = os.urandom(1 << 20)
         ctl.says(["set", "k", "-"], b"OK\n", stdin=value)
         ctl.says(["-o", "raw", "get", "k"], value)
-        ctl.says(["set", "long", "-"], b"", 4, b"max-value", stdin=value + b"x")
+        ctl.says(["set", "long", "-"], b"OK\n", stdin=value + b"x")
+        ctl.says(["-o", "raw", "get", "long"], value + b"x")
         for key in (b"", b"{}", b"[a,b]", b"get", b"\xff\xfe", b"a\nb", b"x" * 65536):
             ctl.says(["set", "--", key, key], b"OK\n")
             ctl.says(["-o", "raw", "get", "--", key], key)
@@ -321,6 +423,10 @@ def a_directory_is_read_offline(pakvd, pakvctl, parent):
 if __name__ == "__main__":
     pakv.main([
         every_command_prints_what_is_promised,
+        a_batch_is_all_or_nothing,
+        values_of_any_length_stream_both_ways,
+        too_long_is_refused_early,
+        a_server_that_goes_while_stdin_is_silent_is_noticed,
         check_and_compact_look_after_a_running_server,
         namespaces_are_apart,
         any_bytes_go_through,

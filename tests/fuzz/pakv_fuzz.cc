@@ -87,6 +87,7 @@ std::string Rewrite(const PakvFrame& frame, const PakvFields& fields, PakvReads 
   PakvWriter writer = reads == PakvReads::kReplies
                           ? PakvWriter(output, frame.type, frame.id, frame.status)
                           : PakvWriter(output, frame.type, frame.id);
+  if ((frame.flags & kPakvMore) != 0) writer.SetMore();
   WriteFields(fields, writer);
   writer.Finish();
   return std::string(output.view());

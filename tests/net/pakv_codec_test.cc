@@ -82,7 +82,8 @@ Lines Describe(const PakvFrame& frame, bool reply, const PakvFields& fields) {
   std::string head = reply ? "reply " : "request ";
   head.append(PakvName(frame.type));
   if (reply) head.append(" ").append(PakvName(frame.status));
-  Lines lines{head + " id " + std::to_string(frame.id)};
+  const bool has_more = !reply && (frame.flags & kPakvMore) != 0;
+  Lines lines{head + " id " + std::to_string(frame.id) + (has_more ? " more" : "")};
   DescribeFields(fields, "", lines);
   return lines;
 }
@@ -111,10 +112,11 @@ std::string Encode(const Lines& lines) {
   head >> direction >> type_name;
   const PakvType type = type_name == "none" ? PakvType::kNone : Named(kPakvTypes, type_name);
   if (direction == "reply") head >> status_name;
-  head >> word >> id;
+  head >> word >> id >> word;
   OutputBuffer output;
   PakvWriter writer = direction == "reply" ? PakvWriter(output, type, id, StatusNamed(status_name))
                                            : PakvWriter(output, type, id);
+  if (direction == "request" && word == "more") writer.SetMore();
   bool in_entry = false;
   for (size_t index = 1; index < lines.size(); ++index) {
     std::string_view line = lines[index];
@@ -352,6 +354,20 @@ TEST(PakvFrameReaderTest, ABatchReadsTheSameHoweverCut) {
             (Lines{"request get id 1", "key \"k\"", "request batch id 2", "namespace 7", "entry",
                    "  operation 17", "  key \"\"", "  value \"abc\"", "entry", "  operation 16",
                    "  key \"k\"", "invalid field-missing", "request ping id 4", "between"}));
+}
+
+TEST(PakvFrameReaderTest, PiecesReadTheSameHoweverCut) {
+  const std::string stream = Encode({"request set id 2 more", "total-bytes 300", "value \"abc\""}) +
+                             Get(1) + Encode({"request set id 2 more", "value \"\""}) +
+                             // What is the set's stands with the last piece alone.
+                             Encode({"request set id 2 more", "key \"k\"", "value \"d\""}) +
+                             Encode({"request set id 2", "ttl-ms 5", "key \"k\"", "value \"e\""}) +
+                             Encode({"request get id 3 more", "key \"k\""});
+  EXPECT_EQ(ReadAllWays(stream),
+            (Lines{"request set id 2 more", "total-bytes 300", "value \"abc\"", "request get id 1",
+                   "key \"k\"", "request set id 2 more", "value \"\"", "invalid field-not-allowed",
+                   "request set id 2", "ttl-ms 5", "key \"k\"", "value \"e\"",
+                   "refused unsupported id 3", "between"}));
 }
 
 TEST(PakvFrameReaderTest, ABatchMayBeLongerThanOtherFrames) {

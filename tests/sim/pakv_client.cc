@@ -42,6 +42,9 @@ void WriteFields(uint64_t namespace_id, std::string_view key, const OracleOperat
   if (what.command == OracleCommand::kIncrement) {
     writer.Number(PakvField::kNumber, static_cast<uint64_t>(what.number));
   }
+  if (what.command == OracleCommand::kGet && !operation) {
+    writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kInPieces));
+  }
   if (operation) writer.Number(PakvField::kOperation, static_cast<uint64_t>(*operation));
   writer.Bytes(PakvField::kKey, key);
   if (TypeOf(what) == PakvType::kSet) writer.Bytes(PakvField::kValue, what.argument);
@@ -157,23 +160,47 @@ void PakvClient::Replied(const PakvFrame& frame) {
   if (found == under_way_.end() || found->second.type != frame.type) {
     return Wrong("a reply that nobody asked for");
   }
-  const Asked asked = std::move(found->second);
+  if (frame.status == PakvStatus::kPart) return PartCame(found->second, fields);
+  Asked asked = std::move(found->second);
   under_way_.erase(found);
   if (frame.type == PakvType::kHello) {
     if (frame.status != PakvStatus::kOk) Wrong("hello was refused: " + std::string(text));
     return;
   }
   if (frame.type == PakvType::kBatch) return BatchReplied(asked, frame, fields);
+  if (asked.parts.empty()) {
+    // Its pieces are not all sent. They go on to the end, and nothing may come of them.
+    if (!upload_ || upload_->id != frame.id) return Wrong("a reply to a piece, but to none");
+    upload_->refused = true;
+    const uint64_t total_bytes = upload_->total_bytes;
+    if (upload_->ended) upload_.reset();
+    if (total_bytes != 0 && frame.status == PakvStatus::kValueTooLong) return;
+    if (frame.status == PakvStatus::kOk) return Wrong("a value is taken before its end");
+    return Refused(asked, frame.status, text);
+  }
   const Part& part = asked.parts[0];
   switch (frame.status) {
     case PakvStatus::kOk:
     case PakvStatus::kNotFound:
-    case PakvStatus::kConditionFailed:
-      load_.oracle.Acknowledged(part.id, ReplyTo(part.what, frame.status, fields));
-      return;
+    case PakvStatus::kConditionFailed: {
+      OracleReply reply = ReplyTo(part.what, frame.status, fields);
+      if (reply.kind == OracleReply::Kind::kBytes) reply.bytes.insert(0, asked.value);
+      if (asked.total_bytes != 0 && reply.bytes.size() != asked.total_bytes) {
+        return Wrong("a value in parts has another length than was told");
+      }
+      return load_.oracle.Acknowledged(part.id, std::move(reply));
+    }
     default:
       return Refused(asked, frame.status, text);
   }
+}
+
+void PakvClient::PartCame(Asked& asked, const PakvFields& fields) {
+  if (asked.type != PakvType::kGet) return Wrong("a part of what has none");
+  if (fields.Has(PakvField::kTotalBytes)) {
+    asked.total_bytes = fields.Number(PakvField::kTotalBytes);
+  }
+  asked.value += fields.Bytes(PakvField::kValue);
 }
 
 void PakvClient::BatchReplied(const Asked& asked, const PakvFrame& frame,
@@ -265,38 +292,53 @@ void PakvClient::NobodyHasRead() {
     for (const Part& part : asked.parts) load_.oracle.Refused(part.id);
   }
   under_way_.clear();
+  upload_.reset();
   left_ = 0;
 }
 
-std::string PakvClient::RandomValue() {
+std::string PakvClient::RandomValue(bool may_be_long) {
   std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
   size_t length = prng_.Below(prng_.Chance(1, 8) ? load_.value_bytes_max + 1 : 64);
-  if (load_.append_bytes_max != 0) {
+  if (may_be_long && prng_.Chance(1, 3)) {
+    length = static_cast<size_t>(load_.append_bytes_max) + prng_.Between(1, 20'000);
+  } else if (load_.append_bytes_max != 0) {
     length = std::min(length, static_cast<size_t>(load_.append_bytes_max));
   }
   while (value.size() < length) value.push_back(static_cast<char>('a' + prng_.Below(26)));
   return value;
 }
 
-OracleOperation PakvClient::RandomOperation() {
+OracleOperation PakvClient::RandomOperation(bool may_be_long) {
   const uint64_t dice = prng_.Below(100);
   if (load_.wall_ms && dice < 20) {
     const auto at_ms = static_cast<int64_t>(load_.wall_ms() + prng_.Below(40));
-    return {OracleCommand::kSetUntil, RandomValue(), at_ms};
+    return {OracleCommand::kSetUntil, RandomValue(may_be_long), at_ms};
   }
   if (dice < 45) return {OracleCommand::kGet, {}, 0};
-  if (dice < 65) return {OracleCommand::kSet, RandomValue(), 0};
-  if (dice < 75) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
+  if (dice < 65) return {OracleCommand::kSet, RandomValue(may_be_long), 0};
+  if (dice < 75) return {OracleCommand::kSetIfAbsent, RandomValue(may_be_long), 0};
   if (dice < 85) return {OracleCommand::kDelete, {}, 0};
   return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
 }
 
 void PakvClient::StartOne() {
+  if (is_uploading() && (left_ == 0 || prng_.Chance(2, 3))) return SendPiece();
   --left_;
   const uint64_t dice = prng_.Below(10);
   if (dice < 4) return StartOnKeys(1);
   if (dice < 7) return StartOnKeys(prng_.Between(2, kBatchKeysMax));
   StartOnGroup();
+}
+
+// That a batch is refused may be heard of when others have seen already what came behind it, which
+// the oracle takes for proof that the batch was done: what it holds is left alone meanwhile.
+bool PakvClient::IsInBatch(const std::string& name) const {
+  return std::any_of(under_way_.begin(), under_way_.end(), [&](const auto& each) {
+    const Asked& asked = each.second;
+    return asked.type == PakvType::kBatch &&
+           std::any_of(asked.parts.begin(), asked.parts.end(),
+                       [&](const Part& part) { return part.name == name; });
+  });
 }
 
 // One request, or a batch on several keys of one namespace; none twice, as the oracle takes each
@@ -312,43 +354,98 @@ void PakvClient::StartOnKeys(uint64_t count) {
     return std::to_string(database) + "/key" + std::to_string(number / load_.database_count);
   };
   std::erase_if(numbers, [&](uint64_t number) {
-    return load_.oracle.pending_count(name_of(number)) >= kPendingPerKeyMax;
+    const std::string name = name_of(number);
+    return IsInBatch(name) || load_.oracle.pending_count(name) >= kPendingPerKeyMax;
   });
   if (numbers.empty()) return;
-  Asked asked;
-  for (const uint64_t number : numbers) {
-    Part& part = asked.parts.emplace_back();
-    part.key = "key" + std::to_string(number / load_.database_count);
-    part.what = RandomOperation();
-    part.id = load_.oracle.Begin(id_, name_of(number), part.what);
-  }
-  const uint64_t id = next_id_++;
   if (count == 1) {
-    const Part& part = asked.parts[0];
+    const uint64_t number = *numbers.begin();
+    Part part;
+    part.key = "key" + std::to_string(number / load_.database_count);
+    part.name = name_of(number);
+    // One at a time goes in pieces.
+    part.what = RandomOperation(/*may_be_long=*/load_.append_bytes_max != 0 && !upload_);
+    const auto inline_bytes_max = static_cast<size_t>(load_.append_bytes_max);
+    if (inline_bytes_max != 0 && part.what.argument.size() > inline_bytes_max) {
+      return BeginUpload(database, std::move(part));
+    }
+    part.id = load_.oracle.Begin(id_, part.name, part.what);
+    const uint64_t id = next_id_++;
+    Asked& asked = under_way_[id];
     asked.type = TypeOf(part.what);
     PakvWriter writer(to_send_, asked.type, id);
     WriteFields(database, part.key, part.what, std::nullopt, writer);
     writer.Finish();
-  } else {
-    asked.type = PakvType::kBatch;
-    PakvWriter writer(to_send_, asked.type, id);
-    if (database != 0) writer.Number(PakvField::kNamespace, database);
-    for (const Part& part : asked.parts) {
-      writer.BeginEntry();
-      WriteFields(database, part.key, part.what, TypeOf(part.what), writer);
-      writer.EndEntry();
-    }
-    writer.Finish();
+    asked.parts.push_back(std::move(part));
+    return;
   }
+  Asked asked;
+  for (const uint64_t number : numbers) {
+    Part& part = asked.parts.emplace_back();
+    part.key = "key" + std::to_string(number / load_.database_count);
+    part.name = name_of(number);
+    part.what = RandomOperation(/*may_be_long=*/false);
+    part.id = load_.oracle.Begin(id_, part.name, part.what);
+  }
+  const uint64_t id = next_id_++;
+  asked.type = PakvType::kBatch;
+  PakvWriter writer(to_send_, asked.type, id);
+  if (database != 0) writer.Number(PakvField::kNamespace, database);
+  for (const Part& part : asked.parts) {
+    writer.BeginEntry();
+    WriteFields(database, part.key, part.what, TypeOf(part.what), writer);
+    writer.EndEntry();
+  }
+  writer.Finish();
   under_way_.emplace(id, std::move(asked));
+}
+
+// The oracle is told with the last piece: what is sent before that may take effect before it.
+void PakvClient::BeginUpload(uint64_t database, Part part) {
+  upload_.emplace();
+  upload_->id = next_id_++;
+  upload_->database = database;
+  upload_->part = std::move(part);
+  // What is more than the server takes is refused at once.
+  if (prng_.Chance(1, 10)) upload_->total_bytes = uint64_t{1} << 40;
+  under_way_[upload_->id].type = PakvType::kSet;
+  SendPiece();
+}
+
+void PakvClient::SendPiece() {
+  Upload& upload = *upload_;
+  const std::string& value = upload.part.what.argument;
+  const size_t left = value.size() - upload.sent_bytes;
+  const size_t length = prng_.Between(1, 400);
+  if (upload.sent_bytes == 0 || length < left) {
+    PakvWriter writer(to_send_, PakvType::kSet, upload.id);
+    writer.SetMore();
+    if (upload.total_bytes != 0) writer.Number(PakvField::kTotalBytes, upload.total_bytes);
+    writer.Bytes(PakvField::kValue, std::string_view(value).substr(upload.sent_bytes, length));
+    writer.Finish();
+    upload.sent_bytes += std::min(length, left);
+    return;
+  }
+  OracleOperation last = upload.part.what;
+  last.argument.erase(0, upload.sent_bytes);
+  PakvWriter writer(to_send_, PakvType::kSet, upload.id);
+  WriteFields(upload.database, upload.part.key, last, std::nullopt, writer);
+  writer.Finish();
+  // The answer to it may be on its way that it is refused.
+  if (!upload.refused && upload.total_bytes == 0) {
+    upload.part.id = load_.oracle.Begin(id_, upload.part.name, upload.part.what);
+    under_way_[upload.id].parts.push_back(std::move(upload.part));
+  }
+  upload.ended = true;
+  if (upload.refused || upload.total_bytes == 0) upload_.reset();
 }
 
 void PakvClient::StartOnGroup() {
   const std::string group = "group" + std::to_string(prng_.Below(kGroups)) + ".";
   const uint64_t dice = prng_.Below(10);
   OracleOperation what{OracleCommand::kGet, {}, 0};
-  if (dice < 3) what = {OracleCommand::kSet, RandomValue(), 0};
-  if (dice == 3) what = {OracleCommand::kSetIfAbsent, RandomValue(), 0};
+  if (dice < 3) what = {OracleCommand::kSet, RandomValue(false), 0};
+  if (dice == 3) what = {OracleCommand::kSetIfAbsent, RandomValue(false), 0};
   if (dice == 4) what.command = OracleCommand::kDelete;
   Asked asked;
   asked.type = PakvType::kBatch;
@@ -367,12 +464,12 @@ void PakvClient::StartOnGroup() {
 void PakvClient::StartMore() {
   if (!load_.wrong.empty() || !load_.oracle.ok()) return;
   const size_t burst = 1 + prng_.Below(load_.pipeline_max);
-  for (size_t i = 0;
-       left_ > 0 && (i < burst || under_way_.empty()) && under_way_.size() < load_.pipeline_max;
+  for (size_t i = 0; (left_ > 0 || is_uploading()) && (i < burst || awaited() == 0) &&
+                     awaited() < load_.pipeline_max;
        ++i) {
     StartOne();
   }
-  if (left_ == 0 && under_way_.empty()) End();
+  if (left_ == 0 && !upload_ && under_way_.empty()) End();
 }
 
 void PakvClient::SendRest() {

@@ -1,12 +1,14 @@
-// PakvClient: a client of a simulated server that speaks the pakv protocol: single requests and
-// batches under way together, replies in any order, the oracle told of each. A batch's operations
-// are operations of their own to the oracle: of one that was refused none has ever happened. Groups
-// of keys are those of RespGroupClient: whoever looks at one in a batch sees one generation of it.
+// PakvClient: a client of a simulated server that speaks the pakv protocol: single requests, values
+// in pieces and batches under way together, replies in any order, the oracle told of each. A
+// batch's operations are operations of their own to the oracle: of one that was refused none has
+// ever happened. Groups of keys are those of RespGroupClient: whoever looks at one in a batch sees
+// one generation of it.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,18 +34,32 @@ class PakvClient {
   struct Part {
     Oracle::OperationId id = 0;
     std::string key;
+    std::string name;  // as the oracle knows the key
     OracleOperation what;
   };
   struct Asked {
     PakvType type = PakvType::kNone;
     std::vector<Part> parts;  // of single requests one, of batches on the oracle's keys some
     bool reads_group = false;
+    std::string value;         // of a get: what has come in parts
+    uint64_t total_bytes = 0;  // of these and what is to come
+  };
+  // A set whose value goes in pieces, with other requests between them.
+  struct Upload {
+    uint64_t id = 0;
+    uint64_t database = 0;
+    Part part;
+    size_t sent_bytes = 0;
+    uint64_t total_bytes = 0;  // as it says; 0: it does not
+    bool refused = false;      // and answered
+    bool ended = false;        // all is sent, and the refusal is to come
   };
 
   void Connected(int32_t error, SimNet::EndpointRef near_end);
   void Poke();
   void TakeReplies();
   void Replied(const PakvFrame& frame);
+  void PartCame(Asked& asked, const PakvFields& fields);
   void BatchReplied(const Asked& asked, const PakvFrame& frame, const PakvFields& fields);
   void GroupRead(const PakvFields& fields);
   void Refused(const Asked& asked, PakvStatus status, std::string_view text);
@@ -52,8 +68,16 @@ class PakvClient {
   void StartOne();
   void StartOnKeys(uint64_t count);
   void StartOnGroup();
-  OracleOperation RandomOperation();
-  std::string RandomValue();
+  OracleOperation RandomOperation(bool may_be_long);
+  // That a reply is to come for, whatever else is sent.
+  size_t awaited() const {
+    return under_way_.size() - (upload_ && !upload_->refused && !upload_->ended ? 1 : 0);
+  }
+  bool is_uploading() const { return upload_ && !upload_->ended; }
+  void BeginUpload(uint64_t database, Part part);
+  bool IsInBatch(const std::string& name) const;
+  void SendPiece();
+  std::string RandomValue(bool may_be_long);
   void SendRest();
   void Wrong(std::string what);
   void End();
@@ -70,6 +94,7 @@ class PakvClient {
   OutputBuffer to_send_;
   size_t sent_bytes_ = 0;  // of to_send_
   std::map<uint64_t, Asked> under_way_;
+  std::optional<Upload> upload_;
   // An attempt to connect may outlive its client.
   std::shared_ptr<bool> lives_ = std::make_shared<bool>(true);
   bool poking_ = false;

@@ -69,6 +69,7 @@ constexpr std::array kProofs{
                    "store"},
     SeededBugProof{SeededBug::kValueFileRemovedEarly, "value-file-removed-early", "store"},
     SeededBugProof{SeededBug::kBatchGoesOn, "batch-goes-on", "server"},
+    SeededBugProof{SeededBug::kRefusedPieceWritten, "refused-piece-written", "server"},
     SeededBugProof{SeededBug::kSalvageNotMarked, "salvage-not-marked", "salvage"},
 };
 
