@@ -96,53 +96,111 @@ uint64_t KeysOf(StoreClient& client) {
   return 0;
 }
 
+class Dump {
+ public:
+  Dump(const CtlRequest& request, StoreClient& client, const CtlStreams& streams)
+      : request_(request),
+        client_(client),
+        streams_(streams),
+        target_(request.file, streams.out),
+        progress_(
+            {.what = "dumping", .is_terminal = streams.err_is_terminal, .quiet = request.quiet},
+            streams.err) {}
+
+  int Run() {
+    if (!target_.Open()) return TellTarget();
+    // How many keys begin with a prefix nobody knows, nor how many there are in a namespace.
+    const bool knows = request_.prefix.empty() && !request_.name_space_given;
+    key_count_ = knows ? KeysOf(client_) : 0;
+    std::string cursor;
+    do {
+      auto page = client_.ScanValues(request_.prefix, cursor, kPageKeysMax);
+      if (!page.ok()) return TellBroken(page.error());
+      for (ClientValuesPage::Entry& entry : page->entries) {
+        const ClientError error = Put(std::move(entry));
+        if (!error.ok()) return TellBroken(error);
+      }
+      Show();
+      cursor = page->cursor;
+    } while (!cursor.empty() && target_.out());
+    progress_.End(client_.NowNs());
+    if (!target_.Finish()) return TellTarget();
+    if (!request_.quiet) streams_.err << "pakvctl: " << Told() << " dumped\n";
+    return kClientExitOk;
+  }
+
+ private:
+  std::string Told() const { return fmt::format("{} keys, {} bytes", keys_, bytes_); }
+  void Show() {
+    const uint64_t now_ns = client_.NowNs();
+    if (progress_.IsDue(now_ns)) progress_.Show(now_ns, keys_, key_count_, Told());
+  }
+  int TellTarget() {
+    streams_.err << "pakvctl: " << target_.error() << '\n';
+    return kClientExitData;
+  }
+  int TellBroken(const ClientError& error) {
+    progress_.End(client_.NowNs());
+    streams_.err << fmt::format("pakvctl: the dump ends after {}; it is not whole\n", Told());
+    return TellError(error, streams_.err);
+  }
+  void Write(std::string_view text) {
+    target_.out() << text;
+    bytes_ += text.size();
+  }
+
+  ClientError Put(ClientValuesPage::Entry entry) {
+    DumpEntry dumped;
+    dumped.name_space = request_.name_space;
+    dumped.key = std::move(entry.key);
+    if (entry.total_bytes != 0) return PutLong(std::move(dumped));
+    dumped.value = std::move(entry.value);
+    dumped.expires_at_ms = entry.expires_at_ms;
+    dumped.lsn = entry.lsn;
+    Write(FormatDumpLine(dumped));
+    ++keys_;
+    return {};
+  }
+
+  // As it is when it is read: the page is older.
+  ClientError PutLong(DumpEntry dumped) {
+    bool begun = false;
+    Base64Encoder encoder;
+    const auto begin = [&] {
+      if (!begun) Write(DumpLineHead(dumped));
+      begun = true;
+    };
+    const auto value = client_.ReadValue(dumped.key, [&](std::string_view piece) {
+      begin();
+      Write(encoder.Put(piece));
+      Show();
+      return bool{target_.out()};
+    });
+    if (!value.ok()) return value.error();
+    if (!*value) return {};  // it is gone
+    begin();
+    Write(encoder.End());
+    dumped.expires_at_ms = (*value)->expires_at_ms;
+    dumped.lsn = (*value)->lsn;
+    Write(DumpLineTail(dumped));
+    ++keys_;
+    return {};
+  }
+
+  const CtlRequest& request_;
+  StoreClient& client_;
+  const CtlStreams& streams_;
+  Target target_;
+  Progress progress_;
+  uint64_t key_count_ = 0;  // 0: not known
+  uint64_t keys_ = 0;
+  uint64_t bytes_ = 0;
+};
+
 }  // namespace
 
 int RunDump(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
-  Target target(request.file, streams.out);
-  if (!target.Open()) {
-    streams.err << "pakvctl: " << target.error() << '\n';
-    return kClientExitData;
-  }
-  // How many keys begin with a prefix nobody knows.
-  const uint64_t key_count = request.prefix.empty() ? KeysOf(client) : 0;
-  Progress progress(
-      {.what = "dumping", .is_terminal = streams.err_is_terminal, .quiet = request.quiet},
-      streams.err);
-  uint64_t keys = 0;
-  uint64_t bytes = 0;
-  const auto told = [&] { return fmt::format("{} keys, {} bytes", keys, bytes); };
-  std::string cursor;
-  do {
-    auto page = client.ScanValues(request.prefix, cursor, kPageKeysMax);
-    if (!page.ok()) {
-      progress.End(client.NowNs());
-      streams.err << fmt::format("pakvctl: the dump ends after {}; it is not whole\n", told());
-      return TellError(page.error(), streams.err);
-    }
-    for (ClientValuesPage::Entry& entry : page->entries) {
-      DumpEntry dumped;
-      dumped.name_space = request.name_space;
-      dumped.key = std::move(entry.key);
-      dumped.value = std::move(entry.value);
-      dumped.expires_at_ms = entry.expires_at_ms;
-      dumped.lsn = entry.lsn;
-      const std::string line = FormatDumpLine(dumped);
-      target.out() << line;
-      ++keys;
-      bytes += line.size();
-    }
-    const uint64_t now_ns = client.NowNs();
-    if (progress.IsDue(now_ns)) progress.Show(now_ns, keys, key_count, told());
-    cursor = page->cursor;
-  } while (!cursor.empty() && target.out());
-  progress.End(client.NowNs());
-  if (!target.Finish()) {
-    streams.err << "pakvctl: " << target.error() << '\n';
-    return kClientExitData;
-  }
-  if (!request.quiet) streams.err << "pakvctl: " << told() << " dumped\n";
-  return kClientExitOk;
+  return Dump(request, client, streams).Run();
 }
 
 }  // namespace pakv

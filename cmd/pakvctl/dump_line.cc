@@ -96,6 +96,33 @@ std::string FormatDumpLine(const DumpEntry& entry) {
   return line;
 }
 
+std::string DumpLineHead(const DumpEntry& entry) {
+  OrderedJson object;
+  PutBytes(object, "namespace", entry.name_space);
+  PutBytes(object, "key", entry.key);
+  object["encoding"] = "base64";
+  std::string head = object.dump();
+  head.pop_back();
+  return head + ",\"value\":\"";
+}
+
+std::string DumpLineTail(const DumpEntry& entry) {
+  std::string tail = "\"";
+  if (entry.expires_at_ms != 0) tail += fmt::format(",\"expires_at_ms\":{}", entry.expires_at_ms);
+  if (entry.lsn != 0) tail += fmt::format(",\"lsn\":\"{}\"", entry.lsn);
+  return tail + "}\n";
+}
+
+std::string Base64Encoder::Put(std::string_view piece) {
+  left_.append(piece);
+  const size_t whole = left_.size() / 3 * 3;
+  std::string text = Base64(std::string_view(left_).substr(0, whole));
+  left_.erase(0, whole);
+  return text;
+}
+
+std::string Base64Encoder::End() const { return Base64(left_); }
+
 absl::StatusOr<DumpEntry> ParseDumpLine(std::string_view line) {
   nlohmann::json object;
   try {

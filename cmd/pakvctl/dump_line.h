@@ -28,6 +28,23 @@ struct DumpEntry {
 // With its line end.
 std::string FormatDumpLine(const DumpEntry& entry);
 
+// The same of a value that is not held: what stands before it and behind it. Between them it stands
+// as base64, whatever its bytes.
+std::string DumpLineHead(const DumpEntry& entry);
+std::string DumpLineTail(const DumpEntry& entry);
+
+// Base64 of bytes that come in pieces.
+class Base64Encoder {
+ public:
+  // What can be told by now.
+  std::string Put(std::string_view piece);
+  // The rest. Once.
+  std::string End() const;
+
+ private:
+  std::string left_;  // fewer than three
+};
+
 // A line without its end. Whatever is not understood is an error, and nothing is guessed: its
 // message follows "line 7: ".
 absl::StatusOr<DumpEntry> ParseDumpLine(std::string_view line);

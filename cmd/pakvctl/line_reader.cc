@@ -1,14 +1,9 @@
 #include "cmd/pakvctl/line_reader.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <utility>
-
-#include "cmd/common/values.h"
-#include "runtime/base/check.h"
+#include <cerrno>
 
 namespace pakv {
 namespace {
@@ -16,27 +11,6 @@ namespace {
 constexpr uint32_t kReadBytes = 256 << 10;
 
 }  // namespace
-
-Task<std::string> LineReader::Open(std::string path) {
-  PAKV_CHECK(!file_.valid());
-  name_ = path.empty() ? "stdin" : Quoted(path);
-  if (path.empty()) {
-    const int copy = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
-    if (copy < 0) co_return "stdin is closed";
-    file_ = File(core_.io(), core_.ring().Adopt(Handle{copy}));
-    // Of a file it goes on where whoever had it before has stopped; a pipe has no place.
-    const off_t place = lseek(STDIN_FILENO, 0, SEEK_CUR);
-    if (place > 0) offset_ = static_cast<uint64_t>(place);
-  } else {
-    const IoResult opened = co_await File::Open(core_.io(), path.c_str(), O_RDONLY);
-    if (!opened.ok()) co_return name_ + ": " + opened.text();
-    file_ = File(core_.io(), Handle{opened.value()});
-    FileStat stat;
-    const IoResult asked = co_await file_.Stat(stat);
-    if (asked.ok()) total_bytes_ = stat.size_bytes;
-  }
-  co_return std::string();
-}
 
 Task<LineReader::Read> LineReader::Next() {
   while (true) {
@@ -55,29 +29,43 @@ Task<LineReader::Read> LineReader::Next() {
     begin_ = 0;
     searched_ = buffer_.size();
     if (buffer_.size() > line_bytes_max_) {
-      error_ = fmt::format(
-          "{}, line {}: longer than {} bytes, which no key and value are that the "
-          "server takes",
-          name_, number_ + 1, line_bytes_max_);
-      co_return Read::kError;
+      ++number_;
+      line_ = buffer_;
+      begin_ = buffer_.size();
+      co_return Read::kLong;
     }
-    const size_t held = buffer_.size();
-    buffer_.resize(held + kReadBytes);
-    const IoResult read = co_await file_.Read(buffer_.data() + held, kReadBytes, offset_);
-    buffer_.resize(held + (read.ok() ? read.count() : 0));
-    if (!read.ok()) {
-      error_ = fmt::format("{} cannot be read: {}", name_, read.text());
-      co_return Read::kError;
-    }
-    offset_ += read.count();
-    at_end_ = read.count() == 0;
+    const Read read = co_await Fill();
+    if (read != Read::kLine) co_return read;
   }
 }
 
-Task<void> LineReader::Close() {
-  if (!file_.valid()) co_return;
-  const IoResult closed = co_await file_.Close();
-  static_cast<void>(closed);
+Task<LineReader::Read> LineReader::More() {
+  buffer_.erase(0, begin_);
+  begin_ = 0;
+  if (buffer_.empty() && !at_end_) {
+    const Read read = co_await Fill();
+    if (read != Read::kLine) co_return read;
+  }
+  const size_t end = buffer_.find('\n');
+  line_ = std::string_view(buffer_).substr(0, end);
+  begin_ = end == std::string::npos ? buffer_.size() : end + 1;
+  searched_ = begin_;
+  co_return end != std::string::npos || at_end_ ? Read::kLine : Read::kLong;
+}
+
+// kLine: there is more in the buffer, or the end has come.
+Task<LineReader::Read> LineReader::Fill() {
+  const size_t held = buffer_.size();
+  buffer_.resize(held + kReadBytes);
+  const IoResult read = co_await input_.Read(buffer_.data() + held, kReadBytes);
+  buffer_.resize(held + (read.ok() ? read.count() : 0));
+  if (!read.ok() && read.error() == ECANCELED) co_return Read::kStopped;
+  if (!read.ok()) {
+    error_ = fmt::format("{} cannot be read: {}", input_.name(), read.text());
+    co_return Read::kError;
+  }
+  at_end_ = read.count() == 0;
+  co_return Read::kLine;
 }
 
 }  // namespace pakv

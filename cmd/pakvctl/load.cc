@@ -12,15 +12,17 @@
 #include "cmd/pakvctl/dump_line.h"
 #include "cmd/pakvctl/line_reader.h"
 #include "cmd/pakvctl/loader.h"
+#include "cmd/pakvctl/long_line.h"
 #include "cmd/pakvctl/output.h"
 #include "cmd/pakvctl/progress.h"
 #include "cmd/pakvctl/redis_source.h"
+#include "net/client/value_writer.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {
 namespace {
 
-// JSON makes of a byte six at most, and names the members.
+// What is held of a line: JSON makes of a byte six at most, and names the members.
 size_t LineBytesMax(const Client& client) { return 6 * client.frame_bytes_max() + 4096; }
 
 class Load {
@@ -28,6 +30,7 @@ class Load {
   Load(const CtlRequest& request, Core& core, Client& client, const CtlStreams& streams)
       : request_(request),
         core_(core),
+        client_(client),
         streams_(streams),
         loader_(client, request.load_if_absent),
         line_bytes_max_(LineBytesMax(client)),
@@ -36,7 +39,7 @@ class Load {
             streams.err) {}
 
   Task<int> FromLines() {
-    LineReader lines(core_, line_bytes_max_);
+    LineReader lines(core_, line_bytes_max_, client_.lost());
     const std::string opened = co_await lines.Open(request_.file);
     if (!opened.empty()) co_return Tell(opened, kClientExitData);
     const int exit_code = co_await PutLines(lines);
@@ -61,29 +64,25 @@ class Load {
   Task<int> PutLines(LineReader& lines) {
     std::string wrong;
     bool fits = true;
-    while (fits) {
+    bool lost = false;
+    while (fits && wrong.empty() && !lost) {
       const LineReader::Read read = co_await lines.Next();
       if (read == LineReader::Read::kEnd) break;
-      if (read == LineReader::Read::kError) {
-        wrong = lines.error();
-        break;
+      if (read == LineReader::Read::kLine) {
+        auto entry = ParseDumpLine(lines.line());
+        wrong = WrongWith(lines, entry);
+        if (!wrong.empty()) break;
+        ClientSet set = SetOf(*entry);
+        set.value = std::move(entry->value);
+        fits = co_await loader_.Put(std::move(set), lines.number());
+        Show(lines.read_bytes(), lines.total_bytes());
+      } else if (read == LineReader::Read::kLong) {
+        wrong = co_await PutLong(lines, lost);
+        fits = loader_.error().ok();
+      } else {
+        if (read == LineReader::Read::kError) wrong = lines.error();
+        lost = read == LineReader::Read::kStopped;
       }
-      auto entry = ParseDumpLine(lines.line());
-      if (entry.ok() && !request_.name_space_given && entry->name_space != request_.name_space) {
-        entry = absl::InvalidArgumentError(fmt::format(
-            "its namespace is {}: -n says which one to load into", Quoted(entry->name_space)));
-      }
-      if (!entry.ok()) {
-        wrong = fmt::format("{}, line {}: {}", lines.name(), lines.number(),
-                            std::string(entry.status().message()));
-        break;
-      }
-      ClientSet set;
-      set.key = std::move(entry->key);
-      set.value = std::move(entry->value);
-      set.expires_at_ms = entry->expires_at_ms;
-      fits = co_await loader_.Put(std::move(set), lines.number());
-      Show(lines.read_bytes(), lines.total_bytes());
     }
     const bool whole = co_await loader_.Finish();
     if (!whole) {
@@ -91,11 +90,71 @@ class Load {
       co_return TellFailed(
           fmt::format("{}, line {}, key {}", lines.name(), line, Quoted(loader_.failed_key())));
     }
+    if (lost) {
+      const ClientError error = co_await WhyLost();
+      TellCount("pakvctl: the load ends: all lines that were read are loaded: ");
+      co_return TellLost(error);
+    }
     if (!wrong.empty()) {
       TellCount("pakvctl: the load ends: all lines before it are loaded: ");
       co_return Tell(wrong, kClientExitData);
     }
     co_return Done({});
+  }
+
+  // Takes the line on, whose beginning was read, while it is written. What is wrong with it, if
+  // anything is.
+  Task<std::string> PutLong(LineReader& lines, bool& lost) {
+    LongLine line;
+    ValueWriter writer(client_, ClientSet());
+    std::string value;
+    LineReader::Read read = LineReader::Read::kLong;
+    bool goes_on = true;
+    while (true) {
+      value.clear();
+      if (!line.Put(lines.line(), value)) co_return Where(lines) + line.error();
+      if (goes_on) goes_on = co_await writer.Write(value);
+      Show(lines.read_bytes(), lines.total_bytes());
+      if (read == LineReader::Read::kLine) break;
+      read = co_await lines.More();
+      if (read == LineReader::Read::kError) co_return lines.error();
+      lost = read == LineReader::Read::kStopped;
+      if (lost) co_return std::string();
+    }
+    absl::StatusOr<DumpEntry> entry = line.End();
+    std::string wrong = WrongWith(lines, entry);
+    if (!wrong.empty()) co_return wrong;
+    ClientSet set = SetOf(*entry);
+    set.condition = loader_.if_absent() ? ClientCondition::kIfAbsent : ClientCondition::kNone;
+    writer.Describe(std::move(set));
+    ClientResult<ClientSetDone> done = co_await writer.Finish();
+    loader_.Record(done, entry->key, lines.number());
+    co_return std::string();
+  }
+
+  static std::string Where(const LineReader& lines) {
+    return fmt::format("{}, line {}: ", lines.name(), lines.number());
+  }
+
+  std::string WrongWith(const LineReader& lines, const absl::StatusOr<DumpEntry>& entry) const {
+    if (!entry.ok()) return Where(lines) + std::string(entry.status().message());
+    if (request_.name_space_given || entry->name_space == request_.name_space) return {};
+    return Where(lines) + fmt::format("its namespace is {}: -n says which one to load into",
+                                      Quoted(entry->name_space));
+  }
+
+  static ClientSet SetOf(const DumpEntry& entry) {
+    ClientSet set;
+    set.key = entry.key;
+    set.expires_at_ms = entry.expires_at_ms;
+    return set;
+  }
+
+  // Of a connection that was lost while nothing was awaited.
+  Task<ClientError> WhyLost() {
+    const uint64_t id = client_.StartPing();
+    ClientResult<bool> pong = co_await client_.AwaitPing(id);
+    co_return pong.error();
   }
 
   Task<int> PutFromRedis(RedisSource& source) {
@@ -141,10 +200,19 @@ class Load {
     TellCount("pakvctl: the load ends: the server has acknowledged ");
     const int exit_code = TellError(loader_.error(), streams_.err);
     streams_.err << "pakvctl: that was " << where << '\n';
-    if (exit_code == kClientExitConnect) {
-      streams_.err << "pakvctl: load again: what is loaded already does not matter\n";
-    }
+    if (exit_code == kClientExitConnect) TellAgain();
     return exit_code;
+  }
+
+  // Whether or not it has said that it goes.
+  int TellLost(const ClientError& error) {
+    TellError(error, streams_.err);
+    TellAgain();
+    return kClientExitConnect;
+  }
+
+  void TellAgain() {
+    streams_.err << "pakvctl: load again: what is loaded already does not matter\n";
   }
 
   // `left`: what the source keeps, for people; empty if nothing.
@@ -167,6 +235,7 @@ class Load {
 
   const CtlRequest& request_;
   Core& core_;
+  Client& client_;
   const CtlStreams& streams_;
   Loader loader_;
   const size_t line_bytes_max_;

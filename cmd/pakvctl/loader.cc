@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "net/client/value_writer.h"
+
 namespace pakv {
 
 Task<bool> Loader::Put(ClientSet set, uint64_t place) {
@@ -12,8 +14,15 @@ Task<bool> Loader::Put(ClientSet set, uint64_t place) {
   }
   if (!error_.ok()) co_return false;
   set.condition = if_absent_ ? ClientCondition::kIfAbsent : ClientCondition::kNone;
+  if (set.value.size() > client_.whole_value_bytes_max()) {
+    const std::string value = std::exchange(set.value, {});
+    ValueWriter writer(client_, set, value.size());
+    co_await writer.Write(value);
+    ClientResult<ClientSetDone> done = co_await writer.Finish();
+    Record(done, set.key, place);
+    co_return error_.ok();
+  }
   const uint64_t id = client_.StartSet(set);
-  value_bytes_ += set.value.size();
   in_flight_bytes_ += bytes;
   in_flight_.push_back({.id = id, .place = place, .bytes = bytes, .key = std::move(set.key)});
   co_return true;
@@ -29,14 +38,19 @@ Task<void> Loader::AwaitOldest() {
   in_flight_.pop_front();
   in_flight_bytes_ -= write.bytes;
   ClientResult<ClientSetDone> done = co_await client_.AwaitSet(write.id);
+  Record(done, write.key, write.place);
+}
+
+void Loader::Record(const ClientResult<ClientSetDone>& done, const std::string& key,
+                    uint64_t place) {
   if (done.ok()) {
     ++(done->condition_met ? written_ : present_);
-    co_return;
+    return;
   }
-  if (!error_.ok()) co_return;
+  if (!error_.ok()) return;
   error_ = done.error();
-  failed_key_ = std::move(write.key);
-  failed_place_ = write.place;
+  failed_key_ = key;
+  failed_place_ = place;
 }
 
 }  // namespace pakv

@@ -22,15 +22,18 @@ class Loader {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  // Starts to write; waits while too much is in flight. `place` is for people: the number of its
-  // line. False: a write has failed, this one or an earlier one; nothing more is put then.
+  // Starts to write; waits while too much is in flight, and for a long value until it is written.
+  // `place` is for people: the number of its line. False: a write has failed, this one or an
+  // earlier one; nothing more is put then.
   Task<bool> Put(ClientSet set, uint64_t place);
+  // One that was written in another way has ended so.
+  void Record(const ClientResult<ClientSetDone>& done, const std::string& key, uint64_t place);
+  bool if_absent() const { return if_absent_; }
   // All that was put is acknowledged. Also after a failure, for its count.
   Task<bool> Finish();
 
   uint64_t written() const { return written_; }  // and acknowledged
   uint64_t present() const { return present_; }  // were there already, and stay
-  uint64_t value_bytes() const { return value_bytes_; }
 
   // Of the first write that failed.
   const ClientError& error() const { return error_; }
@@ -52,7 +55,6 @@ class Loader {
   size_t in_flight_bytes_ = 0;
   uint64_t written_ = 0;
   uint64_t present_ = 0;
-  uint64_t value_bytes_ = 0;
   ClientError error_;
   std::string failed_key_;
   uint64_t failed_place_ = 0;

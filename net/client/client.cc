@@ -231,7 +231,8 @@ uint64_t Client::StartScan(std::string_view prefix, std::string_view cursor, uin
 
 uint64_t Client::StartScanValues(std::string_view prefix, std::string_view cursor, uint64_t limit) {
   return StartHere(PakvType::kScan, [&](PakvWriter& writer) {
-    writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kWithValues));
+    writer.Number(PakvField::kOptions, static_cast<uint64_t>(PakvOption::kWithValues) |
+                                           static_cast<uint64_t>(PakvOption::kInPieces));
     writer.Number(PakvField::kLimit, limit);
     if (!prefix.empty()) writer.Bytes(PakvField::kPrefix, prefix);
     if (!cursor.empty()) writer.Bytes(PakvField::kCursor, cursor);

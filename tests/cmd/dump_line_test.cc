@@ -172,6 +172,24 @@ TEST_F(DumpTest, GoesThroughAllPages) {
   EXPECT_EQ(std::count(out_.begin(), out_.end(), '\n'), 3);
 }
 
+TEST_F(DumpTest, AValueThatNoPageBringsStandsAsBase64) {
+  client_.page_value_bytes_max = 10;
+  client_.values["a"] = {.bytes = "short", .lsn = 7};
+  client_.values["b"] = {.bytes = "long, and UTF-8", .lsn = 8, .ttl_ms = 50};
+  client_.values["b"].expires_at_ms = 99;
+  EXPECT_EQ(Run({"dump"}), 0);
+  EXPECT_EQ(out_,
+            "{\"namespace\":\"0\",\"key\":\"a\",\"value\":\"short\",\"lsn\":\"7\"}\n"
+            "{\"namespace\":\"0\",\"key\":\"b\",\"encoding\":\"base64\",\"value\":\"" +
+                Base64("long, and UTF-8") + "\",\"expires_at_ms\":99,\"lsn\":\"8\"}\n");
+  EXPECT_THAT(err_, HasSubstr("pakvctl: 2 keys, "));
+  // One that breaks off ends the dump.
+  client_.failure.fault = ClientFault::kConnectionLost;
+  client_.failure.text = "gone";
+  EXPECT_EQ(Run({"dump"}), 3);
+  EXPECT_THAT(err_, HasSubstr("the dump ends after 1 keys"));
+}
+
 TEST_F(DumpTest, OneThatIsNotWholeSaysSoAndLeavesTheFileBeforeIt) {
   for (const char* const key : {"a1", "a2", "a3"}) client_.values[key] = {.bytes = "v"};
   const std::string path = testing::TempDir() + "/pakv_dump_test";

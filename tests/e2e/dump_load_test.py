@@ -3,6 +3,7 @@
 wrong half-way says how far it came, and a second run finishes it."""
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -126,6 +127,150 @@ def a_hundred_thousand_keys_go_through_a_pipe(pakvd, pakvctl, parent):
         pakv.check(contents(target.connect()) == contents(client), "other keys")
 
 
+def long_values_make_the_round_trip_in_bounded_memory(pakvd, pakvctl, parent):
+    block = bytes(range(256)) * 1024
+    with Servers(pakvd, parent, 2) as (source, target):
+        client = source.connect()
+        values = {b"one more": block * 4 + b"x", b"text": b"text " * (1 << 20),
+                  b"\xff\x00": block * 64, b"short": b"v"}
+        for i, (key, value) in enumerate(values.items()):
+            client.call("SET", key, value, *(("PXAT", FAR_MS + i) if i % 2 == 0 else ()))
+        wanted = contents(client)
+        # 128 MiB, which no side may hold.
+        with subprocess.Popen([pakvctl, "--addr", source.ports["data"], "set", "huge", "-"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as setter:
+            for _ in range(512):
+                setter.stdin.write(block)
+            setter.stdin.close()
+            pakv.check(setter.wait(60) == 0, "set failed")
+        huge = digest(pakvctl, source.ports["data"], "huge")
+        path = os.path.join(parent, "dump")
+        with subprocess.Popen([pakvctl, "--addr", source.ports["data"], "dump"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dump:
+            with open(path, "wb") as file:
+                peak = move(dump.stdout, file, dump)
+            err = dump.stderr.read()
+        pakv.check(dump.returncode == 0 and b"5 keys, " in err, f"{dump.returncode} {err}")
+        pakv.check(0 < peak < 32 << 20, f"dump took {peak} bytes of memory")
+        with subprocess.Popen([pakvctl, "--addr", target.ports["data"], "load"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as load:
+            with open(path, "rb") as file:
+                peak = move(file, load.stdin, load)
+            load.stdin.close()
+            err = load.stderr.read()
+        pakv.check(load.returncode == 0 and b"loaded 5 keys" in err, f"{load.returncode} {err}")
+        pakv.check(0 < peak < 64 << 20, f"load took {peak} bytes of memory")
+        pakv.check(digest(pakvctl, target.ports["data"], "huge") == huge, "other bytes")
+        target.connect().call("DEL", "huge")
+        pakv.check(contents(target.connect()) == wanted, "other keys, values or expiries")
+        # A reader of JSON reads it.
+        with open(path, "rb") as dump:
+            line = next(line for line in map(json.loads, dump) if line["key"] == "text")
+        pakv.check(base64.b64decode(line["value"]) == values[b"text"], "other text")
+        pakv.check(line["encoding"] == "base64" and isinstance(line["lsn"], str), "members")
+        # Straight through a pipe, and what is there already stays.
+        target.connect().call("SET", "huge", "small")
+        dump = subprocess.Popen([pakvctl, "--addr", source.ports["data"], "dump"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        load = subprocess.Popen([pakvctl, "--addr", target.ports["data"], "load", "--if-absent"],
+                                stdin=dump.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        dump.stdout.close()
+        _, err = load.communicate(timeout=120)
+        pakv.check(dump.wait(60) == 0 and load.returncode == 0, f"{err}")
+        pakv.check(b"5 that were there already stay" in err, f"{err}")
+        pakv.check(target.connect().call("GET", "huge") == b"small", "it did not stay")
+        # What is wrong with a long line is told as with others.
+        long_line = b'{"key":"k","encoding":"base64","value":"' + b"AAAA" * (3 << 20)
+        for end, said in ((b'="}\n', b'"value" is no base64'), (b'","x":1}\n', b"is no member"),
+                          (b'","namespace":"7"}\n', b"its namespace"), (b"", b"ends within")):
+            got = run(pakvctl, target.ports["data"], "load", stdin=b"\n" + long_line + end)
+            pakv.check(got[0] == 5 and b"line 2: " in got[2] and said in got[2], f"{got}")
+        pakv.check(target.connect().call("EXISTS", "k") == 0, "a wrong line was loaded")
+        # Out of a pakvd as out of a Redis.
+        target.connect().call("FLUSHALL")
+        client.call("DEL", "huge")
+        expect(run(pakvctl, target.ports["data"], "load", "redis://" + source.ports["data"]), 0,
+               b"loaded 4 keys")
+        pakv.check(contents(target.connect()) == wanted, "over RESP: other keys or values")
+    with Servers(pakvd, os.path.join(parent, "small"), 1, "--max-value", "4MiB") as (server,):
+        got = run(pakvctl, server.ports["data"], "load", path)
+        pakv.check(got[0] == 4 and b"max-value" in got[2] and b"that was" in got[2], f"{got}")
+
+
+def digest(pakvctl, address, key):
+    """The SHA-256 of a value, which is not held."""
+    sha = hashlib.sha256()
+    with subprocess.Popen([pakvctl, "--addr", address, "get", key, "-o", "raw"],
+                          stdout=subprocess.PIPE) as getter:
+        while block := getter.stdout.read(1 << 20):
+            sha.update(block)
+        pakv.check(getter.wait(60) == 0, "get failed")
+    return sha.digest()
+
+
+def move(source, target, process):
+    """Moves all bytes; the most memory that the process had meanwhile."""
+    peak = 0
+    while block := source.read(1 << 20):
+        target.write(block)
+        peak = max(peak, pakv.memory_peak(process.pid))
+    return peak
+
+
+def a_namespace_is_dumped_and_loaded_by_its_name(pakvd, pakvctl, parent):
+    with Servers(pakvd, parent, 2) as (source, target):
+        client, other = source.connect(), target.connect()
+        client.call("SET", "a", "of 0")
+        client.call("SELECT", "7")
+        client.call("SET", "a", "of 7")
+        client.call("SET", "long", b"v" * (3 << 20))
+        expect(run(pakvctl, source.ports["data"], "-n", "orders", "set", "a", "of orders"), 0)
+        # It dumps what it was told to, and says so in each line.
+        dumps = {name: expect(run(pakvctl, source.ports["data"], "-n", name, "dump"), 0)[1]
+                 for name in ("0", "7", "orders", "none")}
+        names = {name: [json.loads(line)["namespace"] for line in dump.splitlines()]
+                 for name, dump in dumps.items()}
+        pakv.check(names == {"0": ["0"], "7": ["7"] * 2, "orders": ["orders"], "none": []},
+                   f"{names}")
+        # It loads into the one that it is told, and never into another by mistake.
+        got = run(pakvctl, target.ports["data"], "load", stdin=dumps["7"])
+        expect(got, 5, b'its namespace is "7": -n says which one to load into')
+        expect(run(pakvctl, target.ports["data"], "-n", "7", "load", stdin=dumps["7"]), 0)
+        expect(run(pakvctl, target.ports["data"], "-n", "fresh", "load", stdin=dumps["7"]), 0)
+        expect(run(pakvctl, target.ports["data"], "-n", "orders", "load", stdin=dumps["orders"]), 0)
+        pakv.check(other.call("DBSIZE") == 0, "something came into 0")
+        other.call("SELECT", "7")
+        pakv.check(contents(other) == contents(client), "other keys or values")
+        for name, value in (("fresh", b"of 7\n"), ("orders", b"of orders\n")):
+            expect(run(pakvctl, target.ports["data"], "-n", name, "get", "a"), 0, b"", value)
+        again = expect(run(pakvctl, target.ports["data"], "-n", "fresh", "dump"), 0)[1]
+        pakv.check({json.loads(line)["key"] for line in again.splitlines()} == {"a", "long"},
+                   "other keys")
+
+
+def a_server_that_goes_while_stdin_is_silent_is_noticed(pakvd, pakvctl, parent):
+    for lines in (0, 3):
+        with Servers(pakvd, os.path.join(parent, str(lines)), 1) as (server,):
+            with subprocess.Popen([pakvctl, "--addr", server.ports["data"], "load"],
+                                  stdin=subprocess.PIPE, stderr=subprocess.PIPE) as load:
+                for i in range(lines):
+                    load.stdin.write(b'{"key":"k%d","value":"v"}\n' % i)
+                load.stdin.flush()
+                deadline = time.monotonic() + 30
+                client = server.connect()
+                while client.call("DBSIZE") < lines or client.call(
+                        "INFO", "clients").count(b"connected_clients:2") == 0:
+                    pakv.check(time.monotonic() < deadline, "it does not connect")
+                    time.sleep(0.01)  # polls for the other program's connection and writes
+                server.kill()
+                # Its input is still open.
+                pakv.check(load.wait(30) == 3, f"{load.returncode}")
+                err = load.stderr.read()
+            pakv.check(b"are loaded: %d keys" % lines in err and b"load again" in err and
+                       b"closed the connection" in err, f"{err}")
+
+
 def a_bad_line_is_named_and_all_before_it_are_loaded(pakvd, pakvctl, parent):
     good = b'{"key":"k1","value":"v"}\n\n  \n'
     cases = {
@@ -139,7 +284,7 @@ def a_bad_line_is_named_and_all_before_it_are_loaded(pakvd, pakvctl, parent):
         b'{"namespace":"other","key":"k2","value":"v"}\n': b'line 4: its namespace is "other"',
         b'{"key":"' + b"k" * 65537 + b'","value":"v"}\n': b"max-key",
         b'{"key":"k2","value":"' + b"v" * (1 << 21) + b'"}\n': b"line 4, key",
-        b'{"key":"k2","value":"' + b"v" * (8 << 20) + b'"}\n': b"line 4: longer than",
+        b'{"key":"k2","value":"' + b"v" * (8 << 20) + b'"}\n': b"line 4: too long to be held",
     }
     with Servers(pakvd, parent, 1, "--max-value", "1MiB") as (server,):
         for bad, said in cases.items():
@@ -288,6 +433,9 @@ if __name__ == "__main__":
     pakv.main([
         any_bytes_and_expiries_make_the_round_trip,
         a_hundred_thousand_keys_go_through_a_pipe,
+        long_values_make_the_round_trip_in_bounded_memory,
+        a_namespace_is_dumped_and_loaded_by_its_name,
+        a_server_that_goes_while_stdin_is_silent_is_noticed,
         a_bad_line_is_named_and_all_before_it_are_loaded,
         a_server_that_goes_is_exit_3_and_says_how_far_it_came,
         strings_of_a_redis_move_with_their_expiry,
