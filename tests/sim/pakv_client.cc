@@ -330,12 +330,13 @@ void PakvClient::StartOne() {
   StartOnGroup();
 }
 
-// That a batch is refused may be heard of when others have seen already what came behind it, which
-// the oracle takes for proof that the batch was done: what it holds is left alone meanwhile.
-bool PakvClient::IsInBatch(const std::string& name) const {
+// That something is refused may be heard of when others have seen already what came behind it,
+// which the oracle takes for proof that it was done: keys that it is on are left alone meanwhile.
+// Batches may be, and for lack of memory others.
+bool PakvClient::MayBeRefused(const std::string& name) const {
   return std::any_of(under_way_.begin(), under_way_.end(), [&](const auto& each) {
     const Asked& asked = each.second;
-    return asked.type == PakvType::kBatch &&
+    return (asked.type == PakvType::kBatch || load_.memory_is_short) &&
            std::any_of(asked.parts.begin(), asked.parts.end(),
                        [&](const Part& part) { return part.name == name; });
   });
@@ -355,7 +356,7 @@ void PakvClient::StartOnKeys(uint64_t count) {
   };
   std::erase_if(numbers, [&](uint64_t number) {
     const std::string name = name_of(number);
-    return IsInBatch(name) || load_.oracle.pending_count(name) >= kPendingPerKeyMax;
+    return MayBeRefused(name) || load_.oracle.pending_count(name) >= kPendingPerKeyMax;
   });
   if (numbers.empty()) return;
   if (count == 1) {

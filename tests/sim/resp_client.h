@@ -56,6 +56,7 @@ class RespClient {
   struct Command {
     Oracle::OperationId id = 0;
     OracleOperation what;
+    std::string name;        // of the key, as the oracle knows it
     bool is_select = false;  // the oracle knows nothing of it
   };
 
