@@ -298,6 +298,47 @@ TEST_P(ValueTransactionsTest, AFlushDuringAnUpload) {
   }
 }
 
+// The record that refers to the file goes to another place while a transaction
+// holds its key, or is durable and not published yet.
+TEST_P(ValueTransactionsTest, CompactionMovesTheRecordMeanwhile) {
+  publish_pause_ns_ = 50 * kNsPerMs;
+  Restart();
+  const std::string a = KeyOn(0);
+  const std::string b = KeyOn(1, 1);
+  const std::string c = KeyOn(2, 2);
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_EQ(Put(a, ValueOf('a', 9000)), Outcome::kDone);
+    ASSERT_EQ(Put(c, ValueOf('c', 9000)), Outcome::kDone);
+    for (int i = 0; i < 300; ++i) {
+      Call(false, SetFunction, OldState::kNothing, "filler" + std::to_string(i % 7),
+           std::string(250, 'f'));
+    }
+    const uint64_t compacted = Stats().compacted_segments;
+    Course& course =
+        Begin({{a, round % 2 == 0 ? std::optional<std::string>("small") : std::nullopt}, {b, "b"}});
+    world_.RunFor(5 * kNsPerMs);
+    EXPECT_EQ(course.finished, GetParam() == 1);
+    ASSERT_TRUE(node_->Run(store_->RequestCompaction(node_->core(0), 1)));
+    world_.RunFor(40 * kNsPerMs);
+    EXPECT_GT(Stats().compacted_segments, compacted);
+    EXPECT_TRUE(Get(c) == ValueOf('c', 9000));
+    ASSERT_TRUE(world_.RunUntil([&] { return course.finished; })) << world_.failure();
+    EXPECT_EQ(course.outcome, Outcome::kDone);
+    Settle();
+    const auto check = node_->Run(store_->Check(node_->core(0)));
+    ASSERT_TRUE(check);
+    EXPECT_TRUE(check->findings.empty());
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(Get(a), round % 2 == 0 ? "small" : "missing");
+      EXPECT_EQ(Get(b), "b");
+      EXPECT_TRUE(Get(c) == ValueOf('c', 9000));
+      EXPECT_EQ(Files().size(), 1u);
+      Restart();
+      Settle();
+    }
+  }
+}
+
 // ---- Memory ----
 
 TEST_P(ValueTransactionsTest, WhatIsHeldCounts) {

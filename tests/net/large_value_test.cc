@@ -97,6 +97,26 @@ TEST_P(LargeValueTest, ComesBackWhateverTheCuts) {
   EXPECT_EQ(Files().size(), 1u);
 }
 
+// A receiver that waits for a buffer and is cancelled is not the end of what the client sends.
+TEST_P(LargeValueTest, UploadsGoOnWhereBuffersAreScarce) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Start({.seed = seed, .ring = {.receive_buffer_count = 2, .receive_buffer_bytes = 512}});
+    SimConnection other(*server_, server_->data_address());
+    SimConnection third(*server_, server_->data_address());
+    const std::string value = ValueOf(static_cast<char>(seed), 90'000);
+    // More than a session takes ahead of what it works on.
+    const std::string request =
+        Request({"SET", "a", value}) + Request({"SET", "a", value}) + Request({"GET", "a"});
+    const std::string reply = "+OK\r\n+OK\r\n" + Bulk(value);
+    client_->Send(request);
+    other.Send(request);
+    third.Send(request);
+    ExpectReply(reply);
+    EXPECT_TRUE(other.Receive(reply.size()) == reply) << seed;
+    EXPECT_TRUE(third.Receive(reply.size()) == reply) << seed;
+  }
+}
+
 // It is refused when it comes, and with it all of EXEC; nothing is left of it.
 TEST_P(LargeValueTest, NoneWithinMulti) {
   const std::string value = ValueOf('a', 9000);

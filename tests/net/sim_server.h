@@ -31,6 +31,7 @@ class SimServer {
     uint32_t connection_count_max = 10240;
     OverflowPolicy overflow = OverflowPolicy::kWait;
     SessionLimits session_limits = {};
+    SimRingOptions ring = {};
     bool start = true;  // false: it listens, and does not serve yet
   };
 
@@ -41,7 +42,7 @@ class SimServer {
         options_(options) {
     world.net().faults = {.cut = 0};
     node.disk().MakeDirectories("/pakv");
-    node.Start({.core_count = options.core_count});
+    node.Start({.core_count = options.core_count, .ring = options.ring});
     server = std::make_unique<Server>(node.cores(), MakeServerOptions(),
                                       ServerIdentity{.version = "1.2.3", .run_id = "r"});
     EXPECT_TRUE(node.Run(Listen())) << world.failure();
