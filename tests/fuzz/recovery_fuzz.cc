@@ -13,6 +13,8 @@
 
 #include "kv/log/format.h"
 #include "kv/log/format_footer.h"
+#include "kv/log/format_value_file.h"
+#include "kv/shard/value_upload.h"
 #include "kv/store/store.h"
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
@@ -27,6 +29,8 @@ namespace {
 constexpr const char* kDirectory = "/data";
 constexpr int kKeys = 12;
 constexpr uint64_t kSegmentBytes = 16 << 10;
+// Longer values lie in files of their own.
+constexpr uint32_t kInlineBytesMax = 350;
 
 using Files = std::vector<std::pair<std::string, std::string>>;
 
@@ -43,10 +47,35 @@ StoreOptions Options(uint64_t run) {
   options.accept_clock = true;
   options.footer_segment_bytes_min = 1;
   options.footers_of_any_size = true;
+  options.inline_value_bytes_max = kInlineBytesMax;
+  options.value_files.chunk_bytes = 4096;
   options.entropy.emplace();
   options.entropy->hash_seed = 7;
   options.entropy->run = run;
   return options;
+}
+
+Change LookFunction(const OldValue& old, Request& request) {
+  request.reply.kind = !old.exists   ? Reply::Kind::kNull
+                       : old.in_file ? Reply::Kind::kFile
+                                     : Reply::Kind::kBytes;
+  request.reply.bytes = old.value;
+  return {};
+}
+
+Task<void> SetLarge(Store& store, Core& here, StoreCall& call, int number, std::string value) {
+  ValueUpload upload(store.value_files(here));
+  const Outcome begun = co_await upload.Begin(value.size());
+  PAKV_CHECK(begun == Outcome::kDone);
+  upload.Add(value);
+  const Outcome finished = co_await upload.Finish();
+  PAKV_CHECK(finished == Outcome::kDone);
+  bool admitted = false;
+  call.file_admitted = &admitted;
+  co_await call.Update(SetFunction, OldState::kNothing, KeyOf(number),
+                       std::string(upload.reference()));
+  PAKV_CHECK(admitted);
+  co_await upload.Close(admitted);
 }
 
 Task<void> Fill(Cores& cores, uint64_t run) {
@@ -61,6 +90,8 @@ Task<void> Fill(Cores& cores, uint64_t run) {
       const bool remove = (number + round) % 5 == 0;
       if (remove) {
         co_await call.Update(DeleteFunction, OldState::kExistence, KeyOf(number));
+      } else if (ValueOf(number, round).size() > kInlineBytesMax) {
+        co_await SetLarge(*store, here, call, number, ValueOf(number, round));
       } else {
         co_await call.Update(SetFunction, OldState::kNothing, KeyOf(number),
                              ValueOf(number, round));
@@ -73,6 +104,31 @@ Task<void> Fill(Cores& cores, uint64_t run) {
   }
   const absl::Status stopped = co_await store->Stop();
   PAKV_CHECK(stopped.ok());
+}
+
+// The value of a key, read out of its file if it is in one; what is damaged is nothing.
+Task<std::string> ReadValue(Store& store, Core& here, int number) {
+  StoreCall call(store, here);
+  co_await call.Read(LookFunction, OldState::kValueOrFile, KeyOf(number));
+  if (call.outcome != Outcome::kDone || call.reply.kind == Reply::Kind::kNull) {
+    co_return std::string();
+  }
+  std::string value(call.reply.bytes);
+  if (call.reply.kind == Reply::Kind::kBytes) co_return value;
+  const std::optional<ValueReference> reference = ValueReference::Decode(call.reply.bytes);
+  PAKV_CHECK(reference.has_value(), "a reply that refers to nothing");
+  value.clear();
+  for (uint32_t index = 0; index < reference->chunk_count(); ++index) {
+    const absl::StatusOr<ValueChunk> chunk =
+        co_await store.value_files(here).ReadChunk(*reference, index);
+    if (!chunk.ok()) {
+      value.clear();
+      break;
+    }
+    value.append(chunk->view());
+  }
+  store.ReleaseFile(here, call);
+  co_return value;
 }
 
 // Whatever opens is sound: each key holds nothing or a value of its own, or says that it is
@@ -88,10 +144,9 @@ Task<void> OpenAndLook(Cores& cores, uint64_t run, bool& opened_well) {
   std::unique_ptr<Store> store = std::move(*opened);
   Core& here = cores.core(0);
   for (int number = 0; number < kKeys; ++number) {
-    StoreCall call(*store, here);
-    co_await call.Read(GetFunction, OldState::kValue, KeyOf(number));
-    if (call.outcome != Outcome::kDone || call.reply.kind == Reply::Kind::kNull) continue;
-    PAKV_CHECK(call.reply.bytes.starts_with(KeyOf(number) + "="), "a value of another key");
+    const std::string value = co_await ReadValue(*store, here, number);
+    if (value.empty()) continue;
+    PAKV_CHECK(value.starts_with(KeyOf(number) + "="), "a value of another key");
   }
   const absl::Status stopped = co_await store->Stop();
   PAKV_CHECK(stopped.ok(), "a store that opened does not close");
@@ -183,9 +238,43 @@ void ForgeHeader(std::string& file, uint64_t offset, uint64_t field, uint64_t va
       break;
   }
   uint8_t forged[kBlockHeaderSize];
-  if (header.length == 0 || header.length % kSectorSize != 0) return;
+  // What no encoder writes is damage of the other kinds.
+  if (header.run == 0 || header.known_durable >= header.sequence || header.length == 0 ||
+      header.length % kSectorSize != 0) {
+    return;
+  }
   EncodeBlockHeader(forged, header);
   std::memcpy(bytes + offset, forged, sizeof(forged));
+}
+
+// Changes what a record says of itself, or refers to, and makes all checksums right.
+void ForgeRecord(std::string& file, uint64_t offset, Input& input) {
+  auto* bytes = reinterpret_cast<uint8_t*>(file.data());
+  const auto decoded = DecodeBlockHeader(Bytes(bytes + offset, file.size() - offset));
+  if (!decoded || decoded->header.length > file.size() - offset) return;
+  BlockHeader header = decoded->header;
+  BlockRecords records(Bytes(bytes + offset, header.length), header.record_count);
+  const uint64_t wanted = input.Take(1) % 8;
+  uint32_t body_checksum = 0;
+  for (uint64_t index = 0; auto record = records.Next(); ++index) {
+    uint8_t* at = bytes + offset + records.offset();
+    uint32_t checksum = record->checksum;
+    if (index == wanted) {
+      // Expiry, namespace and flags lie behind checksum, length and LSN; a reference behind the
+      // key.
+      const bool refers = record->fields.flags == kRecordFile && input.Take(1) % 2 == 0;
+      const uint64_t place =
+          refers ? kRecordHeaderSize + record->fields.key.size() + input.Take(1) % 24
+                 : 16 + input.Take(1) % 16;
+      if (place >= record->length) return;
+      at[place] ^= static_cast<uint8_t>(input.Take(1));
+      checksum = Crc32c(0, at + 4, record->length - 4);
+      std::memcpy(at, &checksum, sizeof(checksum));
+    }
+    body_checksum = BodyChecksum(body_checksum, checksum);
+  }
+  header.body_checksum = body_checksum;
+  EncodeBlockHeader(bytes + offset, header);
 }
 
 // Changes a byte of a footer, wherever in the file it is, and makes its checksums right.
@@ -217,7 +306,7 @@ void ForgeFooter(std::string& file, Input& input) {
 void Damage(Files& files, Input& input) {
   auto& [path, contents] = files[input.Take(1) % files.size()];
   if (contents.empty()) return;
-  const uint64_t kind = input.Take(1) % 7;
+  const uint64_t kind = input.Take(1) % 8;
   const uint64_t offset = input.Take(3) % contents.size();
   const uint64_t sector = offset / kSectorSize * kSectorSize;
   switch (kind) {
@@ -243,6 +332,9 @@ void Damage(Files& files, Input& input) {
     }
     case 6:
       ForgeFooter(contents, input);
+      break;
+    case 7:
+      ForgeRecord(contents, sector, input);
       break;
     case 5:
       files.erase(files.begin() + static_cast<ptrdiff_t>(offset % files.size()));
