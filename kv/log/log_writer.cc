@@ -10,6 +10,7 @@
 
 #include "kv/log/file_io.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
 
@@ -61,7 +62,7 @@ LogWriter::LogWriter(Core& core, const LogContext& context, const LogWriterOptio
       nursery_(core.ready()) {
   newest_lsn_ = options.lsn_before;
   PAKV_CHECK(context.run != 0);
-  PAKV_CHECK(context.segment_bytes % kDirectAlignment == 0 && context.segment_bytes > 0);
+  PAKV_CHECK(context.segment_bytes % alignment_ == 0 && context.segment_bytes > 0);
   PAKV_CHECK(context.segment_bytes <= kSegmentBytesMax / 2);
   PAKV_CHECK(block_bytes_max_ % alignment_ == 0 && block_bytes_max_ > 0);
 }
@@ -85,7 +86,9 @@ void LogWriter::Start() {
 }
 
 uint64_t LogWriter::ExpiryClockMs() {
-  expiry_clock_ms_ = std::max(expiry_clock_ms_, core_.wall_us() / 1000);
+  const uint64_t wall_ms = core_.wall_us() / 1000;
+  if (wall_ms < expiry_clock_ms_) PAKV_COVERED(kExpiryClockStands);
+  expiry_clock_ms_ = std::max(expiry_clock_ms_, wall_ms);
   return expiry_clock_ms_;
 }
 

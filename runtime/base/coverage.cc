@@ -48,6 +48,10 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "transaction-met-value-file",
     "value-chunk-damaged",
     "format-upgraded",
+    "expiry-clock-stands",
+    "mailbox-full",
+    "submission-waited",
+    "recovery-crashed",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

@@ -49,6 +49,10 @@ enum class CoverageMark : uint32_t {
   kTransactionMetValueFile,  // the old value of a transaction's key lies in a file
   kValueChunkDamaged,        // a value file was found damaged when it was read
   kFormatUpgraded,           // a directory of an older format became one of this
+  kExpiryClockStands,        // the wall clock was set back: the expiry clock waits for it
+  kMailboxFull,              // a chain of messages waited for room at another core
+  kSubmissionWaited,         // an operation waited for room in the ring's queue
+  kRecoveryCrashed,          // a crash came while a start recovered what a crash had left
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/seeded_bug.h"
 
 namespace pakv {
@@ -27,8 +28,10 @@ Core::Core(uint32_t id, uint32_t count, Clock& clock, std::unique_ptr<Ring> ring
       io_{*ring_, timers_, ready_, buffers_},
       mailboxes_(std::make_unique<Mailbox[]>(count)),
       outgoing_(count),
+      mailbox_chains_max_(options.mailbox_chains_max),
       nursery_(ready_) {
   PAKV_CHECK(id < count && count <= kCoresMax);
+  PAKV_CHECK(mailbox_chains_max_ > 0 && mailbox_chains_max_ <= Mailbox::kCapacity);
   ReadClock();
 }
 
@@ -89,7 +92,8 @@ void Core::HandOverChains() {
     Core& peer = *peers_[target];
     MessageChain& chain = outgoing_[target];
     Message* head = chain.Release();
-    if (!peer.mailboxes_[id_].TryPush(head, causal_clock)) {
+    if (!peer.mailboxes_[id_].TryPush(head, causal_clock, mailbox_chains_max_)) {
+      PAKV_COVERED(kMailboxFull);
       chain.Reassign(head);
       chain_waits_ = true;
       continue;

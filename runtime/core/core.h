@@ -37,6 +37,8 @@ struct CoreOptions {
   // Registered buffers of this core for direct I/O.
   size_t buffer_count = 4;
   size_t buffer_bytes = 1 << 20;
+  // Chains of messages that wait at each other core, at most Mailbox::kCapacity: for simulations.
+  uint32_t mailbox_chains_max = Mailbox::kCapacity;
   // For check messages.
   uint64_t seed = 0;
 };
@@ -161,6 +163,7 @@ class Core {
   ForeignInbox foreign_;
   std::vector<MessageChain> outgoing_;
   bool chain_waits_ = false;  // a mailbox was full
+  const uint32_t mailbox_chains_max_;
 
   bool asleep_ = false;
   bool leaving_ = false;

@@ -83,10 +83,10 @@ class Mailbox {
   static constexpr uint32_t kCapacity = 16;
   static_assert((kCapacity & (kCapacity - 1)) == 0);
 
-  // Producer. `stamp` travels with the chain. False if the ring is full.
-  bool TryPush(Message* chain, uint64_t stamp) {
+  // Producer. `stamp` travels with the chain. False if `chains_max`, at most kCapacity, wait.
+  bool TryPush(Message* chain, uint64_t stamp, uint32_t chains_max = kCapacity) {
     const uint32_t tail = tail_.load(std::memory_order_relaxed);
-    if (tail - head_.load(std::memory_order_acquire) == kCapacity) return false;
+    if (tail - head_.load(std::memory_order_acquire) >= chains_max) return false;
     entries_[tail % kCapacity] = {chain, stamp};
     tail_.store(tail + 1, std::memory_order_release);
     return true;

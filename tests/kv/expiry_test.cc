@@ -269,6 +269,22 @@ TEST_F(ExpiryTest, ClockIsPersistedEachSecondWhileKeysExpire) {
   EXPECT_LT(now_ms, WallMs() + 30'000);
 }
 
+TEST_F(ExpiryTest, OnlyTheCoreWithKeysThatExpireWritesForTheClockAndOnlyUntilTheyAreGone) {
+  Open(/*core_count=*/3);
+  for (int i = 0; i < 30; ++i) Set("plain" + std::to_string(i), "value", kNoExpiry);
+  Set("key", "value", WallMs() + 15'000);
+  world_.RunFor(kNsPerSecond / 2);
+  const uint64_t blocks = Stats().blocks;
+  world_.RunFor(10 * kNsPerSecond);
+  EXPECT_GE(Stats().blocks, blocks + 9);
+  EXPECT_LE(Stats().blocks, blocks + 11) << "other cores write, too";
+  world_.RunFor(10 * kNsPerSecond);
+  EXPECT_EQ(Stats().keys_expiring, 0u);
+  const uint64_t gone = Stats().blocks;
+  world_.RunFor(10 * kNsPerSecond);
+  EXPECT_EQ(Stats().blocks, gone) << "nothing is left that expires";
+}
+
 TEST_F(ExpiryTest, ExpiredKeysAreTakenOutOfTheIndexAndTheCache) {
   Open(3);
   const uint64_t until_ms = WallMs() + 5000;

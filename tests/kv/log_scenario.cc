@@ -330,6 +330,8 @@ class Scenario {
            oracle_.failure;
   }
 
+  uint64_t crash_points() const { return world_.crash_points(); }
+
  private:
   void PlayLife(bool last) {
     SimDiskFaults faults;
@@ -423,8 +425,12 @@ class Scenario {
 
 }  // namespace
 
-std::string PlayLogScenario(uint64_t seed, const LogScenarioOptions& options) {
-  return Scenario(seed, options).Play();
+std::string PlayLogScenario(uint64_t seed, const LogScenarioOptions& options,
+                            uint64_t* crash_points) {
+  Scenario scenario(seed, options);
+  std::string failure = scenario.Play();
+  if (crash_points != nullptr) *crash_points = scenario.crash_points();
+  return failure;
 }
 
 }  // namespace pakv

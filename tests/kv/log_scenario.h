@@ -19,6 +19,8 @@ struct LogScenarioOptions {
 };
 
 // Plays one seed. "" if the oracle has nothing to say, else what went wrong.
-std::string PlayLogScenario(uint64_t seed, const LogScenarioOptions& options);
+// `crash_points` is set to the number of crashes that interrupted something.
+std::string PlayLogScenario(uint64_t seed, const LogScenarioOptions& options,
+                            uint64_t* crash_points = nullptr);
 
 }  // namespace pakv

@@ -53,6 +53,19 @@ TEST(MessageChainTest, AReleasedChainMayBeTakenBackAndGrow) {
   EXPECT_EQ(Numbers(chain.Release()), (std::vector<int>{0, 1, 2, 3}));
 }
 
+TEST(MailboxTest, ABoundBelowItsCapacityIsKept) {
+  Mailbox mailbox;
+  std::deque<Numbered> messages;
+  EXPECT_TRUE(mailbox.TryPush(&messages.emplace_back(0), 1, /*chains_max=*/2));
+  EXPECT_TRUE(mailbox.TryPush(&messages.emplace_back(1), 2, /*chains_max=*/2));
+  EXPECT_FALSE(mailbox.TryPush(&messages.emplace_back(2), 3, /*chains_max=*/2));
+  Message* chain = nullptr;
+  uint64_t stamp = 0;
+  ASSERT_TRUE(mailbox.TryPop(chain, stamp));
+  EXPECT_EQ(stamp, 1u);
+  EXPECT_TRUE(mailbox.TryPush(&messages.back(), 3, /*chains_max=*/2));
+}
+
 TEST(MailboxTest, AFullRingTakesNothing) {
   Mailbox mailbox;
   std::deque<Numbered> messages;

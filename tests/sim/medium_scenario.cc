@@ -50,6 +50,7 @@ class MediumScenario {
     if (result_.failure.empty() && !oracle_.ok()) result_.failure = oracle_.violation();
     result_.operations = oracle_.acknowledged_count();
     result_.digest = world_.digest();
+    result_.crash_points = world_.crash_points();
     return result_;
   }
 

@@ -25,6 +25,7 @@ struct Options {
   std::string bug;
   std::vector<std::string> scenarios;
   unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
+  uint64_t crash_points_min = 0;
   bool list = false;
   bool bugs = false;
   bool marks = false;
@@ -69,21 +70,32 @@ void PrintMarks(const uint64_t* marks) {
 int RunRange(const std::vector<const Scenario*>& scenarios, uint64_t first, uint64_t count,
              const Options& options, SeededBug bug) {
   int failed = 0;
+  uint64_t crash_points = 0;
   for (const Scenario* scenario : scenarios) {
     uint64_t operations = 0;
+    uint64_t crashed = 0;
     const uint64_t begin_ns = SystemClock().MonotonicNs();
     uint64_t marks[kCoverageMarks] = {};
-    const auto failure = RunSeeds({scenario, first, count, bug, options.jobs, marks}, operations);
+    const auto failure =
+        RunSeeds({scenario, first, count, bug, options.jobs, marks, &crashed}, operations);
     const uint64_t ms = (SystemClock().MonotonicNs() - begin_ns) / kNsPerMs;
+    crash_points += crashed;
     if (failure) {
       PrintFailure(*scenario, *failure, options.bug);
       ++failed;
       continue;
     }
     std::cout << scenario->name << ": seeds " << first << " to " << first + count - 1 << " passed, "
-              << operations << " operations, " << ms << " ms\n"
+              << operations << " operations, " << crashed << " crash points ("
+              << crashed * 1000 / std::max<uint64_t>(ms * options.jobs, 1)
+              << " per second and core), " << ms << " ms\n"
               << std::flush;
     if (options.marks) PrintMarks(marks);
+  }
+  if (failed == 0 && crash_points < options.crash_points_min) {
+    std::cout << "FAILED: " << crash_points << " crash points, and not " << options.crash_points_min
+              << "\n";
+    ++failed;
   }
   return failed;
 }
@@ -137,6 +149,8 @@ int Main(int argc, char** argv) {
   app.add_option("--hours", options.hours, "new seeds for that long")->check(CLI::PositiveNumber);
   app.add_option("--bug", options.bug, "switch a seeded bug on; finding it is a failure");
   app.add_option("--scenario", options.scenarios, "only these scenarios");
+  app.add_option("--crash-points-min", options.crash_points_min,
+                 "fewer crash points in all are a failure");
   app.add_option("--jobs", options.jobs, "processes at a time")->check(CLI::Range(1, 64));
   app.add_flag("--list", options.list, "scenarios and seeded bugs");
   app.add_flag("--marks", options.marks, "how often each rare branch was reached");

@@ -22,6 +22,7 @@ namespace {
 struct Board {
   std::atomic<uint64_t> seed{0};
   std::atomic<uint64_t> operations{0};
+  std::atomic<uint64_t> crash_points{0};
   std::atomic<uint64_t> marks[kCoverageMarks];
   std::atomic<bool> failed{false};
 };
@@ -51,6 +52,7 @@ std::string ReadLog(int file) {
     if (ftruncate(log, 0) != 0 || lseek(log, 0, SEEK_SET) != 0) _exit(2);
     const ScenarioResult result = run.scenario->run(run.first_seed + i);
     board.operations += result.operations;
+    board.crash_points += result.crash_points;
 #ifdef PAKV_SIMULATOR
     for (uint32_t k = 0; k < kCoverageMarks; ++k) board.marks[k] = CoverageCounts()[k];
 #endif
@@ -99,6 +101,7 @@ std::optional<SeedFailure> RunSeeds(const SeedRun& run, uint64_t& operations) {
     PAKV_CHECK(found != workers.end(), "somebody else's child");
     const auto index = static_cast<size_t>(found - workers.begin());
     operations += shared->boards[index].operations;
+    if (run.crash_points != nullptr) *run.crash_points += shared->boards[index].crash_points;
     for (uint32_t k = 0; k < kCoverageMarks && run.marks != nullptr; ++k) {
       run.marks[k] += shared->boards[index].marks[k];
     }

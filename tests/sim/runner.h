@@ -23,7 +23,8 @@ struct SeedRun {
   uint64_t count = 1;
   SeededBug bug = SeededBug::kNone;  // needs the simulator's build
   unsigned jobs = 1;
-  uint64_t* marks = nullptr;  // kCoverageMarks counts, to be added to
+  uint64_t* marks = nullptr;         // kCoverageMarks counts, to be added to
+  uint64_t* crash_points = nullptr;  // the same
 };
 
 // The failure with the smallest seed that was found before the others stopped, or nothing.

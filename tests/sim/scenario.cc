@@ -9,7 +9,9 @@ namespace {
 
 // The log alone, which reaches its rare branches more often. It counts seeds, not operations.
 ScenarioResult RunLogScenario(uint64_t seed) {
-  return {.failure = PlayLogScenario(seed, {}), .digest = seed, .operations = 1};
+  ScenarioResult result{.failure = {}, .digest = seed, .operations = 1};
+  result.failure = PlayLogScenario(seed, {}, &result.crash_points);
+  return result;
 }
 
 constexpr std::array kScenarios{
@@ -19,6 +21,8 @@ constexpr std::array kScenarios{
              RunLogScenario},
     Scenario{"store", "one store on several cores: crashes anywhere, all faults of the disk",
              RunStoreScenario},
+    Scenario{"sweep", "one short life of a store, a crash at each step of what it does to its disk",
+             RunSweepScenario},
     Scenario{"medium", "one store on a medium that loses, misdirects and changes what is written",
              RunMediumScenario},
     Scenario{"salvage",

@@ -13,6 +13,8 @@ struct ScenarioResult {
   std::string failure;  // empty: everything was as it has to be
   uint64_t digest = 0;  // of all that happened: the same for each run of a seed
   uint64_t operations = 0;
+  // Crashes that interrupted something: each at another operation, of whatever was on its way.
+  uint64_t crash_points = 0;
 };
 
 struct Scenario {
@@ -34,6 +36,7 @@ std::span<const SeededBugProof> SeededBugProofs();
 // One per scenario, in files of their own.
 ScenarioResult RunRuntimeScenario(uint64_t seed);
 ScenarioResult RunStoreScenario(uint64_t seed);
+ScenarioResult RunSweepScenario(uint64_t seed);
 ScenarioResult RunMediumScenario(uint64_t seed);
 ScenarioResult RunSalvageScenario(uint64_t seed);
 ScenarioResult RunServerScenario(uint64_t seed);

@@ -38,6 +38,16 @@ TEST_P(ScenarioTest, ASeedReplaysBitForBit) {
 }
 
 #ifdef PAKV_SIMULATOR
+// The sweep demands something: what lies about durability fails it, in a few lives.
+TEST(SweepScenarioTest, FindsWhatIsAcknowledgedTooEarlyAndWhatIsNotSynced) {
+  for (const SeededBug bug : {SeededBug::kAcknowledgeBeforeFlush, SeededBug::kNoDirectorySync,
+                              SeededBug::kServeVolatileCache, SeededBug::kValueFileNotSynced}) {
+    uint64_t operations = 0;
+    EXPECT_TRUE(RunSeeds({FindScenario("sweep"), 1, 40, bug, /*jobs=*/2}, operations))
+        << static_cast<int>(bug);
+  }
+}
+
 TEST(SeededBugProofTest, EveryBugHasOne) {
   EXPECT_EQ(SeededBugProofs().size(), static_cast<size_t>(SeededBug::kCount) - 1);
 }

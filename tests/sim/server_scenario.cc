@@ -52,6 +52,7 @@ class ServerScenario {
     if (result_.failure.empty() && !oracle_.ok()) result_.failure = oracle_.violation();
     result_.operations = oracle_.acknowledged_count();
     result_.digest = world_.digest();
+    result_.crash_points = world_.crash_points();
     return result_;
   }
 

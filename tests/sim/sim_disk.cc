@@ -382,7 +382,7 @@ void SimDisk::MakeMetadataDurable(Inode& inode) {
   inode.durable_size_bytes = inode.size_bytes;
 }
 
-int32_t SimDisk::Flush(Inode& inode, const std::set<uint64_t>& sectors) {
+int32_t SimDisk::Flush(Inode& inode, const std::vector<uint64_t>& sectors) {
   const bool failed = Fault(faults.flush_error);
   if (!failed) MakeMetadataDurable(inode);
   for (const uint64_t sector : sectors) {
@@ -402,19 +402,21 @@ int32_t SimDisk::Flush(Inode& inode, const std::set<uint64_t>& sectors) {
 }
 
 int32_t SimDisk::SyncRange(Inode& inode, uint64_t offset, uint32_t length) {
-  std::set<uint64_t> sectors;
+  std::vector<uint64_t> sectors;
   for (uint64_t sector = offset / kSectorBytes; sector < SectorCount(offset + length); ++sector) {
-    sectors.insert(sector);
+    sectors.push_back(sector);
   }
   return Flush(inode, sectors);
 }
 
 int32_t SimDisk::SyncData(Inode& inode) {
-  std::set<uint64_t> sectors;
+  std::vector<uint64_t> sectors;
   for (const auto& [sector, page] : inode.pages) {
-    if (page.dirty) sectors.insert(sector);
+    if (page.dirty) sectors.push_back(sector);
   }
-  for (const auto& [sector, versions] : inode.drive) sectors.insert(sector);
+  for (const auto& [sector, versions] : inode.drive) sectors.push_back(sector);
+  std::sort(sectors.begin(), sectors.end());
+  sectors.erase(std::unique(sectors.begin(), sectors.end()), sectors.end());
   return Flush(inode, sectors);
 }
 

@@ -98,6 +98,12 @@ class SimDisk {
   // After the processes on this disk are gone and hold no inode any more.
   void Crash(CrashKind kind);
 
+  // Of this disk, which is fresh: what is on it, in its caches and on its platters, becomes a copy
+  // of `other`'s. Tells the copy of each of its inodes, that of a file too that is open and has no
+  // name any more.
+  using Copies = std::map<const Inode*, InodeRef>;
+  Copies CopyFrom(const SimDisk& other);
+
   // Takes bytes away from whoever else uses the disk, as another program's file would.
   void SetBallast(uint64_t bytes) { ballast_bytes_ = bytes; }
   uint64_t used_bytes() const { return *used_sectors_ * kSectorBytes; }
@@ -128,6 +134,7 @@ class SimDisk {
   bool Fault(uint32_t chance) { return chance != 0 && prng_.Chance(chance, 10'000); }
   Place Find(std::string_view path);
   InodeRef NewInode(bool directory);
+  const InodeRef& CopyOf(const InodeRef& original, Copies& copies);
   void Change(MetaChange change);
   static void ApplyDurably(const MetaChange& change);
   void CommitNames();
@@ -144,13 +151,14 @@ class SimDisk {
   void WriteBack(Inode& inode, uint64_t sector);
   void Persist(Inode& inode, uint64_t sector, const Sector& data);
   void MakeMetadataDurable(Inode& inode);
-  int32_t Flush(Inode& inode, const std::set<uint64_t>& sectors);
+  // `sectors` in their order, each once.
+  int32_t Flush(Inode& inode, const std::vector<uint64_t>& sectors);
   void CutPower(Inode& inode);
   void CutPowerBelow(Inode& directory);
   void EvictCleanPages(Inode& inode);
   void EvictBelow(Inode& directory);
 
-  const SimDiskOptions options_;
+  SimDiskOptions options_;
   Prng prng_;
   std::shared_ptr<uint64_t> used_sectors_;  // inodes give theirs back
   uint64_t ballast_bytes_ = 0;

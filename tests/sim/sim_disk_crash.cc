@@ -93,6 +93,49 @@ void SimDisk::Crash(CrashKind kind) {
   CutPowerBelow(*root_);
 }
 
+// ---- Copies ----
+
+const SimDisk::InodeRef& SimDisk::CopyOf(const InodeRef& original, Copies& copies) {
+  const auto [entry, is_new] = copies.try_emplace(original.get());
+  if (!is_new || original == nullptr) return entry->second;
+  const InodeRef copy = std::make_shared<Inode>(used_sectors_);
+  entry->second = copy;
+  copy->number = original->number;
+  copy->directory = original->directory;
+  copy->size_bytes = original->size_bytes;
+  copy->durable_size_bytes = original->durable_size_bytes;
+  copy->cut_bytes = original->cut_bytes;
+  copy->platter = original->platter;
+  copy->drive = original->drive;
+  copy->pages = original->pages;
+  copy->allocated = original->allocated;
+  copy->allocated_count = original->allocated_count;
+  *used_sectors_ += copy->allocated_count;
+  for (const auto& [name, inode] : original->names) {
+    copy->names.emplace(name, CopyOf(inode, copies));
+  }
+  for (const auto& [name, inode] : original->durable_names) {
+    copy->durable_names.emplace(name, CopyOf(inode, copies));
+  }
+  return copies.at(original.get());
+}
+
+SimDisk::Copies SimDisk::CopyFrom(const SimDisk& other) {
+  PAKV_CHECK(root_->names.empty() && journal_.empty(), "the disk is not fresh");
+  Copies copies;
+  root_ = CopyOf(other.root_, copies);
+  for (const MetaChange& change : other.journal_) {
+    MetaChange& copy = journal_.emplace_back();
+    for (const NameChange& each : change) {
+      copy.push_back({CopyOf(each.directory, copies), each.name, CopyOf(each.inode, copies)});
+    }
+  }
+  next_inode_ = other.next_inode_;
+  ballast_bytes_ = other.ballast_bytes_;
+  options_ = other.options_;
+  return copies;
+}
+
 // ---- A medium that lies ----
 
 // The file system has done its part: the space is there, and the size.

@@ -60,6 +60,7 @@ void SimNode::Crash(CrashKind kind) {
   if (!running()) return;
   LogDebug("-- {} at {} ns: {}", host_, world_.now_ns(),
            kind == CrashKind::kPowerCut ? "power cut" : "process kill");
+  if (process_->interruptible()) ++world_.crash_points_;
   process_->Crash(kind);
   TearDown();
   disk_.Crash(kind);
@@ -68,6 +69,12 @@ void SimNode::Crash(CrashKind kind) {
 void SimNode::CrashAfter(uint64_t submissions, CrashKind kind) {
   pending_crash_ = kind;
   process_->DieAfter(process_->submissions() + submissions);
+}
+
+void SimNode::CrashInto(SimDisk& image, CrashKind kind) const {
+  PAKV_CHECK(running());
+  process_->LeaveOn(image);
+  image.Crash(kind);
 }
 
 void SimNode::Stop(size_t open_handles) {

@@ -47,6 +47,9 @@ class SimNode {
   void Crash(CrashKind kind);
   // The same at the `submissions`-th operation from now on, wherever that is.
   void CrashAfter(uint64_t submissions, CrashKind kind);
+  // Runs on; `image`, a fresh disk of another world, becomes what a crash at this moment would
+  // leave.
+  void CrashInto(SimDisk& image, CrashKind kind) const;
   // A regular end: everything was closed, `handles` that were not excepted.
   void Stop(size_t open_handles = 0);
 

@@ -1,4 +1,5 @@
-// The handles of a simulated process, and what happens at them (tests/sim/sim_ring.h).
+// The handles of a simulated process, what happens at them, and what is left when it dies
+// (tests/sim/sim_ring.h).
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -39,6 +40,74 @@ void SimProcess::Crash(CrashKind kind) {
                          kind == CrashKind::kPowerCut || !socket.endpoint->received.empty());
   }
   sockets_.clear();
+}
+
+// The kernel has an operation whose process dies: it may be carried out, a write in any part.
+void SimRing::LeaveBehind(const InFlight& flight, SimDisk& disk, const SimDisk::Copies* copies,
+                          Prng& prng) const {
+  if (!flight.begun || flight.landed) return;
+  const IoRequest& request = flight.operation->request;
+  switch (request.opcode) {
+    case Opcode::kWrite: {
+      const SimProcess::File& file = process_.FileOf(request.handle);
+      SimDisk::InodeRef inode = file.inode;
+      if (copies != nullptr) {
+        const auto copy = copies->find(inode.get());
+        if (copy == copies->end()) return;
+        inode = copy->second;
+      }
+      disk.WriteSome(*inode, file.direct, request.const_buffer, request.length, request.offset);
+      return;
+    }
+    case Opcode::kRename:
+      if (prng.Chance(1, 2)) static_cast<void>(disk.Rename(request.path, request.path2));
+      return;
+    case Opcode::kUnlink:
+      if (prng.Chance(1, 2)) static_cast<void>(disk.Unlink(request.path));
+      return;
+    case Opcode::kMakeDirectory:
+      if (prng.Chance(1, 2)) static_cast<void>(disk.MakeDirectory(request.path));
+      return;
+    case Opcode::kOpen: {
+      SimDisk::InodeRef inode;
+      if (prng.Chance(1, 2)) {
+        static_cast<void>(disk.Open(request.path, request.open_flags, inode));
+      }
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+void SimRing::Forget() {
+  for (auto& [id, flight] : in_flight_) {
+    Operation& operation = *flight.operation;
+    operation.in_flight = false;
+    LeaveBehind(flight, process_.disk_, /*copies=*/nullptr, process_.prng_);
+  }
+  in_flight_.clear();
+  waiting_.clear();
+  for (Operation* operation : finished_) operation->in_flight = false;
+  finished_.clear();
+  receiver_news_.clear();
+  for (Receiver* receiver : receivers_) receiver->in_flight = false;
+  receivers_.clear();
+  for (ReceivedBuffer& buffer : buffers_) buffer.Unlink();
+}
+
+bool SimProcess::interruptible() const {
+  return std::any_of(rings_.begin(), rings_.end(),
+                     [](const SimRing* ring) { return !ring->in_flight_.empty(); });
+}
+
+void SimProcess::LeaveOn(SimDisk& image) const {
+  const SimDisk::Copies copies = image.CopyFrom(disk_);
+  for (const SimRing* ring : rings_) {
+    for (const auto& [id, flight] : ring->in_flight_) {
+      ring->LeaveBehind(flight, image, &copies, image.prng());
+    }
+  }
 }
 
 SimProcess::File& SimProcess::FileOf(Handle handle) {

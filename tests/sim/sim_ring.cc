@@ -8,12 +8,14 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 
 namespace pakv {
 
 SimRing::SimRing(SimProcess& process, const SimRingOptions& options)
     : process_(process),
       agenda_(process.machine_.agenda),
+      submissions_max_(options.submissions_max),
       buffer_bytes_(options.receive_buffer_bytes),
       buffer_memory_(size_t{options.receive_buffer_count} * options.receive_buffer_bytes),
       buffers_(options.receive_buffer_count) {
@@ -29,6 +31,27 @@ SimRing::~SimRing() {
   PAKV_CHECK(in_flight_.empty() && receivers_.empty(), "a ring died with operations in flight");
   std::erase(process_.rings_, this);
 }
+
+namespace {
+
+bool ChangesDisk(const IoRequest& request) {
+  switch (request.opcode) {
+    case Opcode::kOpen:
+      return (request.open_flags & (O_CREAT | O_TRUNC)) != 0;
+    case Opcode::kWrite:
+    case Opcode::kSyncData:
+    case Opcode::kTruncate:
+    case Opcode::kRename:
+    case Opcode::kUnlink:
+    case Opcode::kMakeDirectory:
+    case Opcode::kSyncDirectory:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
 
 uint64_t SimRing::DiskDelay() {
   Prng& prng = process_.prng_;
@@ -60,11 +83,24 @@ void SimRing::Submit(Operation& operation) {
   trace.Add(static_cast<uint64_t>(operation.request.opcode));
   trace.Add(operation.request.offset << 32 | operation.request.length);
   if (process_.dying_) return;
+  if (submissions_ < submissions_max_ && waiting_.empty()) return Begin(id);
+  PAKV_COVERED(kSubmissionWaited);
+  waiting_.push_back(id);
+}
+
+// The kernel takes it.
+void SimRing::Begin(uint64_t id) {
+  const auto found = in_flight_.find(id);
+  if (found == in_flight_.end() || process_.dying_) return;
+  ++submissions_;
   if (process_.submissions_++ >= process_.submissions_left_) {
     process_.dying_ = true;
     agenda_.CancelAll(process_.id_);
     return;
   }
+  found->second.begun = true;
+  Operation& operation = *found->second.operation;
+  if (ChangesDisk(operation.request)) ++process_.disk_steps_;
   int32_t result = 0;
   if (SubmitNow(operation, result)) {
     Finish(id, result);
@@ -195,11 +231,13 @@ void SimRing::Land(uint64_t id) {
   }
   const int32_t result = Carry(operation);
   found->second.landed = true;
+  if (ChangesDisk(request)) ++process_.disk_steps_;
   if (request.opcode == Opcode::kWrite && request.sync && result > 0) {
     agenda_.After(DiskDelay(), process_.id_, [this, id, result] {
       const IoRequest& write = in_flight_.at(id).operation->request;
       const int32_t synced = process_.disk_.SyncRange(*process_.FileOf(write.handle).inode,
                                                       write.offset, static_cast<uint32_t>(result));
+      ++process_.disk_steps_;
       FinishAfter(process_.prng_.Below(10) * kNsPerUs, id, synced < 0 ? synced : result);
     });
     return;
@@ -370,6 +408,12 @@ void SimRing::ReturnBuffer(ReceivedBuffer& buffer) {
 
 void SimRing::Enter(uint64_t, IntrusiveList<Completion>& completed) {
   woken_ = false;
+  submissions_ = 0;
+  while (!waiting_.empty() && submissions_ < submissions_max_ && !process_.dying_) {
+    const uint64_t id = waiting_.front();
+    waiting_.pop_front();
+    Begin(id);
+  }
   for (Operation* operation : finished_) {
     operation->in_flight = false;
     completed.PushBack(*operation);
@@ -423,52 +467,6 @@ std::string SimRing::Describe() const {
   }
   if (!receivers_.empty()) text += " receivers: " + std::to_string(receivers_.size());
   return text.empty() ? " nothing" : text;
-}
-
-// The kernel has an operation whose process dies: it may be carried out, a write in any part.
-void SimRing::LeaveBehind(const IoRequest& request) {
-  SimDisk& disk = process_.disk_;
-  switch (request.opcode) {
-    case Opcode::kWrite: {
-      SimProcess::File& file = process_.FileOf(request.handle);
-      disk.WriteSome(*file.inode, file.direct, request.const_buffer, request.length,
-                     request.offset);
-      return;
-    }
-    case Opcode::kRename:
-      if (process_.prng_.Chance(1, 2)) static_cast<void>(disk.Rename(request.path, request.path2));
-      return;
-    case Opcode::kUnlink:
-      if (process_.prng_.Chance(1, 2)) static_cast<void>(disk.Unlink(request.path));
-      return;
-    case Opcode::kMakeDirectory:
-      if (process_.prng_.Chance(1, 2)) static_cast<void>(disk.MakeDirectory(request.path));
-      return;
-    case Opcode::kOpen: {
-      SimDisk::InodeRef inode;
-      if (process_.prng_.Chance(1, 2)) {
-        static_cast<void>(disk.Open(request.path, request.open_flags, inode));
-      }
-      return;
-    }
-    default:
-      return;
-  }
-}
-
-void SimRing::Forget() {
-  for (auto& [id, flight] : in_flight_) {
-    Operation& operation = *flight.operation;
-    operation.in_flight = false;
-    if (!flight.landed) LeaveBehind(operation.request);
-  }
-  in_flight_.clear();
-  for (Operation* operation : finished_) operation->in_flight = false;
-  finished_.clear();
-  receiver_news_.clear();
-  for (Receiver* receiver : receivers_) receiver->in_flight = false;
-  receivers_.clear();
-  for (ReceivedBuffer& buffer : buffers_) buffer.Unlink();
 }
 
 }  // namespace pakv

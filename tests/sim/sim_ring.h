@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -24,6 +25,8 @@ namespace pakv {
 struct SimRingOptions {
   uint32_t receive_buffer_count = 64;
   uint32_t receive_buffer_bytes = 4096;
+  // Operations that one pass can hand over; further ones wait, in their order, for the next.
+  uint32_t submissions_max = UINT32_MAX;
 };
 
 // Folds what happens in a world into one number: two runs of a seed give the same.
@@ -67,6 +70,14 @@ class SimProcess {
   // Everything stops: operations in flight are forgotten (writes among them reach the disk in any
   // part), their awaiters may be destroyed. The disk's own Crash is the caller's.
   void Crash(CrashKind kind);
+  // What Crash would leave on the disk, on a copy of it: `image`, which is fresh. Open files that
+  // have no name any more are not in it, as no recovery sees them.
+  void LeaveOn(SimDisk& image) const;
+  // Changes with each step of each operation that changes the disk: between two that differ, a
+  // crash finds something else.
+  uint64_t disk_steps() const { return disk_steps_; }
+  // Operations are under way, which a crash would interrupt.
+  bool interruptible() const;
   // Handles that were not closed: what a leak is told by.
   size_t open_handles() const { return files_.size() + sockets_.size() + listeners_.size(); }
   uint64_t submissions() const { return submissions_; }
@@ -114,6 +125,7 @@ class SimProcess {
   std::map<Handle, Listening> listeners_;
   uint64_t submissions_ = 0;
   uint64_t submissions_left_ = UINT64_MAX;
+  uint64_t disk_steps_ = 0;
   bool dying_ = false;
   bool crashed_ = false;
 };
@@ -138,15 +150,19 @@ class SimRing final : public Ring {
   // What is under way, for the message about a hang.
   std::string Describe() const;
   // Its core has a reason to run a pass.
-  bool ready() const { return woken_ || !finished_.empty() || !receiver_news_.empty(); }
+  bool ready() const {
+    return woken_ || !finished_.empty() || !receiver_news_.empty() || !waiting_.empty();
+  }
 
  private:
   friend class SimProcess;
   struct InFlight {
     Operation* operation;
+    bool begun = false;   // it is more than an entry in the queue
     bool landed = false;  // kWrite: the bytes are in the drive's cache
   };
 
+  void Begin(uint64_t id);
   bool SubmitNow(Operation& operation, int32_t& result);
   void RunLater(uint64_t id);
   void Land(uint64_t id);
@@ -157,13 +173,18 @@ class SimRing final : public Ring {
   void EndReceiver(Receiver& receiver, int32_t result);
   uint64_t DiskDelay();
   void CheckBuffer(const IoRequest& request) const;
-  void LeaveBehind(const IoRequest& request);
+  // Of an operation in flight, on the disk or, with `copies`, on a copy of it.
+  void LeaveBehind(const InFlight& flight, SimDisk& disk, const SimDisk::Copies* copies,
+                   Prng& prng) const;
   void Forget();
 
   SimProcess& process_;
   SimAgenda& agenda_;
   uint64_t next_id_ = 1;
   std::map<uint64_t, InFlight> in_flight_;
+  const uint32_t submissions_max_;
+  uint32_t submissions_ = 0;          // since the last pass
+  std::deque<uint64_t> waiting_;      // for the next one
   std::vector<Receiver*> receivers_;  // armed
   std::atomic<bool> woken_{false};
 

@@ -32,6 +32,8 @@ class SimWorld {
   // The same for two runs of one seed, whatever the process or machine.
   uint64_t digest() const { return trace_.digest(); }
   uint64_t steps() const { return steps_; }
+  // Crashes of its nodes that found operations under way.
+  uint64_t crash_points() const { return crash_points_; }
 
   // Steps until `done` says so. False if that cannot happen: nothing is left that could run (a
   // hang), or `limit_ns` of virtual time or too many steps have passed; failure() then says which.
@@ -56,6 +58,7 @@ class SimWorld {
   std::vector<SimNode*> nodes_;
   uint64_t next_process_ = 1;
   uint64_t steps_ = 0;
+  uint64_t crash_points_ = 0;
   std::string failure_;
 
   struct Candidate {
