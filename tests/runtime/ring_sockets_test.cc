@@ -202,6 +202,52 @@ TEST_P(RingSocketsTest, ReceivesGoOnAfterTheRingRanOutOfBuffers) {
   ASSERT_TRUE(rings.Run(test(rings)));
 }
 
+// Armed while others hold all buffers, it waits for one; cancelled, it may have ended before its
+// function hears of it, and is linked until then: whoever asks whether it rests looks at both.
+TEST_P(RingSocketsTest, AReceiverWithoutABufferIsCancelled) {
+  RingHarness& rings = Make({.receive_buffer_count = 4, .receive_buffer_bytes = 64});
+  const auto test = [](RingHarness& harness) -> Task<void> {
+    Core& core = harness.core(0);
+    Pair greedy = co_await Connect(core, "127.0.0.1:0");
+    Pair starved = co_await Connect(core, "127.0.0.1:0");
+    const std::string request = Pattern(1000);
+    Inbox holder(core);
+    holder.keeps_buffers = true;
+    holder.Arm(greedy.server.handle());
+    core.nursery().Spawn(SendAndClose(greedy.client, request));
+    while (holder.buffer_count < 4 || !holder.ended) co_await holder.More();
+    Inbox inbox(core);
+    for (int round = 0; round < 3; ++round) {
+      inbox.Arm(starved.server.handle());
+      EXPECT_TRUE(inbox.in_flight);
+      if (round == 1) co_await core.timers().SleepUntil(core.now_ns() + kNsPerMs);
+      core.ring().RequestCancel(inbox);
+      EXPECT_TRUE(inbox.in_flight || inbox.linked());
+      EXPECT_FALSE(inbox.ended) << "its function is called from a pass";
+      while (!inbox.ended) co_await inbox.More();
+      EXPECT_FALSE(inbox.in_flight || inbox.linked());
+      EXPECT_EQ(inbox.end.error(), ECANCELED);
+    }
+    // It is forgotten: a buffer that comes back is for those who still wait.
+    inbox.Arm(starved.server.handle());
+    int32_t error = co_await SendAll(starved.client, "at last");
+    EXPECT_EQ(error, 0);
+    EXPECT_TRUE(inbox.bytes.empty());
+    holder.keeps_buffers = false;
+    holder.ReturnKept();
+    co_await inbox.Until(7);
+    EXPECT_EQ(inbox.bytes, "at last");
+    holder.Arm(greedy.server.handle());
+    co_await holder.ToEnd();
+    EXPECT_TRUE(holder.bytes == request);
+    co_await inbox.Cancel();
+    co_await Close(starved.client);
+    co_await Close(starved.server);
+    co_await Close(greedy.server);
+  };
+  ASSERT_TRUE(rings.Run(test(rings)));
+}
+
 TEST_P(RingSocketsTest, ACancelledReceiverEndsOnce) {
   RingHarness& rings = Make();
   const auto test = [](RingHarness& harness) -> Task<void> {
