@@ -50,6 +50,10 @@ IoAwaiter RenameFile(IoContext& io, const char* source, const char* target) {
   return IoAwaiter(io, {.opcode = Opcode::kRename, .path = source, .path2 = target});
 }
 
+IoAwaiter LinkFile(IoContext& io, const char* path, const char* other_path) {
+  return IoAwaiter(io, {.opcode = Opcode::kLink, .path = path, .path2 = other_path});
+}
+
 IoAwaiter UnlinkFile(IoContext& io, const char* path) {
   return IoAwaiter(io, {.opcode = Opcode::kUnlink, .path = path});
 }

@@ -54,6 +54,9 @@ class File {
 // Names in the file system.
 IoAwaiter RenameFile(IoContext& io, const char* source, const char* target);
 IoAwaiter UnlinkFile(IoContext& io, const char* path);
+// Another name for the file; -EEXIST if there is something of that name. Some file systems have no
+// such thing (-EPERM, -EOPNOTSUPP), all have a most of them (-EMLINK).
+IoAwaiter LinkFile(IoContext& io, const char* path, const char* other_path);
 IoAwaiter MakeDirectory(IoContext& io, const char* path, uint32_t mode = 0750);
 // Makes the names in the directory durable.
 IoAwaiter SyncDirectory(IoContext& io, const char* path);

@@ -29,6 +29,7 @@ enum class Opcode : uint8_t {
   kTruncate,       // handle, offset = the new size
   kRename,         // path, path2
   kUnlink,         // path
+  kLink,           // path, path2 = another name for the file
   kMakeDirectory,  // path, mode; an existing one is -EEXIST
   kSyncDirectory,  // path: the names in it are durable
   kStat,           // path or handle, stat

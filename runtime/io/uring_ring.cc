@@ -380,6 +380,9 @@ void UringRing::SubmitNow(Operation& operation) {
     case Opcode::kUnlink:
       io_uring_prep_unlinkat(sqe, AT_FDCWD, request.path, 0);
       break;
+    case Opcode::kLink:
+      io_uring_prep_linkat(sqe, AT_FDCWD, request.path, AT_FDCWD, request.path2, 0);
+      break;
     case Opcode::kMakeDirectory:
       io_uring_prep_mkdirat(sqe, AT_FDCWD, request.path, request.mode);
       break;

@@ -187,6 +187,29 @@ TEST_P(RingFilesTest, UnlinkRemovesTheNameOnly) {
   ASSERT_TRUE(rings.Run(test(rings)));
 }
 
+TEST_P(RingFilesTest, ALinkIsAnotherNameForTheFile) {
+  RingHarness& rings = Make();
+  const auto test = [](RingHarness& harness) -> Task<void> {
+    IoContext& io = harness.core(0).io();
+    const std::string path = harness.directory() + "/file";
+    const std::string other = harness.directory() + "/other";
+    co_await Create(io, path, "bytes");
+    IoResult linked = co_await LinkFile(io, path.c_str(), other.c_str());
+    EXPECT_TRUE(linked.ok());
+    linked = co_await LinkFile(io, path.c_str(), other.c_str());
+    EXPECT_EQ(linked.error(), EEXIST);
+    IoResult unlinked = co_await UnlinkFile(io, path.c_str());
+    EXPECT_TRUE(unlinked.ok());
+    linked = co_await LinkFile(io, path.c_str(), other.c_str());
+    EXPECT_EQ(linked.error(), ENOENT);
+    File file = co_await OpenFile(io, other, O_RDONLY);
+    std::string read = co_await ReadAll(file, 10, 0);
+    EXPECT_EQ(read, "bytes") << "a file goes with its last name";
+    co_await CloseFile(file);
+  };
+  ASSERT_TRUE(rings.Run(test(rings)));
+}
+
 TEST_P(RingFilesTest, NamesAreListedInOrder) {
   RingHarness& rings = Make();
   const auto test = [](RingHarness& harness) -> Task<void> {

@@ -135,6 +135,19 @@ int32_t SimDisk::Unlink(const char* path) {
   return 0;
 }
 
+int32_t SimDisk::Link(const char* source, const char* target) {
+  if (Fault(faults.name_error)) return -EIO;
+  if (!options_.has_links) return -EPERM;
+  const Place from = Find(source);
+  const Place to = Find(target);
+  if (from.inode == nullptr) return from.error;
+  if (from.inode->directory) return -EPERM;
+  if (to.inode != nullptr) return -EEXIST;
+  if (to.directory == nullptr) return to.error;
+  Change({{to.directory, to.name, from.inode}});
+  return 0;
+}
+
 int32_t SimDisk::MakeDirectory(const char* path) {
   if (Fault(faults.name_error)) return -EIO;
   const Place place = Find(path);

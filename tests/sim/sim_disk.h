@@ -37,6 +37,7 @@ struct SimDiskOptions {
   uint64_t capacity_bytes = uint64_t{1} << 30;
   // What direct transfers have to be a multiple of; 0: direct I/O is refused.
   uint32_t direct_alignment = 4096;
+  bool has_links = true;  // a file may have several names
 };
 
 // Chances out of 10,000 operations of the kind.
@@ -83,6 +84,7 @@ class SimDisk {
   int32_t Truncate(Inode& inode, uint64_t size_bytes);
   int32_t Rename(const char* source, const char* target);
   int32_t Unlink(const char* path);
+  int32_t Link(const char* source, const char* target);
   int32_t MakeDirectory(const char* path);
   int32_t SyncDirectory(const char* path);
   int32_t StatPath(const char* path, FileStat& stat);

@@ -65,6 +65,9 @@ void SimRing::LeaveBehind(const InFlight& flight, SimDisk& disk, const SimDisk::
     case Opcode::kUnlink:
       if (prng.Chance(1, 2)) static_cast<void>(disk.Unlink(request.path));
       return;
+    case Opcode::kLink:
+      if (prng.Chance(1, 2)) static_cast<void>(disk.Link(request.path, request.path2));
+      return;
     case Opcode::kMakeDirectory:
       if (prng.Chance(1, 2)) static_cast<void>(disk.MakeDirectory(request.path));
       return;

@@ -43,6 +43,7 @@ bool ChangesDisk(const IoRequest& request) {
     case Opcode::kTruncate:
     case Opcode::kRename:
     case Opcode::kUnlink:
+    case Opcode::kLink:
     case Opcode::kMakeDirectory:
     case Opcode::kSyncDirectory:
       return true;
@@ -171,6 +172,7 @@ void SimRing::RunLater(uint64_t id) {
     case Opcode::kSyncData:
     case Opcode::kRename:
     case Opcode::kUnlink:
+    case Opcode::kLink:
     case Opcode::kMakeDirectory:
     case Opcode::kSyncDirectory:
       agenda_.After(DiskDelay(), process_.id_, [this, id] { Land(id); });
@@ -266,6 +268,8 @@ int32_t SimRing::Carry(Operation& operation) {
       return disk.Rename(request.path, request.path2);
     case Opcode::kUnlink:
       return disk.Unlink(request.path);
+    case Opcode::kLink:
+      return disk.Link(request.path, request.path2);
     case Opcode::kMakeDirectory:
       return disk.MakeDirectory(request.path);
     case Opcode::kSyncDirectory:
