@@ -4,7 +4,8 @@
 // Each key has its pending writes as a chain from the newest to the oldest, linked in the requests
 // themselves, and, while it is blocked, a queue of those who come after. It is blocked while its
 // value is read from the device (then it has no pending writes, since they all came after), or by a
-// transaction: that holds the key as soon as what is pending before it is durable.
+// transaction: that holds the key as soon as what is pending before it is durable. So does an edit
+// whose value goes to a file (Shard::Edit), which is in the queue's head as a device read is.
 #pragma once
 
 #include <cstddef>
@@ -23,14 +24,15 @@ namespace pakv {
 struct BlockedKey {
   uint64_t hash = 0;
   uint32_t namespace_id = 0;
-  // The transaction's part that holds it, or will; nullptr for a device read.
+  // The transaction's part that holds it, or will; nullptr for a device read or an edit.
   Request* lock = nullptr;
   // Once it holds the key: every LSN that this key has had is at most this, the transaction's own
   // will be above it.
   Lsn locked_lsn = kNoLsn;
   // The transaction is durable and being published: reads wait, too.
   bool is_closed = false;
-  IntrusiveList<Request> waiting;  // in order; for a device read its head is whom the read is for
+  // In order; for a device read or an edit its head is whom that is for.
+  IntrusiveList<Request> waiting;
   IntrusiveList<Request> readers;  // that wait for the transaction's end, whatever is in `waiting`
   std::string_view key() { return lock != nullptr ? lock->key : waiting.front().key; }
   bool is_held() const { return locked_lsn != kNoLsn; }
@@ -63,10 +65,10 @@ class PendingTable {
   // `request` is now the key's newest pending write. Its pending fields are set.
   void PushNewest(Request& request);
   // `request`, the key's oldest pending write, has settled. If it was the last one and a
-  // transaction waits for the key, that one's hold on it; as a rule nullptr.
+  // transaction or an edit waits for the key, that one's hold on it; as a rule nullptr.
   BlockedKey* RemoveOldest(Request& request);
 
-  // `request`'s key waits for the device; the request is the queue's head.
+  // `request`'s key waits for the device, or for an edit; the request is the queue's head.
   BlockedKey& Block(Request& request);
   // `lock` is to have the key, which is not blocked yet but may have pending writes.
   BlockedKey& Lock(Request& lock);

@@ -42,7 +42,10 @@ struct OldValue {
 // What a function wants done. A value is a view of the request's arguments, of its `scratch`, or
 // of the old value.
 struct Change {
-  enum class Action : uint8_t { kKeep, kWrite, kDelete };
+  // kEdit: `value` takes the place of what is at Request::edit_begin, in the old value with zeros
+  // behind it as far as they are needed. What comes of it may be too long for the log: it then goes
+  // to a file, and the function is called once more when that has been written.
+  enum class Action : uint8_t { kKeep, kWrite, kDelete, kEdit };
   Action action = Action::kKeep;
   uint64_t expiry_ms = kNoExpiry;  // of what is written: it does not stay by itself
   std::string_view value;
@@ -64,7 +67,7 @@ enum class Outcome : uint8_t {
   kStopping,     // refused, never happened: the store is being closed
   kTooLarge,   // refused, never happened: more than a transaction may hold (kv/store/transaction.h)
   kInFile,     // refused, never happened: the command takes no value that lies in a file
-  kFileError,  // refused, never happened: its file cannot be written; `reply.bytes` says why
+  kFileError,  // refused, never happened: a file cannot be written or read; `reply.bytes` says why
 };
 
 // A command's answer, for the session's protocol to encode.
@@ -190,6 +193,17 @@ class Request : public Message, public DurableEntry {
   uint64_t dependent_session_ = 0;
   Request* older_ = nullptr;
   Request* newer_ = nullptr;
+
+ public:
+  // ---- Filled in on the way, of rare ones: last, so that others do not reach for them ----
+  // With a reply of the kind kFile: which bytes of the value are meant, at least one. All of them
+  // when the function is called.
+  struct FileRange {
+    uint64_t begin = 0;
+    uint64_t length = 0;
+  };
+  FileRange file_range;
+  uint64_t edit_begin = 0;  // with Change::Action::kEdit
 };
 
 }  // namespace pakv

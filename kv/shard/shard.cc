@@ -211,6 +211,8 @@ Shard::Found Shard::OldNewest(const Request& request, const PendingTable::Slot* 
 bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* slot, bool expired) {
   const Change change = CallFunction(old, request);
   if (change.action != Change::Action::kKeep) {
+    if (change.action == Change::Action::kEdit) [[unlikely]]
+      return Edit(request, old, change);
     return AppendWrite(request, change, WritesReference(old, request, change));
   }
   request.lsn = old.lsn;
@@ -334,7 +336,9 @@ std::optional<Outcome> Shard::AppendAsOne(std::span<Request* const> requests,
     Request& request = *requests[i];
     fields[i] = {.expiry_ms = request.pending_delete_ ? kNoExpiry : request.pending_expiry_ms_,
                  .namespace_id = request.namespace_id,
-                 .flags = request.pending_delete_ ? kRecordDelete : kRecordPlain,
+                 .flags = request.pending_delete_    ? kRecordDelete
+                          : request.pending_in_file_ ? kRecordFile
+                                                     : kRecordPlain,
                  .key = request.key,
                  .value = request.pending_delete_ ? std::string_view() : request.pending_value_};
     entries[i] = &request;
@@ -353,6 +357,7 @@ std::optional<Outcome> Shard::AppendAsOne(std::span<Request* const> requests,
   for (size_t i = 0; i < requests.size(); ++i) {
     fields[i].lsn = lsn;
     requests[i]->lsn = lsn;
+    if (fields[i].flags == kRecordFile) *requests[i]->file_admitted = true;
   }
   appended.resize(requests.size());
   log_->AppendGroup(fields, entries, appended);

@@ -14,6 +14,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/functional/function_ref.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -39,6 +40,7 @@
 #include "kv/shard/request.h"
 #include "kv/shard/stats.h"
 #include "kv/shard/transaction_part.h"
+#include "kv/shard/value_edit.h"
 #include "kv/shard/value_files.h"
 #include "kv/shard/watch.h"
 #include "runtime/core/core.h"
@@ -53,6 +55,8 @@ struct ShardOptions {
   uint64_t cache_bytes = 0;  // of values kept in memory
   // Entries that one pass looks at to take out what was dropped.
   uint32_t sweep_dropped_step = 64;
+  // Longer values lie in files.
+  uint32_t inline_value_bytes_max = 1 << 20;
   // Values are nowhere else than in the cache: it drops none, and they count as the index does.
   bool keeps_values = false;
 };
@@ -142,6 +146,12 @@ class Shard {
   void AddWatch(Watch& watch);
   void RemoveWatch(Watch& watch) { watches_.Remove(watch); }
   uint64_t ExpiryClockMs() { return log_->ExpiryClockMs(); }
+  // Whether what an edit makes of a value lies in memory, as a record of the log.
+  bool EditsInMemory(const OldValue& old, const Request& request, const Change& change) const {
+    return !old.in_file &&
+           std::max<uint64_t>(request.edit_begin + change.value.size(),
+                              old.exists ? old.value_length : 0) <= options_.inline_value_bytes_max;
+  }
 
   // ---- For compaction, which runs on one core and asks the owners ----
   enum class Fate : uint8_t {
@@ -258,6 +268,7 @@ class Shard {
     Location location;
     std::string_view value;
     const std::string* damage = nullptr;
+    ValueEdit* edit = nullptr;  // that was made of it
   };
   // kOver…: there is a key, but see Lifetime.
   enum class Found : uint8_t { kMissing, kValue, kNeedsDevice, kDamaged, kOver, kOverUnproven };
@@ -371,6 +382,8 @@ class Shard {
   void DropPin(Request& request);
   void RemoveUnpublished(const Request& request);
   void RemovePublishedEarly(const Request& request);
+  bool Edit(Request& request, const OldValue& old, const Change& change);
+  Task<void> RunEdit(BlockedKey& blocked, Request& request, std::unique_ptr<ValueEdit> edit);
   Task<void> RemoveFilesOf(const Table& table);
 
   Core& core_;

@@ -130,6 +130,8 @@ void Shard::TakeLock(TransactionKey& key) {
 }
 
 void Shard::Held(BlockedKey& blocked) {
+  // An edit has waited for it: its request starts again.
+  if (blocked.lock == nullptr) return Release(blocked);
   blocked.locked_lsn = NextLsn();
   OneDone(*static_cast<TransactionKey*>(blocked.lock)->part);
 }
@@ -183,6 +185,7 @@ void Shard::ReadPart(TransactionPart& part) {
 // What is published of the key. False: it comes from the device.
 bool Shard::ReadKey(TransactionKey& key) {
   key.old = OldValue();
+  DropPin(key);
   if (IsChanged(key)) key.part->is_changed = true;
   if (key.needs == OldState::kNothing) return true;
   OldValue old;
@@ -212,6 +215,7 @@ void Shard::KeepFound(TransactionKey& key, Found found, const OldValue& old) {
   switch (found) {
     case Found::kValue:
       key.KeepOld(old);
+      if (key.takes_file && old.in_file) PinFile(key, old.value);
       if (key.outcome != Outcome::kDone) part.outcome = key.outcome;
       return;
     case Found::kDamaged:
@@ -355,6 +359,7 @@ bool Shard::DecideAtOnce(TransactionPart& part) {
       part.is_changed = part.is_changed || IsChanged(*key);
     }
     key->old = OldValue();
+    DropPin(*key);
     if (key->needs == OldState::kNothing) continue;
     OldValue old;
     const Found found = OldNewest(*key, slot, old);

@@ -4,11 +4,13 @@
 // of these come through Publish, Drop and the sweep of what has expired, which happen after that.
 // Who is to read it has pinned it before: a request as soon as its function has seen the reference,
 // or it was put behind the write that holds it; a read from the device, for all who wait for it.
+#include <memory>
 #include <utility>
 
 #include "kv/log/file_io.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/seeded_bug.h"
 #include "runtime/io/file.h"
 
@@ -47,6 +49,7 @@ Change Shard::CallOnFile(const OldValue& old, Request& request) {
   }
   if (request.needs != OldState::kValueOrFile) return request.function(old, request);
   PinFile(request, old.value);
+  request.file_range = {.begin = 0, .length = old.value_length};
   const Change change = request.function(old, request);
   if (request.reply.kind != Reply::Kind::kFile) DropPin(request);
   return change;
@@ -83,6 +86,65 @@ void Shard::RemovePublishedEarly(const Request& request) {
   const Entry entry = table_->Find(
       {.hash = request.hash, .namespace_id = request.namespace_id, .key = request.pending_key_});
   if (entry && entry.file() != 0 && !request.pending_in_file_) files_->Remove(entry.file());
+}
+
+// ---- Edits ----
+
+// While the file is made the key is blocked: later writes, and reads of their sessions, go behind
+// the request, which is at the head of its queue, plain reads on. It begins when no write of the
+// key is pending any more, so that what it is made of is there to stay, but for a FLUSH and the end
+// of the key's time: the request is then decided anew, as it is when all is well.
+bool Shard::Edit(Request& request, const OldValue& old, const Change& change) {
+  if (EditsInMemory(old, request, change)) {
+    request.scratch = EditedValue(old.value, request.edit_begin, change.value);
+    const Change whole{Change::Action::kWrite, change.expiry_ms, request.scratch};
+    return AppendWrite(request, whole, /*in_file=*/false);
+  }
+  if (at_hand_.edit != nullptr && at_hand_.edit->Is(request, old.lsn)) {
+    const Change whole{Change::Action::kWrite, change.expiry_ms, at_hand_.edit->reference()};
+    request.file_admitted = at_hand_.edit->admitted();
+    const bool done = AppendWrite(request, whole, /*in_file=*/true);
+    request.file_admitted = nullptr;
+    return done;
+  }
+  const bool by_pending = pending_.Find(request.hash, request.namespace_id, request.key) != nullptr;
+  const std::string_view bytes = change.value;
+  const bool is_argument = bytes.data() == request.value.data();
+  request.KeepArguments();
+  PAKV_CHECK(is_argument, "an edit's bytes are the request's");
+  BlockedKey& blocked = pending_.Block(request);
+  if (by_pending) {
+    PAKV_COVERED(kEditWaitedForWrites);
+    return false;
+  }
+  PAKV_COVERED(kValueEdited);
+  nursery_.Spawn(RunEdit(
+      blocked, request,
+      std::make_unique<ValueEdit>(*files_, request, old, request.edit_begin, request.value)));
+  return false;
+}
+
+Task<void> Shard::RunEdit(BlockedKey& blocked, Request& request, std::unique_ptr<ValueEdit> edit) {
+  const Outcome outcome = co_await edit->Make();
+  if (outcome == Outcome::kDone) {
+    co_await WritesMayGo(/*also_slowed=*/true);
+    // What it was made of, for a function that looks at it once more.
+    const Entry entry = table_->Find(
+        {.hash = request.hash, .namespace_id = request.namespace_id, .key = request.key});
+    if (entry && entry.lsn() == edit->lsn()) at_hand_.location = entry.location();
+    at_hand_.value = edit->old();
+    at_hand_.edit = edit.get();
+    Release(blocked);
+    at_hand_ = AtHand();
+  } else {
+    blocked.waiting.PopFront();
+    Release(blocked);
+    request.outcome = outcome;
+    request.reply.bytes = edit->error();
+    request.KeepReply();
+    Complete(request);
+  }
+  co_await edit->Close();
 }
 
 // ---- Many ----

@@ -9,7 +9,7 @@ void TransactionKey::KeepOld(const OldValue& found) {
   old = found;
   old_bytes.clear();
   if (found.in_file) PAKV_COVERED(kTransactionMetValueFile);
-  if (needs >= OldState::kValue && found.in_file) {
+  if (needs >= OldState::kValue && found.in_file && !takes_file) {
     // What it makes of a value, and keeps of it, lies in memory.
     outcome = Outcome::kInFile;
   } else if (needs >= OldState::kValue) {
@@ -20,6 +20,8 @@ void TransactionKey::KeepOld(const OldValue& found) {
     }
   }
   old.value = old_bytes;
+  // With a reply of this kind the file stays pinned.
+  if (takes_file && found.in_file) reply.kind = Reply::Kind::kFile;
 }
 
 OldValue TransactionKey::Now() const {
@@ -29,7 +31,9 @@ OldValue TransactionKey::Now() const {
   now.exists = true;
   now.expiry_ms = pending_expiry_ms_;
   now.value = new_bytes;
-  now.value_length = static_cast<uint32_t>(new_bytes.size());
+  now.in_file = pending_in_file_;
+  now.value_length = static_cast<uint32_t>(pending_in_file_ ? DecodeValueFileHead(new_bytes)->length
+                                                            : new_bytes.size());
   return now;
 }
 
@@ -38,7 +42,15 @@ void TransactionKey::Write(std::string_view bytes, uint64_t bytes_expiry_ms) {
   pending_delete_ = false;
   pending_expiry_ms_ = bytes_expiry_ms;
   pending_value_ = new_bytes;
+  pending_in_file_ = false;
   is_written = true;
+}
+
+void TransactionKey::WriteFile(std::string_view reference, uint64_t file_expiry_ms,
+                               bool* admitted) {
+  Write(reference, file_expiry_ms);
+  pending_in_file_ = true;
+  file_admitted = admitted;
 }
 
 void TransactionKey::Delete() {

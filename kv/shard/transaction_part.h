@@ -38,6 +38,9 @@ class TransactionKey : public Request {
  public:
   TransactionPart* part = nullptr;
   bool may_write = false;
+  // A value in a file is kept as the reference to it, with needs kValueOrFile; the file is pinned,
+  // until Store::ReleaseFile.
+  bool takes_file = false;
   bool is_written = false;  // `new_bytes` or a delete, with its expiry
   OldValue old;             // as its owner found it; the value lies in old_bytes
   std::string old_bytes;
@@ -52,6 +55,7 @@ class TransactionKey : public Request {
   // What the transaction has made of the key so far.
   OldValue Now() const;
   void Write(std::string_view bytes, uint64_t bytes_expiry_ms);
+  void WriteFile(std::string_view reference, uint64_t file_expiry_ms, bool* admitted);
   void Delete();
 };
 

@@ -19,6 +19,7 @@ ValueFiles::ValueFiles(Core& core, const StoreDirectory& directory, ValueFilesSh
       shared_(shared),
       options_(options),
       uploads_(core.ready(), options.uploads_max),
+      edits_(core.ready(), options.edits_max),
       chunks_(core.ready(), options.chunks_max),
       nursery_(core.ready(), core.nursery().token()) {
   PAKV_CHECK(std::has_single_bit(options.chunk_bytes));

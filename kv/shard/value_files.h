@@ -41,6 +41,8 @@ struct ValueFilesOptions {
   uint32_t chunk_bytes = kValueChunkBytes;
   // Values that this core writes at the same time; further ones wait. Each has a chunk in memory.
   uint32_t uploads_max = 16;
+  // The same of values that are written anew with a part changed (Shard::Edit).
+  uint32_t edits_max = 4;
   // Chunks that this core has in memory for those who read; further reads wait.
   uint32_t chunks_max = 8;
 };
@@ -151,6 +153,7 @@ class ValueFiles {
   ValueFilesShared& shared_;
   const ValueFilesOptions options_;
   Semaphore uploads_;
+  Semaphore edits_;
   Semaphore chunks_;
   absl::flat_hash_map<uint64_t, Pins> pins_;
   std::deque<uint64_t> removals_;

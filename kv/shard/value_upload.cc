@@ -1,5 +1,6 @@
 #include "kv/shard/value_upload.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -24,7 +25,7 @@ Outcome ValueUpload::Failed(const absl::Status& status) {
 }
 
 Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
-  const bool granted = co_await files_.uploads_.Acquire();
+  const bool granted = co_await turns_.Acquire();
   PAKV_CHECK(granted, "nothing stops this wait");
   has_turn_ = true;
   if (files_.shared_.read_only->load(std::memory_order_relaxed)) co_return Outcome::kReadOnly;
@@ -85,15 +86,67 @@ Task<Outcome> ValueUpload::Finish() {
     const IoResult synced = co_await file_.SyncData();
     if (!synced.ok()) co_return Failed(IoError("sync", path_, synced));
   }
+  DropChunk();
+  reference_ = EncodeValueReference({.file = number_, .length = length_},
+                                    files_.options_.chunk_bytes, checksums_);
+  co_return co_await MakeNameLast();
+}
+
+Task<Outcome> ValueUpload::MakeNameLast() {
   if (!PAKV_BUG(kValueFileNameNotSynced)) {
     const absl::Status named = co_await SyncNames(files_.core_, files_.directory_.path());
     if (!named.ok()) co_return Failed(named);
   }
-  DropChunk();
-  reference_ = EncodeValueReference({.file = number_, .length = length_},
-                                    files_.options_.chunk_bytes, checksums_);
   ++files_.counters_.written;
   co_return Outcome::kDone;
+}
+
+Task<Outcome> ValueUpload::CopyFrom(ValueReference source) {
+  if (files_.shared_.read_only->load(std::memory_order_relaxed)) co_return Outcome::kReadOnly;
+  number_ = files_.shared_.next_file.fetch_add(1, std::memory_order_relaxed);
+  path_ = files_.PathOf(number_);
+  const std::string source_path = files_.PathOf(source.file());
+  const IoResult linked = co_await LinkFile(files_.core_.io(), source_path.c_str(), path_.c_str());
+  if (!linked.ok()) {
+    switch (linked.error()) {
+      case EMLINK:
+      case EOPNOTSUPP:
+      case EPERM:
+        PAKV_COVERED(kValueFileCopied);
+        co_return co_await CopyBytes(source);
+      default:
+        co_return Failed(IoError("link", source_path, linked));
+    }
+  }
+  PAKV_COVERED(kValueFileLinked);
+  for (uint32_t index = 0; index < source.chunk_count(); ++index) {
+    checksums_.push_back(source.ChunkChecksum(index));
+  }
+  length_ = source.length();
+  reference_ =
+      EncodeValueReference({.file = number_, .length = length_}, source.chunk_bytes(), checksums_);
+  // The bytes are on stable storage since the first name is.
+  co_return co_await MakeNameLast();
+}
+
+Task<Outcome> ValueUpload::CopyBytes(ValueReference source) {
+  Outcome outcome = co_await Begin(source.length());
+  for (uint32_t index = 0; outcome == Outcome::kDone && index < source.chunk_count(); ++index) {
+    const absl::StatusOr<ValueChunk> chunk = co_await files_.ReadChunk(source, index);
+    if (!chunk.ok()) {
+      error_ = MessageOf(chunk.status());
+      co_return absl::IsDataLoss(chunk.status()) ? Outcome::kDamaged : Outcome::kFileError;
+    }
+    std::string_view rest = chunk->view();
+    while (outcome == Outcome::kDone && !rest.empty()) {
+      const size_t piece = std::min(rest.size(), room());
+      Add(rest.substr(0, piece));
+      rest.remove_prefix(piece);
+      if (room() == 0) outcome = co_await WriteChunk();
+    }
+  }
+  if (outcome == Outcome::kDone) outcome = co_await Finish();
+  co_return outcome;
 }
 
 Task<void> ValueUpload::Close(bool kept) {
@@ -106,7 +159,7 @@ Task<void> ValueUpload::Close(bool kept) {
     PAKV_COVERED(kValueFileNotKept);
     files_.Remove(number_);
   }
-  if (has_turn_) files_.uploads_.Release();
+  if (has_turn_) turns_.Release();
   has_turn_ = false;
 }
 

@@ -19,8 +19,12 @@ namespace pakv {
 
 class ValueUpload {
  public:
+  // Whose turns it waits for. Edits have their own: an upload keeps its turn until its key can be
+  // written, which may be behind an edit.
+  enum class Turns : uint8_t { kOfUploads, kOfEdits };
   // `files` are those of the core on which everything here is called; they outlive it.
-  explicit ValueUpload(ValueFiles& files) : files_(files) {}
+  explicit ValueUpload(ValueFiles& files, Turns turns = Turns::kOfUploads)
+      : files_(files), turns_(turns == Turns::kOfEdits ? files.edits_ : files.uploads_) {}
   ValueUpload(const ValueUpload&) = delete;
   ValueUpload& operator=(const ValueUpload&) = delete;
   // Close was awaited, or the core is torn down.
@@ -39,6 +43,12 @@ class ValueUpload {
   // Writes what is left, and makes all of it last. At least one byte was added. Suspends.
   Task<Outcome> Finish();
 
+  // In place of all that: the value that `source` refers to, whose file is pinned, once more, in a
+  // file of its own. That is another name for the same bytes, which are never written again, so
+  // that it costs the same however long the value is; where the file system has no such thing, or
+  // no more of them, the bytes are copied, chunk by chunk. Errors as Begin, and kDamaged. Suspends.
+  Task<Outcome> CopyFrom(ValueReference source);
+
   std::string_view reference() const { return reference_; }
   uint64_t length() const { return length_; }
   const std::string& error() const { return error_; }
@@ -50,8 +60,11 @@ class ValueUpload {
  private:
   Outcome Failed(const absl::Status& status);
   void DropChunk();
+  Task<Outcome> MakeNameLast();
+  Task<Outcome> CopyBytes(ValueReference source);
 
   ValueFiles& files_;
+  Semaphore& turns_;
   bool has_turn_ = false;
   uint64_t number_ = 0;  // 0: no file was made
   std::string path_;

@@ -165,6 +165,9 @@ class Store {
   // A reply of the kind kFile is not needed any more: its file may go. On the core that received
   // it.
   void ReleaseFile(const Core& here, Request& request);
+  // The same for all that a transaction or snapshot has pinned (Transaction::TakeFile), on the core
+  // of its session.
+  void ReleaseFiles(const Core& here, Transaction& transaction);
   // Any core: a failed log has made the store read-only until restart. Cheap.
   bool read_only() const;
 

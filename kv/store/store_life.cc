@@ -53,6 +53,7 @@ Task<bool> Store::MakeShards(Core& here) {
     ShardOptions shard_options;
     shard_options.range = RangeOf(id, count);
     shard_options.cache_bytes = options_.cache_bytes / count;
+    shard_options.inline_value_bytes_max = options_.inline_value_bytes_max;
     shard_options.sweep_dropped_step = options_.sweep_dropped_step;
     shard_options.keeps_values = options_.engine == EngineKind::kMemory;
     co_await here.CallOn(id, [this, &shard_options](Core& there) {

@@ -88,6 +88,15 @@ void Transaction::Write(size_t index, std::string_view value, uint64_t expiry_ms
   key.Write(value, expiry_ms);
 }
 
+void Transaction::WriteFile(size_t index, std::string_view reference, uint64_t expiry_ms,
+                            bool* admitted) {
+  TransactionKey& key = Key(index);
+  PAKV_CHECK(key.may_write, "it was not added to be written");
+  bytes_ += reference.size() - std::min(bytes_, key.new_bytes.size());
+  if (too_large()) return;
+  key.WriteFile(reference, expiry_ms, admitted);
+}
+
 void Transaction::Delete(size_t index) {
   TransactionKey& key = Key(index);
   PAKV_CHECK(key.may_write, "it was not added to be written");
@@ -99,6 +108,7 @@ void Transaction::Run(size_t index, Request& request) {
   request.shard_ = shard_;
   request.outcome = Outcome::kDone;
   const OldValue old = Old(index);
+  PAKV_CHECK(!Key(index).takes_file, "functions would write the reference as a value");
   const Change change = request.function(old, request);
   request.lsn = old.lsn;
   request.KeepReply();
@@ -110,6 +120,13 @@ void Transaction::Run(size_t index, Request& request) {
       break;
     case Change::Action::kDelete:
       Delete(index);
+      break;
+    case Change::Action::kEdit:
+      if (shard_->EditsInMemory(old, request, change)) {
+        Write(index, EditedValue(old.value, request.edit_begin, change.value), change.expiry_ms);
+      } else {
+        request.outcome = Outcome::kInFile;
+      }
       break;
   }
 }
@@ -123,6 +140,12 @@ bool Transaction::lacks_memory() const {
   return std::any_of(keys_.begin(), keys_.end(), [](const TransactionKey* key) {
     return key->is_written && !key->pending_delete_ && key->lacks_memory;
   });
+}
+
+void Store::ReleaseFiles(const Core& here, Transaction& transaction) {
+  for (size_t index = 0; index < transaction.key_count_; ++index) {
+    if (transaction.Key(index).takes_file) ReleaseFile(here, transaction.Key(index));
+  }
 }
 
 // ---- Its course ----

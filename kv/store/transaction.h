@@ -87,6 +87,9 @@ class Transaction {
   // Returns its index. The bytes of `key` stay as they are until Transact has returned.
   size_t AddKey(uint64_t hash, uint32_t namespace_id, std::string_view key, OldState needs,
                 bool may_write);
+  // The key's value may lie in a file; it was added with kValueOrFile. Old then has the reference,
+  // and the file stays pinned until Store::ReleaseFiles.
+  void TakeFile(size_t index) { Key(index).takes_file = true; }
   // Decides nothing and writes nothing if one of these keys has changed since it is watched; see
   // watch_broken. `watches` stays as it is until Transact has returned.
   void Require(const Watches& watches);
@@ -99,6 +102,9 @@ class Transaction {
   OldValue Old(size_t index) const { return Key(index).Now(); }
   // Copies the value, which may be a view of Old's. The key was added with may_write.
   void Write(size_t index, std::string_view value, uint64_t expiry_ms);
+  // As Write, of a value in a file: `reference` is of a ValueUpload for this write. `admitted`: see
+  // Request::file_admitted.
+  void WriteFile(size_t index, std::string_view reference, uint64_t expiry_ms, bool* admitted);
   void Delete(size_t index);
   // Runs a command's function on the key as it is by now, and does what it says. The reply is in
   // `request`, kept; its `lsn` is that of the value it saw, see lsn() for what it wrote. Functions

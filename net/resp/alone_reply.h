@@ -15,6 +15,7 @@ class AloneReply {
   AloneReply& operator=(const AloneReply&) = delete;
   ~AloneReply() { protocol_.session().CloseReply(); }
   RespWriter* operator->() { return &writer_; }
+  RespWriter& operator*() { return writer_; }
 
  private:
   RespProtocol& protocol_;

@@ -14,6 +14,7 @@
 namespace pakv {
 
 class RespProtocol;
+struct Relocation;
 
 // The command's name and its arguments.
 using RespArgs = std::span<const std::string_view>;
@@ -55,6 +56,7 @@ enum class CommandKind : uint8_t {
   kValues,
   kSum,
   kGroup,
+  kPair,   // on two keys as one, a write; runs alone
   kNow,    // answered from what the session and its core know
   kAlone,  // a barrier: waits for all earlier ones, and all later ones wait for it
 };
@@ -62,6 +64,9 @@ enum class CommandKind : uint8_t {
 // Completes a request whose key (argument 1), value (argument 2, if there), function and needs are
 // set. A text is the error that the command ends with.
 using FillRequest = std::string_view (*)(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+// Understands the arguments of a command on two keys. A text is the error that it ends with.
+using FillRelocation = std::string_view (*)(RespProtocol& protocol, RespArgs args,
+                                            uint32_t namespace_id, Relocation& relocation);
 using RunNow = void (*)(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 using RunAlone = Task<void> (*)(RespProtocol& protocol, RespArgs args);
 
@@ -85,6 +90,8 @@ struct CommandRow {
   // The argument that becomes the value as it is: it may be long, and then goes to a file while it
   // is received. 0: none.
   uint8_t value_arg = 0;
+  // kPair
+  FillRelocation relocation = nullptr;
   // kNow
   RunNow now = nullptr;
   // kAlone
@@ -94,7 +101,8 @@ struct CommandRow {
   bool runs_in_multi = false;
 
   // For COMMAND: how the keys are used; hints; subcommands; for COMMAND DOCS.
-  std::string_view key_flags;  // separated by blanks, like tips
+  std::string_view key_flags;         // separated by blanks, like tips
+  std::string_view second_key_flags;  // of two keys that are used differently
   std::string_view tips;
   std::span<const CommandRow> subcommands;
   std::string_view summary;

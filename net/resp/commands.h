@@ -12,6 +12,9 @@ namespace pakv {
 
 inline constexpr std::string_view kErrSyntax = "ERR syntax error";
 inline constexpr std::string_view kErrNotInteger = "ERR value is not an integer or out of range";
+inline constexpr std::string_view kErrNotInt32 =
+    "ERR value is out of range, value must between -2147483648 and 2147483647";
+inline constexpr std::string_view kErrNoDatabase = "ERR DB index is out of range";
 
 // commands_strings.cc: functions of one key (KeyFunction), and what fills in their requests.
 Change GetValue(const OldValue& old, Request& request);
@@ -22,12 +25,17 @@ Change GetAndDelete(const OldValue& old, Request& request);
 Change AddInteger(const OldValue& old, Request& request);
 Change AppendValue(const OldValue& old, Request& request);
 Change ValueLength(const OldValue& old, Request& request);
+Change SetRange(const OldValue& old, Request& request);
+Change GetRange(const OldValue& old, Request& request);
+Change AddFloat(const OldValue& old, Request& request);
 std::string_view FillSet(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 std::string_view FillIncr(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 std::string_view FillDecr(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 std::string_view FillIncrBy(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 std::string_view FillDecrBy(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 std::string_view FillAppend(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillGetRange(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
+std::string_view FillSetRange(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 
 // commands_expiry.cc
 struct TimeWord {
@@ -68,12 +76,30 @@ Change DeleteKey(const OldValue& old, Request& request);
 Change KeyExists(const OldValue& old, Request& request);
 Change KeyType(const OldValue& old, Request& request);
 Task<void> RunScan(RespProtocol& protocol, RespArgs args);
+// relocation.cc: arguments of commands on two keys (FillRelocation).
+std::string_view FillRename(RespProtocol& protocol, RespArgs args, uint32_t namespace_id,
+                            Relocation& relocation);
+std::string_view FillRenameNx(RespProtocol& protocol, RespArgs args, uint32_t namespace_id,
+                              Relocation& relocation);
+std::string_view FillMove(RespProtocol& protocol, RespArgs args, uint32_t namespace_id,
+                          Relocation& relocation);
+std::string_view FillCopy(RespProtocol& protocol, RespArgs args, uint32_t namespace_id,
+                          Relocation& relocation);
 // A command on several keys, of one owner or of several, as one.
 Task<void> RunTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args);
 Task<void> RunKeys(RespProtocol& protocol, RespArgs args);
 Task<void> RunRandomKey(RespProtocol& protocol, RespArgs args);
 Task<void> RunDbSize(RespProtocol& protocol, RespArgs args);
 Task<void> RunFlush(RespProtocol& protocol, RespArgs args);
+
+// commands_object.cc: what is known of a key beside its value. In the functions that fill in their
+// requests, the subcommand is argument 0.
+Change ObjectEncoding(const OldValue& old, Request& request);
+Change ObjectFrequency(const OldValue& old, Request& request);
+Change ObjectIdleTime(const OldValue& old, Request& request);
+Change ObjectReferences(const OldValue& old, Request& request);
+Change MemoryUsage(const OldValue& old, Request& request);
+std::string_view FillMemoryUsage(RespProtocol& protocol, RespArgs args, ReplySlot& slot);
 
 // commands_server.cc
 void RunPing(RespProtocol& protocol, RespArgs args, RespWriter& writer);
@@ -86,6 +112,8 @@ void RunSelect(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 std::optional<uint32_t> SelectedNamespace(std::string_view index);
 void RunAuth(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunTime(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunWait(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+void RunWaitAof(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunClientId(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunClientGetName(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 void RunClientSetName(RespProtocol& protocol, RespArgs args, RespWriter& writer);

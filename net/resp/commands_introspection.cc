@@ -47,17 +47,17 @@ std::string_view NotesOf(const CommandRow& row) {
   return {};
 }
 
-void WriteKeySpecs(const CommandRow& row, RespWriter& writer) {
-  if (row.first_key == 0) return writer.Set(0);
+// Of the keys from `first` to `last`, as the row counts them.
+void WriteKeySpec(const CommandRow& row, std::string_view key_flags, int first, int last,
+                  RespWriter& writer) {
   const std::string_view notes = NotesOf(row);
-  writer.Set(1);
   writer.Map(notes.empty() ? 3 : 4);
   if (!notes.empty()) {
     writer.Bulk("notes");
     writer.Bulk(notes);
   }
   writer.Bulk("flags");
-  const std::vector<std::string_view> flags = Words(row.key_flags);
+  const std::vector<std::string_view> flags = Words(key_flags);
   writer.Set(flags.size());
   for (const std::string_view flag : flags) writer.Simple(flag);
   writer.Bulk("begin_search");
@@ -67,7 +67,7 @@ void WriteKeySpecs(const CommandRow& row, RespWriter& writer) {
   writer.Bulk("spec");
   writer.Map(1);
   writer.Bulk("index");
-  writer.Integer(row.first_key);
+  writer.Integer(first);
   writer.Bulk("find_keys");
   writer.Map(2);
   writer.Bulk("type");
@@ -76,11 +76,24 @@ void WriteKeySpecs(const CommandRow& row, RespWriter& writer) {
   writer.Map(3);
   writer.Bulk("lastkey");
   // Here the last key counts from the first one, or from the end.
-  writer.Integer(row.last_key < 0 ? row.last_key : row.last_key - row.first_key);
+  writer.Integer(last < 0 ? last : last - first);
   writer.Bulk("keystep");
   writer.Integer(row.key_step);
   writer.Bulk("limit");
   writer.Integer(0);
+}
+
+void WriteKeySpecs(const CommandRow& row, RespWriter& writer) {
+  if (row.first_key == 0) return writer.Set(0);
+  const int first = row.first_key;
+  if (row.second_key_flags.empty()) {
+    writer.Set(1);
+    WriteKeySpec(row, row.key_flags, first, row.last_key, writer);
+  } else {
+    writer.Set(2);
+    WriteKeySpec(row, row.key_flags, first, first, writer);
+    WriteKeySpec(row, row.second_key_flags, first + 1, first + 1, writer);
+  }
 }
 
 void WriteRow(const CommandRow& row, RespWriter& writer) {
@@ -191,16 +204,18 @@ void RunCommandDocs(RespProtocol&, RespArgs args, RespWriter& writer) {
 
 void RunCommandGetKeys(RespProtocol&, RespArgs args, RespWriter& writer) {
   const RespArgs command = args.subspan(2);
-  const CommandRow* const row = FindCommand(command[0]);
+  const CommandRow* row = FindCommand(command[0]);
+  if (row != nullptr && !row->subcommands.empty()) row = FindSubcommand(*row, command[1]);
   if (row == nullptr) return writer.Error("ERR Invalid command specified");
   if (row->first_key == 0) return writer.Error("ERR The command has no key arguments");
   if (!row->Takes(command.size())) {
     return writer.Error("ERR Invalid number of arguments specified for command");
   }
   const size_t step = row->key_step;
+  const auto first = static_cast<size_t>(row->first_key);
   const size_t last = row->last_key < 0 ? command.size() - 1 : static_cast<size_t>(row->last_key);
-  writer.Array((last - 1) / step + 1);
-  for (size_t index = 1; index <= last; index += step) writer.Bulk(command[index]);
+  writer.Array((last - first) / step + 1);
+  for (size_t index = first; index <= last; index += step) writer.Bulk(command[index]);
 }
 
 }  // namespace pakv

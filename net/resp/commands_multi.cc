@@ -10,6 +10,7 @@
 #include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
 #include "net/resp/multi.h"
+#include "net/resp/relocation.h"
 #include "net/resp/resp_protocol.h"
 #include "runtime/base/check.h"
 
@@ -54,6 +55,8 @@ class Execution {
       step.first_part = parts_.size();
       if (command.row.now == &RunSelect) {
         namespace_id = SelectedNamespace(command.args[1]).value_or(namespace_id);
+      } else if (command.row.kind == CommandKind::kPair) {
+        PrepareRelocation(command, namespace_id, step, transaction);
       } else if (IsOnKeys(command.row)) {
         PrepareKeys(command, namespace_id, step);
       }
@@ -65,12 +68,12 @@ class Execution {
       }
     }
   }
-  bool has_keys() const { return !parts_.empty(); }
 
   // Runs the functions. On whatever core decides.
   void Decide(Transaction& transaction) {
     for (size_t at = 0; at < commands_.size(); ++at) {
       Step& step = steps_[at];
+      if (step.relocation) step.relocation->Decide(transaction);
       if (commands_[at].row.kind == CommandKind::kGroup &&
           commands_[at].row.needs != OldState::kNothing) {
         step.is_refused = AnyExists(transaction, step);
@@ -93,6 +96,8 @@ class Execution {
         writer.Error(step.error);
       } else if (command.row.kind == CommandKind::kNow) {
         command.row.now(protocol_, command.args, writer);
+      } else if (step.relocation) {
+        step.relocation->Reply(writer);
       } else if (!IsOnKeys(command.row)) {
         writer.Ok();  // UNWATCH: EXEC has done so already
       } else {
@@ -112,10 +117,20 @@ class Execution {
     size_t end_part = 0;
     std::string error;
     bool is_refused = false;  // MSETNX: there was one
+    std::optional<Relocation> relocation;
   };
 
   static bool IsOnKeys(const CommandRow& row) {
     return row.kind != CommandKind::kNow && row.kind != CommandKind::kAlone;
+  }
+
+  void PrepareRelocation(const QueuedCommand& command, uint32_t namespace_id, Step& step,
+                         Transaction& transaction) {
+    Relocation relocation;
+    step.error = command.row.relocation(protocol_, command.args, namespace_id, relocation);
+    if (!step.error.empty()) return;
+    relocation.AddKeys(protocol_.store(), transaction, /*takes_files=*/false);
+    step.relocation = relocation;
   }
 
   void PrepareKeys(const QueuedCommand& command, uint32_t namespace_id, Step& step) {
@@ -220,9 +235,9 @@ Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
   Execution execution(protocol, multi.commands());
   Transaction transaction(session.info().id);
   execution.Prepare(transaction);
-  transaction.Require(multi.watches);
+  transaction.Require(multi.watches);  // keys, too
   Outcome outcome = Outcome::kDone;
-  if (execution.has_keys() || !multi.watches.empty()) {
+  if (transaction.key_count() > 0) {
     const auto decide = [&execution](Transaction& decided) {
       execution.Decide(decided);
       return true;

@@ -28,6 +28,14 @@ void WrongArity(std::string_view command, RespWriter& writer) {
   writer.Error("ERR wrong number of arguments for '" + std::string(command) + "' command");
 }
 
+// The error, if there is one, of a number of replicas and a timeout in milliseconds.
+std::string_view CheckWait(std::string_view replicas, std::string_view timeout) {
+  if (!ParseRespInteger(replicas)) return kErrNotInteger;
+  const std::optional<int64_t> ms = ParseRespInteger(timeout);
+  if (!ms) return "ERR timeout is not an integer or out of range";
+  return *ms < 0 ? "ERR timeout is negative" : std::string_view();
+}
+
 struct Parameter {
   std::string_view name;
   std::string value;
@@ -309,10 +317,10 @@ void RunSelect(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   const std::optional<int64_t> index = ParseRespInteger(args[1]);
   if (!index) return writer.Error(kErrNotInteger);
   if (*index != static_cast<int32_t>(*index)) {
-    return writer.Error("ERR value is out of range, value must between -2147483648 and 2147483647");
+    return writer.Error(kErrNotInt32);
   }
   const std::optional<uint32_t> selected = SelectedNamespace(args[1]);
-  if (!selected) return writer.Error("ERR DB index is out of range");
+  if (!selected) return writer.Error(kErrNoDatabase);
   protocol.set_namespace_id(*selected);
   writer.Ok();
 }
@@ -335,6 +343,37 @@ void RunTime(RespProtocol& protocol, RespArgs, RespWriter& writer) {
   writer.Array(2);
   writer.BulkInteger(static_cast<int64_t>(now_us / 1000000));
   writer.BulkInteger(static_cast<int64_t>(now_us % 1000000));
+}
+
+// Replies leave in order: when this one does, what was written before it has been answered, and is
+// as durable as it will be. There are no replicas to wait for, and none will come: it does not wait
+// for the timeout either.
+void RunWait(RespProtocol&, RespArgs args, RespWriter& writer) {
+  const std::string_view error = CheckWait(args[1], args[2]);
+  if (!error.empty()) return writer.Error(error);
+  writer.Integer(0);
+}
+
+void RunWaitAof(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
+  const std::optional<int64_t> local = ParseRespInteger(args[1]);
+  if (!local) return writer.Error(kErrNotInteger);
+  if (*local < 0 || *local > 1) {
+    return writer.Error("ERR value is out of range, value must between 0 and 1");
+  }
+  const std::optional<int64_t> replicas = ParseRespInteger(args[2]);
+  if (replicas && *replicas < 0) {
+    return writer.Error("ERR value is out of range, must be positive");
+  }
+  const std::string_view error = CheckWait(args[2], args[3]);
+  if (!error.empty()) return writer.Error(error);
+  const bool keeps = protocol.server().keeps_on_disk;
+  if (*local > 0 && !keeps) {
+    return writer.Error(
+        "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
+  }
+  writer.Array(2);
+  writer.Integer(keeps ? 1 : 0);
+  writer.Integer(0);
 }
 
 void RunClientId(RespProtocol& protocol, RespArgs, RespWriter& writer) {

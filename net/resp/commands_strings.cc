@@ -1,5 +1,8 @@
 // Commands on string values.
+#include <algorithm>
+#include <bit>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 #include "net/resp/commands.h"
@@ -10,6 +13,9 @@ namespace {
 
 constexpr std::string_view kErrOverflow = "ERR increment or decrement would overflow";
 
+constexpr std::string_view kErrTooLong =
+    "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+
 // SET's conditions, its GET and KEEPTTL, in Request::options.
 enum SetOption : uint32_t {
   kSetIfAbsent = 1,
@@ -17,6 +23,12 @@ enum SetOption : uint32_t {
   kSetAndGet = 4,
   kSetKeepTtl = 8,
 };
+
+// GETRANGE has two numbers; what it reads has an expiry of its own, so this field is free.
+void SetRangeEnd(Request& request, int64_t last) {
+  request.expiry_ms = std::bit_cast<uint64_t>(last);
+}
+int64_t RangeEnd(const Request& request) { return std::bit_cast<int64_t>(request.expiry_ms); }
 
 Change Write(std::string_view value) {
   Change change;
@@ -110,15 +122,67 @@ Change AddInteger(const OldValue& old, Request& request) {
 
 // The largest length that the value may come to is in `number`.
 Change AppendValue(const OldValue& old, Request& request) {
-  const size_t length = old.value.size() + request.value.size();
-  if (length > static_cast<size_t>(request.number)) {
-    ReplyError("ERR string exceeds maximum allowed size (proto-max-bulk-len)", request);
+  request.edit_begin = old.exists ? old.value_length : 0;
+  const uint64_t length = request.edit_begin + request.value.size();
+  if (length > static_cast<uint64_t>(request.number)) {
+    ReplyError(kErrTooLong, request);
     return Keep();
   }
   ReplyInteger(static_cast<int64_t>(length), request);
-  request.scratch.reserve(length);
-  request.scratch.assign(old.value);
-  request.scratch.append(request.value);
+  if (old.in_file && request.value.empty()) return Keep();
+  return {.action = Change::Action::kEdit, .expiry_ms = old.expiry_ms, .value = request.value};
+}
+
+// `number`: where it begins, which FillSetRange has found to fit.
+Change SetRange(const OldValue& old, Request& request) {
+  request.edit_begin = static_cast<uint64_t>(request.number);
+  const uint64_t length = old.exists ? old.value_length : 0;
+  const bool changes = !request.value.empty();
+  const uint64_t end = request.edit_begin + request.value.size();
+  ReplyInteger(static_cast<int64_t>(changes ? std::max(length, end) : length), request);
+  if (!changes) return Keep();
+  return {.action = Change::Action::kEdit, .expiry_ms = old.expiry_ms, .value = request.value};
+}
+
+// `number` and RangeEnd: from where to where, both from the end if they are negative.
+Change GetRange(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kBytes;
+  request.reply.bytes = {};
+  const auto length = static_cast<int64_t>(old.exists ? old.value_length : 0);
+  int64_t first = request.number;
+  int64_t last = RangeEnd(request);
+  if (first < 0 && last < 0 && first > last) return Keep();
+  if (first < 0) first = std::max<int64_t>(first + length, 0);
+  if (last < 0) last = std::max<int64_t>(last + length, 0);
+  last = std::min(last, length - 1);
+  if (first > last) return Keep();
+  const auto begin = static_cast<uint64_t>(first);
+  const auto count = static_cast<uint64_t>(last - first) + 1;
+  if (old.in_file) {
+    request.reply.kind = Reply::Kind::kFile;
+    request.reply.bytes = old.value;
+    request.file_range = {.begin = begin, .length = count};
+  } else {
+    request.reply.bytes = old.value.substr(begin, count);
+  }
+  return Keep();
+}
+
+Change AddFloat(const OldValue& old, Request& request) {
+  const std::optional<long double> before = old.exists ? ParseRespFloat(old.value) : 0;
+  const std::optional<long double> delta = ParseRespFloat(request.value);
+  if (!before || !delta || old.in_file) {
+    ReplyError("ERR value is not a valid float", request);
+    return Keep();
+  }
+  const long double after = *before + *delta;
+  if (!std::isfinite(after)) {
+    ReplyError("ERR increment would produce NaN or Infinity", request);
+    return Keep();
+  }
+  request.scratch = FormatRespFloat(after);
+  request.reply.kind = Reply::Kind::kBytes;
+  request.reply.bytes = request.scratch;
   Change change = Write(request.scratch);
   change.expiry_ms = old.expiry_ms;
   return change;
@@ -188,8 +252,29 @@ std::string_view FillDecrBy(RespProtocol&, RespArgs args, ReplySlot& slot) {
   return {};
 }
 
+std::string_view FillGetRange(RespProtocol&, RespArgs args, ReplySlot& slot) {
+  const std::optional<int64_t> first = ParseRespInteger(args[2]);
+  const std::optional<int64_t> last = ParseRespInteger(args[3]);
+  if (!first || !last) return kErrNotInteger;
+  slot.number = *first;
+  SetRangeEnd(slot, *last);
+  slot.value = {};
+  return {};
+}
+
+std::string_view FillSetRange(RespProtocol& protocol, RespArgs args, ReplySlot& slot) {
+  const std::optional<int64_t> begin = ParseRespInteger(args[2]);
+  if (!begin) return kErrNotInteger;
+  if (*begin < 0) return "ERR offset is out of range";
+  slot.number = *begin;
+  slot.value = args[3];
+  const uint64_t end = static_cast<uint64_t>(*begin) + slot.value.size();
+  if (!slot.value.empty() && end > protocol.server().value_bytes_max) return kErrTooLong;
+  return {};
+}
+
 std::string_view FillAppend(RespProtocol& protocol, RespArgs, ReplySlot& slot) {
-  slot.number = protocol.server().inline_value_bytes_max;
+  slot.number = protocol.server().value_bytes_max;
   return {};
 }
 

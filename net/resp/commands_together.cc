@@ -1,12 +1,18 @@
-// Commands on several keys that are one: MSET and MSETNX as a transaction, MGET and EXISTS as a
-// snapshot. They run alone: all earlier commands of the session are done.
+// Commands on several keys that are one: MSET, MSETNX, DEL, UNLINK, RENAME and its like as a
+// transaction, MGET and EXISTS as a snapshot. They run alone: all earlier commands of the session
+// are done.
 #include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "kv/log/file_io.h"
+#include "kv/shard/value_upload.h"
 #include "kv/store/transaction.h"
 #include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
+#include "net/resp/relocation.h"
 #include "net/resp/resp_protocol.h"
 
 namespace pakv {
@@ -14,6 +20,8 @@ namespace {
 
 // What reading a key is expected to take, for the budget.
 constexpr size_t kReadBytesExpected = 4096;
+// So often a file is copied for a key whose value has changed meanwhile.
+constexpr int kCopiesMax = 8;
 
 size_t AddKey(RespProtocol& protocol, Transaction& transaction, std::string_view key,
               OldState needs, bool may_write) {
@@ -56,6 +64,120 @@ Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs
   }
 }
 
+// DEL and UNLINK: how many there were, each counted once.
+Task<void> DeleteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
+  size_t bytes = 0;
+  for (const std::string_view arg : args) bytes += arg.size() + sizeof(TransactionKey);
+  BudgetCharge charge(protocol.session().group().write_budget, bytes);
+  Transaction transaction(protocol.session().info().id);
+  for (const std::string_view key : args.subspan(1)) {
+    AddKey(protocol, transaction, key, row.needs, true);
+  }
+  int64_t deleted = 0;
+  const auto decide = [&deleted](Transaction& decided) {
+    for (size_t index = 0; index < decided.key_count(); ++index) {
+      if (!decided.Old(index).exists) continue;
+      decided.Delete(index);
+      ++deleted;
+    }
+    return deleted > 0;
+  };
+  const Outcome outcome = co_await protocol.store().Transact(protocol.core(), transaction, decide);
+  AloneReply reply(protocol);
+  if (outcome == Outcome::kDone) {
+    reply->Integer(deleted);
+  } else {
+    reply->Error(OutcomeText(outcome, transaction.damage()));
+  }
+}
+
+// RENAME, RENAMENX, COPY, MOVE.
+Task<void> Relocate(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
+  Relocation relocation;
+  const std::string_view error =
+      row.relocation(protocol, args, protocol.namespace_id(), relocation);
+  if (!error.empty()) {
+    AloneReply(protocol)->Error(error);
+    co_return;
+  }
+  BudgetCharge charge(protocol.session().group().write_budget, 2 * kReadBytesExpected);
+  Store& store = protocol.store();
+  const auto decide = [&relocation](Transaction& decided) {
+    relocation.Decide(decided);
+    return relocation.result == Relocation::Result::kDone;
+  };
+  Outcome outcome = Outcome::kDone;
+  std::string detail;
+  // The transaction that has found a file, and holds it.
+  std::unique_ptr<Transaction> seen;
+  for (int copies = 0; copies <= kCopiesMax; ++copies) {
+    ValueUpload copy(store.value_files(protocol.core()));
+    if (seen != nullptr) {
+      outcome = co_await copy.CopyFrom(*ValueReference::Decode(relocation.wanted));
+      detail = copy.error();
+      store.ReleaseFiles(protocol.core(), *seen);
+      relocation.copy = copy.reference();
+    }
+    auto transaction = std::make_unique<Transaction>(protocol.session().info().id);
+    if (outcome == Outcome::kDone) {
+      relocation.AddKeys(store, *transaction, /*takes_files=*/true);
+      outcome = co_await store.Transact(protocol.core(), *transaction, decide);
+      detail = transaction->damage();
+    }
+    co_await copy.Close(relocation.copy_admitted);
+    seen = std::move(transaction);
+    if (outcome != Outcome::kDone || relocation.result != Relocation::Result::kWantsCopy) break;
+  }
+  store.ReleaseFiles(protocol.core(), *seen);
+  AloneReply reply(protocol);
+  if (outcome != Outcome::kDone) {
+    reply->Error(OutcomeText(outcome, detail));
+  } else if (relocation.result == Relocation::Result::kWantsCopy) {
+    reply->Error("ERR the key's value changes faster than its file can be copied; try again");
+  } else {
+    relocation.Reply(*reply);
+  }
+}
+
+// A value in a file, which is pinned: chunk by chunk, no faster than the client reads.
+Task<void> SendFile(RespProtocol& protocol, ValueReference reference) {
+  Session& session = protocol.session();
+  ValueFiles& files = protocol.store().value_files(protocol.core());
+  for (uint32_t index = 0; index < reference.chunk_count() && !session.broken(); ++index) {
+    const absl::StatusOr<ValueChunk> chunk = co_await files.ReadChunk(reference, index);
+    if (!chunk.ok() && index > 0) {
+      // Its length has been promised.
+      session.RequestKill();
+    } else if (!chunk.ok()) {
+      AloneReply(protocol)->Error(OutcomeText(Outcome::kDamaged, MessageOf(chunk.status())));
+      co_return;
+    } else {
+      AloneReply reply(protocol);
+      if (index == 0) reply->BulkHeader(reference.length());
+      reply->output().Append(chunk->view());
+      if (index + 1 == reference.chunk_count()) reply->output().Append("\r\n");
+    }
+    co_await session.Room();
+  }
+}
+
+// All as they were at one moment, however long it takes to send them.
+Task<void> SendValues(RespProtocol& protocol, const Transaction& transaction,
+                      const std::vector<size_t>& indexes) {
+  AloneReply(protocol)->Array(indexes.size());
+  for (const size_t index : indexes) {
+    const OldValue old = transaction.Old(index);
+    if (old.in_file) {
+      co_await SendFile(protocol, *ValueReference::Decode(old.value));
+    } else if (old.exists) {
+      AloneReply(protocol)->Bulk(old.value);
+    } else {
+      AloneReply(protocol)->Null();
+    }
+    if (protocol.session().broken()) co_return;
+  }
+}
+
 // MGET: the values; EXISTS: how many there are, as often as each is named.
 Task<void> ReadTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
   BudgetCharge charge(protocol.session().group().read_budget, args.size() * kReadBytesExpected);
@@ -63,25 +185,19 @@ Task<void> ReadTogether(RespProtocol& protocol, const CommandRow& row, RespArgs 
   std::vector<size_t> indexes;
   for (const std::string_view key : args.subspan(1)) {
     indexes.push_back(AddKey(protocol, transaction, key, row.needs, false));
+    if (row.needs == OldState::kValueOrFile) transaction.TakeFile(indexes.back());
   }
   const Outcome outcome = co_await protocol.store().Snapshot(protocol.core(), transaction);
-  AloneReply reply(protocol);
   if (outcome != Outcome::kDone) {
-    reply->Error(OutcomeText(outcome, transaction.damage()));
+    AloneReply(protocol)->Error(OutcomeText(outcome, transaction.damage()));
   } else if (row.kind == CommandKind::kSum) {
-    reply->Integer(std::count_if(indexes.begin(), indexes.end(),
-                                 [&](size_t index) { return transaction.Old(index).exists; }));
+    AloneReply(protocol)->Integer(std::count_if(indexes.begin(), indexes.end(), [&](size_t index) {
+      return transaction.Old(index).exists;
+    }));
   } else {
-    reply->Array(indexes.size());
-    for (const size_t index : indexes) {
-      const OldValue old = transaction.Old(index);
-      if (old.exists) {
-        reply->Bulk(old.value);
-      } else {
-        reply->Null();
-      }
-    }
+    co_await SendValues(protocol, transaction, indexes);
   }
+  protocol.store().ReleaseFiles(protocol.core(), transaction);
 }
 
 }  // namespace
@@ -91,7 +207,11 @@ Task<void> RunTogether(RespProtocol& protocol, const CommandRow& row, RespArgs a
   co_await session.Quiet();
   if (!session.MayStartKey(row.is_write())) co_await session.KeyRoom(row.is_write());
   if (session.broken()) co_return;
-  if (row.is_write()) {
+  if (row.kind == CommandKind::kPair) {
+    co_await Relocate(protocol, row, args);
+  } else if (row.kind == CommandKind::kSum && row.is_write()) {
+    co_await DeleteTogether(protocol, row, args);
+  } else if (row.is_write()) {
     co_await WriteTogether(protocol, row, args);
   } else {
     co_await ReadTogether(protocol, row, args);

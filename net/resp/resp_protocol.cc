@@ -41,7 +41,7 @@ void EncodeReply(const ReplySlot& slot, RespWriter writer) {
     case Reply::Kind::kError:
       return writer.Error(slot.reply.bytes);
     case Reply::Kind::kFile:
-      return writer.BulkHeader(ValueReference::Decode(slot.reply.bytes)->length());
+      return writer.BulkHeader(slot.file_range.length);
   }
 }
 
@@ -190,17 +190,25 @@ bool RespProtocol::Run(RespArgs args) {
       return true;
     }
     row = subcommand;
+    // One on a key is, from here on, a command like others: its key is the first argument.
+    if (row->kind == CommandKind::kKey && row->Takes(args.size())) {
+      return Dispatch(*row, args.subspan(1));
+    }
   }
   if (!row->Takes(args.size())) [[unlikely]] {
     if (row->alone == &RunExec) return Defer(*row, args);  // ends the transaction
     Refuse("ERR wrong number of arguments for '" + std::string(row->name) + "' command");
     return true;
   }
-  if (multi_ != nullptr && multi_->is_open() && !row->runs_in_multi) [[unlikely]] {
-    Queue(*row, args);
+  return Dispatch(*row, args);
+}
+
+bool RespProtocol::Dispatch(const CommandRow& row, RespArgs args) {
+  if (multi_ != nullptr && multi_->is_open() && !row.runs_in_multi) [[unlikely]] {
+    Queue(row, args);
     return true;
   }
-  return RunRow(*row, args);
+  return RunRow(row, args);
 }
 
 void RespProtocol::Refuse(std::string_view text) {
@@ -263,6 +271,7 @@ bool RespProtocol::RunRow(const CommandRow& row, RespArgs args) {
         RunGroup(row, args);
       }
       return true;
+    case CommandKind::kPair:
     case CommandKind::kAlone:
       return Defer(row, args);
   }
@@ -314,6 +323,13 @@ void RespProtocol::RunUnknown(RespArgs args) {
 
 // ---- Commands on keys ----
 
+std::string_view RespProtocol::CheckKey(std::string_view key) {
+  if (key.size() <= server_.key_bytes_max) return {};
+  return ErrorText("ERR key of " + std::to_string(key.size()) +
+                   " bytes exceeds maximum allowed size (max-key, " +
+                   std::to_string(server_.key_bytes_max) + " bytes)");
+}
+
 std::string_view RespProtocol::CheckValue(std::string_view value) {
   if (value.size() <= server_.value_bytes_max) return {};
   return ErrorText("ERR string of " + std::to_string(value.size()) +
@@ -328,11 +344,8 @@ ReplySlot::Encode RespProtocol::EncoderOf(const CommandRow& row) const {
 
 std::string_view RespProtocol::FillSlot(const CommandRow& row, RespArgs args, std::string_view key,
                                         std::string_view value, ReplySlot& slot) {
-  if (key.size() > server_.key_bytes_max) [[unlikely]] {
-    return ErrorText("ERR key of " + std::to_string(key.size()) +
-                     " bytes exceeds maximum allowed size (max-key, " +
-                     std::to_string(server_.key_bytes_max) + " bytes)");
-  }
+  if (key.size() > server_.key_bytes_max) [[unlikely]]
+    return CheckKey(key);
   if (value.size() > server_.value_bytes_max) [[unlikely]]
     return CheckValue(value);
   slot.namespace_id = namespace_id_;
@@ -387,7 +400,8 @@ bool RespProtocol::CheckKeys(const CommandRow& row, RespArgs args) {
 // Whether it takes a transaction or a snapshot to do it as one. Reads that one core serves are
 // started in one pass, and so are of one moment, unless one of them has to wait for a write.
 bool RespProtocol::RunsTogether(const CommandRow& row, RespArgs args) {
-  if (row.kind == CommandKind::kSum && row.is_write()) return false;
+  if (row.kind == CommandKind::kPair) return true;
+  if (row.kind == CommandKind::kSum && row.is_write()) return args.size() > 2;
   if (!row.is_write()) {
     session_.StartBatch();
     return args.size() > 2 && (core().count() > 1 || session_.writes_outstanding() > 0);
@@ -417,7 +431,7 @@ void RespProtocol::StartSum(const CommandRow& row, RespArgs args) {
   session_.EndParts(whole);
 }
 
-// A command that writes more keys than the session may have in flight: as room comes.
+// A command that writes keys, when there is room for it.
 Task<void> RespProtocol::RunKeysSlowly(const CommandRow& row, RespArgs args) {
   if (row.kind == CommandKind::kGroup) {
     // All at once, whatever their number.
@@ -426,14 +440,10 @@ Task<void> RespProtocol::RunKeysSlowly(const CommandRow& row, RespArgs args) {
     if (!session_.broken()) RunGroup(row, args);
     co_return;
   }
-  ReplySlot& whole = session_.BeginParts(&EncodeReply2);
-  for (const std::string_view key : args.subspan(1)) {
-    co_await session_.Room();
-    if (!session_.MayStartKey(row.is_write())) co_await session_.KeyRoom(row.is_write());
-    if (session_.broken()) break;
-    session_.StartPart(whole, *Fill(row, args, key, {}));
-  }
-  session_.EndParts(whole);
+  // One key: several are written as one.
+  co_await session_.Room();
+  co_await session_.KeyRoom(true);
+  if (!session_.broken()) StartSum(row, args);
 }
 
 // Writes all keys as one, without a transaction: one core owns them.

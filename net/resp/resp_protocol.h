@@ -50,7 +50,8 @@ class RespProtocol final : public Protocol {
   void Quit() { quitting_ = true; }
   // Keeps an error's text for a function that returns a view of it.
   std::string_view ErrorText(std::string text) { return error_text_ = std::move(text); }
-  // The error of a value that is too long, empty for others.
+  // The error of a key or value that is too long, empty for others.
+  std::string_view CheckKey(std::string_view key);
   std::string_view CheckValue(std::string_view value);
   // Fills in everything of a request on one key but its hash; the error, if it is one.
   std::string_view FillSlot(const CommandRow& row, RespArgs args, std::string_view key,
@@ -79,6 +80,7 @@ class RespProtocol final : public Protocol {
 
   // True: done with; false: it has to wait (slow_).
   bool Run(RespArgs args);
+  bool Dispatch(const CommandRow& row, RespArgs args);
   bool RunRow(const CommandRow& row, RespArgs args);
   void Queue(const CommandRow& row, RespArgs args);
   // A command that cannot be: its error, which ends a transaction.

@@ -114,6 +114,70 @@ inline constexpr CommandRow kCommandSubcommands[] = {
      .group = "server"},
 };
 
+constexpr CommandRow ObjectRow(std::string_view name, KeyFunction function, OldState needs,
+                               std::string_view summary, std::string_view since) {
+  return {.name = name,
+          .arity = 3,
+          .kind = CommandKind::kKey,
+          .flags = kFlagReadonly,
+          .classes = kClassesReadKey | kClassSlow,
+          .first_key = 2,
+          .last_key = 2,
+          .key_step = 1,
+          .function = function,
+          .needs = needs,
+          .key_flags = "RO",
+          .tips = "nondeterministic_output",
+          .summary = summary,
+          .since = since,
+          .group = "generic"};
+}
+
+inline constexpr CommandRow kObjectSubcommands[] = {
+    ObjectRow("object|encoding", &ObjectEncoding, OldState::kValueOrFile,
+              "Inspect the internal encoding of a Redis object", "2.2.3"),
+    ObjectRow("object|freq", &ObjectFrequency, OldState::kExistence,
+              "Get the logarithmic access frequency counter of a Redis object", "4.0.0"),
+    {.name = "object|help",
+     .arity = 2,
+     .flags = kFlagsServer,
+     .classes = kClassKeyspace | kClassSlow,
+     .now = &RunHelp,
+     .summary = "Show helpful text about the different subcommands",
+     .since = "6.2.0",
+     .group = "generic"},
+    ObjectRow("object|idletime", &ObjectIdleTime, OldState::kExistence,
+              "Get the time since a Redis object was last written", "2.2.3"),
+    ObjectRow("object|refcount", &ObjectReferences, OldState::kExistence,
+              "Get the number of references to the value of the key", "2.2.3"),
+};
+
+inline constexpr CommandRow kMemorySubcommands[] = {
+    {.name = "memory|help",
+     .arity = 2,
+     .flags = kFlagsServer,
+     .classes = kClassSlow,
+     .now = &RunHelp,
+     .summary = "Show helpful text about the different subcommands",
+     .since = "4.0.0",
+     .group = "server"},
+    {.name = "memory|usage",
+     .arity = -3,
+     .kind = CommandKind::kKey,
+     .flags = kFlagReadonly,
+     .classes = kClassRead | kClassSlow,
+     .first_key = 2,
+     .last_key = 2,
+     .key_step = 1,
+     .function = &MemoryUsage,
+     .needs = OldState::kExistence,
+     .fill = &FillMemoryUsage,
+     .key_flags = "RO",
+     .summary = "Estimate the memory usage of a key",
+     .since = "4.0.0",
+     .group = "server"},
+};
+
 inline constexpr CommandRow kConfigSubcommands[] = {
     {.name = "config|get",
      .arity = -3,

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "kv/log/file_io.h"
@@ -37,12 +38,17 @@ Task<void> ReplyStream::Send(ReplySlot& slot) {
   const std::optional<ValueReference> reference = ValueReference::Decode(slot.reply.bytes);
   PAKV_CHECK(reference.has_value(), "the store has checked it");
   ValueFiles& files = session_.store().value_files(session_.core());
-  for (uint32_t index = 0; index < reference->chunk_count(); ++index) {
+  const uint64_t begin = slot.file_range.begin;
+  const uint64_t end = begin + slot.file_range.length;
+  PAKV_CHECK(begin < end && end <= reference->length());
+  const auto first = static_cast<uint32_t>(begin / reference->chunk_bytes());
+  const auto last = static_cast<uint32_t>((end - 1) / reference->chunk_bytes());
+  for (uint32_t index = first; index <= last; ++index) {
     absl::StatusOr<ValueChunk> chunk = co_await files.ReadChunk(*reference, index);
     if (session_.broken()) co_return;
     OutputBuffer& output = session_.queue_.output();
     if (!chunk.ok()) {
-      if (index > 0 && !session_.protocol_->pieces_are_messages()) co_return session_.Break();
+      if (index > first && !session_.protocol_->pieces_are_messages()) co_return session_.Break();
       const std::string_view reference_bytes = slot.reply.bytes;
       const std::string why = MessageOf(chunk.status());
       slot.outcome = Outcome::kDamaged;
@@ -53,9 +59,12 @@ Task<void> ReplyStream::Send(ReplySlot& slot) {
       slot.reply.bytes = reference_bytes;
       co_return;
     }
-    if (index == 0) slot.encode(slot, output);
-    const bool is_last = index + 1 == reference->chunk_count();
-    session_.protocol_->EncodePiece(slot, chunk->view(), is_last, output);
+    if (index == first) slot.encode(slot, output);
+    const bool is_last = index == last;
+    const uint64_t chunk_begin = uint64_t{index} * reference->chunk_bytes();
+    std::string_view piece = chunk->view().substr(0, end - chunk_begin);
+    if (begin > chunk_begin) piece.remove_prefix(begin - chunk_begin);
+    session_.protocol_->EncodePiece(slot, piece, is_last, output);
     *chunk = ValueChunk();  // whoever waits for memory goes on
     session_.HasOutput();
     // Until it has left this buffer for the one that is being sent, whatever else comes there.

@@ -52,6 +52,10 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "mailbox-full",
     "submission-waited",
     "recovery-crashed",
+    "value-file-linked",
+    "value-file-copied",
+    "value-edited",
+    "edit-waited-for-writes",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

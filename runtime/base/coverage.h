@@ -53,6 +53,10 @@ enum class CoverageMark : uint32_t {
   kMailboxFull,              // a chain of messages waited for room at another core
   kSubmissionWaited,         // an operation waited for room in the ring's queue
   kRecoveryCrashed,          // a crash came while a start recovered what a crash had left
+  kValueFileLinked,          // a value was written again as another name for its file
+  kValueFileCopied,          // ... as a copy, as the file system has no such names
+  kValueEdited,              // a part of a value was changed, which went to a file
+  kEditWaitedForWrites,      // ... after what was pending of its key
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

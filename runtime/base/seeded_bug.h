@@ -52,6 +52,7 @@ enum class SeededBug : uint32_t {
   kRefusedPieceWritten,
   kBatchGoesOn,       // a batch whose condition is not met writes what stands before it
   kSalvageNotMarked,  // a start after a salvage that was cut off takes value files for leftovers
+  kRenameSharesFile,  // a renamed value's record refers to the file that its old key takes away
   kCount,
 };
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 
 import pakv
 
@@ -87,18 +88,23 @@ def redis_benchmark(pakvd, _pakvctl, parent):
     return None
 
 
+def by_another_python(test):
+    """Runs the test with the interpreter that Debian's python3-redis belongs to; why not, if there
+    is none."""
+    if sys.executable != "/usr/bin/python3" and os.path.exists("/usr/bin/python3"):
+        probe = subprocess.run(["/usr/bin/python3", "-c", "import redis"], capture_output=True,
+                               check=False)
+        if probe.returncode == 0:
+            done = subprocess.run(["/usr/bin/python3", *sys.argv[:3], test], capture_output=True,
+                                  text=True, check=False)
+            pakv.check(done.returncode == 0, done.stdout + done.stderr)
+            return None
+    return "redis-py is not installed"
+
+
 def redis_py(pakvd, _pakvctl, parent):
     if redis is None:
-        # The interpreter that Debian's python3-redis belongs to.
-        if sys.executable != "/usr/bin/python3" and os.path.exists("/usr/bin/python3"):
-            probe = subprocess.run(["/usr/bin/python3", "-c", "import redis"],
-                                   capture_output=True, check=False)
-            if probe.returncode == 0:
-                done = subprocess.run(["/usr/bin/python3", *sys.argv[:3], "redis_py"],
-                                      capture_output=True, text=True, check=False)
-                pakv.check(done.returncode == 0, done.stdout + done.stderr)
-                return None
-        return "redis-py is not installed"
+        return by_another_python("redis_py")
 
     def body(server):
         client = redis.Redis(port=server.port())
@@ -110,6 +116,27 @@ def redis_py(pakvd, _pakvctl, parent):
         pakv.check(client.incr("n", 5) == 5 and client.decr("n") == 4, "incr")
         pakv.check(client.mget("key", "n", "none") == [b"other", b"4", None], "mget")
         pakv.check(client.delete("key", "n", "none") == 2, "delete")
+        client.set("from", "value", ex=100)
+        pakv.check(client.rename("from", "to") and client.ttl("to") > 90, "rename")
+        pakv.check(client.copy("to", "copy") and client.move("copy", 1), "copy and move")
+        pakv.check(client.getrange("to", 1, -2) == b"alu", "getrange")
+        pakv.check(client.setrange("to", 7, "x") == 8, "setrange")
+        pakv.check(client.incrbyfloat("f", 1.5) == 1.5, "incrbyfloat")
+        pakv.check(client.object("encoding", "to") == b"embstr" and client.wait(0, 1) == 0,
+                   "object and wait")
+        pakv.check(client.unlink("to", "f", "none") == 2, "unlink")
+        # In files of their own, on a real disk.
+        large = value * 120
+        pakv.check(client.set("large", large) and client.rename("large", "renamed"), "rename large")
+        pakv.check(client.copy("renamed", "copy") and client.append("copy", "tail")
+                   == len(large) + 4, "copy and append large")
+        pakv.check(client.mget("renamed", "large", "copy") == [large, None, large + b"tail"],
+                   "mget large")
+        pakv.check(client.setrange("renamed", 1 << 20, "here") == len(large)
+                   and client.getrange("renamed", (1 << 20) - 1, (1 << 20) + 4)
+                   == large[(1 << 20) - 1:1 << 20] + b"here" + large[(1 << 20) + 4:(1 << 20) + 5],
+                   "setrange and getrange large")
+        pakv.check(client.delete("renamed", "copy") == 2, "delete large")
         with client.pipeline(transaction=False) as pipeline:
             for i in range(1000):
                 pipeline.set(f"p{i}", i)
@@ -130,6 +157,84 @@ def redis_py(pakvd, _pakvctl, parent):
     return None
 
 
+class Incrementer(threading.Thread):
+    """Counts by WATCH, GET, MULTI, SET, EXEC until it has been answered `count` times, or the
+    server has gone."""
+
+    def __init__(self, port, count):
+        super().__init__()
+        self.client = redis.Redis(port=port)
+        self.left = count
+        self.done = 0
+        self.conflicts = 0
+        self.error = None
+
+    def run(self):
+        try:
+            while self.left > 0:
+                self.increment()
+        except (redis.ConnectionError, redis.WatchError):
+            pass  # what was under way may have happened; the latter tells of the former, too
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def increment(self):
+        with self.client.pipeline() as pipeline:
+            pipeline.watch("counter")
+            before = int(pipeline.get("counter") or 0)
+            pipeline.multi()
+            pipeline.set("counter", before + 1)
+            pipeline.incr("calls")
+            try:
+                pipeline.execute()
+            except redis.WatchError as error:
+                if "ConnectionError" in str(error):
+                    raise redis.ConnectionError from error
+                self.conflicts += 1
+                return
+        self.left -= 1
+        self.done += 1
+
+
+def redis_py_loses_no_increment(pakvd, _pakvctl, parent):
+    """Several clients, each of which reads, adds one, writes; the server is killed under them."""
+    if redis is None:
+        return by_another_python("redis_py_loses_no_increment")
+    acknowledged, conflicts, unknown = 0, 0, 0
+    for killed in (False, True, True, False):
+        server = pakv.Server(pakvd, os.path.join(parent, "data"), "--cores", "2",
+                             "--admin-addr", "none")
+        client = redis.Redis(port=server.port())
+        try:
+            counted = [int(client.get(key) or 0) for key in ("counter", "calls")]
+            pakv.check(counted[0] == counted[1], f"half of an EXEC: {counted}")
+            pakv.check(acknowledged <= counted[0] <= acknowledged + unknown,
+                       f"{counted[0]} counted, {acknowledged} acknowledged, {unknown} unknown")
+            acknowledged, unknown = counted[0], 0
+            threads = [Incrementer(server.port(), 1 << 30 if killed else 60) for _ in range(5)]
+            for thread in threads:
+                thread.start()
+            while killed and int(client.get("counter") or 0) < acknowledged + 150:
+                pass  # each look is a round trip
+        except BaseException:
+            server.kill()
+            raise
+        if killed:
+            server.kill()
+            unknown = len(threads)
+        for thread in threads:
+            thread.join()
+            pakv.check(thread.error is None, f"{thread.error!r}")
+            acknowledged += thread.done
+            conflicts += thread.conflicts
+        if not killed:
+            counter = int(client.get("counter"))
+            pakv.check(counter == acknowledged, f"{counter} of {acknowledged}")
+            pakv.check(server.stop() == 0, f"no clean stop:\n{server.last_log}")
+    pakv.check(conflicts > 0, "no WATCH was ever broken: nothing was tried")
+    return None
+
+
 def hiredis(pakvd, _pakvctl, parent):
     program = os.environ.get("PAKV_HIREDIS_CLIENT", "")
     if not os.path.exists(program):
@@ -145,4 +250,4 @@ def hiredis(pakvd, _pakvctl, parent):
 
 
 if __name__ == "__main__":
-    pakv.main([redis_cli, redis_benchmark, redis_py, hiredis])
+    pakv.main([redis_cli, redis_benchmark, redis_py, redis_py_loses_no_increment, hiredis])

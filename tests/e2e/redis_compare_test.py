@@ -5,6 +5,8 @@ Every command by a table of uses and misuses, then random sequences of them over
 RESP2 and RESP3. What cannot be equal (times, ids, orders, what Redis knows and pakvd does not) is
 taken out by name, below.
 
+Long because: the table has each command with its uses and misuses, in the order that they build on.
+
 `redis_compare_test.py --record FILE` writes what redis-server replies to the table, for
 tests/net/resp_replies_test.cc."""
 
@@ -162,6 +164,87 @@ TABLE = [
     ["SET", "n", " 5"], ["INCR", "n"], ["SET", "n", "05"], ["INCR", "n"],
     ["INCRBY", "nosuch1", "0"],
     ["DECRBY", "n", "x"], ["GETSET", "n", "7"], ["INCR", "n"],
+    ["COMMAND", "INFO", "incrbyfloat", "getrange", "substr", "setrange"],
+    ["INCRBYFLOAT"], ["INCRBYFLOAT", "f"], ["INCRBYFLOAT", "f", "1", "2"],
+    ["SET", "f", "10.5"], *[["INCRBYFLOAT", "f", by] for by in (
+        "0.1", "-5.6", "5.0e3", "1e300", "-1e300", "", "x", " 1", "1 ", "1.", ".5", "+.5", "0x10",
+        "0x1p-3", "1e", "nan", "-nan", "inf", "-inf", "infinity", "1e5000", "-1e5000", "1e-5000",
+        "1e-4940", "1e-20", "3.0000000000000000001", "0.1", "0.2", "123456789012345678901234567890",
+        "-0", "0", "1\n", b"1\x00", "1" * 30, "1" * 5000, "1" * 5200, "0." + "9" * 60)],
+    ["GET", "f"], ["INCRBYFLOAT", "fnew", "-0.0"], ["INCRBYFLOAT", "fnew", "-1e-18"],
+    ["SET", "f", "1e4932"], ["INCRBYFLOAT", "f", "1e4932"], ["INCRBYFLOAT", "f", "-1"],
+    *[command for text in ("", "abc", " 1", "1 ", "inf", "-inf", "nan", "0x1F", "1e3", "3.00", "-0",
+                           BIG) for command in (
+        ["SET", "f", text], ["INCRBYFLOAT", "f", "1"], ["GET", "f"])],
+    ["SET", "f", "5", "PXAT", FAR], ["INCRBYFLOAT", "f", "0.5"], ["PEXPIRETIME", "f"],
+    ["INCR", "f"], ["DEL", "f", "fnew"],
+    # Parts of values.
+    ["SET", "r", "This is a string"], ["GETRANGE", "r"], ["GETRANGE", "r", "0"],
+    *[["GETRANGE", "r", *pair.split()] for pair in (
+        "0 3", "-3 -1", "0 -1", "10 100", "5 3", "-1 -5", "-100 2", "-100 -50", "16 20", "15 15",
+        "0 -100", "-5 100", "3 -14", "0 0", "-1 -1", BIG + " -1", "-" + BIG + " " + BIG,
+        "0 -9223372036854775808", "x 1", "1 x", "1.5 2", "01 2", "0 9223372036854775808")],
+    ["GETRANGE", "e", "0", "-1"], ["GETRANGE", "nosuch", "0", "-1"], ["GETRANGE", "bin", "1", "2"],
+    ["GETRANGE", "nosuch", "x", "1"], ["GETRANGE", "r", "0", "1", "2"],
+    ["SUBSTR", "r", "0", "3"], ["substr", "r", "-3", "-1"], ["SUBSTR", "r", "0"],
+    ["SETRANGE", "r", "10", "STRING"], ["GET", "r"], ["SETRANGE", "r", "5", ""],
+    ["SETRANGE", "r", "18", b"\xff\x00"], ["GET", "r"], ["SETRANGE", "nosuch", "5", ""],
+    ["EXISTS", "nosuch"], ["SETRANGE", "gap", "3", "x"], ["GET", "gap"], ["STRLEN", "gap"],
+    ["SETRANGE", "r", "-1", "x"], ["SETRANGE", "r", "x", "x"], ["SETRANGE", "r", "1"],
+    ["SETRANGE", "r", "-1", ""], ["SETRANGE", "r", "536870912", "x"],
+    ["SETRANGE", "r", "536870911", "xy"], ["SETRANGE", "r", BIG, "x"], ["SETRANGE", "r", BIG, ""],
+    ["SETRANGE", "r", "9223372036854775808", "x"], ["SETRANGE", "nosuch", "536870912", "x"],
+    ["SET", "r", "12345", "PXAT", FAR], ["SETRANGE", "r", "1", "x"], ["PEXPIRETIME", "r"],
+    ["SETRANGE", "r", "1", "0"], ["INCR", "r"], ["PEXPIRETIME", "r"], ["DEL", "r", "gap"],
+    # Values that become another key's.
+    ["COMMAND", "INFO", "rename", "renamenx", "copy", "move"],
+    *[["COMMAND", "GETKEYS", *words.split()] for words in (
+        "rename a b", "copy a b db 1", "move a 1", "rename a")],
+    ["SET", "x", "X", "PXAT", FAR], ["SET", "y", "Y"], ["RENAME", "x", "y"], ["GET", "y"],
+    ["PEXPIRETIME", "y"], ["EXISTS", "x", "y"], ["RENAME", "x", "y"], ["RENAME", "y", "y"],
+    ["RENAME", "x", "x"], ["RENAME", "y", "z"], ["GET", "z"], ["RENAME", "z"], ["RENAME"],
+    ["RENAME", "z", "a", "b"], ["SET", "y", "Y"], ["RENAMENX", "z", "y"], ["RENAMENX", "x", "y"],
+    ["RENAMENX", "x", "x"], ["RENAMENX", "y", "y"], ["RENAMENX", "z", "x"], ["PEXPIRETIME", "x"],
+    ["GET", "x"], ["EXISTS", "z"], ["RENAME", "y", ""], ["GET", ""], ["RENAME", "", "y"],
+    ["COPY", "x", "y"], ["GET", "y"], ["COPY", "x", "y", "REPLACE"], ["GET", "y"],
+    ["PEXPIRETIME", "y"], ["COPY", "x", "z"], ["GET", "z"], ["COPY", "x", "x"],
+    ["COPY", "nosuch", "x"], ["COPY", "nosuch", "nosuch"], ["COPY", "nosuch", "x", "REPLACE"],
+    *[["COPY", "x", *more.split()] for more in (
+        "y foo", "y db", "y db x", "y db 16", "y db -1", "y db 2147483648", "x db 0",
+        "x db 1 db 0", "y db 1", "y db 1", "y db 1 replace", "y replace db 2 REPLACE", "y db",
+        "x db 1 replace replace", "y replace db 1x")],
+    ["COPY", "x"], ["SELECT", "1"], ["MGET", "x", "y"], ["PEXPIRETIME", "y"], ["FLUSHDB"],
+    ["SELECT", "2"], ["GET", "y"], ["FLUSHDB"], ["SELECT", "0"],
+    ["MOVE", "x", "1"], ["GET", "x"], ["MOVE", "x", "1"], ["SET", "x", "again"], ["MOVE", "x", "1"],
+    ["GET", "x"], *[["MOVE", "x", db] for db in ("0", "16", "-1", "x", "2147483648", "1.5")],
+    ["MOVE", "nosuch", "1"], ["MOVE", "nosuch", "0"], ["MOVE", "x"], ["MOVE", "x", "1", "2"],
+    ["SELECT", "1"], ["GET", "x"], ["PEXPIRETIME", "x"], ["MOVE", "x", "3"], ["DBSIZE"],
+    ["SELECT", "3"], ["GET", "x"], ["FLUSHDB"], ["SELECT", "0"],
+    ["SET", "x", "5"], ["RENAME", "x", "y"], ["INCR", "y"], ["DEL", "x", "y", "z"],
+    ["SET", "x", "1"], ["SET", "y", "2"], ["DEL", "x", "nosuch", "x", "y"], ["UNLINK", "x", "y"],
+    ["MSET", "x", "1", "y", "2"], ["unlink", "x", "nosuch", "x", "y", "y"], ["EXISTS", "x", "y"],
+    # What is known of a key beside its value.
+    *[["COMMAND", "INFO", name] for name in (
+        "object|encoding object|freq object|idletime object|refcount object|help memory|usage "
+        "memory|help wait").split()],
+    *[["OBJECT", what, "nosuch"] for what in ("ENCODING", "FREQ", "IDLETIME", "REFCOUNT")],
+    ["SET", "o", "hello"], ["OBJECT", "ENCODING", "o"], ["object", "refcount", "o"],
+    ["OBJECT", "FREQ", "o"], ["OBJECT", "IDLETIME", "o"], ["OBJECT"], ["OBJECT", "NOSUCH", "o"],
+    ["OBJECT", "ENCODING"], ["OBJECT", "ENCODING", "o", "o"], ["OBJECT", "HELP", "o"],
+    *[command for text in ("1", "-1", BIG, "9223372036854775808", "01", "", "x" * 44, "x" * 45,
+                           "1" * 20, "-9223372036854775808", "1.5") for command in (
+        ["SET", "o", text], ["OBJECT", "ENCODING", "o"])],
+    ["SELECT", "1"], ["OBJECT", "ENCODING", "o"], ["SELECT", "0"], ["DEL", "o"],
+    ["MEMORY"], ["MEMORY", "NOSUCH"], ["MEMORY", "USAGE"], ["MEMORY", "USAGE", "nosuch"],
+    ["SET", "o", "1"], *[["MEMORY", "USAGE", "o", *more.split()] for more in (
+        "samples", "samples -1", "samples x", "nosuch", "nosuch 1", "samples 1 samples")],
+    ["MEMORY", "USAGE", "nosuch", "SAMPLES", "0"], ["DEL", "o"], ["MEMORY", "HELP", "x"],
+    ["COMMAND", "GETKEYS", "object", "encoding", "x"], ["COMMAND", "GETKEYS", "object", "help"],
+    ["COMMAND", "GETKEYS", "memory", "usage", "x", "samples", "1"],
+    ["COMMAND", "GETKEYS", "object", "nosuch", "x"], ["COMMAND", "GETKEYS", "object", "freq"],
+    ["WAIT"], ["WAIT", "0"], ["WAIT", "0", "0"], ["WAIT", "-1", "0"], ["WAIT", "x", "0"],
+    ["WAIT", "0", "x"], ["WAIT", "0", "-1"], ["WAIT", "x", "x"], ["WAIT", "0", BIG],
+    ["WAIT", "1", "1"], ["WAIT", "0", "0", "0"],
     # Times to live: what a second of waiting does not change.
     ["SET", "t", "1", "EX", "100"], ["TTL", "t"], ["GET", "t"], ["EXISTS", "t"],
     ["SET", "t", "2"], ["TTL", "t"], ["PTTL", "t"], ["EXPIRETIME", "t"], ["PEXPIRETIME", "t"],
@@ -291,6 +374,24 @@ TABLE = [
     ["MULTI"], ["HELLO", "2", "SETNAME", "in"], ["DISCARD"], ["CLIENT", "GETNAME"],
     ["COMMAND", "INFO", "multi", "exec", "discard", "watch", "unwatch", "touch"],
     ["TOUCH"], ["TOUCH", "nosuch"],
+    ["MULTI"], ["SET", "q", "12.5"], ["INCRBYFLOAT", "q", "0.25"], ["OBJECT", "ENCODING", "q"],
+    ["GETRANGE", "q", "1", "3"], ["SETRANGE", "q", "6", "x"], ["GET", "q"],
+    ["OBJECT", "ENCODING", "nosuch"], ["OBJECT", "REFCOUNT", "q"], ["MEMORY", "USAGE", "nosuch"],
+    ["WAIT", "0", "0"], ["INCRBYFLOAT", "q", "1"], ["EXEC"], ["DEL", "q"],
+    ["MSET", "x", "1", "y", "2"], ["MULTI"], ["RENAME", "x", "z"], ["RENAME", "x", "z"],
+    ["INCR", "z"], ["COPY", "z", "x"], ["COPY", "z", "x"], ["RENAMENX", "y", "x"],
+    ["RENAMENX", "y", "w"], ["MGET", "x", "y", "z", "w"], ["MOVE", "z", "0"], ["MOVE", "z", "16"],
+    ["MOVE", "z", "1"], ["COPY", "x", "y", "foo"], ["COPY", "x", "v", "DB", "1"], ["SELECT", "1"],
+    ["RENAME", "z", "u"], ["MGET", "u", "v", "z"], ["DEL", "u", "v", "u"], ["SELECT", "0"],
+    ["RENAME", "x", "x"], ["SET", "x", "new"], ["RENAME", "x", "y"], ["SET", "x", "newer"],
+    ["RENAMENX", "y", "x"], ["COPY", "x", "y", "REPLACE"], ["DEL", "x"], ["RENAME", "y", "x"],
+    ["EXEC"], ["MULTI"], ["RENAME", "a"], ["EXEC"],
+    ["MULTI"], ["SET", "x", "1"], ["RENAME", "x", "y"], ["DEL", "y", "x"], ["EXEC"],
+    ["MGET", "x", "y", "w", "z"], ["DEL", "w", "y", "x"],
+    ["SET", "x", "1"], ["WATCH", "y"], ["RENAME", "x", "y"], ["MULTI"], ["PING"], ["EXEC"],
+    ["WATCH", "y"], ["RENAME", "y", "x"], ["MULTI"], ["PING"], ["EXEC"],
+    ["WATCH", "y"], ["COPY", "x", "y"], ["MULTI"], ["PING"], ["EXEC"],
+    ["WATCH", "x"], ["COPY", "x", "y"], ["MULTI"], ["PING"], ["EXEC"], ["DEL", "x", "y"],
 ]
 
 # Commands whose replies differ by nature.
@@ -334,6 +435,7 @@ def compare(commands, ours, theirs):
 def random_commands(prng, count):
     keys = ["k1", "k2", "k3", "", "k\r\n5"]
     values = ["", "0", "1", "-7", BIG, "-" + BIG, "x", "hello", "10", b"\x00\xff", "12345678901"]
+    places = ["0", "1", "3", "10", "60", "-1", "-2", "-4", "-70", "x", BIG]
     patterns = ["*", "k*", "?1", "[k]?", "[^k]*", "k[1-2]", "\\k1", "*1*", "k[3-1]", "k[", "*\r*"]
 
     def key():
@@ -366,6 +468,14 @@ def random_commands(prng, count):
                  prng.choice([NEAR, FAR, "1", "0", "-1", BIG, "x"])]
         + prng.sample(["NX", "XX", "GT", "LT"], prng.choice([0, 0, 1, 2])),
         lambda: [prng.choice(["PEXPIRETIME", "EXPIRETIME", "PERSIST"]), key()],
+        lambda: ["GETRANGE", key(), prng.choice(places), prng.choice(places)],
+        lambda: ["SETRANGE", key(), prng.choice(places), value()],
+        lambda: ["INCRBYFLOAT", key(), prng.choice(["0.1", "-2.5", "1e9", "x", "1e-17", BIG])],
+        lambda: ["OBJECT", "REFCOUNT", key() + "x"],
+        lambda: [prng.choice(["RENAME", "RENAMENX"]), key(), key()],
+        lambda: ["COPY", key(), key()] + prng.sample(["REPLACE", "DB", "1", "2"],
+                                                     prng.randint(0, 3)),
+        lambda: ["MOVE", key(), prng.choice(["0", "1", "2"])],
         lambda: ["GETEX", key()] + prng.sample(["PXAT", FAR, NEAR, "PERSIST"], prng.randint(0, 3)),
     ]
     commands = [prng.choice(makers)() for _ in range(count)]

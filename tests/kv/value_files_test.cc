@@ -54,6 +54,37 @@ TEST_P(ValueFilesTest, FilesGoWithWhatRefersToThem) {
   EXPECT_EQ(Get("key"), "missing");
 }
 
+TEST_P(ValueFilesTest, ATransactionHoldsTheFilesThatItHasSeen) {
+  const std::string value = ValueOf('a', 9000);
+  EXPECT_EQ(Put("key", value), Outcome::kDone);
+  const auto add = [this](Transaction& transaction, std::string_view key) {
+    return transaction.AddKey(store_->Hash(kDefaultNamespace, key), kDefaultNamespace, key,
+                              OldState::kValueOrFile, false);
+  };
+  for (const bool alone : {true, false}) {
+    Transaction transaction(1);
+    transaction.TakeFile(add(transaction, "key"));
+    for (const char* other : {"b", "c", "d", "e", "f", "g", "h"}) {
+      if (!alone) add(transaction, other);
+    }
+    EXPECT_EQ(node_->Run(store_->Snapshot(node_->core(0), transaction)), Outcome::kDone);
+    const OldValue old = transaction.Old(0);
+    EXPECT_TRUE(old.in_file);
+    EXPECT_EQ(old.value_length, value.size());
+    Call(false, SetFunction, OldState::kNothing, "key", "small");
+    Settle();
+    EXPECT_EQ(Files().size(), 1u);
+    store_->ReleaseFiles(node_->core(0), transaction);
+    Settle();
+    EXPECT_TRUE(Files().empty());
+    EXPECT_EQ(Put("key", value), Outcome::kDone);
+  }
+  // Who does not ask for files gets none.
+  Transaction plain(1);
+  add(plain, "key");
+  EXPECT_EQ(node_->Run(store_->Snapshot(node_->core(0), plain)), Outcome::kInFile);
+}
+
 TEST_P(ValueFilesTest, FlushRemovesThemInTheBackground) {
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(Put("key" + std::to_string(i), ValueOf('a', 5000)), Outcome::kDone);

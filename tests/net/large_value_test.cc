@@ -1,8 +1,11 @@
 // Values that are longer than the log takes, over RESP: received and sent in pieces, at every cut,
-// in order with everything else, and without a trace when they are refused or cut off.
+// in order with everything else, and without a trace when they are refused or cut off; read and
+// changed in part, and made another key's.
+// Long because: every command that knows of such values is tried on them here.
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -177,12 +180,308 @@ TEST_P(LargeValueTest, EveryWayToWriteOne) {
   EXPECT_TRUE(Files().empty());
 }
 
+TEST_P(LargeValueTest, ARangeIsReadFromTheChunksThatHoldIt) {
+  const std::string value = ValueOf('a', 3 * 4096 + 100);
+  const auto length = static_cast<int64_t>(value.size());
+  Expect({"SET", "key", value}, "+OK\r\n");
+  constexpr int64_t kPlaces[] = {0, 1, 4095, 4096, 4097, 8191, 12'288, 12'387, 12'388, 99'999};
+  for (const int64_t first : kPlaces) {
+    for (const int64_t last : kPlaces) {
+      const std::string part =
+          first > last || first >= length
+              ? ""
+              : value.substr(static_cast<size_t>(first), static_cast<size_t>(last - first + 1));
+      Expect({"GETRANGE", "key", std::to_string(first), std::to_string(last)}, Bulk(part));
+    }
+  }
+  Expect({"GETRANGE", "key", "-101", "-100"}, Bulk(value.substr(value.size() - 101, 2)));
+  Expect({"SUBSTR", "key", "0", "-1"}, Bulk(value));
+  // A chunk that is damaged spoils those ranges alone that it has a part in.
+  const std::string path = "/pakv/data/" + Files().at(0);
+  server_->node.disk().FlipBit(path.c_str(), 4096 + 5, 0);
+  Expect({"GETRANGE", "key", "0", "4095"}, Bulk(value.substr(0, 4096)));
+  Expect({"GETRANGE", "key", "8192", "-1"}, Bulk(value.substr(8192)));
+  EXPECT_EQ(ErrorOf({"GETRANGE", "key", "8000", "8200"}),
+            "-ERR damaged: " + path + ": damaged at offset 4096: a chunk's checksum is wrong\r\n");
+}
+
+TEST_P(LargeValueTest, BecomesAnotherKeysValue) {
+  for (const bool has_links : {true, false}) {
+    Start({.disk_has_links = has_links});
+    const std::string a = ValueOf('a', 9000);
+    const std::string b = ValueOf('b', 5000);
+    Expect({"SET", "from", a, "PXAT", "99999999999123"}, "+OK\r\n");
+    Expect({"RENAME", "from", "to"}, "+OK\r\n");
+    Expect({"GET", "from"}, "$-1\r\n");
+    Expect({"GET", "to"}, Bulk(a));
+    Expect({"PEXPIRETIME", "to"}, ":99999999999123\r\n");
+    EXPECT_EQ(Files().size(), 1u);
+    Expect({"SET", "there", b}, "+OK\r\n");
+    Expect({"RENAMENX", "to", "there"}, ":0\r\n");
+    Expect({"COPY", "to", "there"}, ":0\r\n");
+    Expect({"COPY", "to", "to", "DB", "1"}, ":1\r\n");
+    Expect({"MOVE", "to", "1"}, ":0\r\n");
+    EXPECT_EQ(Files().size(), 3u);
+    Expect({"COPY", "to", "there", "REPLACE"}, ":1\r\n");
+    EXPECT_EQ(Files().size(), 3u);
+    // What becomes of one is nothing to the others.
+    Expect({"SET", "to", b}, "+OK\r\n");
+    Expect({"GET", "there"}, Bulk(a));
+    Expect({"MOVE", "there", "2"}, ":1\r\n");
+    Expect({"DEL", "to", "there"}, ":1\r\n");
+    EXPECT_EQ(Files().size(), 2u);
+    Expect({"SELECT", "1"}, "+OK\r\n");
+    Expect({"GETDEL", "to"}, Bulk(a));
+    Expect({"SELECT", "2"}, "+OK\r\n");
+    Expect({"GET", "there"}, Bulk(a));
+    Expect({"PEXPIRETIME", "there"}, ":99999999999123\r\n");
+    Expect({"RENAME", "there", "there"}, "+OK\r\n");
+    EXPECT_EQ(Files().size(), 1u);
+    Expect({"FLUSHALL"}, "+OK\r\n");
+    EXPECT_TRUE(Files().empty());
+  }
+}
+
+TEST_P(LargeValueTest, IsOneOfSeveralThatAreReadAtOnce) {
+  const std::string a = ValueOf('a', 90'000);
+  const std::string b = ValueOf('b', 5000);
+  Expect({"SET", "a", a}, "+OK\r\n");
+  Expect({"SET", "b", b}, "+OK\r\n");
+  Expect({"MSET", "c", "small", "d", ""}, "+OK\r\n");
+  const std::vector<std::string> all = {"MGET", "a", "nosuch", "b", "c", "a", "d"};
+  const std::string values =
+      "*6\r\n" + Bulk(a) + "$-1\r\n" + Bulk(b) + Bulk("small") + Bulk(a) + Bulk("");
+  Expect(all, values);
+  // Behind a write of its own, so as a snapshot also on one core.
+  client_->Send(Request({"SET", "e", "1"}) + Request(all) + Request({"GET", "e"}));
+  ExpectReply("+OK\r\n" + values + Bulk("1"));
+  // What is read stays, whatever becomes of the keys, at whatever pace it is read.
+  std::vector<std::string> many = {"MGET", "b"};
+  std::string much = "*41\r\n" + Bulk(b);
+  for (int i = 0; i < 40; ++i) {
+    many.push_back("a");
+    much += Bulk(a);
+  }
+  SimConnection slow(*server_, server_->data_address());
+  slow.Send(Request({"SET", "e", "1"}) + Request(many));
+  server_->world.RunFor(kNsPerSecond);
+  Expect({"DEL", "a", "b", "c"}, ":3\r\n");
+  EXPECT_EQ(Files().size(), 2u);
+  EXPECT_TRUE(slow.Receive(5 + much.size()) == "+OK\r\n" + much);
+  EXPECT_TRUE(Files().empty());
+}
+
+TEST_P(LargeValueTest, ADamagedOneOfSeveralIsAnErrorOrTheEnd) {
+  const std::string value = ValueOf('a', 3 * 4096);
+  Expect({"SET", "key", value}, "+OK\r\n");
+  Expect({"MSET", "b", "1", "c", "2"}, "+OK\r\n");
+  const std::string path = "/pakv/data/" + Files().at(0);
+  const std::string request = Request({"SET", "e", "1"}) + Request({"MGET", "b", "key", "c"});
+  server_->node.disk().FlipBit(path.c_str(), 9, 0);
+  client_->Send(request);
+  ExpectReply("+OK\r\n*3\r\n" + Bulk("1") + "-ERR damaged: " + path +
+              ": damaged at offset 0: a chunk's checksum is wrong\r\n" + Bulk("2"));
+  server_->node.disk().FlipBit(path.c_str(), 9, 0);
+  server_->node.disk().FlipBit(path.c_str(), 5000, 0);
+  SimConnection other(*server_, server_->data_address());
+  other.Send(request);
+  EXPECT_TRUE(other.ReceiveToEnd() ==
+              "+OK\r\n*3\r\n" + Bulk("1") + "$12288\r\n" + value.substr(0, 4096));
+}
+
+TEST_P(LargeValueTest, IsReadToItsEndAlthoughItsKeyHasGone) {
+  const std::string value = ValueOf('a', 90'000);
+  Expect({"SET", "key", value}, "+OK\r\n");
+  SimConnection slow(*server_, server_->data_address());
+  for (int i = 0; i < 4; ++i) slow.Send(Request({"GET", "key"}));
+  server_->world.RunFor(kNsPerSecond);
+  Expect({"RENAME", "key", "other"}, "+OK\r\n");
+  EXPECT_EQ(Files().size(), 2u);
+  Expect({"DEL", "other", "key"}, ":1\r\n");
+  EXPECT_EQ(Files().size(), 1u);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(slow.Receive(Bulk(value).size()) == Bulk(value));
+  }
+  EXPECT_TRUE(Files().empty());
+}
+
+// The value that is renamed is the one that is there then, whatever a copy was made of before.
+TEST_P(LargeValueTest, IsRenamedWhileOthersWriteIt) {
+  SimConnection other(*server_, server_->data_address());
+  Expect({"SET", "key", ValueOf('a', 9000)}, "+OK\r\n");
+  for (int i = 0; i < 200; ++i) {
+    const std::string value = ValueOf(static_cast<char>(i), 5000);
+    other.Send(Request({"SET", "key", value}));
+    server_->world.RunFor(static_cast<uint64_t>(i) * 3 * kNsPerUs);
+    client_->Send(Request({"COPY", "key", "copy", "REPLACE"}));
+    EXPECT_EQ(other.Receive(5), "+OK\r\n");
+    ExpectReply(":1\r\n");
+    Expect({"RENAME", "key", "last"}, "+OK\r\n");
+    Expect({"GET", "last"}, Bulk(value));
+    Expect({"RENAME", "last", "key"}, "+OK\r\n");
+  }
+  EXPECT_EQ(Files().size(), 2u);
+}
+
+TEST_P(LargeValueTest, IsNotRenamedWithinATransaction) {
+  const std::string value = ValueOf('a', 9000);
+  Expect({"SET", "key", value}, "+OK\r\n");
+  Expect({"MULTI"}, "+OK\r\n");
+  Expect({"SET", "small", "1"}, "+QUEUED\r\n");
+  Expect({"RENAME", "key", "other"}, "+QUEUED\r\n");
+  EXPECT_EQ(ErrorOf({"EXEC"}),
+            "-ERR the key's value is too long for this command, which works in memory\r\n");
+  Expect({"EXISTS", "small", "other", "key"}, ":1\r\n");
+  Expect({"MULTI"}, "+OK\r\n");
+  Expect({"DEL", "key", "small"}, "+QUEUED\r\n");
+  Expect({"EXEC"}, "*1\r\n:1\r\n");
+  EXPECT_TRUE(Files().empty());
+}
+
+TEST_P(LargeValueTest, APartOfItIsChanged) {
+  std::string value = ValueOf('a', 3 * 4096 + 100);
+  Expect({"SET", "key", value, "EX", "100"}, "+OK\r\n");
+  const auto change = [&](size_t begin, const std::string& part) {
+    if (value.size() < begin + part.size()) value.resize(begin + part.size(), '\0');
+    value.replace(begin, part.size(), part);
+    Expect({"SETRANGE", "key", std::to_string(begin), part},
+           ":" + std::to_string(value.size()) + "\r\n");
+    Expect({"GET", "key"}, Bulk(value));
+  };
+  for (const size_t begin : {0, 1, 4090, 4096, 8192, 12'287, 12'380, 12'390, 20'000}) {
+    change(begin, "part " + std::to_string(begin));
+  }
+  for (const std::string& part : {std::string("x"), std::string(256, 'y'), std::string()}) {
+    value += part;
+    Expect({"APPEND", "key", part}, ":" + std::to_string(value.size()) + "\r\n");
+  }
+  Expect({"SETRANGE", "key", "3", ""}, ":" + std::to_string(value.size()) + "\r\n");
+  Expect({"GET", "key"}, Bulk(value));
+  Expect({"TTL", "key"}, ":100\r\n");
+  EXPECT_EQ(Files().size(), 1u);
+  const std::string too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n";
+  Expect({"SETRANGE", "key", "99999", "xy"}, too_long);
+  Expect({"SETRANGE", "key", "99998", "xy"}, ":100000\r\n");
+  Expect({"APPEND", "key", "x"}, too_long);
+  Expect({"STRLEN", "key"}, ":100000\r\n");
+}
+
+TEST_P(LargeValueTest, AShortOneGrowsBeyondTheLog) {
+  std::string value(250, 'a');
+  Expect({"SET", "key", value, "PXAT", "99999999999123"}, "+OK\r\n");
+  Expect({"APPEND", "key", "123456"}, ":256\r\n");
+  EXPECT_TRUE(Files().empty());
+  Expect({"APPEND", "key", "7"}, ":257\r\n");
+  EXPECT_EQ(Files().size(), 1u);
+  Expect({"GET", "key"}, Bulk(value + "1234567"));
+  Expect({"PEXPIRETIME", "key"}, ":99999999999123\r\n");
+  Expect({"SETRANGE", "gap", "9000", "x"}, ":9001\r\n");
+  Expect({"GET", "gap"}, Bulk(std::string(9000, '\0') + "x"));
+  // In a transaction they stay as they are.
+  Expect({"SET", "other", value}, "+OK\r\n");
+  Expect({"MULTI"}, "+OK\r\n");
+  Expect({"APPEND", "other", "1234567"}, "+QUEUED\r\n");
+  Expect({"SETRANGE", "other", "0", "b"}, "+QUEUED\r\n");
+  client_->Send(Request({"EXEC"}));
+  ExpectReply(
+      "*2\r\n-ERR the key's value is too long for this command, which works in memory\r\n:250\r\n");
+  EXPECT_EQ(Files().size(), 2u);
+}
+
+TEST_P(LargeValueTest, ChangesOfOneKeyKeepTheirOrder) {
+  std::string value = ValueOf('a', 9000);
+  std::string requests = Request({"SET", "key", value});
+  std::string replies = "+OK\r\n";
+  for (int i = 0; i < 20; ++i) {
+    const std::string part = std::to_string(i) + ".";
+    value += part;
+    value[static_cast<size_t>(i)] = '!';
+    requests += Request({"APPEND", "key", part}) +
+                Request({"SETRANGE", "key", std::to_string(i), "!"}) + Request({"GET", "key"}) +
+                Request({"GET", "nosuch"});
+    replies += ":" + std::to_string(value.size()) + "\r\n:" + std::to_string(value.size()) +
+               "\r\n" + Bulk(value) + "$-1\r\n";
+  }
+  client_->Send(requests + Request({"SET", "key", "1"}) + Request({"APPEND", "key", "2"}) +
+                Request({"GET", "key"}));
+  ExpectReply(replies + "+OK\r\n:2\r\n" + Bulk("12"));
+  EXPECT_TRUE(Files().empty());
+}
+
+// Each appends to what the others have left.
+TEST_P(LargeValueTest, ManyChangeOneKey) {
+  Expect({"SET", "key", std::string(9000, 'a')}, "+OK\r\n");
+  std::vector<std::unique_ptr<SimConnection>> others;
+  for (int i = 0; i < 12; ++i) {
+    others.push_back(std::make_unique<SimConnection>(*server_, server_->data_address()));
+    others.back()->Send(Request({"APPEND", "key", "b"}) + Request({"SET", "mine", "1"}));
+  }
+  std::set<std::string> lengths;
+  for (const auto& other : others) {
+    const std::string reply = other->Receive(7 + 5);
+    EXPECT_TRUE(reply.ends_with("\r\n+OK\r\n")) << reply;
+    lengths.insert(reply.substr(0, 5));
+  }
+  EXPECT_EQ(lengths.size(), others.size());
+  EXPECT_EQ(*lengths.begin(), ":9001");
+  EXPECT_EQ(*lengths.rbegin(), ":9012");
+  Expect({"GET", "key"}, Bulk(std::string(9000, 'a') + std::string(12, 'b')));
+  EXPECT_EQ(Files().size(), 1u);
+}
+
+// Uploads that wait for their key's turn do not keep the edit that is before them from its own.
+TEST_P(LargeValueTest, UploadsBehindAChangeDoNotStopIt) {
+  Expect({"SET", "key", ValueOf('a', 90'000)}, "+OK\r\n");
+  std::vector<std::unique_ptr<SimConnection>> others;
+  for (int i = 0; i < 40; ++i) {
+    others.push_back(std::make_unique<SimConnection>(*server_, server_->data_address()));
+    others.back()->Send(i % 4 == 0 ? Request({"APPEND", "key", "x"})
+                                   : Request({"SET", "key", ValueOf('b', 3000)}));
+  }
+  for (const auto& other : others) {
+    const std::string reply = other->Receive(5);
+    EXPECT_TRUE(reply == "+OK\r\n" || reply.starts_with(":")) << reply;
+  }
+}
+
+TEST_P(LargeValueTest, AChangeMayMeetAFlush) {
+  for (int i = 0; i < 60; ++i) {
+    SimConnection other(*server_, server_->data_address());
+    Expect({"SET", "key", ValueOf('a', 40'000)}, "+OK\r\n");
+    client_->Send(Request({"APPEND", "key", "x"}));
+    server_->world.RunFor(static_cast<uint64_t>(i) * 10 * kNsPerUs);
+    other.Send(Request({"FLUSHALL"}));
+    EXPECT_EQ(other.Receive(5), "+OK\r\n");
+    const std::string length = Line();
+    EXPECT_TRUE(length == ":40001\r\n" || length == ":1\r\n") << length;
+    client_->Send(Request({"STRLEN", "key"}));
+    const std::string left = Line();
+    EXPECT_TRUE(left == ":0\r\n" || left == length) << left;
+    EXPECT_TRUE(length != ":1\r\n" || left == length) << left;
+  }
+  Expect({"FLUSHALL"}, "+OK\r\n");
+  EXPECT_TRUE(Files().empty());
+}
+
+TEST_P(LargeValueTest, AChangeThatCannotBeMadeLeavesTheValue) {
+  const std::string value = ValueOf('a', 3 * 4096);
+  Expect({"SET", "key", value}, "+OK\r\n");
+  const std::string path = "/pakv/data/" + Files().at(0);
+  server_->node.disk().FlipBit(path.c_str(), 9, 0);
+  EXPECT_EQ(ErrorOf({"APPEND", "key", "x"}),
+            "-ERR damaged: " + path + ": damaged at offset 0: a chunk's checksum is wrong\r\n");
+  EXPECT_EQ(Files().size(), 1u);
+  server_->node.disk().FlipBit(path.c_str(), 9, 0);
+  Expect({"GET", "key"}, Bulk(value));
+  Expect({"APPEND", "key", "x"}, ":12289\r\n");
+  EXPECT_EQ(Files().size(), 1u);
+}
+
 TEST_P(LargeValueTest, CommandsThatWorkInMemorySayNo) {
   const std::string value = ValueOf('a', 9000);
   Expect({"SET", "key", value}, "+OK\r\n");
   EXPECT_EQ(ErrorOf({"INCR", "key"}), "-ERR value is not an integer or out of range\r\n");
-  EXPECT_EQ(ErrorOf({"APPEND", "key", "x"}),
-            "-ERR the key's value is too long for this command, which works in memory\r\n");
+  EXPECT_EQ(ErrorOf({"INCRBYFLOAT", "key", "1"}), "-ERR value is not a valid float\r\n");
   const std::string too_long = ErrorOf({"MSET", "one", "1", "two", value});
   EXPECT_TRUE(too_long.starts_with(
       "-ERR string of 9000 bytes exceeds the 256 bytes that an argument may have here"))

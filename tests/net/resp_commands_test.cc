@@ -2,6 +2,8 @@
 // resp_protocol_test.cc's.
 #include <gtest/gtest.h>
 
+#include <limits>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -59,6 +61,12 @@ TEST(CommandTableTest, RowsSayWhatTheyNeed) {
       case CommandKind::kAlone:
         EXPECT_NE(row.alone, nullptr) << row.name;
         break;
+      case CommandKind::kPair:
+        EXPECT_NE(row.relocation, nullptr) << row.name;
+        EXPECT_TRUE(row.is_write()) << row.name;
+        EXPECT_FALSE(row.key_flags.empty()) << row.name;
+        EXPECT_EQ(row.second_key_flags.empty(), row.last_key == 1) << row.name;
+        break;
       default:
         EXPECT_NE(row.function, nullptr) << row.name;
         EXPECT_EQ(row.first_key, 1) << row.name;
@@ -80,6 +88,22 @@ TEST(WordsTest, IntegersAreThoseOfRedis) {
         "-9223372036854775809", "99999999999999999999", "--1"}) {
     EXPECT_EQ(ParseRespInteger(wrong), std::nullopt) << wrong;
   }
+}
+
+TEST(WordsTest, FloatsAreThoseOfRedis) {
+  EXPECT_EQ(ParseRespFloat("1.5"), 1.5L);
+  EXPECT_EQ(ParseRespFloat("-inf"), -std::numeric_limits<long double>::infinity());
+  for (const std::string& wrong :
+       {std::string(), std::string(" 1"), std::string("1 "), std::string("1\0", 2),
+        std::string("1x"), std::string("nan"), std::string("1e9999"), std::string("1e-9999"),
+        std::string(5120, '1')}) {
+    EXPECT_EQ(ParseRespFloat(wrong), std::nullopt) << wrong;
+  }
+  EXPECT_EQ(FormatRespFloat(10), "10");
+  EXPECT_EQ(FormatRespFloat(-0.0L), "0");
+  EXPECT_EQ(FormatRespFloat(0.1L + 0.2L), "0.3");
+  EXPECT_EQ(FormatRespFloat(1e-18L), "0");
+  EXPECT_EQ(FormatRespFloat(std::numeric_limits<long double>::max()).size(), 4933u);
 }
 
 TEST(WordsTest, PatternsAreThoseOfRedis) {

@@ -28,6 +28,7 @@ class SimServer {
     uint64_t idle_timeout_ns = 0;
     uint64_t cache_bytes = 1 << 20;
     uint64_t disk_bytes = uint64_t{1} << 30;
+    bool disk_has_links = true;
     uint32_t connection_count_max = 10240;
     OverflowPolicy overflow = OverflowPolicy::kWait;
     SessionLimits session_limits = {};
@@ -38,7 +39,8 @@ class SimServer {
   SimServer() : SimServer(Options{}) {}
   explicit SimServer(const Options& options)
       : world(options.seed),
-        node(world, "10.0.0.1", {.capacity_bytes = options.disk_bytes}),
+        node(world, "10.0.0.1",
+             {.capacity_bytes = options.disk_bytes, .has_links = options.disk_has_links}),
         options_(options) {
     world.net().faults = {.cut = 0};
     node.disk().MakeDirectories("/pakv");

@@ -11,8 +11,9 @@
 namespace pakv {
 namespace {
 
-std::string Quote(const std::string& bytes) {
+std::string Quote(std::string bytes) {
   constexpr size_t kShown = 48;
+  std::replace(bytes.begin(), bytes.end(), '\0', '~');
   if (bytes.size() <= kShown) return "\"" + bytes + "\"";
   return "\"" + bytes.substr(0, kShown) + "...\" (" + std::to_string(bytes.size()) + " bytes)";
 }
@@ -63,6 +64,14 @@ OracleReply Apply(const OracleOperation& operation, OracleValue& value) {
       }
       bytes = bytes.value_or("") + operation.argument;
       return Integer(static_cast<int64_t>(bytes->size()));
+    case OracleCommand::kSetRange: {
+      std::string changed = bytes.value_or("");
+      const auto begin = static_cast<size_t>(operation.number);
+      const size_t end = begin + operation.argument.size();
+      if (changed.size() < end) changed.resize(end, '\0');
+      bytes = changed.replace(begin, operation.argument.size(), operation.argument);
+      return Integer(static_cast<int64_t>(bytes->size()));
+    }
     case OracleCommand::kSetUntil:
       value = {operation.argument, static_cast<uint64_t>(operation.number)};
       return {};
@@ -96,6 +105,8 @@ std::string Describe(const OracleOperation& operation) {
       return "INCRBY " + std::to_string(operation.number);
     case OracleCommand::kAppend:
       return "APPEND " + Quote(operation.argument);
+    case OracleCommand::kSetRange:
+      return "SETRANGE " + std::to_string(operation.number) + " " + Quote(operation.argument);
     case OracleCommand::kSetUntil:
       return "SET " + Quote(operation.argument) + " PXAT " + std::to_string(operation.number);
     case OracleCommand::kExpireAt:

@@ -33,6 +33,7 @@ enum class OracleCommand : uint8_t {
   kDelete,       // 1 or 0
   kIncrement,    // the new number, or an error if the value is no number
   kAppend,       // the new length, or an error if that is above `number` (0: any is right)
+  kSetRange,     // the same; `number` is where the argument begins
   kSetUntil,     // as kSet; `number` is the time at which the key expires, ms since 1970
   kExpireAt,     // the same for the value that is there: 1 or 0
   kPersist,      // takes the expiry away: 1 or 0

@@ -263,7 +263,7 @@ void PakvClient::Refused(const Asked& asked, PakvStatus status, std::string_view
   const bool of_the_disk = is_unknown || category == PakvCategory::kDamage ||
                            status == PakvStatus::kReadOnly || status == PakvStatus::kDiskFull ||
                            status == PakvStatus::kInternal;
-  const bool of_length = status == PakvStatus::kValueTooLong && load_.append_bytes_max != 0;
+  const bool of_length = status == PakvStatus::kValueTooLong;
   const bool is_explained = (of_the_disk && load_.disk_is_ill) || of_length ||
                             (status == PakvStatus::kOutOfMemory && load_.memory_is_short) ||
                             status == PakvStatus::kStopping || status == PakvStatus::kNotAnInteger;
@@ -300,9 +300,9 @@ std::string PakvClient::RandomValue(bool may_be_long) {
   std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
   size_t length = prng_.Below(prng_.Chance(1, 8) ? load_.value_bytes_max + 1 : 64);
   if (may_be_long && prng_.Chance(1, 3)) {
-    length = static_cast<size_t>(load_.append_bytes_max) + prng_.Between(1, 20'000);
-  } else if (load_.append_bytes_max != 0) {
-    length = std::min(length, static_cast<size_t>(load_.append_bytes_max));
+    length = load_.inline_bytes_max + prng_.Between(1, 20'000);
+  } else {
+    length = std::min<size_t>(length, load_.inline_bytes_max);
   }
   while (value.size() < length) value.push_back(static_cast<char>('a' + prng_.Below(26)));
   return value;
@@ -365,8 +365,8 @@ void PakvClient::StartOnKeys(uint64_t count) {
     part.key = "key" + std::to_string(number / load_.database_count);
     part.name = name_of(number);
     // One at a time goes in pieces.
-    part.what = RandomOperation(/*may_be_long=*/load_.append_bytes_max != 0 && !upload_);
-    const auto inline_bytes_max = static_cast<size_t>(load_.append_bytes_max);
+    part.what = RandomOperation(/*may_be_long=*/load_.inline_bytes_max < (1u << 20) && !upload_);
+    const auto inline_bytes_max = size_t{load_.inline_bytes_max};
     if (inline_bytes_max != 0 && part.what.argument.size() > inline_bytes_max) {
       return BeginUpload(database, std::move(part));
     }

@@ -41,6 +41,9 @@ std::string Encode(const std::string& key, const OracleOperation& what) {
     case OracleCommand::kAppend:
       words = {"APPEND", key, what.argument};
       break;
+    case OracleCommand::kSetRange:
+      words = {"SETRANGE", key, number, what.argument};
+      break;
     case OracleCommand::kSetUntil:
       words = {"SET", key, what.argument, "PXAT", number};
       break;
@@ -125,11 +128,43 @@ void RespClient::Replied(const RespValue& reply) {
   }
   const Command command = std::move(under_way_.front());
   under_way_.pop_front();
-  if (command.is_select) {
-    if (reply.type == RespValue::Type::kError && load_.limits_are_small) return Rejected(command);
-    if (reply.type != RespValue::Type::kSimple) load_.wrong = "SELECT was refused: " + reply.text;
+  const bool is_limit = reply.type == RespValue::Type::kError && load_.limits_are_small &&
+                        (reply.text.starts_with("ERR max number of clients") ||
+                         reply.text.starts_with("ERR request timeout"));
+  if (is_limit) return Rejected(command);
+  if (command.is_exec) return ExecReplied(command, reply);
+  if (!command.steps.empty()) return StepReplied(command.steps[0], reply, false);
+  if (reply.type != RespValue::Type::kSimple) {
+    load_.wrong = "SELECT, MULTI, or a command between MULTI and EXEC was refused: " + reply.text;
+  }
+}
+
+void RespClient::ExecReplied(const Command& command, const RespValue& reply) {
+  in_exec_ = false;
+  if (reply.type == RespValue::Type::kArray && reply.elements.size() == command.steps.size()) {
+    for (size_t i = 0; i < command.steps.size(); ++i) {
+      StepReplied(command.steps[i], reply.elements[i], true);
+    }
     return;
   }
+  if (!reply.IsError()) {
+    load_.wrong = "EXEC answers for another number of commands";
+    return;
+  }
+  // Nothing was done if one key's value lies in a file; nothing to be found out of reads.
+  const bool is_in_file = reply.text.starts_with("ERR the key's value is too long");
+  for (const Step& step : command.steps) {
+    const bool reads =
+        step.what.command == OracleCommand::kGet || step.what.command == OracleCommand::kExpireTime;
+    if (is_in_file || (reads && load_.disk_is_ill)) {
+      load_.oracle.Refused(step.id);
+    } else {
+      StepReplied(step, reply, true);
+    }
+  }
+}
+
+void RespClient::StepReplied(const Step& command, const RespValue& reply, bool in_exec) {
   const auto starts = [&reply](std::string_view prefix) { return reply.text.starts_with(prefix); };
   OracleReply seen;
   switch (reply.type) {
@@ -150,23 +185,17 @@ void RespClient::Replied(const RespValue& reply) {
       const bool unknown = starts("MISCONF outcome unknown: ");
       const bool refused = starts("MISCONF read-only: ") || starts("MISCONF disk full: ") ||
                            starts("ERR damaged") || starts("ERR the value cannot be stored: ");
-      // What works in memory takes no value that lies in a file, and makes none.
-      const bool too_long = starts("ERR the key's value is too long") ||
-                            starts("ERR string exceeds maximum") || starts("ERR string of ");
       if ((unknown || refused) && !load_.disk_is_ill) {
         load_.wrong = "a healthy disk, and yet: " + reply.text;
       } else if (unknown) {
         load_.oracle.Unknown(command.id);
       } else if (refused) {
         load_.oracle.Refused(command.id);
-      } else if (too_long && load_.append_bytes_max != 0) {
-        seen.kind = OracleReply::Kind::kError;
-        break;
+      } else if (starts("ERR the key's value is too long") && in_exec) {
+        // What works in memory takes no value that lies in a file, and makes none.
+        load_.oracle.Refused(command.id);
       } else if (starts("OOM ") && load_.memory_is_short) {
         load_.oracle.Refused(command.id);
-      } else if (load_.limits_are_small &&
-                 (starts("ERR max number of clients") || starts("ERR request timeout"))) {
-        Rejected(command);
       } else if (starts("ERR value is not an integer")) {
         seen.kind = OracleReply::Kind::kError;
         break;
@@ -212,7 +241,58 @@ OracleOperation RespClient::RandomOperation() {
   if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
   if (dice < 77) return {OracleCommand::kDelete, {}, 0};
   if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
-  return {OracleCommand::kAppend, RandomValue(), load_.append_bytes_max};
+  std::string part = RandomValue().substr(0, load_.inline_bytes_max);
+  if (dice < 95) return {OracleCommand::kAppend, std::move(part), 0};
+  const uint64_t place = prng_.Below(2 * std::min(load_.value_bytes_max, load_.inline_bytes_max));
+  return {OracleCommand::kSetRange, std::move(part), static_cast<int64_t>(place)};
+}
+
+bool RespClient::IsUnderWay(const std::string& name) const {
+  return std::any_of(under_way_.begin(), under_way_.end(), [&](const Command& command) {
+    return std::any_of(command.steps.begin(), command.steps.end(),
+                       [&](const Step& step) { return step.name == name; });
+  });
+}
+
+// False: there is as much under way on that key as the oracle can follow.
+bool RespClient::AddStep(uint64_t number, Command& command) {
+  const std::string key = "key" + std::to_string(number / load_.database_count);
+  const std::string name = std::to_string(number % load_.database_count) + "/" + key;
+  Step step;
+  switch (work_) {
+    case Work::kRandom:
+      if (load_.oracle.pending_count(name) >=
+          (load_.wall_ms ? kPendingPerExpiringKeyMax : kPendingPerKeyMax)) {
+        return false;
+      }
+      // One that is refused for lack of memory is no reason for what others see behind it, which
+      // the oracle would take it for: they may see that before it is known here. Likewise in front
+      // of an EXEC, which may answer without writing where writes are refused.
+      if ((load_.memory_is_short || command.is_exec) && IsUnderWay(name)) return false;
+      step.what = RandomOperation();
+      break;
+    case Work::kReadAll:
+      step.what = {OracleCommand::kGet, {}, 0};
+      break;
+    case Work::kWriteAll:
+      step.what = {OracleCommand::kSet, RandomValue(), 0};
+      break;
+  }
+  // Long values take no part in transactions.
+  if (command.is_exec && step.what.argument.size() > load_.inline_bytes_max) {
+    step.what.argument.resize(load_.inline_bytes_max);
+  }
+  if (!command.is_exec) Select(number % load_.database_count);
+  step.name = name;
+  step.id = load_.oracle.Begin(id_, name, step.what);
+  const std::string bytes = Encode(key, step.what);
+  if (command.is_exec) {
+    SendPlain(bytes);
+  } else {
+    to_send_ += bytes;
+  }
+  command.steps.push_back(std::move(step));
+  return true;
 }
 
 void RespClient::StartOne() {
@@ -221,50 +301,44 @@ void RespClient::StartOne() {
   if (work_ == Work::kRandom && prng_.Chance(load_.flush_per_10000, 10'000)) {
     const bool all = prng_.Chance(1, 3);
     Select(prng_.Below(load_.database_count));
-    command.id = load_.oracle.BeginFlush(id_, all ? "" : std::to_string(database_) + "/");
+    Step step;
+    step.id = load_.oracle.BeginFlush(id_, all ? "" : std::to_string(database_) + "/");
+    command.steps.push_back(std::move(step));
     to_send_ += all ? "FLUSHALL\r\n" : "FLUSHDB\r\n";
     under_way_.push_back(std::move(command));
     return;
   }
   const uint64_t number = work_ == Work::kRandom ? prng_.Below(load_.key_count) : left_;
-  const std::string key = "key" + std::to_string(number / load_.database_count);
-  const std::string name = std::to_string(number % load_.database_count) + "/" + key;
-  switch (work_) {
-    case Work::kRandom:
-      if (load_.oracle.pending_count(name) >=
-          (load_.wall_ms ? kPendingPerExpiringKeyMax : kPendingPerKeyMax)) {
-        return;
-      }
-      // One that is refused for lack of memory is no reason for what others see behind it, which
-      // the oracle would take it for: they may see that before it is known here.
-      if (load_.memory_is_short &&
-          std::any_of(under_way_.begin(), under_way_.end(),
-                      [&](const Command& other) { return other.name == name; })) {
-        return;
-      }
-      command.what = RandomOperation();
-      break;
-    case Work::kReadAll:
-      command.what = {OracleCommand::kGet, {}, 0};
-      break;
-    case Work::kWriteAll:
-      command.what = {OracleCommand::kSet, RandomValue(), 0};
-      break;
-  }
+  if (work_ == Work::kRandom && prng_.Chance(1, 10)) return StartTransaction(number);
+  if (AddStep(number, command)) under_way_.push_back(std::move(command));
+}
+
+// Of commands on keys of one database, each on another.
+void RespClient::StartTransaction(uint64_t number) {
+  Command command;
+  command.is_exec = true;
   Select(number % load_.database_count);
-  command.name = name;
-  command.id = load_.oracle.Begin(id_, name, command.what);
-  to_send_ += Encode(key, command.what);
+  SendPlain("MULTI\r\n");
+  const uint64_t count = prng_.Between(1, 3);
+  for (uint64_t i = 0; i < count && number < load_.key_count; ++i) {
+    static_cast<void>(AddStep(number, command));
+    number += load_.database_count * prng_.Between(1, 2);
+  }
+  to_send_ += "EXEC\r\n";
+  in_exec_ = true;
   under_way_.push_back(std::move(command));
 }
 
 void RespClient::Select(uint64_t database) {
   if (database == database_) return;
   database_ = database;
-  to_send_ += "SELECT " + std::to_string(database) + "\r\n";
-  Command command;
-  command.is_select = true;
-  under_way_.push_back(std::move(command));
+  SendPlain("SELECT " + std::to_string(database) + "\r\n");
+}
+
+// Something that is answered with a simple string, and that the oracle knows nothing of.
+void RespClient::SendPlain(const std::string& line) {
+  to_send_ += line;
+  under_way_.emplace_back();
 }
 
 // A burst now and then, so that commands share a chunk, and each other's blocks.
@@ -273,8 +347,8 @@ void RespClient::StartMore() {
   if (left_ == 0 && under_way_.empty()) return End();
   // At least one has to be under way: its reply is the next occasion.
   const size_t burst = 1 + prng_.Below(load_.pipeline_max);
-  for (size_t i = 0;
-       left_ > 0 && (i < burst || under_way_.empty()) && under_way_.size() < load_.pipeline_max;
+  for (size_t i = 0; left_ > 0 && !in_exec_ && (i < burst || under_way_.empty()) &&
+                     under_way_.size() < load_.pipeline_max;
        ++i) {
     StartOne();
   }
@@ -292,9 +366,9 @@ void RespClient::SendRest() {
 
 // Nobody has read what was sent.
 void RespClient::Rejected(const Command& first) {
-  if (!first.is_select) load_.oracle.Refused(first.id);
+  for (const Step& step : first.steps) load_.oracle.Refused(step.id);
   for (const Command& command : under_way_) {
-    if (!command.is_select) load_.oracle.Refused(command.id);
+    for (const Step& step : command.steps) load_.oracle.Refused(step.id);
   }
   under_way_.clear();
   left_ = 0;

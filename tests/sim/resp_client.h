@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net/resp/reply_parser.h"
 #include "runtime/base/prng.h"
@@ -34,8 +35,8 @@ struct RespLoad {
   bool memory_is_short = false;
   // Of connections, and of the time that a request may take to arrive: the server may say so.
   bool limits_are_small = false;
-  // Longer values go to files, and none comes about by an APPEND; 0: none is longer.
-  int64_t append_bytes_max = 0;
+  // Longer values go to files.
+  uint32_t inline_bytes_max = 1 << 20;
 
   uint64_t clients_done = 0;
   std::string wrong;  // what should not have been answered
@@ -53,20 +54,30 @@ class RespClient {
   ~RespClient();
 
  private:
-  struct Command {
+  struct Step {
     Oracle::OperationId id = 0;
     OracleOperation what;
-    std::string name;        // of the key, as the oracle knows it
-    bool is_select = false;  // the oracle knows nothing of it
+    std::string name;  // of the key, as the oracle knows it
+  };
+  // What one reply is for.
+  struct Command {
+    bool is_exec = false;
+    std::vector<Step> steps;  // one as a rule, all of an EXEC, none if the oracle knows nothing
   };
 
   void Connected(int32_t error, SimNet::EndpointRef near_end);
   void Poke();
   void TakeReplies();
   void Replied(const RespValue& reply);
+  void ExecReplied(const Command& command, const RespValue& reply);
+  void StepReplied(const Step& step, const RespValue& reply, bool in_exec);
   void StartMore();
   void StartOne();
+  bool AddStep(uint64_t number, Command& command);
+  bool IsUnderWay(const std::string& name) const;
+  void StartTransaction(uint64_t number);
   void Select(uint64_t database);
+  void SendPlain(const std::string& line);
   void SendRest();
   void End();
   void Rejected(const Command& first);
@@ -81,6 +92,9 @@ class RespClient {
   uint32_t left_;
   uint64_t next_value_ = 0;
   uint64_t database_ = 0;  // of the commands that are sent now
+  // Nothing is sent behind an EXEC before it is answered: the oracle does not think of an operation
+  // that is refused, as a whole EXEC may be, when its session's later ones have had their effect.
+  bool in_exec_ = false;
   SimNet::EndpointRef end_;
   RespReplyParser parser_;
   std::string received_;

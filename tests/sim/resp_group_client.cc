@@ -96,8 +96,9 @@ void RespGroupClient::Replied(What what, const RespValue& reply) {
       }
       return;
     case What::kCount:
+    case What::kDeleteAll:
       if (reply.integer != 0 && reply.integer != static_cast<int64_t>(kGroupKeys)) {
-        load_.wrong = "EXISTS counts a part of a group: " + std::to_string(reply.integer);
+        load_.wrong = "EXISTS or DEL counts a part of a group: " + std::to_string(reply.integer);
       }
       return;
     case What::kReadAll: {
@@ -120,19 +121,18 @@ void RespGroupClient::Replied(What what, const RespValue& reply) {
 void RespGroupClient::StartOne() {
   --left_;
   const uint64_t group = prng_.Below(kGroups);
-  const uint64_t dice = prng_.Below(10);
-  const What what = dice < 4   ? What::kWriteAll
-                    : dice < 5 ? What::kWriteIfNone
-                    : dice < 9 ? What::kReadAll
-                               : What::kCount;
-  constexpr const char* kNames[] = {"MSET", "MSETNX", "MGET", "EXISTS"};
+  const uint64_t dice = prng_.Below(11);
+  const What what = dice < 4    ? What::kWriteAll
+                    : dice < 5  ? What::kWriteIfNone
+                    : dice < 9  ? What::kReadAll
+                    : dice < 10 ? What::kCount
+                                : What::kDeleteAll;
+  constexpr const char* kNames[] = {"MSET", "MSETNX", "MGET", "EXISTS", "DEL"};
   std::vector<std::string> words = {kNames[static_cast<size_t>(what)]};
   std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) +
                       std::string(prng_.Below(load_.value_bytes_max), 'g');
   // They are no values that go to files.
-  if (load_.append_bytes_max != 0) {
-    value.resize(std::min(value.size(), static_cast<size_t>(load_.append_bytes_max)));
-  }
+  value.resize(std::min<size_t>(value.size(), load_.inline_bytes_max));
   for (uint64_t i = 0; i < kGroupKeys; ++i) {
     words.push_back("group" + std::to_string(group) + "." + std::to_string(i));
     if (what == What::kWriteAll || what == What::kWriteIfNone) words.push_back(value);

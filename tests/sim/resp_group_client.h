@@ -24,7 +24,7 @@ class RespGroupClient {
   ~RespGroupClient();
 
  private:
-  enum class What : uint8_t { kWriteAll, kWriteIfNone, kReadAll, kCount };
+  enum class What : uint8_t { kWriteAll, kWriteIfNone, kReadAll, kCount, kDeleteAll };
 
   void Connected(int32_t error, SimNet::EndpointRef near_end);
   void Poke();

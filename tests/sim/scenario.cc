@@ -75,6 +75,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kBatchGoesOn, "batch-goes-on", "server"},
     SeededBugProof{SeededBug::kRefusedPieceWritten, "refused-piece-written", "server"},
     SeededBugProof{SeededBug::kSalvageNotMarked, "salvage-not-marked", "salvage"},
+    SeededBugProof{SeededBug::kRenameSharesFile, "rename-shares-file", "server"},
 };
 
 }  // namespace

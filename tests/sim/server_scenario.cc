@@ -16,6 +16,7 @@
 #include "tests/sim/pakv_client.h"
 #include "tests/sim/resp_client.h"
 #include "tests/sim/resp_group_client.h"
+#include "tests/sim/resp_multi_client.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim_node.h"
 
@@ -61,6 +62,7 @@ class ServerScenario {
     SimDiskOptions options;
     constexpr uint32_t kAlignments[] = {512, 4096, 4096, 0};
     options.direct_alignment = kAlignments[prng_.Below(4)];
+    options.has_links = prng_.Chance(3, 4);
     return options;
   }
   CrashKind RandomKind() {
@@ -205,11 +207,12 @@ class ServerScenario {
       }
       if (!node_.running()) return oracle_.Crashed();
     }
-    load.append_bytes_max = inline_bytes_max_ < (1 << 20) ? inline_bytes_max_ : 0;
+    load.inline_bytes_max = inline_bytes_max_;
     Serve(service, load, last);
     clients_.clear();
     group_clients_.clear();
     pakv_clients_.clear();
+    multi_clients_.clear();
     garbage_.clear();
     if (node_.running()) node_.Crash(RandomKind());
     oracle_.Crashed();
@@ -254,6 +257,7 @@ class ServerScenario {
     clients_.clear();
     group_clients_.clear();
     pakv_clients_.clear();
+    multi_clients_.clear();
     load.clients_done = 0;
     for (uint64_t i = 0; i < count; ++i) {
       const auto commands = static_cast<uint32_t>(prng_.Between(5, 80));
@@ -272,9 +276,19 @@ class ServerScenario {
       pakv_clients_.push_back(
           std::make_unique<PakvClient>(load, next_client_++, prng_.Next(), requests));
     }
+    // A FLUSH would take all that they know of.
+    uint64_t multis = 0;
+    if (flush_per_10000_ == 0 && work == RespClient::Work::kReadAll) multis = 1;
+    if (flush_per_10000_ == 0 && work == RespClient::Work::kRandom) multis = prng_.Below(4);
+    for (uint64_t i = 0; i < multis; ++i) {
+      const auto commands = static_cast<uint32_t>(prng_.Between(5, 60));
+      multi_clients_.push_back(std::make_unique<RespMultiClient>(
+          load, multi_state_, next_client_++, prng_.Next(), commands,
+          /*only_looks=*/work == RespClient::Work::kReadAll));
+    }
     const bool ended = world_.RunUntil(
         [&] {
-          return !node_.running() || load.clients_done == count + groups + others ||
+          return !node_.running() || load.clients_done == count + groups + others + multis ||
                  !oracle_.ok() || !load.wrong.empty();
         },
         120 * kNsPerSecond);
@@ -292,6 +306,8 @@ class ServerScenario {
   std::vector<std::unique_ptr<RespClient>> clients_;
   std::vector<std::unique_ptr<RespGroupClient>> group_clients_;
   std::vector<std::unique_ptr<PakvClient>> pakv_clients_;
+  std::vector<std::unique_ptr<RespMultiClient>> multi_clients_;
+  RespMultiState multi_state_;
   std::vector<std::unique_ptr<GarbageClient>> garbage_;
   uint64_t segment_bytes_ = 0;
   CompactionOptions compaction_;

@@ -1,3 +1,4 @@
+// Long because: beside the sessions it has each command of the oracle as a function of the store.
 #include "tests/sim/store_client.h"
 
 #include <algorithm>
@@ -57,15 +58,19 @@ Change Increment(const OldValue& old, Request& request) {
 
 // As RESP's: a value that lies in a file is not read for it, nor does one come about.
 Change Append(const OldValue& old, Request& request) {
-  if (old.value_length + request.value.size() > static_cast<size_t>(request.number)) {
-    request.reply.kind = Reply::Kind::kError;
-    request.reply.bytes = "ERR string exceeds maximum allowed size";
-    return {};
-  }
-  request.scratch = std::string(old.value) + std::string(request.value);
+  request.edit_begin = old.exists ? old.value_length : 0;
   request.reply.kind = Reply::Kind::kInteger;
-  request.reply.integer = static_cast<int64_t>(request.scratch.size());
-  return {Change::Action::kWrite, old.expiry_ms, request.scratch};
+  request.reply.integer = static_cast<int64_t>(request.edit_begin + request.value.size());
+  return {Change::Action::kEdit, old.expiry_ms, request.value};
+}
+
+Change SetRange(const OldValue& old, Request& request) {
+  request.edit_begin = static_cast<uint64_t>(request.number);
+  const uint64_t length = old.exists ? old.value_length : 0;
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer =
+      static_cast<int64_t>(std::max(length, request.edit_begin + request.value.size()));
+  return {Change::Action::kEdit, old.expiry_ms, request.value};
 }
 
 Change SetUntil(const OldValue&, Request& request) {
@@ -113,6 +118,8 @@ OracleRow RowOf(OracleCommand command) {
       return {Increment, OldState::kValueOrFile};
     case OracleCommand::kAppend:
       return {Append, OldState::kValueOrFile};
+    case OracleCommand::kSetRange:
+      return {SetRange, OldState::kValueOrFile};
     case OracleCommand::kSetUntil:
       return {SetUntil, OldState::kNothing};
     case OracleCommand::kExpireAt:
@@ -168,6 +175,12 @@ int64_t StoreSession::RandomExpiry() {
   return static_cast<int64_t>(from_ms + prng_.Below(span_ms + 1));
 }
 
+// Within a value or behind it, and about as far as the log takes one.
+int64_t StoreSession::RandomPlace() {
+  const uint32_t inline_max = load_.store.options().inline_value_bytes_max;
+  return static_cast<int64_t>(prng_.Below(std::min(2 * inline_max, load_.value_bytes_max) + 1));
+}
+
 OracleOperation StoreSession::RandomOperation() {
   if (load_.wall_ms && prng_.Chance(2, 5)) {
     const uint64_t kind = prng_.Below(10);
@@ -182,8 +195,8 @@ OracleOperation StoreSession::RandomOperation() {
   if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
   if (dice < 77) return {OracleCommand::kDelete, {}, 0};
   if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
-  return {OracleCommand::kAppend, RandomValue(),
-          static_cast<int64_t>(load_.store.options().inline_value_bytes_max)};
+  if (dice < 95) return {OracleCommand::kAppend, RandomValue(), 0};
+  return {OracleCommand::kSetRange, RandomValue(), RandomPlace()};
 }
 
 StoreSession::Call& StoreSession::FreeCall() {
@@ -274,7 +287,8 @@ void StoreSession::Returned(Call& call) {
   }
   call.reply_kept = ReplyOf(call.reply);
   if (call.outcome == Outcome::kDamaged && load_.wrong.empty() &&
-      call.reply.bytes.find(".seg") == std::string_view::npos) {
+      call.reply.bytes.find(".seg") == std::string_view::npos &&
+      call.reply.bytes.find(".val") == std::string_view::npos) {
     load_.wrong = "an error that does not say where: " + std::string(call.reply.bytes);
   }
   Finished(call);
@@ -395,7 +409,7 @@ Task<void> StoreSession::Run(uint32_t count) {
     }
     OracleOperation what = RandomOperation();
     if (what.argument.size() > load_.store.options().inline_value_bytes_max &&
-        what.command != OracleCommand::kAppend) {
+        what.command != OracleCommand::kAppend && what.command != OracleCommand::kSetRange) {
       co_await StartLargeCall(key, std::move(what));
     } else {
       StartCall(key, std::move(what));

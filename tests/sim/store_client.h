@@ -114,6 +114,7 @@ class StoreSession {
   OracleOperation RandomOperation();
   std::string RandomValue();
   int64_t RandomExpiry();
+  int64_t RandomPlace();
   Call& FreeCall();
   void StartCall(uint64_t number, OracleOperation what,
                  std::unique_ptr<ValueUpload> upload = nullptr);

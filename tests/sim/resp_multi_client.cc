@@ -1,0 +1,233 @@
+#include "tests/sim/resp_multi_client.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace pakv {
+namespace {
+
+constexpr const char* kHost = "10.0.0.9";
+constexpr uint64_t kPlaces = 4;  // of a token
+
+std::string PlaceName(uint64_t token, uint64_t place) {
+  return "token" + std::to_string(token) + "." + std::to_string(place);
+}
+
+std::string Quoted(const std::string& text) {
+  return "$" + std::to_string(text.size()) + "\r\n" + text + "\r\n";
+}
+
+}  // namespace
+
+RespMultiClient::RespMultiClient(RespLoad& load, RespMultiState& state, uint64_t id, uint64_t seed,
+                                 uint32_t count, bool only_looks)
+    : load_(load), state_(state), id_(id), prng_(seed), left_(count), only_looks_(only_looks) {
+  load_.world.net().Connect(
+      /*owner=*/0, kHost, load_.address,
+      [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
+        if (!lives.expired()) Connected(error, std::move(near_end));
+      });
+}
+
+RespMultiClient::~RespMultiClient() {
+  if (end_ == nullptr) return;
+  end_->changed = nullptr;
+  if (!end_->closed) load_.world.net().Close(end_);
+}
+
+void RespMultiClient::Connected(int32_t error, SimNet::EndpointRef near_end) {
+  if (error != 0) {
+    // Only a server that has died refuses.
+    done_ = true;
+    ++load_.clients_done;
+    return;
+  }
+  end_ = std::move(near_end);
+  end_->changed = [this] { Poke(); };
+  if (only_looks_) LookAtAll();
+  Poke();
+}
+
+void RespMultiClient::Poke() {
+  if (poking_ || done_) return;
+  poking_ = true;
+  TakeReplies();
+  while (!done_ && left_ > 0 && !increments_ && under_way_.size() < load_.pipeline_max) StartMore();
+  if (!done_ && left_ == 0 && under_way_.empty()) End();
+  while (!done_ && !to_send_.empty()) {
+    const int32_t sent = load_.world.net().Send(end_, to_send_);
+    if (sent < 0) End();
+    if (sent <= 0) break;  // the window opens with a call of `changed`
+    to_send_.erase(0, static_cast<size_t>(sent));
+  }
+  poking_ = false;
+}
+
+void RespMultiClient::TakeReplies() {
+  if (!end_->received.empty()) received_ += load_.world.net().Take(end_, SIZE_MAX);
+  std::string_view input = received_;
+  while (load_.wrong.empty() && !under_way_.empty()) {
+    RespValue reply;
+    const RespReplyParser::Status status = parser_.Next(input, reply);
+    if (status == RespReplyParser::Status::kPartial) break;
+    if (status == RespReplyParser::Status::kError) {
+      load_.wrong = "not RESP: " + std::string(parser_.error());
+      break;
+    }
+    const Command command = under_way_.front();
+    under_way_.pop_front();
+    Replied(command, reply);
+  }
+  received_.erase(0, received_.size() - input.size());
+  if (end_->error != 0 || end_->end_received) End();
+}
+
+bool RespMultiClient::MayFail(std::string_view error) const {
+  const bool is_limit =
+      error.starts_with("ERR max number of clients") || error.starts_with("ERR request timeout");
+  const bool is_disk =
+      error.starts_with("MISCONF ") || error.starts_with("ERR the value cannot be stored: ");
+  return (load_.disk_is_ill && is_disk) || (load_.limits_are_small && is_limit) ||
+         (load_.memory_is_short && error.starts_with("OOM "));
+}
+
+void RespMultiClient::Replied(const Command& command, const RespValue& reply) {
+  const auto wrong = [&](std::string what) { load_.wrong = std::move(what); };
+  if (reply.IsError()) {
+    const bool is_move = command.what == What::kMove && (reply.text == "ERR no such key" ||
+                                                         reply.text.starts_with("ERR the key's"));
+    if (command.what == What::kRead || command.what == What::kExec) increments_ = false;
+    if (!is_move && !MayFail(reply.text)) wrong("an error that nothing explains: " + reply.text);
+    return;
+  }
+  switch (command.what) {
+    case What::kSimple:
+    case What::kMove:
+      return;
+    case What::kMake:
+      state_.tokens.at(command.token).is_made = true;
+      return;
+    case What::kRead: {
+      const uint64_t value = reply.text.empty() ? 0 : std::stoull(reply.text);
+      if (value < command.least) {
+        return wrong("an increment is lost: " + std::to_string(value) + " of at least " +
+                     std::to_string(command.least));
+      }
+      if (value > state_.begun) return wrong("the counter counts what was never begun");
+      if (!only_looks_) Increment(value);
+      return;
+    }
+    case What::kExec:
+      increments_ = false;
+      if (reply.type == RespValue::Type::kNull) {
+        --state_.begun;  // its watch was broken
+      } else {
+        ++state_.counted;
+      }
+      return;
+    case What::kCount:
+      return CheckPlaces(command, static_cast<uint64_t>(reply.integer));
+    case What::kGet:
+    case What::kGetAll: {
+      const std::string& value = state_.tokens.at(command.token).value;
+      const std::vector<RespValue> one = {reply};
+      uint64_t count = 0;
+      for (const RespValue& each : command.what == What::kGet ? one : reply.elements) {
+        if (each.type == RespValue::Type::kNull) continue;
+        ++count;
+        if (each.text == value) continue;
+        return wrong("token " + std::to_string(command.token) + " is " + each.text.substr(0, 40));
+      }
+      if (command.what == What::kGetAll) CheckPlaces(command, count);
+      return;
+    }
+  }
+}
+
+void RespMultiClient::CheckPlaces(const Command& command, uint64_t count) {
+  if (count >= command.least && count <= 1) return;
+  load_.wrong =
+      "token " + std::to_string(command.token) + " is in " + std::to_string(count) + " keys";
+}
+
+void RespMultiClient::Send(Command command, std::string_view line) {
+  to_send_.append(line).append("\r\n");
+  under_way_.push_back(command);
+}
+
+void RespMultiClient::StartMore() {
+  --left_;
+  if (!has_made_ && prng_.Chance(1, 2)) {
+    has_made_ = true;
+    RespMultiState::Token& token = state_.tokens[id_];
+    token.value =
+        "token" + std::to_string(id_) + std::string(prng_.Below(load_.value_bytes_max), 't');
+    const std::string name = PlaceName(id_, 0);
+    to_send_ += "*3\r\n" + Quoted("SET") + Quoted(name) + Quoted(token.value);
+    under_way_.push_back({.what = What::kMake, .token = id_});
+  } else if (prng_.Chance(1, 3)) {
+    increments_ = true;
+    Send({}, "WATCH counter");
+    Send({.what = What::kRead, .least = state_.counted}, "GET counter");
+  } else if (!state_.tokens.empty()) {
+    auto token = state_.tokens.begin();
+    std::advance(token, prng_.Below(state_.tokens.size()));
+    StartOnToken(token->first);
+  }
+}
+
+void RespMultiClient::Increment(uint64_t before) {
+  ++state_.begun;
+  Send({}, "MULTI");
+  Send({}, "SET counter " + std::to_string(before + 1));
+  Send({.what = What::kExec}, "EXEC");
+}
+
+// A command on all places where the token can be.
+void RespMultiClient::SendToAll(What what, const std::string& command, uint64_t token) {
+  std::string line = command;
+  for (uint64_t place = 0; place < kPlaces; ++place) line += " " + PlaceName(token, place);
+  const uint64_t least = state_.tokens.at(token).is_made ? 1 : 0;
+  Send({.what = what, .token = token, .least = least}, line);
+}
+
+void RespMultiClient::StartOnToken(uint64_t token) {
+  const std::string source = PlaceName(token, prng_.Below(kPlaces));
+  const std::string target = PlaceName(token, prng_.Below(kPlaces));
+  const std::string copy = "copy" + std::to_string(token);
+  switch (prng_.Below(7)) {
+    case 0:
+      return Send({.what = What::kMove}, "RENAMENX " + source + " " + target);
+    case 1:
+      return SendToAll(What::kCount, "EXISTS", token);
+    case 2:
+      return Send({.what = What::kGet, .token = token}, "GET " + source);
+    case 3:
+      Send({.what = What::kMove}, "COPY " + source + " " + copy + " REPLACE");
+      return Send({.what = What::kGet, .token = token}, "GET " + copy);
+    case 4:
+      return SendToAll(What::kGetAll, "MGET", token);
+    default:
+      return Send({.what = What::kMove}, "RENAME " + source + " " + target);
+  }
+}
+
+void RespMultiClient::LookAtAll() {
+  left_ = 0;
+  Send({.what = What::kRead, .least = state_.counted}, "GET counter");
+  for (const auto& [number, token] : state_.tokens) {
+    SendToAll(What::kCount, "EXISTS", number);
+    SendToAll(What::kGetAll, "MGET", number);
+  }
+}
+
+void RespMultiClient::End() {
+  if (done_) return;
+  done_ = true;
+  ++load_.clients_done;
+  end_->changed = nullptr;
+  load_.world.net().Close(end_);
+}
+
+}  // namespace pakv
