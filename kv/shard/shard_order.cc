@@ -17,9 +17,11 @@ std::optional<bool> Shard::ReadBehindOwnWrite(Request& request) {
       return false;
     }
   }
-  // What a FLUSH holds is newer than what is pending.
-  for (Request* other = frozen_.First(); other != nullptr; other = frozen_.Next(*other)) {
-    if (other->session != request.session || other->is_read) continue;
+  // What a FLUSH holds is newer than what is pending. A key that is blocked has none of it: while
+  // writes are held none is blocked, and those that are already gather all that comes.
+  Request* held = slot == nullptr || slot->blocked == nullptr ? frozen_.First() : nullptr;
+  for (; held != nullptr; held = frozen_.Next(*held)) {
+    if (held->session != request.session || held->is_read) continue;
     request.KeepArguments();
     frozen_.PushBack(request);
     return false;

@@ -30,6 +30,12 @@ bool IsRead(const OracleOperation& operation) {
          operation.command == OracleCommand::kExpireTime;
 }
 
+// Whatever the key holds, so that the answer says nothing of what it has lost by its time.
+bool IsRefusedUnseen(const OracleOperation& operation) {
+  return operation.command == OracleCommand::kAppend && operation.number > 0 &&
+         operation.argument.size() > static_cast<size_t>(operation.number);
+}
+
 OracleReply Integer(int64_t value) { return {OracleReply::Kind::kInteger, value, {}}; }
 
 }  // namespace
@@ -291,7 +297,8 @@ void Oracle::Walk(const std::string& name, Key& key, bool with_hidden, const Sto
     for (const auto& [id, pending] : key.pending) {
       if (IsRead(pending.operation) || explanation.done.contains(id) ||
           (pending.hidden && !with_hidden) || !Eligible(key, explanation, id) ||
-          HasExpired(explanation.value, pending.begin_ms)) {
+          (HasExpired(explanation.value, pending.begin_ms) &&
+           !IsRefusedUnseen(pending.operation))) {
         continue;
       }
       Explanation next = explanation;

@@ -355,6 +355,17 @@ TEST_F(OracleExpiryTest, KeyIsThereUntilItsTimeAndThenNot) {
   EXPECT_FALSE(oracle.CanExist("k"));
 }
 
+// Too long by itself: the refusal tells nobody whether there was a value, so a clock that is set
+// back may show it again.
+TEST_F(OracleExpiryTest, ARefusalThatLooksAtNothingProvesNoEnd) {
+  Do(SetUntil("a", 2000), Ok());
+  wall_ms_ = 2500;
+  Do({OracleCommand::kAppend, "longer", 5}, Error());
+  wall_ms_ = 1500;
+  Do(Get(), Value("a"));
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+}
+
 TEST_F(OracleExpiryTest, RejectsAValueAfterItsTime) {
   Do(SetUntil("a", 2000), Ok());
   wall_ms_ = 2000;
