@@ -157,7 +157,7 @@ class Shard {
   enum class Fate : uint8_t {
     kDead,   // nobody will ask for it
     kLive,   // the index refers to it
-    kGrave,  // a delete, or a record that has expired: it hides older ones, if there are any
+    kGrave,  // a delete, or a record that is over: it hides older ones, if there are any
     // A transaction's, durable but not published yet: the segment has to wait.
     kUnpublished,
   };

@@ -45,7 +45,11 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Locat
     PAKV_COVERED(kUnpublishedMet);
     return Fate::kUnpublished;
   }
-  const bool hides = !HoldsValue(fields.flags) || fields.expiry_ms != kNoExpiry || entry;
+  // A record with an expiry hides others by being over. One that is not was overtaken, whatever has
+  // become of the newer one: that may lie in this segment, too, and be let go, so that a copy of
+  // the older one would come back.
+  const bool over = LifetimeOf(fields.expiry_ms) == Lifetime::kOver;
+  const bool hides = !HoldsValue(fields.flags) || over || entry;
   return hides ? Fate::kGrave : Fate::kDead;
 }
 

@@ -4,7 +4,7 @@
 // A delete has to stay as long as another segment may hold an older record of its key, which a
 // restart would else bring back. What a segment may hold is its summary: no record older than
 // `lsn_min`, and of values only keys that pass `filter`. Without a summary it may hold anything.
-// A record with an expiry that the index no longer holds counts as a delete: it hides older ones.
+// A record that is over counts as a delete once the index no longer holds it: it hides older ones.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
