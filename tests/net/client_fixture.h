@@ -22,7 +22,8 @@ class ClientTest : public testing::Test {
     std::string error;
     auto ring = UringRing::Create({.entries = 64, .receive_buffer_count = 64}, error);
     EXPECT_NE(ring, nullptr) << error;
-    core_ = std::make_unique<Core>(0, 1, SystemClock(), std::move(ring), CoreOptions{0, 0, 0});
+    core_ = std::make_unique<Core>(0, 1, SystemClock(), std::move(ring),
+                                   CoreOptions{.buffer_count = 0, .buffer_bytes = 0});
     core_->ring().Start();
   }
 
