@@ -404,7 +404,7 @@ def without_order(raw):
 
 
 def without_averages(raw):
-    return re.sub(rb"avg_ttl=\d+", b"avg_ttl=N", raw).partition(b"\r\n")[2]
+    return re.sub(rb"avg_ttl=-?\d+", b"avg_ttl=N", raw).partition(b"\r\n")[2]
 
 
 def same(command, ours, theirs):
