@@ -423,10 +423,22 @@ Task<void> ClientConnection::WriteLoop() {
 Task<void> ClientConnection::ReadLoop() {
   Ring& ring = core_.ring();
   while (true) {
-    while (!receiver_->received.empty() && (closing_ || (!IsPaused() && !IsFull()))) {
+    // Also when it rests: other connections of the core need the ring's buffers.
+    while (!receiver_->received.empty()) {
       ReceivedBuffer& buffer = receiver_->received.PopFront();
-      if (!closing_ && error_.ok()) Receive(buffer.view());
+      if (closing_ || !error_.ok()) {
+        aside_.clear();
+      } else if (!aside_.empty() || IsPaused() || IsFull()) {
+        aside_.append(buffer.view());
+      } else {
+        Receive(buffer.view());
+      }
       ring.ReturnBuffer(buffer);
+    }
+    while (!aside_.empty() && !closing_ && error_.ok() && !IsPaused() && !IsFull()) {
+      const std::string piece = aside_.substr(0, kKeptBytes);
+      aside_.erase(0, piece.size());
+      Receive(piece);
     }
     if ((IsPaused() || IsFull()) && !closing_) {
       if (IsPaused()) FailAwaited();

@@ -200,6 +200,7 @@ class ClientConnection {
 
   PakvFrameReader reader_;
   std::string partial_;  // a frame that is not whole yet
+  std::string aside_;    // came while it rests; at most what the ring's buffers hold
   size_t receive_buffer_bytes_peak_ = 0;
   Event news_;  // something was received, room was made, or the end is wanted
   std::unique_ptr<SocketReceiver> receiver_;

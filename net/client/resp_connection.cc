@@ -110,10 +110,9 @@ Task<ClientResult<RespValue>> RespConnection::Next() {
     }
     input_.erase(0, parsed_bytes_);
     parsed_bytes_ = 0;
-    ReceivedBuffer* const buffer = co_await stream_->Next();
-    if (buffer == nullptr) break;
-    input_.append(buffer->view());
-    stream_->Return(*buffer);
+    const std::string received = co_await stream_->Next();
+    if (received.empty()) break;
+    input_.append(received);
   }
   deadline.Disarm();
   if (timed_out_) {

@@ -146,10 +146,9 @@ Task<bool> EchoRoundTrips(Core& core, std::string address, uint64_t count) {
     IoResult sent = co_await socket.SendAll(bytes);
     PAKV_CHECK(sent.ok());
     for (size_t echoed = 0; echoed < bytes.size();) {
-      ReceivedBuffer* buffer = co_await stream.Next();
-      PAKV_CHECK(buffer != nullptr, "the connection was lost");
-      echoed += buffer->length;
-      stream.Return(*buffer);
+      const std::string received = co_await stream.Next();
+      PAKV_CHECK(!received.empty(), "the connection was lost");
+      echoed += received.size();
     }
     measurement.Item(SystemClock().MonotonicNs() - begin_ns);
   }

@@ -1,6 +1,6 @@
 #include "runtime/io/receive_stream.h"
 
-#include "runtime/base/check.h"
+#include <cerrno>
 
 namespace pakv {
 
@@ -18,46 +18,38 @@ void ReceiveStream::Arm() {
 }
 
 void ReceiveStream::News() {
-  waiting_ = 0;
-  for (ReceivedBuffer* each = received.First(); each != nullptr; each = received.Next(*each)) {
-    ++waiting_;
+  while (!received.empty()) {
+    ReceivedBuffer& buffer = received.PopFront();
+    kept_.append(buffer.view());
+    io_.ring.ReturnBuffer(buffer);
   }
-  const bool holds_much = taken_ + waiting_ >= kHeldMax;
   if (in_flight) {
-    if (state_ == State::kArmed && holds_much) {
+    if (state_ == State::kArmed && kept_.size() >= kKeptBytesMax) {
       state_ = State::kPausing;
       io_.ring.RequestCancel(*this);
     }
   } else if (!stopping_ && (end().error() == ENOBUFS ||
                             (end().error() == ECANCELED && state_ == State::kPausing))) {
     state_ = State::kPaused;
-    if (taken_ + waiting_ == 0) Arm();
+    if (kept_.empty()) Arm();
   } else {
     state_ = State::kOver;
   }
   news_.Set();
 }
 
-Task<ReceivedBuffer*> ReceiveStream::Next() {
-  while (received.empty()) {
-    if (state_ == State::kOver) co_return nullptr;
+Task<std::string> ReceiveStream::Next() {
+  while (kept_.empty() && state_ != State::kOver) {
     news_.Reset();
     co_await news_.Wait();
   }
-  if (waiting_ > 0) --waiting_;
-  ++taken_;
-  co_return &received.PopFront();
-}
-
-void ReceiveStream::Return(ReceivedBuffer& buffer) {
-  PAKV_CHECK(taken_ > 0, "more buffers are returned than were taken");
-  --taken_;
-  io_.ring.ReturnBuffer(buffer);
-  if (state_ == State::kPaused && taken_ + waiting_ == 0) Arm();
+  std::string bytes;
+  bytes.swap(kept_);
+  if (state_ == State::kPaused) Arm();
+  co_return bytes;
 }
 
 Task<void> ReceiveStream::Stop() {
-  PAKV_CHECK(taken_ == 0, "a buffer was not returned");
   stopping_ = true;
   io_.ring.RequestCancel(*this);
   while (in_flight || linked()) {

@@ -1,6 +1,5 @@
 // An echo server, the smallest there can be on the runtime: at most 40 lines of code. Core 0
-// accepts and hands the connections to the first cores in turn; what arrives is sent back from the
-// buffer in which it arrived.
+// accepts and hands the connections to the first cores in turn; what arrives is sent back.
 #pragma once
 
 #include <memory>
@@ -42,9 +41,10 @@ class EchoServer {
   static Task<void> Session(Core& core, Handle plain) {
     Socket socket(core.io(), core.ring().Adopt(plain));
     ReceiveStream stream(core.io(), socket.handle());
-    while (ReceivedBuffer* buffer = co_await stream.Next()) {
-      IoResult sent = co_await socket.SendAll(buffer->view());
-      stream.Return(*buffer);
+    while (true) {
+      const std::string received = co_await stream.Next();
+      if (received.empty()) break;
+      IoResult sent = co_await socket.SendAll(received);
       if (!sent.ok()) break;
     }
     co_await stream.Stop();
