@@ -54,7 +54,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kLiveBytesDrift, "live-bytes-drift", "store"},
     SeededBugProof{SeededBug::kFooterWithoutDeletes, "footer-without-deletes", "store"},
     SeededBugProof{SeededBug::kSegmentNotListed, "segment-not-listed", "store"},
-    SeededBugProof{SeededBug::kTransactionHalfPublished, "transaction-half-published", "store"},
+    SeededBugProof{SeededBug::kTransactionHalfPublished, "transaction-half-published", "server"},
     SeededBugProof{SeededBug::kLockOrderWrong, "lock-order-wrong", "store"},
     SeededBugProof{SeededBug::kSnapshotUnconfirmed, "snapshot-unconfirmed", "store"},
     SeededBugProof{SeededBug::kWatchMissesRecreation, "watch-misses-recreation", "store"},
