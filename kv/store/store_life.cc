@@ -247,7 +247,10 @@ Task<absl::Status> Store::NameNamespaces(Core& here, uint32_t end, OpenReport& r
     std::vector<ManifestEntry> entries{entry};
     const absl::Status status = co_await manifest.Append(here, std::move(entries));
     if (!status.ok()) co_return status;
-    report.notes.push_back(what + "; it is " + name + " now");
+    std::string& note = report.notes.emplace_back(what);
+    note += "; it is ";
+    note += name;
+    note += " now";
   }
   co_return absl::OkStatus();
 }

@@ -77,8 +77,8 @@ struct CommandRow {
   uint32_t flags = 0;
   uint32_t classes = 0;
   // Where the keys are, as Redis counts: 0 for none, a negative last one from the end.
-  int8_t first_key = 0;
-  int8_t last_key = 0;
+  int16_t first_key = 0;
+  int16_t last_key = 0;
   uint8_t key_step = 0;
 
   // kKey, kValues, kSum, kGroup
