@@ -403,10 +403,7 @@ void PakvClient::StartOnKeys(uint64_t count) {
 
 // The oracle is told with the last piece: what is sent before that may take effect before it.
 void PakvClient::BeginUpload(uint64_t database, Part part) {
-  upload_.emplace();
-  upload_->id = next_id_++;
-  upload_->database = database;
-  upload_->part = std::move(part);
+  upload_ = Upload{.id = next_id_++, .database = database, .part = std::move(part)};
   // What is more than the server takes is refused at once.
   if (prng_.Chance(1, 10)) upload_->total_bytes = uint64_t{1} << 40;
   under_way_[upload_->id].type = PakvType::kSet;
