@@ -266,11 +266,30 @@ bool Oracle::Eligible(const Key& key, const Explanation& explanation, OperationI
   for (const auto& [other, pending] : key.pending) {
     if (other == id) return true;
     if (pending.session == session && !pending.hidden && !IsRead(pending.operation) &&
-        !explanation.done.contains(other)) {
+        !explanation.done.contains(other) && !explanation.refused.contains(other)) {
       return false;
     }
   }
   return true;
+}
+
+// Whether it makes a difference that this one has not happened: to its own session's later ones.
+bool Oracle::HasLaterOne(const Key& key, OperationId id) {
+  const uint64_t session = key.pending.at(id).session;
+  for (auto later = key.pending.upper_bound(id); later != key.pending.end(); ++later) {
+    if (later->second.session == session) return true;
+  }
+  return false;
+}
+
+// Its session's later reads did not have to wait for it.
+void Oracle::HasNotHappened(const Key& key, Explanation& explanation, OperationId id) const {
+  for (auto read = explanation.reads.upper_bound(id); read != explanation.reads.end(); ++read) {
+    if (!Eligible(key, explanation, read->first)) continue;
+    read->second.values.merge(read->second.before);
+    read->second.before.clear();
+  }
+  LookAround(key, explanation);
 }
 
 // The value is new, or an operation: every read under way that could happen now may answer it.
@@ -296,9 +315,17 @@ void Oracle::Walk(const std::string& name, Key& key, bool with_hidden, const Sto
     }
     for (const auto& [id, pending] : key.pending) {
       if (IsRead(pending.operation) || explanation.done.contains(id) ||
-          (pending.hidden && !with_hidden) || !Eligible(key, explanation, id) ||
-          (HasExpired(explanation.value, pending.begin_ms) &&
-           !IsRefusedUnseen(pending.operation))) {
+          explanation.refused.contains(id) || (pending.hidden && !with_hidden) ||
+          !Eligible(key, explanation, id)) {
+        continue;
+      }
+      if (pending.operation.may_be_refused && !pending.hidden && HasLaterOne(key, id)) {
+        Explanation next = explanation;
+        next.refused.insert(id);
+        HasNotHappened(key, next, id);
+        if (seen.insert(next).second) todo.push_back(std::move(next));
+      }
+      if (HasExpired(explanation.value, pending.begin_ms) && !IsRefusedUnseen(pending.operation)) {
         continue;
       }
       Explanation next = explanation;
@@ -357,7 +384,7 @@ void Oracle::EndPart(const std::string& name, OperationId id, const OracleReply&
   const Answer answer = AnswerOf(reply);
   Walk(name, key, /*with_hidden=*/false, [&](const Explanation& explanation) {
     const auto done = explanation.done.find(id);
-    if (done == explanation.done.end()) return false;
+    if (done == explanation.done.end()) return explanation.refused.contains(id);
     possible.insert(Describe(done->second));
     if (done->second == answer) {
       Explanation kept = explanation;
@@ -395,17 +422,14 @@ void Oracle::ForgetRead(Key& key, OperationId id) {
   key.explanations = std::move(left);
 }
 
-// An operation will not take effect (before a crash): its session's later reads did not have to
-// wait for it.
+// An operation will not take effect (before a crash). What explained something by its effect is
+// none any more.
 void Oracle::NeverHappens(Key& key, OperationId id) {
   std::set<Explanation> left;
   for (Explanation explanation : key.explanations) {
-    for (auto read = explanation.reads.upper_bound(id); read != explanation.reads.end(); ++read) {
-      if (!Eligible(key, explanation, read->first)) continue;
-      read->second.values.merge(read->second.before);
-      read->second.before.clear();
-    }
-    LookAround(key, explanation);
+    if (explanation.done.contains(id)) continue;
+    explanation.refused.erase(id);
+    HasNotHappened(key, explanation, id);
     left.insert(std::move(explanation));
   }
   key.explanations = std::move(left);
@@ -414,17 +438,14 @@ void Oracle::NeverHappens(Key& key, OperationId id) {
 void Oracle::RefusePart(const std::string& name, OperationId id) {
   Key& key = keys_.at(name);
   Note(key, "#" + std::to_string(id) + " -> refused");
-  // Neither has it taken effect in what others have seen.
-  std::erase_if(key.explanations,
-                [id](const Explanation& explanation) { return explanation.done.contains(id); });
   ForgetRead(key, id);
-  if (key.explanations.empty()) {
-    Violate(name, key,
-            pakv::Describe(key.pending.at(id).operation) + " was refused, yet its effect was seen");
-  }
+  const OracleOperation operation = std::move(key.pending.at(id).operation);
   key.pending.erase(id);
   ForgetEffects(id);
   NeverHappens(key, id);
+  if (key.explanations.empty()) {
+    Violate(name, key, pakv::Describe(operation) + " was refused, yet its effect was seen");
+  }
 }
 
 void Oracle::Acknowledged(OperationId id, OracleReply reply) {
@@ -470,14 +491,11 @@ void Oracle::Unknown(OperationId id) {
   const auto hide = [this](const std::string& name, OperationId part) {
     Key& key = keys_.at(name);
     Note(key, "#" + std::to_string(part) + " -> unknown");
-    std::erase_if(key.explanations, [part](const Explanation& explanation) {
-      return explanation.done.contains(part);
-    });
+    key.pending.at(part).hidden = true;
+    NeverHappens(key, part);
     if (key.explanations.empty()) {
       Violate(name, key, "an operation's effect was seen before it ended as unknown");
     }
-    key.pending.at(part).hidden = true;
-    NeverHappens(key, part);
   };
   if (const auto flush = flushes_.find(id); flush != flushes_.end()) {
     for (const auto& [name, part] : flush->second.parts) hide(name, part);
@@ -502,7 +520,7 @@ void Oracle::Crashed() {
     silent_ = true;
     std::set<Explanation> found;
     Walk(name, key, /*with_hidden=*/true, [&found](const Explanation& explanation) {
-      found.insert(Explanation{explanation.value, {}, {}});
+      found.insert(Explanation{.value = explanation.value});
       return false;
     });
     silent_ = false;

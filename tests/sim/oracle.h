@@ -7,7 +7,9 @@
 // just-in-time linearization). It demands
 //   - linearizability per key, and per session the order in which it sent;
 //   - what was acknowledged, or shown by a read, is there after every crash;
-//   - what was refused has never happened;
+//   - what was refused has never happened, nor has anything waited for it. Its session may hear of
+//     that after others have seen what came behind it: what may end so says it at its beginning,
+//     and is taken to have been refused in some of the explanations until its outcome is known;
 //   - what ended as unknown does not show before a restart, and may show after it;
 //   - what was under way at a crash happened or not, in the session's order, and stays so;
 //   - a key whose time is over is absent, and stays so. Between the earliest and the latest that a
@@ -44,6 +46,7 @@ struct OracleOperation {
   OracleCommand command = OracleCommand::kGet;
   std::string argument;
   int64_t number = 0;
+  bool may_be_refused = false;  // while later ones of its session are not
 };
 
 struct OracleReply {
@@ -143,10 +146,11 @@ class Oracle {
     friend auto operator<=>(const Seen&, const Seen&) = default;
   };
   // One way in which it may have been: the value, and of the operations under way those that took
-  // effect with what they will answer.
+  // effect with what they will answer, and those that will be refused.
   struct Explanation {
     ValueId value = kAbsent;
     std::map<OperationId, Answer> done;
+    std::set<OperationId> refused;
     std::map<OperationId, Seen> reads;
     friend auto operator<=>(const Explanation&, const Explanation&) = default;
   };
@@ -173,6 +177,8 @@ class Oracle {
   void NeverHappens(Key& key, OperationId id);
   void RefusePart(const std::string& name, OperationId id);
   static bool Eligible(const Key& key, const Explanation& explanation, OperationId id);
+  static bool HasLaterOne(const Key& key, OperationId id);
+  void HasNotHappened(const Key& key, Explanation& explanation, OperationId id) const;
   void LookAround(const Key& key, Explanation& explanation) const;
   // Walks from the present explanations through all that follow when operations under way take
   // effect. `stop` says of each whether it is to be kept rather than followed further.

@@ -141,6 +141,39 @@ TEST_F(OracleTest, RejectsARefusalAfterItsEffectWasSeen) {
   EXPECT_FALSE(oracle.ok());
 }
 
+// The session's next operation is decided, and seen by others, before either is answered.
+TEST_F(OracleTest, ARefusalMayBeHeardOfAfterWhatCameBehindItWasSeen) {
+  for (const bool flushes : {false, true}) {
+    Do(Set("a"), Ok());
+    OracleOperation set = Set("b");
+    set.may_be_refused = true;
+    const Oracle::OperationId refused = oracle.Begin(2, "k", set);
+    const Oracle::OperationId behind =
+        flushes ? oracle.BeginFlush(2) : oracle.Begin(2, "k", Append("c"));
+    const Oracle::OperationId read = oracle.Begin(2, "k", Get());
+    Do(Get(), flushes ? Nothing() : Value("ac"));
+    Do(Set("d"), Ok());
+    oracle.Acknowledged(read, flushes ? Nothing() : Value("ac"));
+    oracle.Refused(refused);
+    oracle.Acknowledged(behind, flushes ? Ok() : Number(2));
+    Do(Get(), Value("d"));
+    EXPECT_TRUE(oracle.ok()) << oracle.violation();
+  }
+}
+
+TEST_F(OracleTest, WhatMightHaveBeenRefusedAndIsAcknowledgedHasHappenedBeforeWhatIsBehindIt) {
+  Do(Set("a"), Ok());
+  OracleOperation set = Set("b");
+  set.may_be_refused = true;
+  const Oracle::OperationId first = oracle.Begin(2, "k", set);
+  const Oracle::OperationId behind = oracle.Begin(2, "k", Append("c"));
+  Do(Get(), Value("ac"));
+  oracle.Acknowledged(behind, Number(2));
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+  oracle.Acknowledged(first, Ok());
+  EXPECT_FALSE(oracle.ok());
+}
+
 TEST_F(OracleTest, AnUnknownWriteShowsAfterTheRestartOnly) {
   const Oracle::OperationId unknown = oracle.Begin(2, "k", Set("b"));
   oracle.Unknown(unknown);

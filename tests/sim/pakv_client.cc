@@ -330,18 +330,6 @@ void PakvClient::StartOne() {
   StartOnGroup();
 }
 
-// That something is refused may be heard of when others have seen already what came behind it,
-// which the oracle takes for proof that it was done: keys that it is on are left alone meanwhile.
-// Batches may be, and for lack of memory others.
-bool PakvClient::MayBeRefused(const std::string& name) const {
-  return std::any_of(under_way_.begin(), under_way_.end(), [&](const auto& each) {
-    const Asked& asked = each.second;
-    return (asked.type == PakvType::kBatch || load_.memory_is_short) &&
-           std::any_of(asked.parts.begin(), asked.parts.end(),
-                       [&](const Part& part) { return part.name == name; });
-  });
-}
-
 // One request, or a batch on several keys of one namespace; none twice, as the oracle takes each
 // part for an operation of its own.
 void PakvClient::StartOnKeys(uint64_t count) {
@@ -355,8 +343,7 @@ void PakvClient::StartOnKeys(uint64_t count) {
     return std::to_string(database) + "/key" + std::to_string(number / load_.database_count);
   };
   std::erase_if(numbers, [&](uint64_t number) {
-    const std::string name = name_of(number);
-    return MayBeRefused(name) || load_.oracle.pending_count(name) >= kPendingPerKeyMax;
+    return load_.oracle.pending_count(name_of(number)) >= kPendingPerKeyMax;
   });
   if (numbers.empty()) return;
   if (count == 1) {
@@ -370,6 +357,7 @@ void PakvClient::StartOnKeys(uint64_t count) {
     if (inline_bytes_max != 0 && part.what.argument.size() > inline_bytes_max) {
       return BeginUpload(database, std::move(part));
     }
+    part.what.may_be_refused = load_.may_refuse();
     part.id = load_.oracle.Begin(id_, part.name, part.what);
     const uint64_t id = next_id_++;
     Asked& asked = under_way_[id];
@@ -386,6 +374,7 @@ void PakvClient::StartOnKeys(uint64_t count) {
     part.key = "key" + std::to_string(number / load_.database_count);
     part.name = name_of(number);
     part.what = RandomOperation(/*may_be_long=*/false);
+    part.what.may_be_refused = true;  // for what another part demands
     part.id = load_.oracle.Begin(id_, part.name, part.what);
   }
   const uint64_t id = next_id_++;
@@ -431,6 +420,7 @@ void PakvClient::SendPiece() {
   writer.Finish();
   // The answer to it may be on its way that it is refused.
   if (!upload.refused && upload.total_bytes == 0) {
+    upload.part.what.may_be_refused = load_.may_refuse();
     upload.part.id = load_.oracle.Begin(id_, upload.part.name, upload.part.what);
     under_way_[upload.id].parts.push_back(std::move(upload.part));
   }

@@ -75,7 +75,6 @@ class PakvClient {
   }
   bool is_uploading() const { return upload_ && !upload_->ended; }
   void BeginUpload(uint64_t database, Part part);
-  bool MayBeRefused(const std::string& name) const;
   void SendPiece();
   std::string RandomValue(bool may_be_long);
   void SendRest();

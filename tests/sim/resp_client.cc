@@ -247,13 +247,6 @@ OracleOperation RespClient::RandomOperation() {
   return {OracleCommand::kSetRange, std::move(part), static_cast<int64_t>(place)};
 }
 
-bool RespClient::IsUnderWay(const std::string& name) const {
-  return std::any_of(under_way_.begin(), under_way_.end(), [&](const Command& command) {
-    return std::any_of(command.steps.begin(), command.steps.end(),
-                       [&](const Step& step) { return step.name == name; });
-  });
-}
-
 // False: there is as much under way on that key as the oracle can follow.
 bool RespClient::AddStep(uint64_t number, Command& command) {
   const std::string key = "key" + std::to_string(number / load_.database_count);
@@ -265,10 +258,6 @@ bool RespClient::AddStep(uint64_t number, Command& command) {
           (load_.wall_ms ? kPendingPerExpiringKeyMax : kPendingPerKeyMax)) {
         return false;
       }
-      // One that is refused for lack of memory is no reason for what others see behind it, which
-      // the oracle would take it for: they may see that before it is known here. Likewise in front
-      // of an EXEC, which may answer without writing where writes are refused.
-      if ((load_.memory_is_short || command.is_exec) && IsUnderWay(name)) return false;
       step.what = RandomOperation();
       break;
     case Work::kReadAll:
@@ -283,7 +272,7 @@ bool RespClient::AddStep(uint64_t number, Command& command) {
     step.what.argument.resize(load_.inline_bytes_max);
   }
   if (!command.is_exec) Select(number % load_.database_count);
-  step.name = name;
+  step.what.may_be_refused = load_.may_refuse();
   step.id = load_.oracle.Begin(id_, name, step.what);
   const std::string bytes = Encode(key, step.what);
   if (command.is_exec) {

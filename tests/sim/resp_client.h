@@ -40,6 +40,8 @@ struct RespLoad {
 
   uint64_t clients_done = 0;
   std::string wrong;  // what should not have been answered
+
+  bool may_refuse() const { return disk_is_ill || memory_is_short || limits_are_small; }
 };
 
 class RespClient {
@@ -57,7 +59,6 @@ class RespClient {
   struct Step {
     Oracle::OperationId id = 0;
     OracleOperation what;
-    std::string name;  // of the key, as the oracle knows it
   };
   // What one reply is for.
   struct Command {
@@ -74,7 +75,6 @@ class RespClient {
   void StartMore();
   void StartOne();
   bool AddStep(uint64_t number, Command& command);
-  bool IsUnderWay(const std::string& name) const;
   void StartTransaction(uint64_t number);
   void Select(uint64_t database);
   void SendPlain(const std::string& line);

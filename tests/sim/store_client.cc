@@ -266,6 +266,7 @@ void StoreSession::StartCall(uint64_t number, OracleOperation what,
   call.value = value_bytes;
   call.number = call.what.number;
   call.is_there = load_.alone && load_.oracle.MustExist(call.name);
+  call.what.may_be_refused = load_.may_refuse();
   call.id = load_.oracle.Begin(id_, call.name, call.what);
   call.finished = false;
   started_.push_back(&call);

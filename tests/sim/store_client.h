@@ -48,6 +48,8 @@ struct StoreLoad {
   // Of each key's name, at least.
   size_t key_bytes = 0;
 
+  bool may_refuse() const { return disk_is_ill || memory_is_short; }
+
   // Keys whose records the medium has lost or changed: theirs may be refused as damaged, and what
   // is left of them after a restart is none of the oracle's.
   std::set<std::string> hit;

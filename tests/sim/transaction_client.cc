@@ -186,6 +186,7 @@ Task<void> TransactionSession::RunOnOracleKeys() {
     const uint32_t namespace_id = load_.NamespaceOf(number).id;
     part.index = transaction.AddKey(load_.store.Hash(namespace_id, part.key), namespace_id,
                                     part.key, row.needs, true);
+    part.what.may_be_refused = load_.may_refuse();
     part.id = load_.oracle.Begin(id_, load_.OracleName(number), part.what);
   }
   const auto decide = [&](Transaction& decided) {
