@@ -40,7 +40,6 @@ TEST(SimDiskCopyTest, HoldsWhatIsDurableAndWhatIsNotAndGoesItsOwnWay) {
   Write(disk, "/data/nameless", 'n', /*sync=*/true);  // its name may be lost
   Write(disk, "/data/durable", 'e', /*sync=*/false);  // so may each sector of this
   int nameless = 0;
-  int old = 0;
   int mixed = 0;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     SimDisk copy({}, seed);
@@ -53,7 +52,6 @@ TEST(SimDiskCopyTest, HoldsWhatIsDurableAndWhatIsNotAndGoesItsOwnWay) {
     ASSERT_EQ(left.size(), kBytes);
     const bool has_old = left.find('d') != left.npos;
     const bool has_new = left.find('e') != left.npos;
-    old += has_old && !has_new ? 1 : 0;
     mixed += has_old && has_new ? 1 : 0;
   }
   EXPECT_GT(nameless, 20);
