@@ -153,6 +153,7 @@ class Request : public Message, public DurableEntry {
     kWrite,       // its own record
     kAnswer,      // the newest pending write that its answer depends on
     kReadBehind,  // its session's own write, to be read then
+    kPlace,       // nothing: its record's place is all that it is there for
   };
 
   void AddDependent(uint64_t dependent) {

@@ -400,6 +400,8 @@ void Shard::Settled(Request& request, bool durable) {
         if (!ReadPublished(request)) return;
       }
       break;
+    case Request::Role::kPlace:
+      return;
   }
   Complete(request);
   if (free_for_lock != nullptr) [[unlikely]]

@@ -313,11 +313,9 @@ Task<Outcome> Shard::WriteAsOne(std::span<TransactionKey* const> keys) {
   std::vector<Request*> written;
   for (TransactionKey* key : keys) {
     if (!key->is_written) continue;
-    // The records' places are all that it waits for; one entry behind them does for all.
-    key->shard_ = this;
-    key->source_core_ = core_.id();
-    key->done = [](Request&) {};
-    key->role_ = Request::Role::kAnswer;
+    // Its owner's still, with what it has pinned there; the entry behind all of them tells how it
+    // has ended.
+    key->role_ = Request::Role::kPlace;
     key->settles_hash = 0;
     written.push_back(key);
   }

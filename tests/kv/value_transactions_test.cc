@@ -117,6 +117,35 @@ TEST_P(ValueTransactionsTest, AReaderKeepsItsFile) {
   EXPECT_EQ(Get(a), "again");
 }
 
+// The records of all owners lie in the log of the core that decides, and what is pinned is pinned
+// at the owner.
+TEST_P(ValueTransactionsTest, WhatItHoldsStaysHeldWhenItsLogFails) {
+  const std::string a = KeyOn(1);
+  const std::string b = KeyOn(2, 1);
+  EXPECT_EQ(Put(a, ValueOf('a', 9000)), Outcome::kDone);
+  Settle();
+  Transaction transaction(7);
+  for (const std::string& key : {a, b}) {
+    const size_t index = transaction.AddKey(store_->Hash(kDefaultNamespace, key), kDefaultNamespace,
+                                            key, OldState::kValueOrFile, /*may_write=*/true);
+    transaction.TakeFile(index);
+  }
+  const auto decide = [](Transaction& decided) {
+    decided.Write(0, "small", kNoExpiry);
+    decided.Write(1, "small", kNoExpiry);
+    return true;
+  };
+  node_->disk().faults.flush_error = 10'000;
+  EXPECT_EQ(node_->Run(store_->Transact(node_->core(0), transaction, decide)), Outcome::kUnknown);
+  node_->disk().faults = {};
+  EXPECT_TRUE(store_->read_only());
+  EXPECT_TRUE(Get(a) == ValueOf('a', 9000));
+  store_->ReleaseFiles(node_->core(0), transaction);
+  Settle();
+  EXPECT_EQ(Files().size(), 1u);
+  EXPECT_TRUE(Get(a) == ValueOf('a', 9000));
+}
+
 TEST_P(ValueTransactionsTest, WhoWantsTheBytesIsRefusedAndNothingHasHappened) {
   const std::string a = KeyOn(0);
   for (const std::string& b : {KeyOn(0, 1), KeyOn(1, 1)}) {
