@@ -3,26 +3,30 @@
 #include <sys/mman.h>
 
 namespace pakv {
+namespace {
+
+// One huge page more than is used, for the alignment: never touched, so it costs no memory.
+constexpr size_t kMappedBytes = ChunkArena::kRegionBytes + ChunkArena::kHugePageBytes;
+
+}  // namespace
 
 ChunkArena::~ChunkArena() {
-  for (void* region : regions_) {
-    PAKV_CHECK(munmap(region, kRegionBytes + kChunkBytes) == 0);
-  }
+  for (void* region : regions_) PAKV_CHECK(munmap(region, kMappedBytes) == 0);
 }
 
 bool ChunkArena::AddRegion() {
   constexpr uint32_t kChunks = kRegionBytes / kChunkBytes;
   if (kChunksMax - 1 - chunk_id_max_ < kChunks) return false;
-  // One chunk more, for the alignment. The rest of it is never touched, so it costs no memory.
-  void* region = mmap(nullptr, kRegionBytes + kChunkBytes, PROT_READ | PROT_WRITE,
+  void* region = mmap(nullptr, kMappedBytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   PAKV_CHECK(region != MAP_FAILED, "out of memory");
   // Kernels without huge pages refuse the advice, and do not need it.
-  (void)madvise(region, kRegionBytes + kChunkBytes, MADV_NOHUGEPAGE);
+  const bool is_plain = regions_.size() * kRegionBytes < kPlainBytes;
+  (void)madvise(region, kMappedBytes, is_plain ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
   regions_.push_back(region);
   if (!leaves_) leaves_ = std::make_unique<std::unique_ptr<Record[]>[]>(kLeaves);
   const uint64_t begin =
-      (reinterpret_cast<uint64_t>(region) + kChunkBytes - 1) & ~uint64_t{kChunkBytes - 1};
+      (reinterpret_cast<uint64_t>(region) + kHugePageBytes - 1) & ~uint64_t{kHugePageBytes - 1};
   const uint32_t id_begin = chunk_id_max_ + 1;
   for (uint32_t i = kChunks; i-- > 0;) {
     const uint32_t id = id_begin + i;

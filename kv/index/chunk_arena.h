@@ -1,7 +1,9 @@
 // Memory in chunks of 64 KiB, and 4-byte handles for what lies in them: the ground that the index
 // and the value cache stand on. The arena keeps these promises:
-//  - bounded work: no table is ever copied to grow it; a new chunk is at worst one mmap. Huge
-//    pages are off for it, since one fault would then clear 2 MiB (over 100 us);
+//  - bounded work: no table is ever copied to grow it; a new chunk is at worst one mmap and, beyond
+//    kPlainBytes, the clearing of one huge page;
+//  - what a large arena holds lies in huge pages where the system has them: a random access then
+//    takes about half the time (docs/performance.md). A small one does not take 2 MiB at a time;
 //  - a chunk that is freed gives its memory back to the system at once, but for a few kept warm;
 //  - bytes_used() is exact: chunks held, warm ones too, and the arena's own tables.
 // A handle is {chunk id, slot}: chunks hold slots of one stride. 2^21 chunks are 128 GiB.
@@ -22,6 +24,9 @@ class ChunkArena {
  public:
   static constexpr size_t kChunkBytes = size_t{64} << 10;
   static constexpr size_t kRegionBytes = size_t{4} << 20;  // mapped at once, touched as used
+  static constexpr size_t kHugePageBytes = size_t{2} << 20;
+  // The first of it are in small pages: about as far as a processor's translations reach anyway.
+  static constexpr size_t kPlainBytes = size_t{16} << 20;
   static constexpr uint32_t kSlotBits = 11;
   static constexpr uint32_t kChunkBits = 32 - kSlotBits;
   static constexpr uint32_t kSlotsPerChunkMax = 1u << kSlotBits;
