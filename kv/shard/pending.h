@@ -24,13 +24,15 @@ namespace pakv {
 struct BlockedKey {
   uint64_t hash = 0;
   uint32_t namespace_id = 0;
-  // The transaction's part that holds it, or will; nullptr for a device read or an edit.
+  // The transaction's part that holds it, or will; nullptr for a device read or an edit, and for
+  // nobody: those who wait stay in their order while writes are held.
   Request* lock = nullptr;
   // Once it holds the key: every LSN that this key has had is at most this, the transaction's own
   // will be above it.
   Lsn locked_lsn = kNoLsn;
   // The transaction is durable and being published: reads wait, too.
   bool is_closed = false;
+  bool is_kept = false;  // for nobody
   // In order; for a device read or an edit its head is whom that is for.
   IntrusiveList<Request> waiting;
   IntrusiveList<Request> readers;  // that wait for the transaction's end, whatever is in `waiting`

@@ -407,6 +407,7 @@ class Shard {
   uint32_t freeze_count_ = 0;
   bool refuses_writes_ = false;
   IntrusiveList<Request> frozen_;
+  std::vector<BlockedKey*> kept_;  // that nobody holds, with those who wait for them
   Event thawed_;
 
   uint32_t closed_count_ = 0;  // keys that are closed, and FLUSHes that close all: none as a rule

@@ -128,6 +128,10 @@ void Shard::Thaw() {
 void Shard::RestartFrozen() {
   thawed_.Set();
   if (WritesAreHeld()) return;
+  for (BlockedKey* kept : std::exchange(kept_, {})) {
+    kept->is_kept = false;
+    Release(*kept);
+  }
   IntrusiveList<Request> waiting;
   waiting.Splice(frozen_);
   RestartAll(waiting);

@@ -2,6 +2,7 @@
 // Long because: all steps share how a key is held, read and let go.
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "kv/shard/awaited_entry.h"
 #include "kv/shard/shard.h"
@@ -97,8 +98,15 @@ void Shard::OneDone(TransactionPart& part) {
 
 // ---- Holding keys ----
 
+// All of it waits while writes are held: keys that it asked for one by one would meet others in an
+// order of their own.
 void Shard::LockPart(TransactionPart& part) {
   TakeKeys(part);
+  if (WritesAreHeld()) {
+    part.keys[0]->kind_ = Request::Kind::kPart;
+    frozen_.PushBack(*part.keys[0]);
+    return;
+  }
   part.doing_ = TransactionPart::Doing::kLocking;
   part.left_ = part.keys.size() + 1;
   for (TransactionKey* key : part.keys) {
@@ -115,11 +123,7 @@ void Shard::TakeLock(TransactionKey& key) {
     slot->blocked->waiting.PushBack(key);
     return;
   }
-  if (WritesAreHeld()) {
-    // Behind the writes of this key that wait there: the key is nobody's before they had it.
-    frozen_.PushBack(key);
-    return;
-  }
+  PAKV_DCHECK(!WritesAreHeld(), "neither a part nor who waits for a key is started then");
   key.kind_ = Request::Kind::kOne;
   BlockedKey& blocked = pending_.Lock(key);
   if (slot == nullptr) {
@@ -146,15 +150,25 @@ void Shard::ReleasePart(TransactionPart& part) {
   }
 }
 
-// Whoever has waited for the key goes on, in order, until somebody blocks it again.
+// Whoever has waited for the key goes on, in order, until somebody blocks it again. While writes
+// are held they keep their places in its queue: elsewhere the locks among them would lose the order
+// in which their parts asked for other keys, and wait for each other for ever.
 void Shard::Release(BlockedKey& blocked) {
   IntrusiveList<Request> readers;
   IntrusiveList<Request> waiting;
   readers.Splice(blocked.readers);
+  if (std::exchange(blocked.is_closed, false)) --closed_count_;
+  if (WritesAreHeld() && !blocked.waiting.empty()) {
+    PAKV_COVERED(kQueueKept);
+    blocked.lock = nullptr;
+    blocked.locked_lsn = kNoLsn;
+    if (!std::exchange(blocked.is_kept, true)) kept_.push_back(&blocked);
+    RestartAll(readers);
+    return;
+  }
   waiting.Splice(blocked.waiting);
   const uint64_t hash = blocked.hash;
   const uint32_t namespace_id = blocked.namespace_id;
-  if (blocked.is_closed) --closed_count_;
   pending_.Unblock(blocked);
   RestartAll(readers);
   while (!waiting.empty()) {

@@ -25,6 +25,7 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "stop-during-compaction",
     "lock-queued",
     "lock-waited-for-writes",
+    "queue-kept",
     "read-held-by-close",
     "unpublished-met",
     "flush-met-transaction",

@@ -26,6 +26,7 @@ enum class CoverageMark : uint32_t {
   kStopDuringCompaction,     // a pass ended half-way as the store stopped
   kLockQueued,               // a transaction waited for a key behind somebody else
   kLockWaitedForWrites,      // ... for its pending writes
+  kQueueKept,                // a key was let go while writes were held: its queue stayed
   kReadHeldByClose,          // a read waited while a transaction was published
   kUnpublishedMet,           // compaction met a transaction's record that was not published yet
   kFlushMetTransaction,      // a FLUSH removed what a transaction had read already

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kv/store/store.h"
+#include "runtime/base/prng.h"
 #include "tests/kv/store_call.h"
 #include "tests/sim/sim_node.h"
 
@@ -431,6 +432,26 @@ TEST_F(TransactionTest, WriteThatAFlushHoldsIsNotPassedByItsSessionsNextOne) {
     ASSERT_EQ(node_->Run(FlushFrom(*this, node_->core(0), 0)), Outcome::kDone);
     ExpectEnds([&] { return first.finished && second.finished && course.finished; });
     ASSERT_LT(first.lsn, second.lsn) << "seed " << seed;
+  }
+}
+
+// Found by the simulator: a key was let go while a FLUSH held writes. The transaction that was next
+// in its queue lost its place to one that had come later, which then waited for it at another key.
+TEST_F(TransactionTest, WhoWaitsForAKeyKeepsItsPlaceThroughAFlush) {
+  publish_pause_ns_ = 200 * kNsPerUs;
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    Open(2, seed);
+    const std::string a = KeyOn(1);
+    const std::string b = KeyOn(1, 1);
+    Prng prng(seed);
+    Course& holder = Begin(0, {KeyOn(0), a}, "+");
+    Course& next = Begin(0, {KeyOn(0, 1), a, b}, "+", OldState::kValue, 50 * kNsPerUs);
+    const uint64_t flush_ns = prng.Between(200, 500) * kNsPerUs;
+    const uint64_t late_ns = flush_ns + prng.Below(150) * kNsPerUs;
+    Course& late = Begin(1, {a, b}, "+", OldState::kValue, late_ns);
+    ASSERT_EQ(node_->Run(FlushFrom(*this, node_->core(0), flush_ns)), Outcome::kDone);
+    ExpectEnds([&] { return holder.finished && next.finished && late.finished; });
+    ASSERT_FALSE(HasFatalFailure()) << "seed " << seed;
   }
 }
 
