@@ -230,6 +230,9 @@ Task<absl::Status> StoreDirectory::ProbeDirectIo(Core& core) {
   if (direct_) {
     const IoResult opened = co_await File::Open(core.io(), path.c_str(), O_RDONLY | O_DIRECT);
     direct_ = opened.ok();
+    // A file system that has no direct I/O says EINVAL. Anything else is this machine's trouble,
+    // and no reason to go without from now on.
+    if (!opened.ok() && opened.error() != EINVAL) co_return IoError("open", path, opened);
     if (opened.ok()) {
       File file(core.io(), Handle{opened.value()});
       const IoResult closed = co_await file.Close();

@@ -150,6 +150,18 @@ TEST_F(RecoveryTest, AFailedSyncOfADirectoryThatWasMadeIsAnError) {
   }
 }
 
+// It is not what a file system without direct I/O says: that one would be served without.
+TEST_F(RecoveryTest, AnErrorOfTheDirectOpenIsNoReasonToGoWithoutDirectIo) {
+  const Found found = Recover(directory_.Path("store"), [](Operation& operation) {
+    const IoRequest& request = operation.request;
+    if (request.opcode != Opcode::kOpen || (request.open_flags & O_DIRECT) == 0) return true;
+    operation.result = IoResult(-EMFILE);
+    return false;
+  });
+  EXPECT_FALSE(found.status.ok());
+  EXPECT_NE(found.status.ToString().find("IDENTITY"), std::string::npos) << found.status;
+}
+
 TEST_F(RecoveryTest, AFileInTheWayIsAnErrorThatNamesThePath) {
   WriteFile(directory_.Path("file"), "mine");
   const Found found = Recover(directory_.Path("file/no/place"));
