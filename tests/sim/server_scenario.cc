@@ -30,7 +30,7 @@ class ServerScenario {
   explicit ServerScenario(uint64_t seed)
       : world_(seed), prng_(world_.prng()), node_(world_, "10.0.0.1", DiskOptions()) {
     node_.disk().MakeDirectories("/data");
-    segment_bytes_ = uint64_t{1} << prng_.Between(13, 17);
+    segment_bytes_ = uint64_t{1} << prng_.Between(12, 17);
     flush_apart_records_ = static_cast<uint32_t>(prng_.Between(1, 6));
     buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
     cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
@@ -163,7 +163,7 @@ class ServerScenario {
     if (prng_.Chance(1, 4)) world_.net().faults.reset = 20;
   }
 
-  // Between lives the wall clock is set, also back, within what a start accepts.
+  // The wall clock is set, also back, within what a start accepts.
   void StepClock() {
     constexpr int64_t kFarthestUs = int64_t{6} * 3600 * 1'000'000;
     if (!prng_.Chance(1, 3)) return;
@@ -173,12 +173,28 @@ class ServerScenario {
     clock_offset_us_ = target_us;
   }
 
+  // The same while clients work.
+  void StepClockUnderLoad() {
+    for (uint64_t steps = prng_.Below(3); steps > 0; --steps) {
+      world_.agenda().After(prng_.Below(50 * kNsPerMs), /*owner=*/0, [this] {
+        if (!clients_work_) return;
+        StepClock();
+        oracle_.LookAtClock();
+      });
+    }
+  }
+
   void Live(bool last) {
     MakeWorldIll(last);
     StepClock();
     const auto core_count = static_cast<uint32_t>(prng_.Between(1, 4));
-    node_.Start(
-        {.core_count = core_count, .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}});
+    SimNodeOptions node_options{.core_count = core_count,
+                                .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}};
+    if (prng_.Chance(1, 4)) node_options.ring.submissions_max = 2;
+    if (prng_.Chance(1, 4)) {
+      node_options.core.mailbox_chains_max = static_cast<uint32_t>(prng_.Between(1, 2));
+    }
+    node_.Start(node_options);
     Service& service = node_.Own(std::make_unique<Service>(node_.cores()));
     auto started =
         node_.Run(Service::Start(service, OptionsOfStore(), OptionsOfServer(core_count, last)));
@@ -233,7 +249,11 @@ class ServerScenario {
                               [this] { garbage_.clear(); });
       }
       if (prng_.Chance(1, 4)) CutOffForAWhile();
-      if (!RunClients(load, prng_.Between(1, 6), Work::kRandom)) return;
+      if (prng_.Chance(1, 2)) StepClockUnderLoad();
+      clients_work_ = true;
+      const bool lives = RunClients(load, prng_.Between(1, 6), Work::kRandom);
+      clients_work_ = false;
+      if (!lives) return;
     }
     if (!last && prng_.Chance(1, 2)) return;
     auto stopped = node_.Run(Service::Stop(service));
@@ -325,6 +345,7 @@ class ServerScenario {
   int64_t clock_offset_us_ = 0;
   bool disk_is_ill_ = false;
   bool limits_are_small_ = false;
+  bool clients_work_ = false;
   uint64_t next_client_ = 1;
 };
 

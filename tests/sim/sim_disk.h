@@ -106,6 +106,8 @@ class SimDisk {
   using Copies = std::map<const Inode*, InodeRef>;
   Copies CopyFrom(const SimDisk& other);
 
+  // Another drive from now on, with what was on this: what direct transfers are multiples of.
+  void SetDirectAlignment(uint32_t alignment) { options_.direct_alignment = alignment; }
   // Takes bytes away from whoever else uses the disk, as another program's file would.
   void SetBallast(uint64_t bytes) { ballast_bytes_ = bytes; }
   uint64_t used_bytes() const { return *used_sectors_ * kSectorBytes; }

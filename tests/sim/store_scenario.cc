@@ -28,7 +28,8 @@ class StoreScenario {
   explicit StoreScenario(uint64_t seed)
       : world_(seed), prng_(world_.prng()), node_(world_, "10.0.0.1", DiskOptions()) {
     node_.disk().MakeDirectories("/data");
-    segment_bytes_ = uint64_t{1} << prng_.Between(13, 18);
+    segment_bytes_ =
+        uint64_t{1} << (prng_.Chance(1, 6) ? prng_.Between(10, 12) : prng_.Between(13, 18));
     flush_apart_records_ = static_cast<uint32_t>(prng_.Between(1, 6));
     buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
     cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
@@ -74,10 +75,14 @@ class StoreScenario {
   }
 
  private:
+  uint32_t DrawAlignment() {
+    constexpr uint32_t kAlignments[] = {512, 512, 4096, 0};
+    alignment_ = kAlignments[prng_.Below(4)];
+    return alignment_;
+  }
   SimDiskOptions DiskOptions() {
     SimDiskOptions options;
-    constexpr uint32_t kAlignments[] = {512, 512, 4096, 0};
-    options.direct_alignment = kAlignments[prng_.Below(4)];
+    options.direct_alignment = DrawAlignment();
     disk_fills_ = prng_.Chance(1, 4);
     options.capacity_bytes = uint64_t{1} << 30;
     return options;
@@ -166,16 +171,23 @@ class StoreScenario {
     rotten_ = life == Life::kRotten;
     node_.disk().SetBallast(0);
     StepClock();
-    node_.Start({.core_count = static_cast<uint32_t>(prng_.Between(1, 4)),
-                 .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}});
+    // The directory is copied to another drive.
+    if (prng_.Chance(1, 12)) node_.disk().SetDirectAlignment(DrawAlignment());
+    SimNodeOptions options{.core_count = static_cast<uint32_t>(prng_.Between(1, 4)),
+                           .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}};
+    if (prng_.Chance(1, 4)) options.ring.submissions_max = 2;
+    if (prng_.Chance(1, 4)) {
+      options.core.mailbox_chains_max = static_cast<uint32_t>(prng_.Between(1, 2));
+    }
+    node_.Start(options);
     const bool crashes = life == Life::kIll && prng_.Chance(1, 3);
     if (crashes) node_.CrashAfter(prng_.Below(150), RandomKind());
     Store* store = OpenStore();
     if (store != nullptr) Serve(*store, life);
   }
 
-  // Between lives the wall clock is set, also back: by less than a second, or by hours, within what
-  // a start accepts.
+  // The wall clock is set, also back: by less than a second, or by hours, within what a start
+  // accepts.
   void StepClock() {
     constexpr int64_t kFarthestUs = int64_t{6} * 3600 * 1'000'000;
     if (!prng_.Chance(1, 3)) return;
@@ -188,11 +200,23 @@ class StoreScenario {
     clock_offset_us_ = target_us;
   }
 
+  // The same while sessions work.
+  void StepClockUnderLoad() {
+    for (uint64_t steps = prng_.Below(3); steps > 0; --steps) {
+      world_.agenda().After(prng_.Below(30 * kNsPerMs), /*owner=*/0, [this] {
+        if (!sessions_work_) return;
+        StepClock();
+        oracle_.LookAtClock();
+      });
+    }
+  }
+
   Store* OpenStore() {
     StoreOptions options;
     options.directory = "/data/store";
     options.engine = engine_;
-    options.segment_bytes = segment_bytes_;
+    // A block at least.
+    options.segment_bytes = std::max<uint64_t>(segment_bytes_, alignment_ == 512 ? 512 : 4096);
     options.flush_apart_records = flush_apart_records_;
     options.cache_bytes = cache_bytes_;
     options.footer_segment_bytes_min = footers_ ? 1 : UINT64_MAX;
@@ -264,7 +288,11 @@ class StoreScenario {
       if (prng_.Chance(3, 4)) node_.CrashAfter(prng_.Below(short_life_ ? 100 : 1000), RandomKind());
       FillDiskForAWhile();
       LookAfterStore(store, load);
-      if (!RunSessions(load, prng_.Between(1, 6), Work::kRandom)) return;
+      if (prng_.Chance(1, 2)) StepClockUnderLoad();
+      sessions_work_ = true;
+      const bool lives = RunSessions(load, prng_.Between(1, 6), Work::kRandom);
+      sessions_work_ = false;
+      if (!lives) return;
       if (transactions_max_ > 0 && !RunSessions(load, 1, Work::kCheckAll)) return;
     }
     node_.disk().SetBallast(0);
@@ -488,6 +516,8 @@ class StoreScenario {
   SimWorld world_;
   Prng& prng_;
   bool disk_fills_ = false;
+  uint32_t alignment_ = 0;
+  bool sessions_work_ = false;
   SimNode node_;
   Oracle oracle_;
   ScenarioResult result_;
