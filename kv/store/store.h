@@ -115,8 +115,10 @@ class Store {
   // Reads the transaction's keys, none of which needs kNothing, as they all were at one moment;
   // afterwards Old tells. Nothing is held, unless they change so fast that three tries fail.
   Task<Outcome> Snapshot(Core& here, Transaction& transaction);
-  // From now on `watches` notices each change of the key. The same key twice is one.
-  Task<void> Watch(Core& here, Watches& watches, uint32_t namespace_id, std::string_view key);
+  // From now on `watches` notices each change of the keys. The same key twice is one. The keys stay
+  // as they are until it has returned. Suspends.
+  Task<void> Watch(Core& here, Watches& watches, uint32_t namespace_id,
+                   std::span<const std::string_view> keys);
   // Leaves `watches` empty.
   Task<void> Unwatch(Core& here, Watches& watches);
   // Any core: the namespace of this name, 1 to kNamespaceNameBytesMax bytes of UTF-8; "0" to "15"

@@ -16,6 +16,8 @@ namespace {
 
 // So often a snapshot is tried before its keys are held.
 constexpr int kSnapshotTries = 3;
+// So many keys are watched, or are no more, in one pass.
+constexpr size_t kWatchesPerPass = 1024;
 
 }  // namespace
 
@@ -73,10 +75,12 @@ size_t Transaction::AddKey(uint64_t hash, uint32_t namespace_id, std::string_vie
 }
 
 void Transaction::Require(const Watches& watches) {
-  for (const struct Watch& watch : watches.watches_) {
-    const size_t index =
-        AddKey(watch.hash, watch.namespace_id, watch.key, OldState::kExistence, false);
-    Key(index).watch = &watch;
+  for (const auto& [owner, hung] : watches.of_owner_) {
+    for (const struct Watch& watch : hung) {
+      const size_t index =
+          AddKey(watch.hash, watch.namespace_id, watch.key, OldState::kExistence, false);
+      Key(index).watch = &watch;
+    }
   }
 }
 
@@ -408,37 +412,61 @@ Task<std::optional<Outcome>> Store::TrySnapshot(Core& here, Transaction& transac
 
 // ---- Watches ----
 
-Task<void> Store::Watch(Core& here, Watches& watches, uint32_t namespace_id, std::string_view key) {
-  const uint64_t hash = Hash(namespace_id, key);
-  for (const struct Watch& watch : watches.watches_) {
-    if (watch.hash == hash && watch.namespace_id == namespace_id && watch.key == key) co_return;
+Watch* Watches::Add(uint32_t owner, const Name& name) {
+  if (known_.contains(name)) return nullptr;
+  Watch& watch = of_owner_[owner].emplace_front();
+  watch.hash = name.hash;
+  watch.namespace_id = name.namespace_id;
+  watch.key = name.key;
+  known_.insert(Name(watch));
+  bytes_ += BytesOf(name.key);
+  return &watch;
+}
+
+Task<void> Store::Watch(Core& here, Watches& watches, uint32_t namespace_id,
+                        std::span<const std::string_view> keys) {
+  std::map<uint32_t, std::vector<struct Watch*>> added;  // by owner
+  while (!keys.empty()) {
+    const auto step = keys.first(std::min(keys.size(), kWatchesPerPass));
+    keys = keys.subspan(step.size());
+    added.clear();
+    for (const std::string_view key : step) {
+      const Watches::Name name(Hash(namespace_id, key), namespace_id, key);
+      const uint32_t owner = OwnerOf(name.hash);
+      struct Watch* const watch = watches.Add(owner, name);
+      if (watch != nullptr) added[owner].push_back(watch);
+    }
+    for (const auto& [owner, list] : added) {
+      Shard* const shard = shards_[owner].get();
+      const std::span<struct Watch* const> to_hang = list;
+      co_await here.CallOn(owner, [shard, to_hang](Core&) {
+        for (struct Watch* const watch : to_hang) shard->AddWatch(*watch);
+        return true;
+      });
+    }
   }
-  struct Watch& watch = watches.watches_.emplace_back();
-  watch.hash = hash;
-  watch.namespace_id = namespace_id;
-  watch.key = key;
-  const uint32_t owner = OwnerOf(hash);
-  Shard* const shard = shards_[owner].get();
-  co_await here.CallOn(owner, [shard, &watch](Core&) {
-    shard->AddWatch(watch);
-    return true;
-  });
 }
 
 Task<void> Store::Unwatch(Core& here, Watches& watches) {
-  for (uint32_t owner = 0; owner < shards_.size() && !watches.empty(); ++owner) {
-    const bool any = std::any_of(watches.watches_.begin(), watches.watches_.end(),
-                                 [&](const auto& watch) { return OwnerOf(watch.hash) == owner; });
-    if (!any) continue;
+  watches.known_.clear();
+  watches.bytes_ = 0;
+  for (auto& [owner, hung] : watches.of_owner_) {
     Shard* const shard = shards_[owner].get();
-    co_await here.CallOn(owner, [this, shard, owner, &watches](Core&) {
-      for (struct Watch& watch : watches.watches_) {
-        if (OwnerOf(watch.hash) == owner) shard->RemoveWatch(watch);
-      }
-      return true;
-    });
+    auto* const list = &hung;
+    while (!list->empty()) {
+      const size_t taken = co_await here.CallOn(owner, [shard, list](Core&) {
+        size_t count = 0;
+        for (struct Watch& watch : *list) {
+          if (count == kWatchesPerPass) break;
+          shard->RemoveWatch(watch);
+          ++count;
+        }
+        return count;
+      });
+      for (size_t count = 0; count < taken; ++count) list->pop_front();
+    }
   }
-  watches.watches_.clear();
+  watches.of_owner_.clear();
 }
 
 }  // namespace pakv

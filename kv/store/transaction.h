@@ -39,10 +39,12 @@
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <forward_list>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -60,19 +62,45 @@ inline constexpr size_t kTransactionBytesMax = size_t{16} << 20;
 
 // The keys that a session watches, each since its own moment. Belongs to the session, on its core;
 // Store::Watch and Store::Unwatch change it. Empty when it is destroyed, unless the cores are gone.
+// Who adds to it bounds it: a transaction takes kTransactionKeysMax keys and kTransactionBytesMax.
 class Watches {
  public:
   Watches() = default;
   Watches(const Watches&) = delete;
   Watches& operator=(const Watches&) = delete;
 
-  bool empty() const { return watches_.empty(); }
-  size_t count() const { return watches_.size(); }
+  bool empty() const { return known_.empty(); }
+  size_t count() const { return known_.size(); }
+  // Memory that the watches take, here and at the owners; and what one of `key` takes.
+  size_t memory_bytes() const { return bytes_; }
+  static size_t BytesOf(std::string_view key) { return kBytesBesideKey + key.size(); }
 
  private:
   friend class Store;
   friend class Transaction;
-  std::deque<Watch> watches_;
+  // Of a watch: itself, its link here, its places in the set and in the owner's table.
+  static constexpr size_t kBytesBesideKey = sizeof(Watch) + 96;
+  // Equal are those of one key.
+  struct Name {
+    explicit Name(const Watch& watch)
+        : hash(watch.hash), namespace_id(watch.namespace_id), key(watch.key) {}
+    Name(uint64_t hash_in, uint32_t namespace_id_in, std::string_view key_in)
+        : hash(hash_in), namespace_id(namespace_id_in), key(key_in) {}
+    bool operator==(const Name&) const = default;
+    uint64_t hash;
+    uint32_t namespace_id;
+    std::string_view key;
+  };
+  struct HashOfName {
+    size_t operator()(const Name& name) const { return name.hash; }
+  };
+
+  // The watch of a key that was not watched; nullptr if it is already.
+  Watch* Add(uint32_t owner, const Name& name);
+
+  std::map<uint32_t, std::forward_list<Watch>> of_owner_;  // which do not move
+  absl::flat_hash_set<Name, HashOfName> known_;            // views of their keys
+  size_t bytes_ = 0;
 };
 
 class Transaction {

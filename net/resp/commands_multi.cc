@@ -27,16 +27,48 @@ QueuedCommand::QueuedCommand(const CommandRow& row_in, RespArgs args_in) : row(r
   }
 }
 
-bool MultiState::Queue(const CommandRow& row, RespArgs args) {
+std::string MultiState::TooMuch(size_t bytes) const {
+  const size_t held = bytes_ + watched_bytes_ + bytes;
+  if (held > kBytesMax) {
+    return "ERR too many bytes: what a connection watches and queues for EXEC takes at most " +
+           std::to_string(kBytesMax) + " bytes";
+  }
+  if (held <= kFreeBytes || held + bytes <= budget_.free_bytes()) return {};
+  return "ERR the server's connections watch and queue too much for EXEC as a whole; try again "
+         "when some of them are done";
+}
+
+std::string MultiState::Queue(const CommandRow& row, RespArgs args) {
+  if (commands_.size() == kCommandsMax) {
+    return "ERR too many commands wait for EXEC (at most " + std::to_string(kCommandsMax) + ")";
+  }
   size_t bytes = sizeof(QueuedCommand);
   for (const std::string_view arg : args) bytes += arg.size() + sizeof(std::string_view);
-  if (commands_.size() == kCommandsMax || bytes_ + bytes > kBytesMax || !budget_.has_room()) {
-    return false;
-  }
+  std::string error = TooMuch(bytes);
+  if (!error.empty()) return error;
   bytes_ += bytes;
   budget_.Take(bytes);
   commands_.emplace_back(row, args);
-  return true;
+  return {};
+}
+
+std::string MultiState::MakeRoomToWatch(RespArgs keys) {
+  if (watches.count() + keys.size() > kWatchesMax) {
+    return "ERR a connection watches at most " + std::to_string(kWatchesMax) + " keys";
+  }
+  size_t bytes = 0;
+  for (const std::string_view key : keys) bytes += Watches::BytesOf(key);
+  std::string error = TooMuch(bytes);
+  if (!error.empty()) return error;
+  watched_bytes_ += bytes;
+  budget_.Take(bytes);
+  return {};
+}
+
+void MultiState::NoteWatches() {
+  budget_.Give(watched_bytes_);
+  watched_bytes_ = watches.memory_bytes();
+  budget_.Take(watched_bytes_);
 }
 
 namespace {
@@ -262,15 +294,21 @@ Task<void> RunWatch(RespProtocol& protocol, RespArgs args) {
     AloneReply(protocol)->Error("ERR WATCH inside MULTI is not allowed");
     co_return;
   }
-  MultiState& multi = protocol.multi();
-  if (multi.watches.count() + args.size() - 1 > MultiState::kWatchesMax) {
-    AloneReply(protocol)->Error("ERR a connection watches at most " +
-                                std::to_string(MultiState::kWatchesMax) + " keys");
+  const RespArgs keys = args.subspan(1);
+  for (const std::string_view key : keys) {
+    const std::string_view too_long = protocol.CheckKey(key);
+    if (too_long.empty()) continue;
+    AloneReply(protocol)->Error(too_long);
     co_return;
   }
-  for (const std::string_view key : args.subspan(1)) {
-    co_await protocol.store().Watch(protocol.core(), multi.watches, protocol.namespace_id(), key);
+  MultiState& multi = protocol.multi();
+  const std::string error = multi.MakeRoomToWatch(keys);
+  if (!error.empty()) {
+    AloneReply(protocol)->Error(error);
+    co_return;
   }
+  co_await protocol.store().Watch(protocol.core(), multi.watches, protocol.namespace_id(), keys);
+  multi.NoteWatches();
   AloneReply(protocol)->Ok();
 }
 

@@ -27,34 +27,46 @@ struct QueuedCommand {
 
 class MultiState {
  public:
-  // The most that one transaction queues; what all of a core have queued is in its budget.
-  static constexpr size_t kCommandsMax = 65'536;
-  static constexpr size_t kBytesMax = size_t{16} << 20;
-  static constexpr size_t kWatchesMax = 65'536;
+  // Of one connection: commands that wait for EXEC; keys that it watches; bytes of both together.
+  static constexpr size_t kCommandsMax = kTransactionKeysMax;
+  static constexpr size_t kWatchesMax = kTransactionKeysMax;
+  static constexpr size_t kBytesMax = kTransactionBytesMax;
+  // What all connections of a core hold comes from its budget. One may hold as much of it as is
+  // free then, so that few cannot take it all from who comes next; and this much in any case.
+  static constexpr size_t kFreeBytes = size_t{16} << 10;
 
   explicit MultiState(ByteBudget& budget) : budget_(budget) {}
   MultiState(const MultiState&) = delete;
   MultiState& operator=(const MultiState&) = delete;
-  ~MultiState() { budget_.Give(bytes_); }
+  ~MultiState() { budget_.Give(bytes_ + watched_bytes_); }
 
   bool is_open() const { return is_open_; }
   void Open() { is_open_ = true; }
   // A command was refused: EXEC will be, too. Nothing outside of MULTI.
   void Break() { is_broken_ = is_open_; }
   bool is_broken() const { return is_broken_; }
-  // False, and nothing done: it is more than may be queued.
-  bool Queue(const CommandRow& row, RespArgs args);
+  // Queues the command, or does nothing and returns the error of one that is too much.
+  std::string Queue(const CommandRow& row, RespArgs args);
   const std::deque<QueuedCommand>& commands() const { return commands_; }
+
+  // Makes room for watches of `keys`, or returns the error if they are too many. NoteWatches
+  // follows as soon as `watches` has changed.
+  std::string MakeRoomToWatch(RespArgs keys);
+  void NoteWatches();
 
   // Left empty, by Store::Unwatch, before this ends.
   Watches watches;
 
  private:
+  // The error of so many more bytes; empty if they may be taken.
+  std::string TooMuch(size_t bytes) const;
+
   ByteBudget& budget_;
   bool is_open_ = false;
   bool is_broken_ = false;
   std::deque<QueuedCommand> commands_;
-  size_t bytes_ = 0;
+  size_t bytes_ = 0;          // of commands_
+  size_t watched_bytes_ = 0;  // of watches, and of those to come
 };
 
 }  // namespace pakv

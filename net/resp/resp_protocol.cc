@@ -220,11 +220,8 @@ void RespProtocol::Queue(const CommandRow& row, RespArgs args) {
   if (row.kind == CommandKind::kAlone && row.alone != &RunUnwatch) {
     return Refuse("ERR Command not allowed inside a transaction");
   }
-  if (!multi_->Queue(row, args)) {
-    return Refuse("ERR too many commands or bytes wait for EXEC (at most " +
-                  std::to_string(MultiState::kCommandsMax) + " commands and " +
-                  std::to_string(MultiState::kBytesMax) + " bytes)");
-  }
+  const std::string error = multi_->Queue(row, args);
+  if (!error.empty()) return Refuse(error);
   RespWriter(session_.OpenReply(), version_).Simple("QUEUED");
   session_.CloseReply();
 }
@@ -237,6 +234,7 @@ MultiState& RespProtocol::multi() {
 Task<void> RespProtocol::Unwatch() {
   if (multi_ != nullptr && !multi_->watches.empty()) {
     co_await store().Unwatch(core(), multi_->watches);
+    multi_->NoteWatches();
   }
 }
 

@@ -31,6 +31,7 @@ class ByteBudget {
   explicit ByteBudget(size_t bytes_max) : bytes_max_(bytes_max) {}
 
   size_t used_bytes() const { return used_bytes_; }
+  size_t free_bytes() const { return has_room() ? bytes_max_ - used_bytes_ : 0; }
   bool has_room() const { return used_bytes_ < bytes_max_; }
   // Whether `taker` may Take now.
   bool MayTake(const Taker& taker) const { return has_room() || exempt_ == &taker; }

@@ -585,10 +585,11 @@ TEST_F(TransactionTest, WatchNoticesWhatHappenedToItsKey) {
   const std::string other = KeyOn(1, 1);
   const auto watch = [](TransactionTest& test, Core& here, Watches& watches,
                         std::vector<std::string> keys) -> Task<bool> {
-    for (const std::string& key : keys) {
-      co_await test.store_->Watch(here, watches, kDefaultNamespace, key);
-      co_await test.store_->Watch(here, watches, kDefaultNamespace, key);
-    }
+    // Each twice in one call, and once more.
+    std::vector<std::string_view> names(keys.begin(), keys.end());
+    names.insert(names.end(), keys.begin(), keys.end());
+    co_await test.store_->Watch(here, watches, kDefaultNamespace, names);
+    co_await test.store_->Watch(here, watches, kDefaultNamespace, names);
     co_return true;
   };
   // Whether it decides; then nothing is watched.
@@ -638,6 +639,48 @@ TEST_F(TransactionTest, WatchNoticesWhatHappenedToItsKey) {
           << "case " << what;
       EXPECT_EQ(outcome_, Outcome::kDone);
     }
+  }
+}
+
+// As many as there may be take a few messages, whatever their order, and their own memory.
+TEST_F(TransactionTest, ManyKeysAreWatchedAtOnce) {
+  Open(2);
+  const auto watch_all = [](TransactionTest& test, Core& here, Watches& watches) -> Task<bool> {
+    std::vector<std::string> keys;
+    size_t bytes = 0;
+    for (size_t i = 0; i < kTransactionKeysMax; ++i) {
+      keys.push_back("k" + std::to_string(i));
+      bytes += Watches::BytesOf(keys.back());
+    }
+    const std::vector<std::string_view> names(keys.begin(), keys.end());
+    const uint64_t passes_before = here.counters().passes;
+    co_await test.store_->Watch(here, watches, kDefaultNamespace, names);
+    EXPECT_LT(here.counters().passes, passes_before + 1000);
+    EXPECT_EQ(watches.count(), kTransactionKeysMax);
+    EXPECT_EQ(watches.memory_bytes(), bytes);
+    co_await test.store_->Watch(here, watches, kDefaultNamespace, names);
+    EXPECT_EQ(watches.count(), kTransactionKeysMax);
+    EXPECT_EQ(watches.memory_bytes(), bytes);
+    co_return true;
+  };
+  const auto end = [](TransactionTest& test, Core& here, Watches& watches) -> Task<bool> {
+    Transaction transaction(7);
+    transaction.Require(watches);
+    const auto decide = [](Transaction&) { return false; };
+    test.outcome_ = co_await test.store_->Transact(here, transaction, decide);
+    co_await test.store_->Unwatch(here, watches);
+    EXPECT_TRUE(watches.empty());
+    EXPECT_EQ(watches.memory_bytes(), 0u);
+    co_return transaction.watch_broken();
+  };
+  for (const bool writes : {false, true}) {
+    Watches watches;
+    ASSERT_TRUE(node_->Run(watch_all(*this, node_->core(0), watches)));
+    if (writes) {
+      ASSERT_EQ(Set("k54321", "value"), Outcome::kDone);
+    }
+    EXPECT_EQ(node_->Run(end(*this, node_->core(0), watches)), writes);
+    EXPECT_EQ(outcome_, Outcome::kDone);
   }
 }
 

@@ -213,7 +213,9 @@ TEST_P(ValueTransactionsTest, AWatchNoticesFiles) {
     co_return is_broken;
   };
   const auto expect = [&](bool is_broken, auto change) {
-    ASSERT_TRUE(node_->Run(store_->Watch(node_->core(0), watches, kDefaultNamespace, key)));
+    const std::string_view watched = key;
+    ASSERT_TRUE(
+        node_->Run(store_->Watch(node_->core(0), watches, kDefaultNamespace, {&watched, 1})));
     change();
     EXPECT_EQ(node_->Run(broken(*store_, node_->core(0), watches)), is_broken);
   };

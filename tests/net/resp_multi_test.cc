@@ -2,13 +2,28 @@
 // beside redis-server is resp_replies_test.cc's.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/net/sim_server.h"
 
 namespace pakv {
 namespace {
+
+const std::string kLongSet =
+    "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$900000\r\n" + std::string(900'000, 'v') + "\r\n";
+constexpr std::string_view kTooMuch =
+    "-ERR too many bytes: what a connection watches and queues for EXEC takes at most 16777216 "
+    "bytes\r\n";
+
+std::string Repeated(std::string_view text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
 
 class RespMultiTest : public testing::TestWithParam<uint32_t> {
  protected:
@@ -19,7 +34,11 @@ class RespMultiTest : public testing::TestWithParam<uint32_t> {
   }
   static void Expect(SimConnection& client, std::string_view request, std::string_view reply) {
     client.Send(request);
-    EXPECT_EQ(client.Receive(reply.size()), reply) << request;
+    EXPECT_EQ(client.Receive(reply.size()), reply) << request.substr(0, 200);
+  }
+  uint64_t MemoryBytes() {
+    const auto stats = server_.node.Run(server_.store->Stats(server_.node.core(0)));
+    return stats ? stats->memory_bytes : 0;
   }
 
   SimServer server_{Options()};
@@ -85,14 +104,85 @@ TEST_P(RespMultiTest, ATransactionSpansDatabasesAndKeys) {
 TEST_P(RespMultiTest, WhatIsQueuedIsBounded) {
   SimConnection client(server_, server_.data_address());
   Expect(client, "MULTI\r\n", "+OK\r\n");
-  const std::string value(900'000, 'v');
-  const std::string set = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$900000\r\n" + value + "\r\n";
-  for (int i = 0; i < 18; ++i) Expect(client, set, "+QUEUED\r\n");
-  Expect(client, set,
-         "-ERR too many commands or bytes wait for EXEC (at most 65536 commands and 16777216 "
-         "bytes)\r\n");
+  for (int i = 0; i < 18; ++i) Expect(client, kLongSet, "+QUEUED\r\n");
+  Expect(client, kLongSet, kTooMuch);
   Expect(client, "EXEC\r\nGET a\r\n",
          "-EXECABORT Transaction discarded because of previous errors.\r\n$-1\r\n");
+}
+
+TEST_P(RespMultiTest, WhatIsWatchedIsBounded) {
+  SimConnection client(server_, server_.data_address());
+  SimConnection other(server_, server_.data_address());
+  // A key that no write could have is refused with all the others.
+  const std::string too_long(65537, 'k');
+  Expect(client, "*3\r\n$5\r\nWATCH\r\n$1\r\na\r\n$65537\r\n" + too_long + "\r\n",
+         "-ERR key of 65537 bytes exceeds maximum allowed size (max-key, 65536 bytes)\r\n");
+  Expect(other, "SET a 1\r\n", "+OK\r\n");
+  Expect(client, "MULTI\r\nEXEC\r\n", "+OK\r\n*0\r\n");
+
+  const auto watch = [](size_t first, size_t count, size_t key_bytes) {
+    std::string request = "*" + std::to_string(count + 1) + "\r\n$5\r\nWATCH\r\n";
+    for (size_t i = first; i < first + count; ++i) {
+      std::string key = "k" + std::to_string(i);
+      key.resize(std::max(key.size(), key_bytes), '.');
+      request += "$" + std::to_string(key.size()) + "\r\n" + key + "\r\n";
+    }
+    return request;
+  };
+  const uint64_t before = MemoryBytes();
+  Expect(client, watch(0, 65'535, 0), "+OK\r\n");
+  EXPECT_GT(MemoryBytes(), before + 65'535 * 100);
+  Expect(client, watch(100'000, 2, 0), "-ERR a connection watches at most 65536 keys\r\n");
+  Expect(client, "WATCH last\r\nUNWATCH\r\n", "+OK\r\n+OK\r\n");
+  EXPECT_LT(MemoryBytes(), before + 65'535 * 10);
+  // Their bytes are, too, together with those of the commands.
+  Expect(client, watch(0, 100, 65'536), "+OK\r\n");
+  Expect(client, watch(0, 100, 65'536), "+OK\r\n");  // the same
+  Expect(client, watch(100, 200, 65'536), kTooMuch);
+  Expect(client, watch(300, 100, 65'536) + "MULTI\r\n", "+OK\r\n+OK\r\n");
+  for (int i = 0; i < 4; ++i) Expect(client, kLongSet, "+QUEUED\r\n");
+  Expect(client, kLongSet, kTooMuch);
+}
+
+// Few clients cannot take it all from the others.
+TEST_P(RespMultiTest, ALittleMayAlwaysBeQueued) {
+  SimServer::Options options;
+  options.core_count = 1;
+  options.session_limits.core_queued_bytes_max = 8 << 20;
+  SimServer server(options);
+  constexpr std::string_view kBusy =
+      "-ERR the server's connections watch and queue too much for EXEC as a whole; try again when "
+      "some of them are done\r\n";
+  // Each may hold as much as is left then.
+  std::vector<std::unique_ptr<SimConnection>> greedy;
+  std::vector<int> queued;
+  for (int i = 0; i < 5; ++i) {
+    SimConnection& client =
+        *greedy.emplace_back(std::make_unique<SimConnection>(server, server.data_address()));
+    Expect(client, "MULTI\r\n", "+OK\r\n");
+    queued.push_back(0);
+    while (true) {
+      client.Send(kLongSet);
+      const std::string reply = client.Receive(9);
+      if (reply != "+QUEUED\r\n") {
+        EXPECT_EQ(reply + client.Receive(kBusy.size() - 9), kBusy);
+        break;
+      }
+      ++queued.back();
+    }
+  }
+  EXPECT_EQ(queued, (std::vector<int>{4, 2, 1, 1, 0}));
+  SimConnection other(server, server.data_address());
+  Expect(other, "WATCH w\r\nMULTI\r\n", "+OK\r\n+OK\r\n");
+  const std::string kilobyte(1000, 'v');
+  for (int i = 0; i < 14; ++i) Expect(other, "SET b " + kilobyte + "\r\n", "+QUEUED\r\n");
+  Expect(other, "EXEC\r\nGET b\r\n",
+         "*14\r\n" + Repeated("+OK\r\n", 14) + "$1000\r\n" + kilobyte + "\r\n");
+  // And all of it again when they are gone.
+  greedy.clear();
+  server.world.RunFor(kNsPerSecond);
+  Expect(other, "MULTI\r\n", "+OK\r\n");
+  for (int i = 0; i < 4; ++i) Expect(other, kLongSet, "+QUEUED\r\n");
 }
 
 }  // namespace

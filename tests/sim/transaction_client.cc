@@ -258,7 +258,8 @@ Task<void> TransactionSession::WatchOwnKey() {
   const bool begun = co_await WriteOwnKey(/*deletes=*/!existed);
   if (!begun) co_return;
   Watches watches;
-  co_await load_.store.Watch(core_, watches, kDefaultNamespace, key);
+  const std::string_view watched = key;
+  co_await load_.store.Watch(core_, watches, kDefaultNamespace, {&watched, 1});
   const uint64_t changes = prng_.Below(3);
   bool known = true;
   for (uint64_t i = 0; i < changes; ++i) {
