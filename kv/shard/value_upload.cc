@@ -24,10 +24,15 @@ Outcome ValueUpload::Failed(const absl::Status& status) {
   return Outcome::kFileError;
 }
 
-Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
+Task<void> ValueUpload::TakeTurn() {
+  if (has_turn_) co_return;
   const bool granted = co_await turns_.Acquire();
   PAKV_CHECK(granted, "nothing stops this wait");
   has_turn_ = true;
+}
+
+Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
+  co_await TakeTurn();
   if (files_.shared_.read_only->load(std::memory_order_relaxed)) co_return Outcome::kReadOnly;
   // What is refused here was not written in vain.
   SpaceStat space;

@@ -30,8 +30,10 @@ class ValueUpload {
   // Close was awaited, or the core is torn down.
   ~ValueUpload() = default;
 
-  // Waits for its turn among the uploads of this core, and makes the file. `length_bytes`: about
-  // how many there will be. kReadOnly, kDiskFull, kFileError (error() says why). Suspends.
+  // Waits for its turn among the uploads of this core, unless it has it. Suspends.
+  Task<void> TakeTurn();
+  // Waits for its turn, and makes the file. `length_bytes`: about how many there will be.
+  // kReadOnly, kDiskFull, kFileError (error() says why). Suspends.
   Task<Outcome> Begin(uint64_t length_bytes);
   // Bytes that Add takes; 0: the chunk is to be written.
   size_t room() const { return files_.options_.chunk_bytes - chunk_length_; }

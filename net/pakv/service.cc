@@ -1,3 +1,4 @@
+// Long because: each type of request is a few lines over one connection's state.
 #include "net/pakv/service.h"
 
 #include <fmt/format.h>
@@ -42,6 +43,7 @@ class PakvProtocol final : public Protocol {
   Task<void> RunSlow() override;
   size_t frame_bytes_min() const override { return reader_.frame_bytes_min(); }
   bool in_frame() const override { return reader_.in_frame() || upload_ != nullptr; }
+  Task<void> BeforeLongRequest() override;
   void EncodePiece(const ReplySlot& slot, std::string_view piece, bool is_last,
                    OutputBuffer& output) override {
     WritePakvPiece(slot, piece, is_last, output);
@@ -57,12 +59,14 @@ class PakvProtocol final : public Protocol {
   Next Run(const PakvFrame& frame);
   Next RunHello(const PakvFrame& frame);
   Next Defer(const PakvFrame& frame);
+  void EndSlow();
   bool Refuses(const PakvFrame& frame);
   bool RefusesValue(const PakvFrame& frame);
   ReplySlot& FillSlot(const PakvFrame& frame);
   void StartKey(const PakvFrame& frame) { session_.StartKey(FillSlot(frame)); }
   bool IsPiece(const PakvFrame& frame) const;
   Next TakePiece(const PakvFrame& frame, PakvStatus refusal);
+  void BeginUpload(uint64_t id);
   Task<void> RunPiece();
   Task<void> StoreUploaded(bool& kept);
   Task<void> RunScan(uint64_t id);
@@ -322,12 +326,22 @@ PakvProtocol::Next PakvProtocol::TakePiece(const PakvFrame& frame, PakvStatus re
   return Defer(frame);
 }
 
+void PakvProtocol::BeginUpload(uint64_t id) {
+  upload_ = std::make_unique<PakvUpload>(session_.store().value_files(session_.core()), id,
+                                         server_.inline_value_bytes_max, server_.value_bytes_max);
+}
+
+// A value's first piece waits for the value's turn, which may take long: it is received then.
+Task<void> PakvProtocol::BeforeLongRequest() {
+  const PakvFrame* const frame = reader_.partial();
+  if (frame == nullptr || upload_ != nullptr || !IsPiece(*frame)) co_return;
+  BeginUpload(frame->id);
+  co_await upload_->TakeTurn();
+}
+
 Task<void> PakvProtocol::RunPiece() {
   const bool is_last = (slow_.flags & kPakvMore) == 0;
-  if (upload_ == nullptr) {
-    upload_ = std::make_unique<PakvUpload>(session_.store().value_files(session_.core()), slow_.id,
-                                           server_.inline_value_bytes_max, server_.value_bytes_max);
-  }
+  if (upload_ == nullptr) BeginUpload(slow_.id);
   PakvUpload& upload = *upload_;
   const PakvStatus status =
       slow_refusal_ != PakvStatus::kOk ? slow_refusal_ : DecodePakvRequest(slow_, fields_);
@@ -376,15 +390,20 @@ PakvProtocol::Next PakvProtocol::Defer(const PakvFrame& frame) {
   slow_ = frame;
   slow_body_.assign(frame.body);
   slow_.body = slow_body_;
+  session_.set_request_bytes(slow_body_.capacity());
   return Next::kSlow;
+}
+
+void PakvProtocol::EndSlow() {
+  std::string().swap(slow_body_);
+  session_.set_request_bytes(0);
 }
 
 Task<void> PakvProtocol::RunSlow() {
   if (IsPiece(slow_)) {
     co_await RunPiece();
     slow_refusal_ = PakvStatus::kOk;
-    std::string().swap(slow_body_);
-    co_return;
+    co_return EndSlow();
   }
   const PakvStatus status = DecodePakvRequest(slow_, fields_);
   PAKV_CHECK(status == PakvStatus::kOk, "it was decoded before");
@@ -415,7 +434,7 @@ Task<void> PakvProtocol::RunSlow() {
       if (!session_.broken()) StartKey(slow_);
       break;
   }
-  std::string().swap(slow_body_);
+  EndSlow();
 }
 
 Task<void> PakvProtocol::RunScan(uint64_t id) {

@@ -82,10 +82,6 @@ void RespRequestParser::set_unauthenticated(bool unauthenticated) {
   }
 }
 
-size_t RespRequestParser::memory_bytes() const {
-  return args_.capacity() * sizeof(std::string_view) + unquoted_.capacity() + error_.capacity();
-}
-
 // Reads the digits at `at` and the CR LF behind them; `at` moves only when done.
 inline RespRequestParser::Count RespRequestParser::ReadCount(const char*& at, const char* end,
                                                              int64_t& value) {

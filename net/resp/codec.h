@@ -111,7 +111,15 @@ class RespRequestParser {
   void set_unauthenticated(bool unauthenticated);
 
   // Bytes of memory that the parser holds beside itself.
-  size_t memory_bytes() const;
+  size_t memory_bytes() const {
+    return args_.capacity() * sizeof(std::string_view) + unquoted_.capacity() + error_.capacity();
+  }
+  // args() are not needed any more: gives back what a long request has taken. Between two calls of
+  // Next, the first of which has returned kRequest or kLargeEnd.
+  void ReleaseArgs() {
+    arg_count_ = 0;
+    ReleaseLarge();
+  }
 
  private:
   enum class Phase : uint8_t {

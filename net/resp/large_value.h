@@ -42,6 +42,11 @@ class LargeValue {
   bool chunk_is_full() const { return outcome_ == Outcome::kDone && upload_.room() == 0; }
   // The arguments behind the value; copied.
   void KeepRest(RespArgs rest) { Keep(rest); }
+  size_t memory_bytes() const {
+    size_t bytes = args_.capacity() * sizeof(std::string);
+    for (const std::string& arg : args_) bytes += arg.capacity();
+    return bytes;
+  }
   // All of them, with an empty one in the value's place.
   std::vector<std::string_view> args() const { return {args_.begin(), args_.end()}; }
 

@@ -148,6 +148,9 @@ Protocol::Progress RespProtocol::Consume(std::string_view& input) {
           session_.StartBatch();
         break;
       case RespRequestParser::Status::kPartial:
+        session_.set_request_bytes(parser_.memory_bytes());
+        if (parser_.frame_bytes_min() > Session::kLongRequestBytes) [[unlikely]]
+          long_runs_alone_ = RunsAlone(parser_.args());
         return Progress::kInput;
       case RespRequestParser::Status::kTooLarge:
         session_.CountRequest();
@@ -163,6 +166,8 @@ Protocol::Progress RespProtocol::Consume(std::string_view& input) {
       case RespRequestParser::Status::kLargeEnd:
         session_.CountRequest();
         large_->KeepRest(parser_.args());
+        parser_.ReleaseArgs();
+        NoteMemory();
         large_->step = LargeValue::Step::kRun;
         return Progress::kSlow;
       case RespRequestParser::Status::kError:
@@ -280,12 +285,35 @@ bool RespProtocol::RunRow(const CommandRow& row, RespArgs args) {
 bool RespProtocol::Defer(const CommandRow& row, RespArgs args) {
   slow_ = &row;
   slow_args_.Assign(args);
+  parser_.ReleaseArgs();
+  NoteMemory();
   return false;
+}
+
+void RespProtocol::NoteMemory() {
+  session_.set_request_bytes(parser_.memory_bytes() + slow_args_.memory_bytes() +
+                             (large_ != nullptr ? large_->memory_bytes() : 0));
+}
+
+// Whether the request that begins so has to wait for the replies before it.
+bool RespProtocol::RunsAlone(RespArgs begin) const {
+  if (large_ != nullptr || begin.empty()) return false;
+  const CommandRow* const row = FindCommand(begin[0]);
+  if (row == nullptr || row->kind == CommandKind::kKey || row->kind == CommandKind::kNow) {
+    return false;
+  }
+  return !in_multi() || row->runs_in_multi;  // else it is queued, and answered at once
+}
+
+// That is to wait until the client has read them: it is received then.
+Task<void> RespProtocol::BeforeLongRequest() {
+  if (long_runs_alone_) co_await session_.Quiet();
 }
 
 Task<void> RespProtocol::RunSlow() {
   if (large_ != nullptr) {
     co_await RunLarge();
+    NoteMemory();
     co_return;
   }
   const CommandRow& row = *slow_;
@@ -302,6 +330,7 @@ Task<void> RespProtocol::RunSlow() {
     co_await RunKeysSlowly(row, args);
   }
   slow_args_.Clear();
+  NoteMemory();
 }
 
 void RespProtocol::RunUnknown(RespArgs args) {

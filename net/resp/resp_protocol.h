@@ -30,6 +30,7 @@ class RespProtocol final : public Protocol {
   Task<void> RunSlow() override;
   size_t frame_bytes_min() const override { return parser_.frame_bytes_min(); }
   bool in_frame() const override { return parser_.in_request(); }
+  Task<void> BeforeLongRequest() override;
   void EncodePiece(const ReplySlot& slot, std::string_view piece, bool is_last,
                    OutputBuffer& output) override;
   Task<void> EndInput() override;
@@ -76,6 +77,9 @@ class RespProtocol final : public Protocol {
     std::vector<std::string_view> args;
     void Assign(RespArgs source);
     void Clear();
+    size_t memory_bytes() const {
+      return bytes.capacity() + args.capacity() * sizeof(std::string_view);
+    }
   };
 
   // True: done with; false: it has to wait (slow_).
@@ -86,6 +90,8 @@ class RespProtocol final : public Protocol {
   // A command that cannot be: its error, which ends a transaction.
   void Refuse(std::string_view text);
   bool Defer(const CommandRow& row, RespArgs args);
+  void NoteMemory();
+  bool RunsAlone(RespArgs begin) const;
   void RunUnknown(RespArgs args);
   // Fills in a slot for one key of a command; nullptr if that was answered with an error.
   ReplySlot* Fill(const CommandRow& row, RespArgs args, std::string_view key,
@@ -113,6 +119,7 @@ class RespProtocol final : public Protocol {
   bool quitting_ = false;
   std::string error_text_;
   std::unique_ptr<MultiState> multi_;
+  bool long_runs_alone_ = false;  // the long request that is being received
   const CommandRow* slow_ = nullptr;
   OwnedArgs slow_args_;
   std::unique_ptr<LargeValue> large_;  // a request that is received in pieces

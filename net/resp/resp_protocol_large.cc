@@ -4,13 +4,22 @@
 #include "net/resp/resp_protocol.h"
 
 namespace pakv {
+namespace {
+
+// Of what stands before the value beside the key: a command's name, a number.
+constexpr size_t kWordsBytesMax = 256;
+
+}  // namespace
 
 // Takes the request on, or has it skipped with an error. True: it has to wait.
 bool RespProtocol::StartLarge(std::string_view& input) {
   const RespArgs before = parser_.args();
   const CommandRow* const row = before.empty() ? nullptr : FindCommand(before[0]);
+  size_t before_bytes = 0;
+  for (const std::string_view arg : before) before_bytes += arg.size();
   const bool takes = row != nullptr && row->value_arg == before.size() && !in_multi() &&
-                     before[1].size() <= server_.key_bytes_max;
+                     before[1].size() <= server_.key_bytes_max &&
+                     before_bytes <= before[1].size() + kWordsBytesMax;
   if (!takes) {
     parser_.SkipLarge(
         input, "ERR string of " + std::to_string(parser_.large_bytes()) + " bytes exceeds the " +
@@ -23,6 +32,9 @@ bool RespProtocol::StartLarge(std::string_view& input) {
   large_ = std::make_unique<LargeValue>(store().value_files(core()), *row, before,
                                         parser_.large_bytes());
   parser_.TakeLarge(input);
+  parser_.ReleaseArgs();
+  session_.EndGrant();
+  NoteMemory();
   return true;
 }
 

@@ -33,6 +33,8 @@ class ByteBudget {
   size_t used_bytes() const { return used_bytes_; }
   size_t free_bytes() const { return has_room() ? bytes_max_ - used_bytes_ : 0; }
   bool has_room() const { return used_bytes_ < bytes_max_; }
+  // Somebody waits for what others hold.
+  bool is_wanted() const { return !waiting_.empty(); }
   // Whether `taker` may Take now.
   bool MayTake(const Taker& taker) const { return has_room() || exempt_ == &taker; }
 
@@ -49,6 +51,8 @@ class ByteBudget {
     if (exempt_ == nullptr) exempt_ = &taker;
     if (!taker.linked()) waiting_.PushBack(taker);
   }
+  // `taker` has what he waited for; he may want more.
+  void EndWait(Taker& taker) { taker.Unlink(); }
   // `taker` holds nothing any more and does not wait.
   void Leave(Taker& taker) {
     taker.Unlink();

@@ -47,6 +47,10 @@ class Protocol {
   // of the stream would be in the middle of a request.
   virtual size_t frame_bytes_min() const { return 1; }
   virtual bool in_frame() const { return false; }
+  // After kInput: the request is a long one, and there is no memory for it yet. Waits for what it
+  // would have to wait for when it is complete, so that who has that memory does not keep it until
+  // his client has read something, or until others are done. Suspends.
+  virtual Task<void> BeforeLongRequest();
 
   // The reply in `slot`, of the kind kFile: its encode has written what comes before the value;
   // this writes a piece of the value, and with the last one what comes behind it.

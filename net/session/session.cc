@@ -16,8 +16,6 @@ namespace {
 
 // A session that is busy with something else than its input receives up to this much ahead.
 constexpr size_t kReceivedAheadBytesMax = 64 << 10;
-// Requests up to this size may be received by any number of sessions at once.
-constexpr size_t kFreeFrameBytes = 16 << 10;
 // What is expected of a reply before any was seen.
 constexpr uint32_t kReplyBytesExpected = 16 << 10;
 constexpr uint32_t kReplyBytesExpectedMin = 64;
@@ -99,8 +97,8 @@ Task<void> Session::ServeInput() {
   bool unfinished = true;  // the parser has seen all that is held and wants more
   while (!broken_) {
     const size_t need = unfinished ? FrameBytesMin() : 0;
-    if (need > kFreeFrameBytes) {
-      if (need > frame_bytes_granted_) co_await GrantFrame(need);
+    if (need > kLongRequestBytes) {
+      if (need + request_bytes_ > frame_bytes_granted_) co_await GrantFrame(need + request_bytes_);
       input_.Reserve(need);
     }
     std::string_view input = input_.Front(need);
@@ -118,7 +116,7 @@ Task<void> Session::ServeInput() {
     unfinished = progress == Protocol::Progress::kInput;
     input_.Left(input, unfinished);
     CountReceived();
-    if (frame_bytes_granted_ > 0 && (requests_ != requests_before || piece_taken_)) ReleaseFrame();
+    if (progress != Protocol::Progress::kSlow) TakenOff(requests_before);
     last_active_ns_ = core_.now_ns();
     switch (progress) {
       case Protocol::Progress::kInput:
@@ -131,6 +129,7 @@ Task<void> Session::ServeInput() {
           frame_open_ = false;
         }
         input_.Settle();
+        if (frame_bytes_granted_ > 0) ArmDeadline();
         const uint64_t begin_ns = core_.now_ns();
         if (turn_left_ == 0) {
           co_await NextPass(core_);
@@ -149,9 +148,14 @@ Task<void> Session::ServeInput() {
           frame_open_ = false;
         }
         input_.Settle();
+        // The request is the protocol's now, and what was granted for it is held until it is done.
+        NoteMemory();
+        if (frame_bytes_granted_ > 0) ArmDeadline();
         const uint64_t begin_ns = core_.now_ns();
         co_await protocol_->RunSlow();
         frame_begin_ns_ += core_.now_ns() - begin_ns;
+        NoteMemory();
+        TakenOff(requests_before);
         if (!protocol_->finished()) break;
         closing_ = true;
         co_return;
@@ -198,14 +202,25 @@ void Session::NoteFrame(uint64_t requests_before) {
 // Waits until the core has memory for a request of `bytes`. That time is not the client's fault.
 Task<void> Session::GrantFrame(size_t bytes) {
   const uint64_t begin_ns = core_.now_ns();
+  if (frame_bytes_granted_ == 0 && protocol_ != nullptr) {
+    input_.Settle();
+    NoteMemory();
+    co_await protocol_->BeforeLongRequest();
+  }
   while (!broken_ && !group_.frame_budget.MayTake(taker_)) {
     input_.Settle();
-    group_.frame_budget.Wait(taker_);
+    group_.WaitForFrame(taker_);
     co_await Until(Wait::kFrameRoom);
   }
+  group_.frame_budget.EndWait(taker_);
   group_.frame_budget.Take(bytes - frame_bytes_granted_);
   frame_bytes_granted_ = bytes;
   frame_begin_ns_ += core_.now_ns() - begin_ns;
+}
+
+// A request was taken off, or a part of one: its bytes are held no more.
+void Session::TakenOff(uint64_t requests_before) {
+  if (frame_bytes_granted_ > 0 && (requests_ != requests_before || piece_taken_)) ReleaseFrame();
 }
 
 void Session::ReleaseFrame() {
@@ -327,7 +342,8 @@ void Session::Poke() {
 
 // Tells the group what the buffers have come to: once per pass, not with each change.
 void Session::NoteMemory() {
-  const size_t bytes = input_.memory_bytes() + queue_.memory_bytes() + sending_.capacity();
+  const size_t bytes =
+      input_.memory_bytes() + request_bytes_ + queue_.memory_bytes() + sending_.capacity();
   group_.buffer_bytes_ += bytes - noted_bytes_;
   noted_bytes_ = bytes;
 }
@@ -450,7 +466,18 @@ uint64_t Session::NextDeadlineNs() const {
   if (limits.idle_timeout_ns != 0 && !discarding_) {
     deadline_ns = std::min(deadline_ns, last_active_ns_ + limits.idle_timeout_ns);
   }
+  if (frame_bytes_granted_ > 0) [[unlikely]]
+    deadline_ns = std::min(deadline_ns, StallDeadlineNs());
   return deadline_ns;
+}
+
+// Memory for a long request that others wait for is not kept for one whose client takes nothing of
+// what is owed to it.
+uint64_t Session::StallDeadlineNs() const {
+  const uint64_t timeout_ns = group_.limits().request_timeout_ns;
+  const bool is_wanted = frame_bytes_granted_ > 0 && group_.frame_budget.is_wanted();
+  if (!is_wanted || timeout_ns == 0) return kNever;
+  return std::max(last_active_ns_, group_.frame_wanted_since_ns()) + timeout_ns;
 }
 
 // The timer may be early, since what it waits for moves with every byte; then it is armed again.
@@ -466,6 +493,13 @@ void Session::DeadlinePassed() {
   const uint64_t idle_timeout_ns = group_.limits().idle_timeout_ns;
   if (now_ns >= linger_end_ns_) return Break();
   if (now_ns < NextDeadlineNs()) return ArmDeadline();
+  if (now_ns >= StallDeadlineNs()) {
+    if (send_.in_flight) {
+      request_timed_out_ = true;
+      return Break();
+    }
+    last_active_ns_ = now_ns;  // it is not the client that is waited for
+  }
   if (idle_timeout_ns != 0 && !discarding_ && now_ns >= last_active_ns_ + idle_timeout_ns) {
     if (outstanding_ > 0) {
       last_active_ns_ = now_ns;  // not the client is slow

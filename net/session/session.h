@@ -31,6 +31,10 @@ namespace pakv {
 
 class Session : public ListHook {
  public:
+  // Requests up to this size may be received by any number of sessions at once. Longer ones share
+  // SessionLimits::core_frame_bytes_max, from before they are received until they are done with.
+  static constexpr size_t kLongRequestBytes = 16 << 10;
+
   // Runs on its core; everything here does.
   Session(SessionGroup& group, SessionGroup::NewConnection connection);
   Session(const Session&) = delete;
@@ -73,6 +77,14 @@ class Session : public ListHook {
     CountRequest();
     in_pieces_ = false;
   }
+  // The beginning of a request was taken off and copied, and its rest needs no memory in one piece:
+  // what it was granted goes back.
+  void EndGrant() {
+    if (frame_bytes_granted_ > 0) ReleaseFrame();
+  }
+  // What the protocol holds of requests at the moment: of one that is being parsed, or of one that
+  // waits (kSlow). It counts as the session's memory.
+  void set_request_bytes(size_t bytes) { request_bytes_ = bytes; }
   // Whether a request on a key may be started: there is room for the arguments of a write, or for
   // the reply of a read. If not, it is a slow one, and waits with KeyRoom.
   bool MayStartKey(bool is_write) const {
@@ -158,6 +170,7 @@ class Session : public ListHook {
   bool broken() const { return broken_; }
 
   // ---- For the group ----
+  void ArmDeadline();
   void RequestDrain();
   void RequestKill();
 
@@ -175,6 +188,7 @@ class Session : public ListHook {
   Task<void> ServeInput();
   Task<void> GrantFrame(size_t bytes);
   void ReleaseFrame();
+  void TakenOff(uint64_t requests_before);
   Task<void> Close();
   Protocol::Progress Take(std::string_view& input);
   size_t FrameBytesMin() const {
@@ -201,8 +215,8 @@ class Session : public ListHook {
   void Sent();
   void Break();
   void DeadlinePassed();
-  void ArmDeadline();
   uint64_t NextDeadlineNs() const;
+  uint64_t StallDeadlineNs() const;
 
   void Reserve(ReplySlot& slot);
   static void Done(Request& request);
@@ -281,6 +295,7 @@ class Session : public ListHook {
   // What a reply that is not there at once may come to: the larger ones of late.
   uint32_t reply_bytes_expected_;
   size_t frame_bytes_granted_ = 0;
+  size_t request_bytes_ = 0;
 
   bool receive_again_;   // the receiver is not in flight and can be
   bool broken_ = false;  // nothing can be sent, nothing is worth receiving

@@ -50,6 +50,17 @@ void SessionGroup::RequestKill() {
   }
 }
 
+void SessionGroup::WaitForFrame(ByteBudget::Taker& taker) {
+  const bool is_first = !frame_budget.is_wanted();
+  frame_budget.Wait(taker);
+  if (!is_first) return;
+  frame_wanted_since_ns_ = core_.now_ns();
+  for (Session* session = sessions_.First(); session != nullptr;
+       session = sessions_.Next(*session)) {
+    session->ArmDeadline();
+  }
+}
+
 Task<void> SessionGroup::WaitUntilEmpty() {
   while (session_count_ > 0) co_await empty_.Wait();
 }

@@ -87,6 +87,9 @@ class SessionGroup {
   // Ends all sessions, whatever they are at.
   void RequestKill();
   bool draining() const { return draining_; }
+  // Queues for memory of long requests. Those who keep it have less time from the first on.
+  void WaitForFrame(ByteBudget::Taker& taker);
+  uint64_t frame_wanted_since_ns() const { return frame_wanted_since_ns_; }
   // No session is left.
   Task<void> WaitUntilEmpty();
 
@@ -124,6 +127,7 @@ class SessionGroup {
   size_t session_count_ = 0;
   uint64_t buffer_bytes_ = 0;  // that sessions have noted
   uint64_t kept_buffer_bytes_ = 0;
+  uint64_t frame_wanted_since_ns_ = 0;
   bool draining_ = false;
   Event empty_;
 };

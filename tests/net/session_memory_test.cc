@@ -1,0 +1,250 @@
+// What a session holds of requests that wait: it is counted, it is bounded for all sessions of a
+// core together, and nobody keeps it from others by not reading.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/net/pakv_connection.h"
+#include "tests/net/pakv_frames.h"
+#include "tests/net/sim_server.h"
+
+namespace pakv {
+namespace {
+
+constexpr uint64_t kSecond = kNsPerSecond;
+
+std::string Encode(const std::vector<std::string>& words) {
+  std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
+  for (const std::string& word : words) {
+    bytes += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
+  }
+  return bytes;
+}
+
+std::string Bulk(std::string_view value) {
+  return "$" + std::to_string(value.size()) + "\r\n" + std::string(value) + "\r\n";
+}
+
+class Client : public SimConnection {
+ public:
+  explicit Client(SimServer& server) : SimConnection(server, server.data_address()) {}
+  void Expect(std::string_view request, std::string_view reply) {
+    Send(request);
+    EXPECT_EQ(Receive(reply.size()), reply) << request.substr(0, 100);
+  }
+  // Sends what is taken of `bytes`, whose rest is returned, until nothing more is.
+  std::string_view SendUntilStuck(SimServer& server, std::string_view bytes) {
+    for (int idle = 0; idle < 20 && !bytes.empty(); ++idle) {
+      const size_t sent = SendSome(bytes);
+      if (sent > 0) idle = 0;
+      bytes.remove_prefix(sent);
+      server.world.RunFor(kNsPerMs);
+    }
+    return bytes;
+  }
+};
+
+uint64_t MemoryBytes(SimServer& server) {
+  const auto stats = server.node.Run(server.store->Stats(server.node.core(0)));
+  EXPECT_TRUE(stats.has_value());
+  return stats ? stats->memory_bytes : 0;
+}
+
+// DEL of so many keys of a kilobyte, none of which is there.
+std::string LongDelete(size_t keys) {
+  std::vector<std::string> words = {"DEL"};
+  for (size_t i = 0; i < keys; ++i) {
+    words.push_back(std::to_string(i));
+    words.back().resize(1000, '.');
+  }
+  return Encode(words);
+}
+
+// Values over 2048 bytes lie in files.
+SimServer::Options WithFiles() {
+  SimServer::Options options;
+  options.value_bytes_max = 8 << 20;
+  options.inline_value_bytes_max = 2048;
+  return options;
+}
+
+// It waits for the reply before it, which nobody reads. Its bytes stay where they are.
+TEST(SessionMemoryTest, ALongCommandBehindAReplyThatIsNotReadIsNotReceived) {
+  SimServer::Options options = WithFiles();
+  options.session_limits.core_frame_bytes_max = 1 << 20;
+  SimServer server(options);
+  const std::string value(4 << 20, 'v');
+  const std::string remove = LongDelete(2000);
+  Client other(server);
+  other.Expect(Encode({"SET", "big", value}), "+OK\r\n");
+  const uint64_t before = MemoryBytes(server);
+  struct Slow {
+    std::unique_ptr<Client> client;
+    std::string_view rest;
+  };
+  std::vector<Slow> slow;
+  for (int i = 0; i < 5; ++i) {
+    slow.push_back({std::make_unique<Client>(server), remove});
+    slow.back().client->Send("GET big\r\n");
+    slow.back().rest = slow.back().client->SendUntilStuck(server, remove);
+    EXPECT_GT(slow.back().rest.size(), remove.size() / 2);
+  }
+  EXPECT_LT(MemoryBytes(server), before + 5 * (256 << 10));
+  // The others have all the memory for theirs.
+  other.Expect(LongDelete(500), ":0\r\n");
+  other.Expect(Encode({"SET", std::string(20'000, 'k'), "v"}), "+OK\r\n");
+  for (Slow& each : slow) {
+    const std::string expected = Bulk(value) + ":0\r\n";
+    std::string received;
+    while (received.size() < expected.size()) {
+      each.rest.remove_prefix(each.client->SendSome(each.rest));
+      received += each.client->ReceiveNow();
+      server.world.RunFor(kNsPerMs);
+      ASSERT_FALSE(each.client->ended());
+    }
+    EXPECT_TRUE(received == expected);
+  }
+}
+
+// A pipeline that is sent as a whole, and read afterwards, gets through where each of its commands
+// can be started.
+TEST(SessionMemoryTest, LongRequestsThatNeedNotWaitAreReceivedBehindOne) {
+  SimServer::Options options = WithFiles();
+  SimServer server(options);
+  const std::string value(4 << 20, 'v');
+  Client client(server);
+  client.Expect(Encode({"SET", "big", value}), "+OK\r\n");
+  std::string requests = "GET big\r\n";
+  std::string replies = Bulk(value);
+  for (int i = 0; i < 30; ++i) {
+    requests += Encode({"SET", std::to_string(i) + std::string(60'000, 'k'), "v"});
+    replies += "+OK\r\n";
+  }
+  EXPECT_TRUE(client.SendUntilStuck(server, requests).empty());
+  EXPECT_TRUE(client.Receive(replies.size()) == replies);
+}
+
+TEST(SessionMemoryTest, ACommandThatWaitsForTheStoreIsCountedAndBoundsTheOthers) {
+  SimServer::Options options;
+  options.session_limits.core_frame_bytes_max = 1 << 20;
+  options.request_timeout_ns = 600 * kSecond;
+  SimServer server(options);
+  const std::string remove = LongDelete(2000);
+  const std::string set = Encode({"SET", "other", std::string(900'000, 'v')});
+  Client client(server);
+  Client other(server);
+  client.Expect("PING\r\n", "+PONG\r\n");
+  other.Expect(Encode({"SET", "7" + std::string(999, '.'), "v"}), "+OK\r\n");
+  const uint64_t before = MemoryBytes(server);
+  server.node.disk().faults.stall = 10'000;
+  EXPECT_TRUE(client.SendUntilStuck(server, remove).empty());
+  // Its bytes and where its words are, and what the transaction takes.
+  EXPECT_GE(MemoryBytes(server),
+            before + 4'000'000 + 2000 * (sizeof(std::string_view) + sizeof(TransactionKey)));
+  std::string_view rest = other.SendUntilStuck(server, set);
+  EXPECT_GT(rest.size(), set.size() / 2) << "there is no memory for another one";
+  EXPECT_LT(MemoryBytes(server), before + 6'000'000);
+  server.node.disk().faults.stall = 0;
+  other.Send(rest);
+  EXPECT_EQ(other.Receive(5), "+OK\r\n");
+  EXPECT_EQ(client.Receive(4), ":1\r\n");
+  client.Expect("PING\r\n", "+PONG\r\n");
+  EXPECT_LT(MemoryBytes(server), before + 1'500'000) << "but for the value and what is kept";
+}
+
+// The words of a request that is still coming count too, and are part of what it is granted.
+TEST(SessionMemoryTest, ShortWordsCount) {
+  SimServer server;
+  Client client(server);
+  client.Expect("PING\r\n", "+PONG\r\n");
+  const uint64_t before = MemoryBytes(server);
+  std::string half = "*1000000\r\n$3\r\nDEL\r\n";
+  for (int i = 0; i < 300'000; ++i) half += "$1\r\nx\r\n";
+  EXPECT_TRUE(client.SendUntilStuck(server, half).empty());
+  EXPECT_GE(MemoryBytes(server), before + half.size() + 300'000 * sizeof(std::string_view));
+  client.Reset();
+  server.world.RunFor(kSecond);
+  EXPECT_LT(MemoryBytes(server), before + 100'000);
+}
+
+// Memory that others wait for is not kept for those who read nothing; as long as nobody waits they
+// may take their time.
+TEST(SessionMemoryTest, WhoKeepsOthersFromItAndReadsNothingIsCutOff) {
+  SimServer::Options options;
+  options.session_limits.core_frame_bytes_max = 20'000;
+  options.session_limits.output_bytes_max = 10'000;
+  SimServer server(options);
+  Client other(server);
+  constexpr int kKeys = 2000;
+  for (int i = 0; i < kKeys; ++i) {
+    std::string key = std::to_string(i);
+    key.resize(100, '.');
+    other.Expect(Encode({"SET", key, "v"}), "+OK\r\n");
+  }
+  // One may overdraw the budget, and another one what it is overdrawn by.
+  const std::string pattern(20'000, '*');
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 2; ++i) {
+    slow.push_back(std::make_unique<Client>(server));
+    slow[i]->Send(Encode({"KEYS", pattern}));
+  }
+  server.world.RunFor(100 * kSecond);
+  for (const auto& client : slow) {
+    ASSERT_FALSE(client->ended());
+    EXPECT_EQ(client->ReceiveNow(7), "*2000\r\n");
+  }
+  other.Send(Encode({"SET", std::string(30'000, 'o'), "v"}));
+  server.world.RunFor(29 * kSecond);
+  EXPECT_EQ(other.ReceiveNow(), "");
+  server.world.RunFor(2 * kSecond);
+  EXPECT_EQ(other.ReceiveNow(), "+OK\r\n");
+  for (const auto& client : slow) EXPECT_LT(client->ReceiveToEnd().size(), size_t{kKeys} * 100);
+}
+
+// Values in pieces that wait for their turn to be written hold no memory that others wait for.
+TEST(SessionMemoryTest, AFirstPieceIsReceivedWhenItsValuesTurnHasCome) {
+  SimServer::Options options = WithFiles();
+  options.inline_value_bytes_max = 20'000;
+  options.session_limits.core_frame_bytes_max = 100'000;
+  SimServer server(options);
+  const std::string value(50'000, 'v');
+  std::vector<std::unique_ptr<Client>> uploads;
+  for (int i = 0; i < 16; ++i) {
+    uploads.push_back(std::make_unique<Client>(server));
+    uploads[i]->Send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$70000\r\nhalf");
+  }
+  server.world.RunFor(kNsPerMs);
+  std::vector<std::unique_ptr<PakvConnection>> waiting;
+  for (int i = 0; i < 20; ++i) {
+    waiting.push_back(std::make_unique<PakvConnection>(server));
+    OutputBuffer piece;
+    PakvWriter writer(piece, PakvType::kSet, 2);
+    writer.SetMore();
+    writer.Bytes(PakvField::kValue, value);
+    writer.Finish();
+    std::string_view rest = piece.view();
+    for (int tries = 0; tries < 10; ++tries) {
+      rest.remove_prefix(waiting[i]->raw.SendSome(rest));
+      server.world.RunFor(kNsPerMs);
+    }
+    ASSERT_TRUE(rest.empty());
+  }
+  Client other(server);
+  for (int i = 0; i < 3; ++i) {
+    other.Expect(Encode({"SET", std::string(30'000, 'k'), "v"}), "+OK\r\n");
+  }
+  uploads.clear();
+  for (size_t i = 0; i < waiting.size(); ++i) {
+    const std::string key = "k" + std::to_string(i);
+    EXPECT_EQ(waiting[i]->Ask(PakvRequest(PakvType::kSet, 2, {Key(key), Value("")})).status,
+              PakvStatus::kOk);
+    other.Expect("STRLEN " + key + "\r\n", ":50000\r\n");
+  }
+}
+
+}  // namespace
+}  // namespace pakv
