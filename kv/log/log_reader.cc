@@ -83,6 +83,9 @@ Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t
     if (!opened.ok()) {
       // The next reader tries again.
       if (segment.users == 1) segment.opened.Reset();
+      if (opened.error() == ENOENT) {
+        co_return Damaged(path, 0, "missing, although a key refers to it");
+      }
       co_return IoErrorAt("open", path, 0, opened);
     }
     const absl::StatusOr<uint64_t> read = co_await ReadAll(segment.file, buffer.data(), end - begin,

@@ -22,6 +22,10 @@ bool Holds(const std::string& memory, std::string_view bytes) {
 
 }  // namespace
 
+Outcome OutcomeOfRead(const absl::Status& failed) {
+  return absl::IsDataLoss(failed) ? Outcome::kDamaged : Outcome::kFileError;
+}
+
 Request::Request()
     : DurableEntry([](DurableEntry& entry, bool durable) {
         auto& request = static_cast<Request&>(entry);

@@ -6,6 +6,8 @@
 // called on that core (or Start returned true). Its owner keeps it alive in between.
 #pragma once
 
+#include <absl/status/status.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -63,12 +65,21 @@ enum class Outcome : uint8_t {
   kReadOnly,     // refused, never happened: the log has failed before
   kDiskFull,     // refused, never happened
   kOutOfMemory,  // refused, never happened: a new key beyond the memory limit
-  kDamaged,      // the value on disk is not what was written; `reply.bytes` says where
+  kDamaged,      // the value on disk is not what was written, for good; `reply.bytes` says where
   kStopping,     // refused, never happened: the store is being closed
-  kTooLarge,   // refused, never happened: more than a transaction may hold (kv/store/transaction.h)
-  kInFile,     // refused, never happened: the command takes no value that lies in a file
-  kFileError,  // refused, never happened: a file cannot be written or read; `reply.bytes` says why
+  kTooLarge,  // refused, never happened: more than a transaction may hold (kv/store/transaction.h)
+  kInFile,    // refused, never happened: the command takes no value that lies in a file
+  // Refused, never happened: a file could not be opened, written or read; `reply.bytes` says why.
+  // The next try may do better.
+  kFileError,
 };
+
+// Of a read that has failed: kDamaged if what is there is not what was written, else kFileError.
+Outcome OutcomeOfRead(const absl::Status& failed);
+// Whether the outcome comes with a text in `reply.bytes`.
+inline bool HasText(Outcome outcome) {
+  return outcome == Outcome::kDamaged || outcome == Outcome::kFileError;
+}
 
 // A command's answer, for the session's protocol to encode.
 struct Reply {

@@ -108,7 +108,7 @@ Shard::Found Shard::OldPublished(const Request& request, OldValue& old) {
     return Found::kValue;
   }
   if (at_hand_.location != location) return Found::kNeedsDevice;
-  if (at_hand_.damage != nullptr) return Found::kDamaged;
+  if (at_hand_.error != nullptr) return Found::kFailed;
   old.value = at_hand_.value;
   return Found::kValue;
 }
@@ -126,9 +126,9 @@ bool Shard::ReadPublished(Request& request) {
     case Found::kValue:
       ++(at_hand_.location.segment != 0 ? counters_.read_device : counters_.read_hits);
       break;
-    case Found::kDamaged:
-      request.outcome = Outcome::kDamaged;
-      request.reply.bytes = *at_hand_.damage;
+    case Found::kFailed:
+      request.outcome = at_hand_.outcome;
+      request.reply.bytes = *at_hand_.error;
       return true;
     case Found::kNeedsDevice:
       request.KeepArguments();
@@ -173,9 +173,9 @@ bool Shard::StartUpdate(Request& request) {
       case Found::kOverUnproven:
         expired = true;
         break;
-      case Found::kDamaged:
-        request.reply.bytes = *at_hand_.damage;
-        return Refuse(request, Outcome::kDamaged);
+      case Found::kFailed:
+        request.reply.bytes = *at_hand_.error;
+        return Refuse(request, at_hand_.outcome);
       case Found::kNeedsDevice: {
         request.KeepArguments();
         DeviceRead& read = ReadFromDevice(request);
@@ -496,7 +496,7 @@ Task<void> Shard::RunDeviceRead(DeviceRead& read) {
   // Never served from within the call that asks for it.
   co_await core_.ready().Yield();
   auto result = co_await reader_->Read(read.location, read.namespace_id, read.key, read.lsn);
-  std::string damage;
+  std::string error;
   at_hand_.location = read.location;
   if (result.ok()) {
     at_hand_.value = result->value();
@@ -507,9 +507,10 @@ Task<void> Shard::RunDeviceRead(DeviceRead& read) {
       entry.set_cache(cache_->Insert(entry.hash(), at_hand_.value));
     }
   } else {
-    damage = MessageOf(result.status());
-    LogError("{}", damage);
-    at_hand_.damage = &damage;
+    error = MessageOf(result.status());
+    LogError("{}", error);
+    at_hand_.error = &error;
+    at_hand_.outcome = OutcomeOfRead(result.status());
   }
   DeviceReadDone(read);
   at_hand_ = AtHand();
@@ -518,9 +519,9 @@ Task<void> Shard::RunDeviceRead(DeviceRead& read) {
 // The read is of the moment at which it was asked for: what has been published since may be the
 // session's own later write, which a read that it sent before must not show.
 void Shard::AnswerFromDevice(Request& request, const OldValue& old) {
-  if (at_hand_.damage != nullptr) {
-    request.outcome = Outcome::kDamaged;
-    request.reply.bytes = *at_hand_.damage;
+  if (at_hand_.error != nullptr) {
+    request.outcome = at_hand_.outcome;
+    request.reply.bytes = *at_hand_.error;
     return;
   }
   ++counters_.read_device;

@@ -267,11 +267,12 @@ class Shard {
   struct AtHand {
     Location location;
     std::string_view value;
-    const std::string* damage = nullptr;
-    ValueEdit* edit = nullptr;  // that was made of it
+    const std::string* error = nullptr;  // why there is no value
+    Outcome outcome = Outcome::kDone;    // then
+    ValueEdit* edit = nullptr;           // that was made of it
   };
   // kOver…: there is a key, but see Lifetime.
-  enum class Found : uint8_t { kMissing, kValue, kNeedsDevice, kDamaged, kOver, kOverUnproven };
+  enum class Found : uint8_t { kMissing, kValue, kNeedsDevice, kFailed, kOver, kOverUnproven };
 
   std::unique_ptr<ValueCache> MakeCache();
   void RecoverOne(uint64_t hash, const RecordFields& fields, Location location);

@@ -75,7 +75,7 @@ void Shard::KeyDone(Request& request) {
   TransactionPart& part = *key.part;
   if (key.outcome != Outcome::kDone) {
     part.outcome = key.outcome;
-    if (key.outcome == Outcome::kDamaged) part.damage = key.reply.bytes;
+    if (HasText(key.outcome)) part.error = key.reply.bytes;
   }
   part.shard->OneDone(part);
 }
@@ -232,9 +232,9 @@ void Shard::KeepFound(TransactionKey& key, Found found, const OldValue& old) {
       if (key.takes_file && old.in_file) PinFile(key, old.value);
       if (key.outcome != Outcome::kDone) part.outcome = key.outcome;
       return;
-    case Found::kDamaged:
-      part.outcome = Outcome::kDamaged;
-      part.damage = *at_hand_.damage;
+    case Found::kFailed:
+      part.outcome = at_hand_.outcome;
+      part.error = *at_hand_.error;
       return;
     case Found::kOverUnproven:
       part.is_unproven = true;

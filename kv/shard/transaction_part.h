@@ -85,7 +85,7 @@ class TransactionPart : public Message {
 
   // ---- Found by the owner ----
   Outcome outcome = Outcome::kDone;
-  std::string damage;        // the text of kDamaged
+  std::string error;         // the text of an outcome that has one (HasText)
   Lsn lsn = kNoLsn;          // kAlone: of what was written
   bool is_unproven = false;  // a key was found over, and no durable block says so yet
   bool is_changed = false;   // a watch is marked

@@ -75,7 +75,7 @@ Task<Outcome> ValueEdit::AddOld(uint64_t begin, uint64_t end) {
     const absl::StatusOr<ValueChunk> chunk = co_await files_.ReadChunk(reference, index);
     if (!chunk.ok()) {
       error_ = MessageOf(chunk.status());
-      co_return absl::IsDataLoss(chunk.status()) ? Outcome::kDamaged : Outcome::kFileError;
+      co_return OutcomeOfRead(chunk.status());
     }
     const uint64_t chunk_begin = uint64_t{index} * reference.chunk_bytes();
     const std::string_view piece =

@@ -140,7 +140,7 @@ Task<Outcome> ValueUpload::CopyBytes(ValueReference source) {
     const absl::StatusOr<ValueChunk> chunk = co_await files_.ReadChunk(source, index);
     if (!chunk.ok()) {
       error_ = MessageOf(chunk.status());
-      co_return absl::IsDataLoss(chunk.status()) ? Outcome::kDamaged : Outcome::kFileError;
+      co_return OutcomeOfRead(chunk.status());
     }
     std::string_view rest = chunk->view();
     while (outcome == Outcome::kDone && !rest.empty()) {

@@ -198,7 +198,7 @@ class Store::Course {
       transaction_.watch_broken_ = transaction_.watch_broken_ || part.is_changed;
       if (part.outcome == Outcome::kDone) continue;
       outcome = part.outcome;
-      transaction_.damage_ = part.damage;
+      transaction_.error_ = part.error;
     }
     return outcome;
   }

@@ -145,8 +145,8 @@ class Transaction {
   // Of its writes; kNoLsn if there are none.
   Lsn lsn() const { return lsn_; }
   bool watch_broken() const { return watch_broken_; }
-  // For kDamaged: what, and where.
-  std::string_view damage() const { return damage_; }
+  // For outcomes that have a text (HasText): what, and where.
+  std::string_view damage() const { return error_; }
 
  private:
   friend class Store;
@@ -186,7 +186,7 @@ class Transaction {
   uint64_t clock_ms_ = 0;
   Lsn lsn_ = kNoLsn;
   bool watch_broken_ = false;
-  std::string damage_;
+  std::string error_;
 };
 
 }  // namespace pakv

@@ -340,7 +340,7 @@ PakvStatus PakvStatusOf(Outcome outcome) {
     case Outcome::kInFile:
       return PakvStatus::kValueTooLong;
     case Outcome::kFileError:
-      return PakvStatus::kInternal;
+      return PakvStatus::kFileError;
   }
   return PakvStatus::kInternal;
 }

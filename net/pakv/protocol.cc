@@ -163,6 +163,8 @@ std::string_view PakvName(PakvStatus status) {
       return "stopping";
     case PakvStatus::kTimeout:
       return "timeout";
+    case PakvStatus::kFileError:
+      return "file-error";
     case PakvStatus::kUnknownOutcome:
       return "unknown-outcome";
     case PakvStatus::kMalformed:

@@ -133,7 +133,8 @@ enum class PakvStatus : uint8_t {
   kReadOnly = 0x60,
   kDiskFull = 0x61,
   kStopping = 0x62,
-  kTimeout = 0x63,  // the request was not complete in time
+  kTimeout = 0x63,    // the request was not complete in time
+  kFileError = 0x64,  // a file of the server's could not be opened, written or read
   // A write that may have happened, or happen at a restart.
   kUnknownOutcome = 0x70,
   // The request cannot be understood, or is of a kind that this server does not have.

@@ -1,3 +1,5 @@
+// Long because: how a request is taken off, put off and run is one path, with each kind of command
+// on it.
 #include "net/resp/resp_protocol.h"
 
 #include <algorithm>
@@ -89,7 +91,7 @@ std::string OutcomeText(Outcome outcome, std::string_view detail) {
     case Outcome::kInFile:
       return "ERR the key's value is too long for this command, which works in memory";
     case Outcome::kFileError:
-      return "ERR the value cannot be stored: " + std::string(detail);
+      return "ERR file error: " + std::string(detail) + "; nothing was changed, try again";
   }
   return "ERR internal error";
 }

@@ -51,7 +51,7 @@ Task<void> ReplyStream::Send(ReplySlot& slot) {
       if (index > first && !session_.protocol_->pieces_are_messages()) co_return session_.Break();
       const std::string_view reference_bytes = slot.reply.bytes;
       const std::string why = MessageOf(chunk.status());
-      slot.outcome = Outcome::kDamaged;
+      slot.outcome = OutcomeOfRead(chunk.status());
       slot.reply.kind = Reply::Kind::kNull;
       slot.reply.bytes = why;
       slot.encode(slot, output);

@@ -260,9 +260,8 @@ void PakvClient::GroupRead(const PakvFields& fields) {
 void PakvClient::Refused(const Asked& asked, PakvStatus status, std::string_view text) {
   const PakvCategory category = PakvCategoryOf(status);
   const bool is_unknown = category == PakvCategory::kUnknownOutcome;
-  const bool of_the_disk = is_unknown || category == PakvCategory::kDamage ||
-                           status == PakvStatus::kReadOnly || status == PakvStatus::kDiskFull ||
-                           status == PakvStatus::kInternal;
+  const bool of_the_disk = is_unknown || status == PakvStatus::kReadOnly ||
+                           status == PakvStatus::kDiskFull || status == PakvStatus::kFileError;
   const bool of_length = status == PakvStatus::kValueTooLong;
   const bool is_explained = (of_the_disk && load_.disk_is_ill) || of_length ||
                             (status == PakvStatus::kOutOfMemory && load_.memory_is_short) ||

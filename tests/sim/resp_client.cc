@@ -184,7 +184,7 @@ void RespClient::StepReplied(const Step& command, const RespValue& reply, bool i
     case RespValue::Type::kError: {
       const bool unknown = starts("MISCONF outcome unknown: ");
       const bool refused = starts("MISCONF read-only: ") || starts("MISCONF disk full: ") ||
-                           starts("ERR damaged") || starts("ERR the value cannot be stored: ");
+                           starts("ERR file error: ");
       if ((unknown || refused) && !load_.disk_is_ill) {
         load_.wrong = "a healthy disk, and yet: " + reply.text;
       } else if (unknown) {

@@ -86,8 +86,7 @@ void RespMultiClient::TakeReplies() {
 bool RespMultiClient::MayFail(std::string_view error) const {
   const bool is_limit =
       error.starts_with("ERR max number of clients") || error.starts_with("ERR request timeout");
-  const bool is_disk =
-      error.starts_with("MISCONF ") || error.starts_with("ERR the value cannot be stored: ");
+  const bool is_disk = error.starts_with("MISCONF ") || error.starts_with("ERR file error: ");
   return (load_.disk_is_ill && is_disk) || (load_.limits_are_small && is_limit) ||
          (load_.memory_is_short && error.starts_with("OOM "));
 }

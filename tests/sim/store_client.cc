@@ -306,12 +306,7 @@ Task<void> StoreSession::ReadFile(Call& call) {
     const absl::StatusOr<ValueChunk> chunk =
         co_await load_.store.value_files(core_).ReadChunk(reference, index);
     if (!chunk.ok()) {
-      call.outcome = Outcome::kDamaged;
-      // A failing device may not be able to tell; nothing but rot makes it tell otherwise.
-      const bool may_be_damaged = load_.values_may_be_damaged || load_.hit.contains(call.name);
-      if (absl::IsDataLoss(chunk.status()) && !may_be_damaged) {
-        load_.wrong = std::string(chunk.status().message());
-      }
+      call.outcome = OutcomeOfRead(chunk.status());
       break;
     }
     bytes.append(chunk->view());
@@ -358,7 +353,9 @@ void StoreSession::Report(Call& call) {
   }
   const bool is_new = !call.is_there || !load_.oracle.MustExist(call.name);
   const bool may_be_damaged = load_.values_may_be_damaged || load_.hit.contains(call.name);
-  const bool may_refuse = load_.disk_is_ill || call.outcome == Outcome::kInFile ||
+  // A disk that fails does not damage what is on it.
+  const bool may_refuse = (load_.disk_is_ill && call.outcome != Outcome::kDamaged) ||
+                          call.outcome == Outcome::kInFile ||
                           (may_be_damaged && call.outcome == Outcome::kDamaged) ||
                           (load_.memory_is_short && call.outcome == Outcome::kOutOfMemory &&
                            is_new && call.what.command != OracleCommand::kDelete && !call.is_read);

@@ -70,7 +70,9 @@ void TransactionSession::Wrong(std::string what) {
 
 bool TransactionSession::IsDone(Outcome outcome, const char* what) {
   if (outcome == Outcome::kDone) return true;
-  const bool may_refuse = load_.disk_is_ill || outcome == Outcome::kInFile ||
+  // A disk that fails does not damage what is on it.
+  const bool may_refuse = (load_.disk_is_ill && outcome != Outcome::kDamaged) ||
+                          outcome == Outcome::kInFile ||
                           (load_.values_may_be_damaged && outcome == Outcome::kDamaged) ||
                           (load_.memory_is_short && outcome == Outcome::kOutOfMemory);
   if (!may_refuse) {
