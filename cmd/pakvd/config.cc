@@ -105,7 +105,7 @@ std::optional<std::string> ApplyEnvironment(const EnvironmentVariables& environm
   for (const ConfigOption& option : ConfigOptions()) {
     const std::string variable = VariableName(option.name);
     const auto found = environment.find(variable);
-    if (found == environment.end()) continue;
+    if (found == environment.end() || option.places == OptionPlaces::kFlagAlone) continue;
     if (option.places == OptionPlaces::kFlag) {
       return fmt::format("{} is set, but --{} is a flag alone", variable, option.name);
     }

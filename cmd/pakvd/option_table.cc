@@ -346,7 +346,7 @@ const ConfigOption kOptions[] = {
     {"print-config", "", "print each option, its value and where it is from, and exit",
      DefaultFalse, SetBool<&ConfigDraft::print>, nullptr, OptionKind::kSwitch, OptionPlaces::kFlag},
     {"version", "", "print the version and exit", DefaultFalse, SetBool<&ConfigDraft::version>,
-     nullptr, OptionKind::kSwitch, OptionPlaces::kFlag},
+     nullptr, OptionKind::kSwitch, OptionPlaces::kFlagAlone},  // an image has its PAKV_VERSION
 };
 
 }  // namespace

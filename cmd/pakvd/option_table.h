@@ -25,7 +25,8 @@ struct ConfigDraft {
 using OptionValues = std::vector<std::string>;
 
 enum class OptionKind { kValue, kList, kSwitch };
-enum class OptionPlaces { kEverywhere, kFlagAndEnvironment, kFlag };
+// kFlag: in the environment it is an error; kFlagAlone: there it is somebody else's name.
+enum class OptionPlaces { kEverywhere, kFlagAndEnvironment, kFlag, kFlagAlone };
 
 struct ConfigOption {
   std::string_view name;

@@ -41,7 +41,7 @@ constexpr uint64_t kDescriptorsPerCore = 10;
 constexpr uint64_t kReadSegmentsMax = 256;
 
 // Delivers SIGTERM and SIGINT as events instead of interruptions. Made before any other thread,
-// which inherits the mask.
+// which inherits the mask. SIGHUP is ignored: a server outlives the terminal it was started from.
 class Signals {
  public:
   Signals() {
@@ -51,6 +51,7 @@ class Signals {
     sigaddset(&set, SIGINT);
     PAKV_CHECK(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     descriptor_ = signalfd(-1, &set, SFD_CLOEXEC);
     PAKV_CHECK(descriptor_ >= 0, "no descriptor for signals");
   }

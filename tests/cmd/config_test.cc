@@ -239,6 +239,8 @@ TEST_F(ConfigTest, VariablesOfMissingFeaturesAreRefusedOthersLeftAlone) {
   EXPECT_THAT(Refusal({}, {{"PAKV_CORES", ""}}), HasSubstr("PAKV_CORES: \"\" is not a number"));
   EXPECT_EQ(Load({}, {{"PAKV_SERVICE_HOST", "10.0.0.1"}, {"PAKV_PASSWORD", "x"}}).exit_code,
             std::nullopt);
+  // As container images name what is in them.
+  EXPECT_EQ(Load({}, {{"PAKV_VERSION", "1.2.3"}}).exit_code, std::nullopt);
 }
 
 TEST_F(ConfigTest, OtherMachinesNeedInsecure) {

@@ -207,6 +207,16 @@ def sigterm_answers_and_exits_0(pakvd, _pakvctl, parent):
     pakv.check(server.stop() == 0, "no clean stop")
 
 
+def a_terminal_that_hangs_up_ends_nothing(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    server = pakv.Server(pakvd, data, "--admin-addr", "none")
+    client = server.connect()
+    for _ in range(3):
+        server.process.send_signal(signal.SIGHUP)
+        pakv.check(client.call("PING") == "PONG", "it is gone")
+    pakv.check(server.stop() == 0, "no clean stop")
+
+
 def a_second_signal_ends_at_once_with_1(pakvd, _pakvctl, parent):
     data = os.path.join(parent, "data")
     server = pakv.Server(pakvd, data, "--admin-addr", "none", "--drain-timeout", "1h")
@@ -273,6 +283,7 @@ if __name__ == "__main__":
         a_port_file_stands_for_a_server_that_is_ready,
         directories_above_are_made_too,
         sigterm_answers_and_exits_0,
+        a_terminal_that_hangs_up_ends_nothing,
         a_second_signal_ends_at_once_with_1,
         starts_with_64_descriptors,
         the_start_line_says_what_runs,
