@@ -28,6 +28,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
+#include "runtime/core/blocking_pool.h"
 #include "runtime/core/cores.h"
 #include "runtime/io/uring_ring.h"
 
@@ -290,7 +291,7 @@ int RunServer(const ServerConfig& given) {
 
   std::vector<std::unique_ptr<Ring>> rings;
   UringOptions ring_options;
-  const CoreOptions core_options;
+  CoreOptions core_options;
   // What is there whatever the store does: the program itself, and what each core sets aside.
   const uint64_t base_bytes =
       ResidentBytes() +
@@ -308,6 +309,12 @@ int RunServer(const ServerConfig& given) {
     }
     rings.push_back(std::move(ring));
   }
+  std::unique_ptr<BlockingPool> blocking_pool = BlockingPool::Create({});
+  if (blocking_pool == nullptr) {
+    LogError("the system gives no threads");
+    return kServerExitFailed;
+  }
+  core_options.blocking_pool = blocking_pool.get();
   Cores cores(SystemClock(), std::move(rings), core_options);
   Service service(cores, config, read_segments, base_bytes);
   if (!cores.Start()) {
@@ -332,6 +339,7 @@ int RunServer(const ServerConfig& given) {
     service.RequestStop();
   }
   cores.Join();
+  blocking_pool.reset();
   return service.exit_code();
 }
 

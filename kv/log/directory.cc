@@ -9,6 +9,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
+#include "runtime/core/space.h"
 
 namespace pakv {
 namespace {
@@ -219,7 +220,7 @@ Task<absl::Status> StoreDirectory::WriteIdentity(Core& core) {
 Task<absl::Status> StoreDirectory::ProbeDirectIo(Core& core) {
   const std::string path = PathOf(kIdentityName);
   SpaceStat space;
-  const IoResult asked = co_await StatSpace(core.io(), path_.c_str(), space);
+  const IoResult asked = co_await AskSpace(core, path_, space);
   if (!asked.ok()) co_return IoError("ask for the space of", path_, asked);
   disk_bytes_ = space.total_bytes;
 

@@ -12,6 +12,7 @@
 #include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
+#include "runtime/core/space.h"
 
 namespace pakv {
 namespace {
@@ -178,7 +179,7 @@ Task<absl::Status> FooterWriter::Pause() {
 // The last space is for users.
 Task<bool> FooterWriter::SpaceIsShort() {
   SpaceStat space;
-  const IoResult asked = co_await StatSpace(core_.io(), context_.directory->path().c_str(), space);
+  const IoResult asked = co_await AskSpace(core_, context_.directory->path(), space);
   co_return !asked.ok() || space.free_bytes < 2 * context_.segment_bytes;
 }
 

@@ -7,6 +7,7 @@
 #include "kv/log/file_io.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
+#include "runtime/core/space.h"
 
 namespace pakv {
 namespace {
@@ -152,7 +153,7 @@ Task<void> SegmentSupply::Work() {
 Task<absl::Status> SegmentSupply::Make(std::optional<NewSegment>& place, uint64_t bytes) {
   const StoreDirectory& directory = *context_.directory;
   SpaceStat space;
-  const IoResult asked = co_await StatSpace(core_.io(), directory.path().c_str(), space);
+  const IoResult asked = co_await AskSpace(core_, directory.path(), space);
   if (!asked.ok()) co_return IoError("ask for the space of", directory.path(), asked);
   NewSegment made;
   made.segment = context_.manifest->NextSegment();

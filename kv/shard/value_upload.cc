@@ -11,6 +11,7 @@
 #include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
+#include "runtime/core/space.h"
 
 namespace pakv {
 
@@ -36,8 +37,7 @@ Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
   if (files_.shared_.read_only->load(std::memory_order_relaxed)) co_return Outcome::kReadOnly;
   // What is refused here was not written in vain.
   SpaceStat space;
-  const std::string& directory = files_.directory_.path();
-  const IoResult asked = co_await StatSpace(files_.core_.io(), directory.c_str(), space);
+  const IoResult asked = co_await AskSpace(files_.core_, files_.directory_.path(), space);
   if (asked.ok() && space.free_bytes < length_bytes + SegmentSupply::kSpaceMarginBytes) {
     co_return Outcome::kDiskFull;
   }

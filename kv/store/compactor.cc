@@ -10,6 +10,7 @@
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
+#include "runtime/core/space.h"
 
 namespace pakv {
 namespace {
@@ -164,8 +165,7 @@ Task<void> Compactor::Look() {
     if (space.empty_segment != 0) books_.NoteOldest(space.empty_segment, space.floor);
   }
   SpaceStat stat;
-  const std::string path = parts_.context->directory->path();
-  const IoResult asked = co_await StatSpace(core_.io(), path.c_str(), stat);
+  const IoResult asked = co_await AskSpace(core_, parts_.context->directory->path(), stat);
   free_bytes_ = asked.ok() ? stat.free_bytes : 0;
   books_.RefreshGraves();
 }

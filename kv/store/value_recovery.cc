@@ -102,7 +102,9 @@ class ValueFileRecovery {
       LogWarning("{}; the next start tries again",
                  MessageOf(IoError("remove", unfinished, unlinked)));
     }
-    co_return absl::OkStatus();
+    // It does not come back: from now on what a crash leaves is removed, and not kept.
+    if (unlinked.ok()) status = co_await SyncNames(here_, directory_.PathOf(kSalvageName));
+    co_return status;
   }
 
   Task<absl::Status> Keep(uint64_t file) {

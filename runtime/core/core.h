@@ -30,6 +30,8 @@
 
 namespace pakv {
 
+class BlockingPool;
+
 // Of one process: what --cores takes at most.
 inline constexpr uint32_t kCoresMax = 256;
 
@@ -41,6 +43,9 @@ struct CoreOptions {
   uint32_t mailbox_chains_max = Mailbox::kCapacity;
   // For check messages.
   uint64_t seed = 0;
+  // For what io_uring cannot do; nullptr: the ring does it in place. Destroyed when the cores have
+  // left their loops, before they are.
+  BlockingPool* blocking_pool = nullptr;
 };
 
 // Counters of one core; read by others through a message.
@@ -77,6 +82,7 @@ class Core {
   ReadyQueue& ready() { return ready_; }
   TimerQueue& timers() { return timers_; }
   BufferPool& buffers() { return buffers_; }
+  BlockingPool* blocking_pool() const { return blocking_pool_; }
   // Root tasks that live as long as the core.
   Nursery& nursery() { return nursery_; }
   const CoreCounters& counters() const { return counters_; }
@@ -146,6 +152,7 @@ class Core {
   uint64_t now_ns_ = 0;
   uint64_t wall_us_ = 0;  // 0: not read in this pass
   const uint64_t seed_;
+  BlockingPool* const blocking_pool_;
 
   std::unique_ptr<Ring> ring_;
   ReadyQueue ready_;

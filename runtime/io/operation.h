@@ -35,7 +35,7 @@ enum class Opcode : uint8_t {
   kStat,           // path or handle, stat
   kList,           // path, names: the names in a directory, sorted, without . and ..
   kLock,           // handle: an exclusive lock of this open file, -EWOULDBLOCK if taken
-  kSpace,          // path, space: the file system's free and total bytes
+  kSpace,          // path, space: the file system's free and total bytes; see AskSpace
   // Sockets. Addresses are texts: "127.0.0.1:7379", "[::1]:7379", "unix:/path".
   kResolve,   // path = address -> count; names: the addresses that its host has, with its port
   kListen,    // path = address, length = backlog -> handle; text receives the address bound to

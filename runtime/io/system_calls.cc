@@ -2,14 +2,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/stat.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -47,23 +45,6 @@ IoResult ListNames(const char* path, std::vector<std::string>& names) {
   if (error != 0) return IoResult(-error);
   std::sort(names.begin(), names.end());
   return IoResult(static_cast<int32_t>(names.size()));
-}
-
-int StatFile(const IoRequest& request) {
-  struct statx attributes{};
-  const bool by_path = request.path != nullptr;
-  const int result = ResultOf(syscall(SYS_statx, by_path ? AT_FDCWD : DescriptorOf(request.handle),
-                                      by_path ? request.path : "", by_path ? 0 : AT_EMPTY_PATH,
-                                      STATX_SIZE | STATX_TYPE | STATX_DIOALIGN, &attributes));
-  if (result < 0) return result;
-  request.stat->size_bytes = attributes.stx_size;
-  request.stat->is_directory = (attributes.stx_mode & S_IFMT) == S_IFDIR;
-  request.stat->direct_alignment = kDirectAlignment;
-  if ((attributes.stx_mask & STATX_DIOALIGN) != 0) {
-    request.stat->direct_alignment =
-        std::max(attributes.stx_dio_mem_align, attributes.stx_dio_offset_align);
-  }
-  return 0;
 }
 
 int Space(const IoRequest& request) {
@@ -133,6 +114,17 @@ int Listen(const IoRequest& request) {
 
 }  // namespace
 
+FileStat StatOf(const struct statx& attributes) {
+  FileStat stat;
+  stat.size_bytes = attributes.stx_size;
+  stat.is_directory = (attributes.stx_mode & S_IFMT) == S_IFDIR;
+  stat.direct_alignment = kDirectAlignment;
+  if ((attributes.stx_mask & STATX_DIOALIGN) != 0) {
+    stat.direct_alignment = std::max(attributes.stx_dio_mem_align, attributes.stx_dio_offset_align);
+  }
+  return stat;
+}
+
 void SetSocketOptions(int socket, int family) {
   const int on = 1;
   if (family != AF_INET && family != AF_INET6) return;
@@ -156,8 +148,6 @@ int32_t RunSystemCall(const IoRequest& request) {
   switch (request.opcode) {
     case Opcode::kTruncate:
       return ResultOf(ftruncate(DescriptorOf(request.handle), static_cast<off_t>(request.offset)));
-    case Opcode::kStat:
-      return StatFile(request);
     case Opcode::kList:
       return ListNames(request.path, *request.names).value();
     case Opcode::kLock:
@@ -169,7 +159,7 @@ int32_t RunSystemCall(const IoRequest& request) {
     case Opcode::kListen:
       return Listen(request);
     default:
-      PAKV_CHECK(false, "not a system call of start and stop");
+      PAKV_CHECK(false, "not one of these system calls");
       return -EINVAL;
   }
 }

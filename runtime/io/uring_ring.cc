@@ -293,7 +293,6 @@ void UringRing::Submit(Operation& operation) {
 void UringRing::Begin(Operation& operation) {
   switch (operation.request.opcode) {
     case Opcode::kTruncate:
-    case Opcode::kStat:
     case Opcode::kList:
     case Opcode::kLock:
     case Opcode::kSpace:
@@ -303,6 +302,9 @@ void UringRing::Begin(Operation& operation) {
       return;
     case Opcode::kConnect:
       SubmitConnect(operation);
+      return;
+    case Opcode::kStat:
+      SubmitStat(operation);
       return;
     default:
       SubmitNow(operation);
@@ -333,6 +335,21 @@ int32_t UringRing::ConnectCompleted(Operation& operation, int32_t result) {
   if (result >= 0) return connecting->socket;
   close(connecting->socket);
   return result;
+}
+
+// The kernel writes what it finds to memory that lives from submission to completion.
+using Attributes = struct statx;
+
+void UringRing::SubmitStat(Operation& operation) {
+  const IoRequest& request = operation.request;
+  auto* const attributes = new Attributes{};
+  operation.ring_data = reinterpret_cast<uint64_t>(attributes);
+  const bool by_path = request.path != nullptr;
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_statx(sqe, by_path ? AT_FDCWD : static_cast<int>(request.handle),
+                      by_path ? request.path : "", by_path ? 0 : AT_EMPTY_PATH, kStatMask,
+                      attributes);
+  io_uring_sqe_set_data(sqe, &operation);
 }
 
 void UringRing::SubmitNow(Operation& operation) {
@@ -494,6 +511,12 @@ void UringRing::OperationCompleted(Operation& operation, int32_t result) {
     case Opcode::kAccept:
       if (result >= 0) PrepareAcceptedSocket(result, *request.text);
       break;
+    case Opcode::kStat: {
+      const std::unique_ptr<Attributes> attributes(
+          reinterpret_cast<Attributes*>(operation.ring_data));
+      if (result >= 0) *request.stat = StatOf(*attributes);
+      break;
+    }
     case Opcode::kClose:
       // Linux has let go of the descriptor whatever close says.
       if (IsSlot(request.handle)) free_slots_.push_back(SlotOf(request.handle));

@@ -73,6 +73,7 @@ class UringRing final : public Ring {
   void ProvideBuffer(ReceivedBuffer& buffer);
   void SubmitConnect(Operation& operation);
   int32_t ConnectCompleted(Operation& operation, int32_t result);
+  void SubmitStat(Operation& operation);
   void SubmitNow(Operation& operation);
   void FinishAtOnce(Operation& operation, int32_t result);
   void CompletionArrived(const Arrived& arrived);

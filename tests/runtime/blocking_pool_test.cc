@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 #include <latch>
 #include <memory>
 #include <optional>
@@ -12,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/core/space.h"
+#include "runtime/task/nursery.h"
 #include "tests/runtime/process_counts.h"
 #include "tests/runtime/ring_harness.h"
 
@@ -169,6 +172,43 @@ TEST(BlockingPoolTest, AJobsResultMayBeMoveOnly) {
     EXPECT_EQ(result.has_value() ? **result : 0, 5);
   };
   ASSERT_TRUE(rings->Run(test(rings->core(0), *pool)));
+}
+
+// A file system that does not answer holds up who has asked, and nobody else.
+TEST(BlockingPoolTest, ACoreGoesOnWhileAFileSystemIsAsked) {
+  auto pool = BlockingPool::Create({.thread_count = 1});
+  ASSERT_NE(pool, nullptr);
+  auto rings = MakeRingHarness(RingKind::kUring, 0, {.blocking_pool = pool.get()});
+  const auto test = [](Core& core, BlockingPool& jobs, std::string directory) -> Task<void> {
+    std::latch go(1);
+    bool asked = false;
+    Nursery nursery(core.ready());
+    const auto hang = [](BlockingPool& on, Core& here, std::latch& until) -> Task<void> {
+      std::optional<int> result = co_await on.Run(here, [&until] {
+        until.wait();
+        return 1;
+      });
+      EXPECT_EQ(result, 1);
+    };
+    const auto ask = [](Core& here, std::string path, bool& done) -> Task<void> {
+      SpaceStat space;
+      IoResult known = co_await AskSpace(here, path, space);
+      EXPECT_TRUE(known.ok()) << known.text();
+      EXPECT_GT(space.free_bytes, 0u);
+      EXPECT_LE(space.free_bytes, space.total_bytes);
+      known = co_await AskSpace(here, path + "/none", space);
+      EXPECT_EQ(known.error(), ENOENT);
+      done = true;
+    };
+    nursery.Spawn(hang(jobs, core, go));
+    nursery.Spawn(ask(core, std::move(directory), asked));
+    for (int i = 0; i < 100; ++i) co_await core.ready().Yield();
+    EXPECT_FALSE(asked);
+    go.count_down();
+    co_await nursery.Join();
+    EXPECT_TRUE(asked);
+  };
+  ASSERT_TRUE(rings->Run(test(rings->core(0), *pool, rings->directory())));
 }
 
 }  // namespace

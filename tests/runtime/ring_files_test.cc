@@ -241,6 +241,41 @@ TEST_P(RingFilesTest, NamesAreListedInOrder) {
   ASSERT_TRUE(rings.Run(test(rings)));
 }
 
+// What a file is may have to come from the disk: a core that serves does not wait for it.
+TEST_P(RingFilesTest, AStatIsNotDoneInPlace) {
+  RingHarness& rings = Make();
+  const auto test = [](RingHarness& harness) -> Task<void> {
+    struct Ask : Operation {
+      Ask(Event& ended_in, const IoRequest& what)
+          : Operation([](Completion& self) { static_cast<Ask&>(self).ended.Set(); }, what),
+            ended(ended_in) {}
+      Event& ended;
+    };
+    Core& core = harness.core(0);
+    const std::string path = harness.directory() + "/file";
+    co_await Create(core.io(), path, "some");
+    File file = co_await OpenFile(core.io(), path, O_RDONLY);
+    FileStat by_path;
+    FileStat by_handle;
+    Event first(core.ready());
+    Event second(core.ready());
+    Ask of_path(first, {.opcode = Opcode::kStat, .path = path.c_str(), .stat = &by_path});
+    Ask of_handle(second, {.opcode = Opcode::kStat, .handle = file.handle(), .stat = &by_handle});
+    core.ring().Submit(of_path);
+    core.ring().Submit(of_handle);
+    EXPECT_TRUE(of_path.in_flight && of_handle.in_flight);
+    EXPECT_EQ(by_path.size_bytes + by_handle.size_bytes, 0u);
+    co_await first.Wait();
+    co_await second.Wait();
+    EXPECT_TRUE(of_path.result.ok() && of_handle.result.ok());
+    EXPECT_EQ(by_path.size_bytes, 4u);
+    EXPECT_EQ(by_handle.size_bytes, 4u);
+    EXPECT_EQ(by_path.direct_alignment, by_handle.direct_alignment);
+    co_await CloseFile(file);
+  };
+  ASSERT_TRUE(rings.Run(test(rings)));
+}
+
 TEST_P(RingFilesTest, ALockIsOneOpenFiles) {
   RingHarness& rings = Make();
   const auto test = [](RingHarness& harness) -> Task<void> {

@@ -32,7 +32,8 @@ class UringHarness final : public RingHarness {
       PAKV_CHECK(ring != nullptr, error.c_str());
       rings.push_back(std::move(ring));
     }
-    cores_ = std::make_unique<Cores>(SystemClock(), std::move(rings), CoreOptions{});
+    cores_ = std::make_unique<Cores>(SystemClock(), std::move(rings),
+                                     CoreOptions{.blocking_pool = options.blocking_pool});
   }
   ~UringHarness() override {
     cores_.reset();

@@ -16,6 +16,7 @@ struct RingHarnessOptions {
   // Small where a test wants to run out of them; a power of two.
   uint32_t receive_buffer_count = 64;
   uint32_t receive_buffer_bytes = 4096;
+  BlockingPool* blocking_pool = nullptr;  // of kernel's rings; outlives the harness
 };
 
 class RingHarness {

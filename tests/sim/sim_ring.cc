@@ -118,11 +118,6 @@ bool SimRing::SubmitNow(Operation& operation, int32_t& result) {
     case Opcode::kTruncate:
       result = disk.Truncate(*process_.FileOf(request.handle).inode, request.offset);
       return true;
-    case Opcode::kStat:
-      result = request.path != nullptr
-                   ? disk.StatPath(request.path, *request.stat)
-                   : disk.Stat(*process_.FileOf(request.handle).inode, *request.stat);
-      return true;
     case Opcode::kList:
       result = disk.List(request.path, *request.names);
       return true;
@@ -134,9 +129,6 @@ bool SimRing::SubmitNow(Operation& operation, int32_t& result) {
       if (result == 0) file.lock_owner = owner;
       return true;
     }
-    case Opcode::kSpace:
-      result = disk.Space(*request.space);
-      return true;
     case Opcode::kResolve:
       *request.names = process_.machine_.net.Resolve(request.path);
       result =
@@ -175,6 +167,8 @@ void SimRing::RunLater(uint64_t id) {
     case Opcode::kLink:
     case Opcode::kMakeDirectory:
     case Opcode::kSyncDirectory:
+    case Opcode::kStat:
+    case Opcode::kSpace:
       agenda_.After(DiskDelay(), process_.id_, [this, id] { Land(id); });
       return;
     case Opcode::kNop:
@@ -274,6 +268,12 @@ int32_t SimRing::Carry(Operation& operation) {
       return disk.MakeDirectory(request.path);
     case Opcode::kSyncDirectory:
       return disk.SyncDirectory(request.path);
+    case Opcode::kStat:
+      return request.path != nullptr
+                 ? disk.StatPath(request.path, *request.stat)
+                 : disk.Stat(*process_.FileOf(request.handle).inode, *request.stat);
+    case Opcode::kSpace:
+      return disk.Space(*request.space);
     case Opcode::kShutdown:
       if (const auto found = process_.sockets_.find(request.handle);
           found != process_.sockets_.end()) {
