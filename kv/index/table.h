@@ -89,6 +89,12 @@ class Entry {
   Item* item_ = nullptr;
 };
 
+// Where a visit stops, whichever comes first.
+struct VisitBounds {
+  uint32_t entries_max = UINT32_MAX;
+  uint64_t work_max = UINT64_MAX;  // in the visitor's own units
+};
+
 class Table {
  public:
   // `drops`, which outlives the table, says what is gone without being erased (see Drop).
@@ -139,6 +145,9 @@ class Table {
   // visitor may use the Entry's setters; it may not call the table.
   std::optional<uint64_t> VisitFrom(uint64_t hash_begin, uint32_t entries_max,
                                     absl::FunctionRef<void(Entry)> visit) const;
+  // The same, bounded by work as well: `visit` returns what the entry has cost.
+  std::optional<uint64_t> VisitFrom(uint64_t hash_begin, const VisitBounds& bounds,
+                                    absl::FunctionRef<uint64_t(Entry)> visit) const;
   // The same walk, erasing each entry for which `unwanted` is true (it has to free the cached
   // value itself). Bounded as VisitFrom, here by entries looked at. For tombstones at recovery's
   // end, dropped namespaces, expired keys. Both walks meet what was dropped.

@@ -46,23 +46,33 @@ void Table::Gather(uint64_t normal_begin, Gathered& gathered) const {
 
 std::optional<uint64_t> Table::VisitFrom(uint64_t hash_begin, uint32_t entries_max,
                                          absl::FunctionRef<void(Entry)> visit) const {
+  return VisitFrom(hash_begin, VisitBounds{.entries_max = entries_max}, [&](Entry entry) {
+    visit(entry);
+    return uint64_t{0};
+  });
+}
+
+std::optional<uint64_t> Table::VisitFrom(uint64_t hash_begin, const VisitBounds& bounds,
+                                         absl::FunctionRef<uint64_t(Entry)> visit) const {
   if (hash_begin > range_.last) return std::nullopt;
   uint64_t normal = Normal(std::max(hash_begin, range_.first));
   uint64_t visited = 0;
+  uint64_t work = 0;
   uint64_t group = hash_begin >> kGroupShift;
   while (true) {
     Gathered gathered;
     Gather(normal, gathered);
     for (uint32_t i = 0; i < gathered.count; ++i) {
       const auto [hash, head] = gathered.heads[i];
-      if (visited > 0 && visited >= entries_max && hash >> kGroupShift != group) {
+      const bool is_enough = visited >= bounds.entries_max || work >= bounds.work_max;
+      if (visited > 0 && is_enough && hash >> kGroupShift != group) {
         return hash >> kGroupShift << kGroupShift;
       }
       group = hash >> kGroupShift;
       for (uint32_t handle = head; handle != ChunkArena::kNoHandle;) {
         Item* item = items_.At(handle);
         handle = item->next();
-        visit(Entry(item));
+        work += visit(Entry(item));
         ++visited;
       }
     }

@@ -104,16 +104,17 @@ Task<Outcome> Shard::MakeClockDurable() {
   co_return entry.durable ? Outcome::kDone : Outcome::kReadOnly;
 }
 
-Shard::LiveVisit Shard::VisitLive(uint64_t hash_begin, uint32_t entries_max,
-                                  absl::FunctionRef<void(Entry)> visit) {
+Shard::LiveVisit Shard::VisitLive(uint64_t hash_begin, const VisitBounds& bounds,
+                                  absl::FunctionRef<uint64_t(Entry)> visit) {
   LiveVisit result;
-  result.next = table_->VisitFrom(hash_begin, entries_max, [&](Entry entry) {
+  result.next = table_->VisitFrom(hash_begin, bounds, [&](Entry entry) {
     ++result.visited;
-    if (table_->IsDropped(entry)) return;
+    if (table_->IsDropped(entry)) return uint64_t{0};
     const Lifetime lifetime = LifetimeOf(entry.expiry_ms());
     if (lifetime == Lifetime::kLives) return visit(entry);
     result.unproven = result.unproven || lifetime == Lifetime::kOverUnproven;
     result.undecided = result.undecided || HasPending(entry);
+    return uint64_t{0};
   });
   return result;
 }

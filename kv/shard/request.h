@@ -68,6 +68,7 @@ enum class Outcome : uint8_t {
   kDamaged,      // the value on disk is not what was written, for good; `reply.bytes` says where
   kStopping,     // refused, never happened: the store is being closed
   kTooLarge,  // refused, never happened: more than a transaction may hold (kv/store/transaction.h)
+  kNoRoom,    // refused, never happened: others' transactions hold the memory for so large a one
   kInFile,    // refused, never happened: the command takes no value that lies in a file
   // Refused, never happened: a file could not be opened, written or read; `reply.bytes` says why.
   // The next try may do better.

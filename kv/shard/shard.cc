@@ -51,6 +51,7 @@ Shard::Shard(Core& core, const ShardOptions& options)
       thawed_(core.ready()),
       transaction_ended_(core.ready()),
       device_read_ended_(core.ready()),
+      transaction_memory_(options.transaction_bytes_max),
       slow_timer_(*this),
       nursery_(core.ready(), core.nursery().token()) {}
 

@@ -15,7 +15,6 @@
 #include <absl/functional/function_ref.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -39,6 +38,7 @@
 #include "kv/shard/pending.h"
 #include "kv/shard/request.h"
 #include "kv/shard/stats.h"
+#include "kv/shard/transaction_memory.h"
 #include "kv/shard/transaction_part.h"
 #include "kv/shard/value_edit.h"
 #include "kv/shard/value_files.h"
@@ -59,6 +59,8 @@ struct ShardOptions {
   uint32_t inline_value_bytes_max = 1 << 20;
   // Values are nowhere else than in the cache: it drops none, and they count as the index does.
   bool keeps_values = false;
+  // Of old values and replies that transactions hold.
+  uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
 };
 
 class Shard {
@@ -233,8 +235,8 @@ class Shard {
     bool undecided = false;  // one may have been given more time: wait likewise, and look again
   };
   // As Table::VisitFrom.
-  LiveVisit VisitLive(uint64_t hash_begin, uint32_t entries_max,
-                      absl::FunctionRef<void(Entry)> visit);
+  LiveVisit VisitLive(uint64_t hash_begin, const VisitBounds& bounds,
+                      absl::FunctionRef<uint64_t(Entry)> visit);
   // Some key of the namespace, each as likely as the others; none if a few draws find none. Then a
   // walk from a random hash on will.
   Entry RandomLive(Prng& prng, uint32_t namespace_id);
@@ -251,6 +253,7 @@ class Shard {
   const Table& table() const { return *table_; }
   const ValueCache& cache() const { return *cache_; }
   const LogWriter& log() const { return *log_; }
+  TransactionMemory& transaction_memory() { return transaction_memory_; }
   // Adds this core's numbers.
   void AddTo(StoreStats& stats) const;
 
@@ -427,8 +430,7 @@ class Shard {
   uint64_t memory_looked_ns_ = 0;
   uint64_t dropping_bytes_ = 0;  // of what FreeInBackground has not freed yet
   uint64_t device_read_bytes_ = 0;
-  // Of old values that transactions keep: theirs, on whatever core, until they are destroyed.
-  std::atomic<uint64_t> transaction_bytes_{0};
+  TransactionMemory transaction_memory_;
   std::function<uint64_t()> client_bytes_;
   bool shrinking_ = false;
 

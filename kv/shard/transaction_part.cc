@@ -13,10 +13,11 @@ void TransactionKey::KeepOld(const OldValue& found) {
     // What it makes of a value, and keeps of it, lies in memory.
     outcome = Outcome::kInFile;
   } else if (needs >= OldState::kValue) {
-    if (part->KeepsOld(found.value.size())) {
+    const Outcome kept = part->KeepsOld(found.value.size());
+    if (kept == Outcome::kDone) {
       old_bytes.assign(found.value);
     } else {
-      outcome = Outcome::kTooLarge;
+      outcome = kept;
     }
   }
   old.value = old_bytes;
@@ -61,16 +62,16 @@ void TransactionKey::Delete() {
   is_written = needs == OldState::kNothing || old.exists;
 }
 
-bool TransactionPart::KeepsOld(size_t bytes) {
-  if (bytes > kPartReadBytesMax - read_bytes_) return false;
+Outcome TransactionPart::KeepsOld(size_t bytes) {
+  if (bytes > kPartReadBytesMax - read_bytes_) return Outcome::kTooLarge;
+  if (!shard->transaction_memory().Take(bytes, read_bytes_)) return Outcome::kNoRoom;
   read_bytes_ += bytes;
-  shard->transaction_bytes_.fetch_add(bytes, std::memory_order_relaxed);
-  return true;
+  return Outcome::kDone;
 }
 
 void TransactionPart::ForgetOld() {
   if (read_bytes_ == 0) return;
-  shard->transaction_bytes_.fetch_sub(read_bytes_, std::memory_order_relaxed);
+  shard->transaction_memory().Give(read_bytes_);
   read_bytes_ = 0;
 }
 

@@ -98,8 +98,8 @@ class TransactionPart : public Message {
   friend class Shard;
   friend class TransactionKey;
   enum class Doing : uint8_t { kLocking, kReading, kWriting };
-  // The owner: one more old value is kept. False: there are too many bytes of them.
-  bool KeepsOld(size_t bytes);
+  // The owner: one more old value is kept, if the answer is kDone.
+  Outcome KeepsOld(size_t bytes);
   void ForgetOld();
   struct Decides : Runnable {
     explicit Decides(TransactionPart& part_in);
@@ -112,7 +112,8 @@ class TransactionPart : public Message {
   Decides decides_;
 };
 
-// Bytes of old values that one part keeps; with more it ends as kTooLarge.
+// Bytes of old values that one part keeps; with more it ends as kTooLarge. What all of them keep of
+// an owner's memory is bounded, too (kv/shard/transaction_memory.h, kNoRoom).
 inline constexpr size_t kPartReadBytesMax = size_t{64} << 20;
 
 }  // namespace pakv

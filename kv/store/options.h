@@ -10,6 +10,7 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/segment.h"
+#include "kv/shard/transaction_memory.h"
 #include "kv/shard/value_files.h"
 #include "kv/store/compaction_options.h"
 #include "kv/store/memory_options.h"
@@ -51,6 +52,8 @@ struct StoreOptions {
   CompactionOptions compaction;
   // MANIFEST is written afresh after so many appends.
   uint32_t manifest_appends_max = 1024;
+  // Of one core: old values and replies that transactions hold; above it large ones are refused.
+  uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
   // For the simulator: how long a transaction that is durable waits before its owners publish it.
   uint64_t publish_pause_ns = 0;
   // Goes on without what is damaged (kv/log/salvage.h).

@@ -37,6 +37,11 @@ void Store::Prefetch(const Core& here, std::span<const uint64_t> hashes) const {
   shards_[here.id()]->Prefetch(std::span(own.data(), count));
 }
 
+size_t Store::ReadBytesExpected(const Core& here, uint64_t hash) const {
+  const Entry entry = shards_[here.id()]->table().FindByHash(hash);
+  return entry ? entry.location().length : 0;
+}
+
 ValueFiles& Store::value_files(const Core& here) { return *shared_->value_files[here.id()]; }
 
 void Store::ReleaseFile(const Core& here, Request& request) {
@@ -116,6 +121,7 @@ bool Store::IsNamespace(uint32_t namespace_id) const {
 Task<ScanStep> Store::Scan(Core& here, uint32_t namespace_id, uint64_t cursor, size_t count,
                            KeyFilter accept) {
   ScanStep step;
+  size_t step_bytes = 0;
   uint64_t begin = cursor << kCursorShift;
   uint32_t owner = OwnerOf(begin);
   size_t left = count == 0 ? 1 : count;
@@ -123,16 +129,20 @@ Task<ScanStep> Store::Scan(Core& here, uint32_t namespace_id, uint64_t cursor, s
     struct Visit {
       Shard::LiveVisit live;
       std::vector<std::string> keys;
+      size_t bytes = 0;
     };
     const auto entries_max = static_cast<uint32_t>(std::min<size_t>(left, kScanStepMax));
     Shard* shard = shards_[owner].get();
     Visit visit =
         co_await here.CallOn(owner, [shard, begin, entries_max, namespace_id, &accept](Core&) {
           Visit found;
-          found.live = shard->VisitLive(begin, entries_max, [&](Entry entry) {
-            if (entry.namespace_id() == namespace_id && accept(entry.key())) {
-              found.keys.emplace_back(entry.key());
-            }
+          const VisitBounds bounds{.entries_max = entries_max, .work_max = kScanWorkMax};
+          found.live = shard->VisitLive(begin, bounds, [&](Entry entry) {
+            uint64_t work = 0;
+            if (entry.namespace_id() != namespace_id || !accept(entry.key(), work)) return work;
+            found.keys.emplace_back(entry.key());
+            found.bytes += entry.key().size();
+            return work + entry.key().size();
           });
           return found;
         });
@@ -147,7 +157,8 @@ Task<ScanStep> Store::Scan(Core& here, uint32_t namespace_id, uint64_t cursor, s
       if (visit.live.undecided) continue;
     }
     for (std::string& key : visit.keys) step.keys.push_back(std::move(key));
-    left -= std::min(left, visit.live.visited);
+    step_bytes += visit.bytes;
+    left = step_bytes >= kScanBytesMax ? 0 : left - std::min(left, visit.live.visited);
     if (visit.live.next) {
       begin = *visit.live.next;
       if (left > 0) continue;
@@ -230,8 +241,10 @@ Task<RandomDraw> Store::RandomKeyOf(Core& here, uint32_t owner, uint32_t namespa
         const uint64_t from = *begin;
         const Shard::LiveVisit visit =
             co_await here.CallOn(owner, [shard, from, namespace_id, &draw](Core&) {
-              return shard->VisitLive(from, kScanStepMax, [&](Entry entry) {
+              const VisitBounds bounds{.entries_max = kScanStepMax};
+              return shard->VisitLive(from, bounds, [&](Entry entry) {
                 if (!draw.key && entry.namespace_id() == namespace_id) draw.key = entry.key();
+                return uint64_t{0};
               });
             });
         unproven = unproven || visit.unproven;

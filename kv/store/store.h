@@ -99,6 +99,9 @@ class Store {
   // For batches: fetches memory that Starts with these hashes will need, of keys that `here` owns,
   // so that they wait for it together and not one after another.
   void Prefetch(const Core& here, std::span<const uint64_t> hashes) const;
+  // About as much memory as the reply to a read of the key takes that has this hash and that `here`
+  // owns; its record's length. Cheap.
+  size_t ReadBytesExpected(const Core& here, uint64_t hash) const;
 
   // Writes `count` requests as one: one block, one LSN, so all or none after a crash, and readers
   // of one core see all or none. All have needs kNothing and the same owner, no key twice. `done`
@@ -128,10 +131,12 @@ class Store {
   bool IsNamespace(uint32_t namespace_id) const;
 
   // Visits keys of the namespace from `cursor` (0 starts) in hash order until at least `count`
-  // entries were looked at. Keys that `accept` declines are left out; it runs on other cores, and
-  // is copied there. A key that is there all the while is returned at least once, also across
-  // growth, restarts and other numbers of cores.
-  using KeyFilter = std::function<bool(std::string_view key)>;
+  // entries were looked at, or kScanBytesMax of keys were found. Keys that `accept` declines are
+  // left out; it runs on other cores, and adds the bytes that it has compared to `work`: when there
+  // are many, others of that core have their turn before the next key. A key that is there all the
+  // while is returned at least once, also across growth, restarts and other numbers of cores.
+  using KeyFilter = std::function<bool(std::string_view key, uint64_t& work)>;
+  static constexpr size_t kScanBytesMax = 1 << 20;
   Task<ScanStep> Scan(Core& here, uint32_t namespace_id, uint64_t cursor, size_t count,
                       KeyFilter accept);
   // In a namespace or in kEveryNamespace. Those too whose time is over, until they are taken out of
@@ -176,8 +181,9 @@ class Store {
  private:
   struct Shared;
   class Course;
-  // Entries that one visit of a scan looks at on one core.
+  // What one visit of a scan does on one core: entries, and bytes that it compares and copies.
   static constexpr size_t kScanStepMax = 1024;
+  static constexpr uint64_t kScanWorkMax = 256 << 10;
 
   explicit Store(StoreOptions options);
   Task<absl::Status> OpenAll(Cores& cores, OpenReport& report);

@@ -20,6 +20,9 @@
 namespace pakv {
 namespace {
 
+// Of all memory, what transactions may hold.
+constexpr uint64_t kTransactionMemoryDivisor = 4;
+
 StoreEntropy EntropyOfSystem() {
   StoreEntropy entropy;
   const auto fill = [](void* bytes, size_t count) {
@@ -56,6 +59,12 @@ Task<bool> Store::MakeShards(Core& here) {
     shard_options.inline_value_bytes_max = options_.inline_value_bytes_max;
     shard_options.sweep_dropped_step = options_.sweep_dropped_step;
     shard_options.keeps_values = options_.engine == EngineKind::kMemory;
+    shard_options.transaction_bytes_max = options_.transaction_bytes_max;
+    if (options_.memory.limit_bytes != 0) {
+      shard_options.transaction_bytes_max =
+          std::min(options_.transaction_bytes_max,
+                   options_.memory.limit_bytes / kTransactionMemoryDivisor / count);
+    }
     co_await here.CallOn(id, [this, &shard_options](Core& there) {
       shards_[there.id()] = std::make_unique<Shard>(there, shard_options);
       shared_->readers[there.id()] =

@@ -23,6 +23,10 @@ constexpr size_t kWatchesPerPass = 1024;
 
 // ---- Transaction ----
 
+Transaction::~Transaction() {
+  if (held_bytes_ > 0) shard_->transaction_memory().Give(held_bytes_);
+}
+
 TransactionKey* Transaction::FindKey(uint64_t hash, uint32_t namespace_id, std::string_view key,
                                      size_t& index) {
   const auto is_it = [&](size_t candidate) {
@@ -88,6 +92,7 @@ void Transaction::Write(size_t index, std::string_view value, uint64_t expiry_ms
   TransactionKey& key = Key(index);
   PAKV_CHECK(key.may_write, "it was not added to be written");
   bytes_ += value.size() - std::min(bytes_, key.new_bytes.size());
+  work_bytes_ += value.size();
   if (too_large()) return;
   key.Write(value, expiry_ms);
 }
@@ -108,14 +113,35 @@ void Transaction::Delete(size_t index) {
   key.Delete();
 }
 
+bool Transaction::KeepsReply(Request& request) {
+  const size_t bytes = request.reply.bytes.size();
+  reply_bytes_ += bytes;
+  if (bytes > 0 && !too_large()) {
+    lacks_room_ =
+        reply_bytes_ > reply_bytes_max_ || !shard_->transaction_memory().Take(bytes, held_bytes_);
+    if (!lacks_room_) held_bytes_ += bytes;
+  }
+  request.outcome = refusal();
+  if (request.outcome != Outcome::kDone) {
+    request.reply.bytes = {};
+    return false;
+  }
+  request.KeepReply();
+  return true;
+}
+
 void Transaction::Run(size_t index, Request& request) {
   request.shard_ = shard_;
-  request.outcome = Outcome::kDone;
+  request.outcome = refusal();
+  if (request.outcome != Outcome::kDone) {
+    request.reply.bytes = {};
+    return;
+  }
   const OldValue old = Old(index);
   PAKV_CHECK(!Key(index).takes_file, "functions would write the reference as a value");
   const Change change = request.function(old, request);
   request.lsn = old.lsn;
-  request.KeepReply();
+  if (!KeepsReply(request)) return;
   switch (change.action) {
     case Change::Action::kKeep:
       break;
@@ -268,9 +294,9 @@ Task<Outcome> Store::TransactAlone(Core& here, Transaction& transaction,
     auto& its_course = *static_cast<Course*>(decided.transaction);
     Transaction& its = its_course.transaction();
     its.TakeClock(*decided.shard, decided.clock_ms);
-    if (!(*its_course.decide)(its)) return false;
-    if (its.too_large()) decided.outcome = Outcome::kTooLarge;
-    return !its.too_large();
+    const bool writes = (*its_course.decide)(its);
+    decided.outcome = its.refusal();
+    return writes && decided.outcome == Outcome::kDone;
   };
   course.Begin(part, Course::Step::kAlone);
   co_await course.Returned();
@@ -300,8 +326,9 @@ Task<Outcome> Store::TransactTogether(Core& here, Transaction& transaction,
     transaction.TakeClock(own, course.clock_ms);
     const bool writes =
         !transaction.watch_broken_ && decide(transaction) && transaction.any_written();
-    if (transaction.too_large()) {
-      outcome = Outcome::kTooLarge;
+    outcome = transaction.refusal();
+    if (outcome != Outcome::kDone) {
+      // Nothing of it is written.
     } else if (writes && transaction.lacks_memory()) {
       outcome = Outcome::kOutOfMemory;
     } else if (writes) {

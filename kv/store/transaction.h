@@ -33,7 +33,11 @@
 // nobody is told of a later time than the next reader sees.
 //
 // Bounds: kTransactionKeysMax keys of about 0.6 KiB here, kTransactionBytesMax of keys and written
-// values, kPartReadBytesMax of old values per owner. Beyond: kTooLarge, and nothing has happened.
+// values, kPartReadBytesMax of old values per owner; where functions are run, too
+// kTransactionReplyBytesMax of their replies, and kTransactionWorkBytesMax of the values that are
+// written one after another, whatever is left of them. Beyond: kTooLarge, and nothing has happened.
+// Old values and replies of all transactions share the owners' memory
+// (kv/shard/transaction_memory.h): kNoRoom, likewise.
 // A transaction is never given up half-way: when its session goes away it still ends, and a store
 // that stops waits for those under way and begins no further one (kStopping).
 #pragma once
@@ -59,6 +63,8 @@ namespace pakv {
 
 inline constexpr size_t kTransactionKeysMax = 65'536;
 inline constexpr size_t kTransactionBytesMax = size_t{16} << 20;
+inline constexpr size_t kTransactionReplyBytesMax = size_t{64} << 20;
+inline constexpr size_t kTransactionWorkBytesMax = size_t{64} << 20;
 
 // The keys that a session watches, each since its own moment. Belongs to the session, on its core;
 // Store::Watch and Store::Unwatch change it. Empty when it is destroyed, unless the cores are gone.
@@ -109,6 +115,8 @@ class Transaction {
   explicit Transaction(uint64_t session) : session_(session) {}
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
+  // On the core of its session. What its replies hold goes back.
+  ~Transaction();
 
   // ---- Before Transact ----
   // `needs`: what it wants to know of the key. The same key twice is one, with the larger needs.
@@ -121,8 +129,12 @@ class Transaction {
   // Decides nothing and writes nothing if one of these keys has changed since it is watched; see
   // watch_broken. `watches` stays as it is until Transact has returned.
   void Require(const Watches& watches);
+  // Functions that are run may reply with so many bytes and no more (kNoRoom), for now.
+  void LimitReplies(size_t bytes) { reply_bytes_max_ = bytes; }
 
   size_t key_count() const { return key_count_; }
+  // Of its keys, apart from what they were and become.
+  size_t memory_bytes() const { return chunks_.size() * kChunkKeys * sizeof(TransactionKey); }
 
   // ---- Within `decide` ----
   // What is known of the key: as it was before, then as the writes so far have left it (without an
@@ -136,8 +148,13 @@ class Transaction {
   void Delete(size_t index);
   // Runs a command's function on the key as it is by now, and does what it says. The reply is in
   // `request`, kept; its `lsn` is that of the value it saw, see lsn() for what it wrote. Functions
-  // of reads may also run after Snapshot.
+  // of reads may also run after Snapshot. From the first refusal() on nothing is run.
   void Run(size_t index, Request& request);
+  // Not kDone: it has come to more than it may, and as a whole has not happened.
+  Outcome refusal() const {
+    if (too_large()) return Outcome::kTooLarge;
+    return lacks_room_ ? Outcome::kNoRoom : Outcome::kDone;
+  }
   // Milliseconds since 1970. What Old shows lives beyond it.
   uint64_t expiry_clock_ms() const { return clock_ms_; }
 
@@ -164,8 +181,10 @@ class Transaction {
     clock_ms_ = clock_ms;
   }
   bool too_large() const {
-    return key_count_ > kTransactionKeysMax || bytes_ > kTransactionBytesMax;
+    return key_count_ > kTransactionKeysMax || bytes_ > kTransactionBytesMax ||
+           work_bytes_ > kTransactionWorkBytesMax || reply_bytes_ > kTransactionReplyBytesMax;
   }
+  bool KeepsReply(Request& request);
   bool any_written() const;
   // A key that it would make is too much for its owner's memory.
   bool lacks_memory() const;
@@ -177,6 +196,11 @@ class Transaction {
   absl::flat_hash_map<uint64_t, std::vector<size_t>> by_hash_;  // beyond kUnmappedKeysMax
   size_t key_count_ = 0;
   size_t bytes_ = 0;
+  size_t work_bytes_ = 0;  // written so far, also what was written over
+  size_t reply_bytes_ = 0;
+  size_t reply_bytes_max_ = SIZE_MAX;
+  size_t held_bytes_ = 0;  // of them, charged to shard_
+  bool lacks_room_ = false;
 
   std::vector<TransactionKey*> keys_;         // grouped by owner, those in ascending order
   std::unique_ptr<TransactionPart[]> parts_;  // one per owner, in that order

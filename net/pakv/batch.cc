@@ -117,7 +117,10 @@ Task<void> Batch::Run() {
     outcome = co_await store.Transact(session_.core(), transaction_, decide);
   } else {
     outcome = co_await store.Snapshot(session_.core(), transaction_);
-    if (outcome == Outcome::kDone) Decide();
+    if (outcome == Outcome::kDone) {
+      Decide();
+      outcome = transaction_.refusal();
+    }
   }
   if (outcome != Outcome::kDone) {
     Refuse(PakvStatusOf(outcome), std::string(PakvTextOf(outcome, transaction_.damage())));
@@ -130,6 +133,7 @@ bool Batch::Decide() {
   for (size_t place = 0; place < operations_.size(); ++place) {
     Operation& operation = operations_[place];
     transaction_.Run(operation.index, operation.slot);
+    if (transaction_.refusal() != Outcome::kDone) return false;  // the store says so
     operation.status = PakvStatusIn(operation.type, operation.slot);
     // A key that is not there has nothing to be deleted, which is what was wanted; if it was one
     // version of it that was to be deleted, it is not.

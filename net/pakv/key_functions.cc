@@ -337,6 +337,8 @@ PakvStatus PakvStatusOf(Outcome outcome) {
       return PakvStatus::kStopping;
     case Outcome::kTooLarge:
       return PakvStatus::kBatchTooLarge;
+    case Outcome::kNoRoom:
+      return PakvStatus::kOutOfMemory;
     case Outcome::kInFile:
       return PakvStatus::kValueTooLong;
     case Outcome::kFileError:
@@ -366,6 +368,9 @@ std::string_view PakvTextOf(Outcome outcome, std::string_view detail) {
       return "too many keys or bytes for one batch (65536 operations, 16 MiB of keys and values, "
              "64 "
              "MiB of what it reads)";
+    case Outcome::kNoRoom:
+      return "no memory for so large a batch now: others that are under way hold it; ask for less, "
+             "or again";
     case Outcome::kInFile:
       return "the key's value is too long for this request, which works in memory";
     case Outcome::kFileError:

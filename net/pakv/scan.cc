@@ -64,7 +64,7 @@ Task<void> PakvScan::Run() {
     const uint64_t left = limit_ - page_.size();
     size_t count = step_keys_max_;
     if (prefix_.empty()) count = static_cast<size_t>(std::min<uint64_t>(count, left));
-    Store::KeyFilter accept = [prefix = prefix_](std::string_view key) {
+    Store::KeyFilter accept = [prefix = prefix_](std::string_view key, uint64_t&) {
       return key.starts_with(prefix);
     };
     ScanStep step = co_await session_.store().Scan(session_.core(), namespace_id_, cursor_, count,

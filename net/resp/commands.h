@@ -85,6 +85,9 @@ std::string_view FillMove(RespProtocol& protocol, RespArgs args, uint32_t namesp
                           Relocation& relocation);
 std::string_view FillCopy(RespProtocol& protocol, RespArgs args, uint32_t namespace_id,
                           Relocation& relocation);
+// Whether the values of keys that this core owns may come to more than a session may have unsent,
+// and so are better read as one, and sent piece by piece.
+bool MayBeLarge(RespProtocol& protocol, RespArgs keys);
 // A command on several keys, of one owner or of several, as one.
 Task<void> RunTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args);
 Task<void> RunKeys(RespProtocol& protocol, RespArgs args);

@@ -9,6 +9,7 @@
 #include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
 #include "net/resp/resp_protocol.h"
+#include "net/session/unread_reply.h"
 
 namespace pakv {
 namespace {
@@ -18,20 +19,19 @@ constexpr int64_t kScanCount = 10;
 constexpr int64_t kScanCountMax = 10000;
 // Cursors have 52 bits, so that clients may keep them in doubles.
 constexpr uint64_t kCursorEnd = uint64_t{1} << 52;
-// What KEYS takes from the store at once: so many keys, or fewer if they can be so long that they
-// come to more bytes than this.
+// What KEYS takes from the store at once.
 constexpr size_t kKeysStep = 1000;
-constexpr size_t kKeysStepBytes = 16 << 20;
 // What KEYS adds to the output at once.
 constexpr size_t kKeysPieceBytes = 64 << 10;
+// What the owner of a key spends on matching it with a pattern, and what a session spends at once
+// on patterns and keys that take longer; a pass may have several such steps.
+constexpr uint64_t kMatchWorkMax = 64 << 10;
+constexpr uint64_t kMatchStepWork = 32 << 10;
 
-// Replies' bytes, charged to a budget while they are held.
+// Replies' bytes, held until they are sent.
 class GatheredKeys {
  public:
-  explicit GatheredKeys(ByteBudget& budget) : budget_(budget) {}
-  GatheredKeys(const GatheredKeys&) = delete;
-  GatheredKeys& operator=(const GatheredKeys&) = delete;
-  ~GatheredKeys() { budget_.Give(bytes_); }
+  explicit GatheredKeys(Session& session) : unread_(session) {}
 
   bool empty() const { return pieces_.empty(); }
   // False: there is no memory for more.
@@ -43,22 +43,18 @@ class GatheredKeys {
       pieces_.emplace_back(rest.substr(0, kKeysPieceBytes));
       rest.remove_prefix(pieces_.back().size());
     }
-    bytes_ += encoded.size();
-    budget_.Take(encoded.size());
-    return budget_.has_room();
+    return unread_.Hold(encoded.size());
   }
   std::string TakePiece() {
     std::string piece = std::move(pieces_.front());
     pieces_.pop_front();
-    bytes_ -= piece.size();
-    budget_.Give(piece.size());
+    unread_.Drop(piece.size());
     return piece;
   }
 
  private:
-  ByteBudget& budget_;
+  UnreadReply unread_;
   std::deque<std::string> pieces_;
-  size_t bytes_ = 0;
 };
 
 struct ScanArgs {
@@ -102,11 +98,44 @@ std::string_view ParseScan(RespArgs args, ScanArgs& scan) {
   return {};
 }
 
+// Declines keys that do not match. What it would take long to compare it lets pass: see DropOthers.
 // Runs on other cores, so it owns its pattern.
 Store::KeyFilter MakeFilter(std::string_view pattern) {
-  if (pattern == "*") return [](std::string_view) { return true; };
-  return
-      [pattern = std::string(pattern)](std::string_view key) { return GlobMatches(pattern, key); };
+  if (pattern == "*") return [](std::string_view, uint64_t&) { return true; };
+  return [pattern = std::string(pattern)](std::string_view key, uint64_t& work) {
+    GlobMatcher matcher(pattern, key);
+    const GlobMatcher::State state = matcher.Run(kMatchWorkMax);
+    work += matcher.work();
+    return state != GlobMatcher::State::kDiffers;
+  };
+}
+
+// Of the keys that passed: compares those to the end whose owner may not have done so. Here, in
+// steps between which others have their turn, for as long as there is somebody to be answered.
+Task<void> DropOthers(RespProtocol& protocol, std::string_view pattern,
+                      std::vector<std::string>& keys) {
+  if (pattern == "*") co_return;
+  const Session& session = protocol.session();
+  size_t kept = 0;
+  uint64_t left = kMatchStepWork;
+  for (size_t index = 0; index < keys.size() && !session.broken(); ++index) {
+    if (GlobMatcher::WorkMax(pattern, keys[index]) > kMatchWorkMax) {
+      GlobMatcher matcher(pattern, keys[index]);
+      GlobMatcher::State state = GlobMatcher::State::kUndecided;
+      while (state == GlobMatcher::State::kUndecided && !session.broken()) {
+        const uint64_t before = matcher.work();
+        state = matcher.Run(left);
+        left -= std::min(left, matcher.work() - before);
+        if (left > 0) continue;
+        co_await protocol.core().ready().Yield();
+        left = kMatchStepWork;
+      }
+      if (state == GlobMatcher::State::kDiffers) continue;
+    }
+    if (kept != index) keys[kept] = std::move(keys[index]);
+    ++kept;
+  }
+  keys.resize(kept);
 }
 
 }  // namespace
@@ -147,9 +176,10 @@ Task<void> RunScan(RespProtocol& protocol, RespArgs args) {
     co_return;
   }
   Store::KeyFilter accept = MakeFilter(scan.pattern);
-  if (!scan.strings) accept = [](std::string_view) { return false; };
-  const ScanStep step = co_await protocol.store().Scan(protocol.core(), protocol.namespace_id(),
-                                                       scan.cursor, scan.count, std::move(accept));
+  if (!scan.strings) accept = [](std::string_view, uint64_t&) { return false; };
+  ScanStep step = co_await protocol.store().Scan(protocol.core(), protocol.namespace_id(),
+                                                 scan.cursor, scan.count, std::move(accept));
+  co_await DropOthers(protocol, scan.pattern, step.keys);
   AloneReply reply(protocol);
   if (step.outcome != Outcome::kDone) {
     reply->Error(OutcomeText(step.outcome, {}));
@@ -168,14 +198,17 @@ Task<void> RunScan(RespProtocol& protocol, RespArgs args) {
 Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
   Session& session = protocol.session();
   const Store::KeyFilter accept = MakeFilter(args[1]);
-  const size_t step_keys = std::clamp<size_t>(
-      kKeysStepBytes / std::max<size_t>(1, protocol.server().key_bytes_max), 1, kKeysStep);
-  GatheredKeys keys(session.group().keys_budget);
+  GatheredKeys keys(session);
   size_t count = 0;
   uint64_t cursor = 0;
   do {
-    const ScanStep step = co_await protocol.store().Scan(protocol.core(), protocol.namespace_id(),
-                                                         cursor, step_keys, accept);
+    ScanStep step = co_await protocol.store().Scan(protocol.core(), protocol.namespace_id(), cursor,
+                                                   kKeysStep, accept);
+    co_await DropOthers(protocol, args[1], step.keys);
+    if (step.outcome != Outcome::kDone) {
+      AloneReply(protocol)->Error(OutcomeText(step.outcome, {}));
+      co_return;
+    }
     count += step.keys.size();
     cursor = step.cursor;
     if (!keys.Add(step.keys, protocol.version())) {
@@ -183,6 +216,7 @@ Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
       co_return;
     }
   } while (cursor != 0 && !session.broken());
+  protocol.ForgetArgs();
   AloneReply(protocol)->Array(count);
   while (!keys.empty() && !session.broken()) {
     AloneReply(protocol)->output().Append(keys.TakePiece());

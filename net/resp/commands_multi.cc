@@ -12,6 +12,7 @@
 #include "net/resp/multi.h"
 #include "net/resp/relocation.h"
 #include "net/resp/resp_protocol.h"
+#include "net/session/unread_reply.h"
 #include "runtime/base/check.h"
 
 namespace pakv {
@@ -79,8 +80,9 @@ class Execution {
   Execution(RespProtocol& protocol, const std::deque<QueuedCommand>& commands)
       : protocol_(protocol), commands_(commands) {}
 
-  // Asks for the keys. Commands that cannot be run have their errors by then.
-  void Prepare(Transaction& transaction) {
+  // Asks for the keys. Commands that cannot be run have their errors by then. False: there are too
+  // many, each counted as often as it is named.
+  bool Prepare(Transaction& transaction) {
     uint32_t namespace_id = protocol_.namespace_id();
     for (const QueuedCommand& command : commands_) {
       Step& step = steps_.emplace_back();
@@ -93,12 +95,18 @@ class Execution {
         PrepareKeys(command, namespace_id, step);
       }
       step.end_part = parts_.size();
+      if (parts_.size() > kTransactionKeysMax) return false;
       for (size_t i = step.first_part; i < step.end_part; ++i) {
         Part& part = parts_[i];
         part.index = transaction.AddKey(part.slot.hash, part.slot.namespace_id, part.slot.key,
                                         part.slot.needs, command.row.is_write());
       }
     }
+    return true;
+  }
+  // Apart from replies.
+  size_t memory_bytes() const {
+    return steps_.size() * sizeof(Step) + parts_.size() * sizeof(Part);
   }
 
   // Runs the functions. On whatever core decides.
@@ -117,23 +125,21 @@ class Execution {
     }
   }
 
-  // Behind the array's length.
-  void Reply(OutputBuffer& output) {
+  // The whole reply, no faster than the client reads.
+  Task<void> Reply() {
+    Session& session = protocol_.session();
+    AloneReply(protocol_)->Array(commands_.size());
     for (size_t at = 0; at < commands_.size(); ++at) {
-      const QueuedCommand& command = commands_[at];
-      Step& step = steps_[at];
+      const Step& step = steps_[at];
       // A command before this one may have changed the version.
-      RespWriter writer(output, protocol_.version());
-      if (!step.error.empty()) {
-        writer.Error(step.error);
-      } else if (command.row.kind == CommandKind::kNow) {
-        command.row.now(protocol_, command.args, writer);
-      } else if (step.relocation) {
-        step.relocation->Reply(writer);
-      } else if (!IsOnKeys(command.row)) {
-        writer.Ok();  // UNWATCH: EXEC has done so already
-      } else {
-        ReplyOnKeys(command.row, step, writer);
+      ReplyTo(commands_[at], step, *AloneReply(protocol_));
+      co_await session.Room();
+      if (session.broken()) co_return;
+      if (!RepliesByPart(commands_[at].row, step)) continue;
+      for (size_t i = step.first_part; i < step.end_part; ++i) {
+        protocol_.EncoderOf(commands_[at].row)(parts_[i].slot, AloneReply(protocol_)->output());
+        co_await session.Room();
+        if (session.broken()) co_return;
       }
     }
   }
@@ -174,7 +180,7 @@ class Execution {
           "ERR wrong number of arguments for '" + std::string(command.row.name) + "' command";
       return;
     }
-    for (size_t at = 1; at < end; at += key_step) {
+    for (size_t at = 1; at < end && parts_.size() <= kTransactionKeysMax; at += key_step) {
       const bool has_value =
           command.row.kind == CommandKind::kKey ? args.size() > 2 : key_step == 2;
       ReplySlot& slot = parts_.emplace_back().slot;
@@ -197,16 +203,32 @@ class Execution {
     return false;
   }
 
+  // The replies of its parts are still to come, one by one.
+  static bool RepliesByPart(const CommandRow& row, const Step& step) {
+    return step.error.empty() &&
+           (row.kind == CommandKind::kValues || row.kind == CommandKind::kKey);
+  }
+
+  void ReplyTo(const QueuedCommand& command, const Step& step, RespWriter& writer) {
+    if (!step.error.empty()) {
+      writer.Error(step.error);
+    } else if (command.row.kind == CommandKind::kNow) {
+      command.row.now(protocol_, command.args, writer);
+    } else if (step.relocation) {
+      step.relocation->Reply(writer);
+    } else if (!IsOnKeys(command.row)) {
+      writer.Ok();  // UNWATCH: EXEC has done so already
+    } else {
+      ReplyOnKeys(command.row, step, writer);
+    }
+  }
+
   void ReplyOnKeys(const CommandRow& row, const Step& step, RespWriter& writer) {
     switch (row.kind) {
       case CommandKind::kValues:
-        writer.Array(step.end_part - step.first_part);
-        [[fallthrough]];
+        return writer.Array(step.end_part - step.first_part);
       case CommandKind::kKey:
-        for (size_t i = step.first_part; i < step.end_part; ++i) {
-          protocol_.EncoderOf(row)(parts_[i].slot, writer.output());
-        }
-        return;
+        return;  // its one part's
       case CommandKind::kSum: {
         int64_t sum = 0;
         for (size_t i = step.first_part; i < step.end_part; ++i) {
@@ -225,6 +247,19 @@ class Execution {
   std::deque<Step> steps_;  // one per command
   std::deque<Part> parts_;  // one per key of each
 };
+
+// What it holds is charged while it runs; what is left of that then, while the client reads, by
+// UnreadReply.
+Task<Outcome> Run(RespProtocol& protocol, Execution& execution, Transaction& transaction) {
+  if (transaction.key_count() == 0) co_return Outcome::kDone;
+  BudgetCharge charge(protocol.session().group().write_budget,
+                      execution.memory_bytes() + transaction.memory_bytes());
+  const auto decide = [&execution](Transaction& decided) {
+    execution.Decide(decided);
+    return true;
+  };
+  co_return co_await protocol.store().Transact(protocol.core(), transaction, decide);
+}
 
 }  // namespace
 
@@ -266,15 +301,13 @@ Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
   if (session.broken()) co_return;
   Execution execution(protocol, multi.commands());
   Transaction transaction(session.info().id);
-  execution.Prepare(transaction);
-  transaction.Require(multi.watches);  // keys, too
-  Outcome outcome = Outcome::kDone;
-  if (transaction.key_count() > 0) {
-    const auto decide = [&execution](Transaction& decided) {
-      execution.Decide(decided);
-      return true;
-    };
-    outcome = co_await protocol.store().Transact(protocol.core(), transaction, decide);
+  UnreadReply unread(session);
+  // It has written when it turns out that others do not read.
+  if (!unread.has_room()) transaction.LimitReplies(unread.small_bytes());
+  Outcome outcome = Outcome::kTooLarge;
+  if (execution.Prepare(transaction)) {
+    transaction.Require(multi.watches);  // keys, too
+    outcome = co_await Run(protocol, execution, transaction);
   }
   co_await protocol.Unwatch();
   if (outcome != Outcome::kDone) {
@@ -282,9 +315,8 @@ Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
   } else if (transaction.watch_broken()) {
     AloneReply(protocol)->NullArray();
   } else {
-    AloneReply reply(protocol);
-    reply->Array(multi.commands().size());
-    execution.Reply(reply->output());
+    static_cast<void>(unread.Hold(execution.memory_bytes() + transaction.memory_bytes()));
+    co_await execution.Reply();
   }
   co_await protocol.EndMulti();
 }

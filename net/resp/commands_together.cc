@@ -2,7 +2,9 @@
 // transaction, MGET and EXISTS as a snapshot. They run alone: all earlier commands of the session
 // are done.
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,12 +16,15 @@
 #include "net/resp/commands.h"
 #include "net/resp/relocation.h"
 #include "net/resp/resp_protocol.h"
+#include "net/session/unread_reply.h"
 
 namespace pakv {
 namespace {
 
 // What reading a key is expected to take, for the budget.
 constexpr size_t kReadBytesExpected = 4096;
+// So many commands on however many keys may read at the same time, at least.
+constexpr size_t kReadersMin = 4;
 // So often a file is copied for a key whose value has changed meanwhile.
 constexpr int kCopiesMax = 8;
 
@@ -144,28 +149,48 @@ Task<void> SendFile(RespProtocol& protocol, ValueReference reference) {
   Session& session = protocol.session();
   ValueFiles& files = protocol.store().value_files(protocol.core());
   for (uint32_t index = 0; index < reference.chunk_count() && !session.broken(); ++index) {
-    const absl::StatusOr<ValueChunk> chunk = co_await files.ReadChunk(reference, index);
+    absl::StatusOr<ValueChunk> chunk = co_await files.ReadChunk(reference, index);
     if (!chunk.ok() && index > 0) {
       // Its length has been promised.
       session.RequestKill();
-    } else if (!chunk.ok()) {
-      AloneReply(protocol)->Error(OutcomeText(Outcome::kDamaged, MessageOf(chunk.status())));
       co_return;
-    } else {
+    }
+    if (!chunk.ok()) {
+      const Outcome why = OutcomeOfRead(chunk.status());
+      AloneReply(protocol)->Error(OutcomeText(why, MessageOf(chunk.status())));
+      co_return;
+    }
+    {
       AloneReply reply(protocol);
       if (index == 0) reply->BulkHeader(reference.length());
       reply->output().Append(chunk->view());
       if (index + 1 == reference.chunk_count()) reply->output().Append("\r\n");
     }
+    *chunk = ValueChunk();  // whoever waits for memory goes on, whether or not this client reads
     co_await session.Room();
   }
 }
 
 // All as they were at one moment, however long it takes to send them.
 Task<void> SendValues(RespProtocol& protocol, const Transaction& transaction,
-                      const std::vector<size_t>& indexes) {
+                      const std::vector<uint32_t>& indexes) {
+  constexpr size_t kFramingBytes = 16;
+  size_t reply_bytes = 0;
+  bool any_file = false;
+  for (const uint32_t index : indexes) {
+    const OldValue old = transaction.Old(index);
+    any_file = any_file || old.in_file;
+    reply_bytes += kFramingBytes + old.value.size();
+  }
+  Session& session = protocol.session();
+  UnreadReply unread(session);
+  const bool is_small = !any_file && reply_bytes <= unread.small_bytes();
+  if (!is_small && !unread.Hold(transaction.memory_bytes() + indexes.size() * sizeof(uint32_t))) {
+    AloneReply(protocol)->Error(OutcomeText(Outcome::kNoRoom, {}));
+    co_return;
+  }
   AloneReply(protocol)->Array(indexes.size());
-  for (const size_t index : indexes) {
+  for (const uint32_t index : indexes) {
     const OldValue old = transaction.Old(index);
     if (old.in_file) {
       co_await SendFile(protocol, *ValueReference::Decode(old.value));
@@ -174,26 +199,37 @@ Task<void> SendValues(RespProtocol& protocol, const Transaction& transaction,
     } else {
       AloneReply(protocol)->Null();
     }
-    if (protocol.session().broken()) co_return;
+    if (!is_small) co_await session.Room();
+    if (session.broken()) co_return;
   }
+}
+
+// What it is expected to hold is charged while it runs, and not while the client reads.
+Task<Outcome> LookTogether(RespProtocol& protocol, Transaction& transaction) {
+  SessionGroup& group = protocol.session().group();
+  const size_t expected = transaction.memory_bytes() + transaction.key_count() * kReadBytesExpected;
+  const size_t most = group.limits().core_read_bytes_max / kReadersMin;
+  BudgetCharge charge(group.read_budget, std::min(expected, most));
+  co_return co_await protocol.store().Snapshot(protocol.core(), transaction);
 }
 
 // MGET: the values; EXISTS: how many there are, as often as each is named.
 Task<void> ReadTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
-  BudgetCharge charge(protocol.session().group().read_budget, args.size() * kReadBytesExpected);
   Transaction transaction(protocol.session().info().id);
-  std::vector<size_t> indexes;
+  std::vector<uint32_t> indexes;
+  indexes.reserve(args.size() - 1);
   for (const std::string_view key : args.subspan(1)) {
-    indexes.push_back(AddKey(protocol, transaction, key, row.needs, false));
-    if (row.needs == OldState::kValueOrFile) transaction.TakeFile(indexes.back());
+    const size_t index = AddKey(protocol, transaction, key, row.needs, false);
+    if (row.needs == OldState::kValueOrFile) transaction.TakeFile(index);
+    indexes.push_back(static_cast<uint32_t>(index));
   }
-  const Outcome outcome = co_await protocol.store().Snapshot(protocol.core(), transaction);
+  const Outcome outcome = co_await LookTogether(protocol, transaction);
+  protocol.ForgetArgs();
   if (outcome != Outcome::kDone) {
     AloneReply(protocol)->Error(OutcomeText(outcome, transaction.damage()));
   } else if (row.kind == CommandKind::kSum) {
-    AloneReply(protocol)->Integer(std::count_if(indexes.begin(), indexes.end(), [&](size_t index) {
-      return transaction.Old(index).exists;
-    }));
+    const auto exists = [&](uint32_t index) { return transaction.Old(index).exists; };
+    AloneReply(protocol)->Integer(std::count_if(indexes.begin(), indexes.end(), exists));
   } else {
     co_await SendValues(protocol, transaction, indexes);
   }
@@ -201,6 +237,26 @@ Task<void> ReadTogether(RespProtocol& protocol, const CommandRow& row, RespArgs 
 }
 
 }  // namespace
+
+// Few never are: so much any batch of requests may add.
+bool MayBeLarge(RespProtocol& protocol, RespArgs keys) {
+  if (keys.size() <= SessionGroup::Batch::kMax) return false;
+  const size_t bytes_max = protocol.session().group().limits().output_bytes_max;
+  Store& store = protocol.store();
+  size_t bytes = 0;
+  std::array<uint64_t, SessionGroup::Batch::kMax> hashes;
+  for (size_t begin = 0; begin < keys.size(); begin += hashes.size()) {
+    const RespArgs some = keys.subspan(begin, std::min(hashes.size(), keys.size() - begin));
+    for (size_t i = 0; i < some.size(); ++i) {
+      hashes[i] = store.Hash(protocol.namespace_id(), some[i]);
+    }
+    const std::span<const uint64_t> their(hashes.data(), some.size());
+    store.Prefetch(protocol.core(), their);
+    for (const uint64_t hash : their) bytes += store.ReadBytesExpected(protocol.core(), hash);
+    if (bytes > bytes_max) return true;
+  }
+  return false;
+}
 
 Task<void> RunTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
   Session& session = protocol.session();

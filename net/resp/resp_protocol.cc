@@ -86,8 +86,11 @@ std::string OutcomeText(Outcome outcome, std::string_view detail) {
       return "ERR the server is stopping";
     case Outcome::kTooLarge:
       return "ERR too many keys or bytes for one command that is all or nothing (65536 keys, 16 "
-             "MiB "
-             "written, 64 MiB read)";
+             "MiB written, 64 MiB read; in EXEC also 64 MiB of replies, and 64 MiB written one "
+             "after another)";
+    case Outcome::kNoRoom:
+      return "ERR no memory for so large a reply now: it is held by others that are under way or "
+             "not read by their clients; ask for less at once, or try again";
     case Outcome::kInFile:
       return "ERR the key's value is too long for this command, which works in memory";
     case Outcome::kFileError:
@@ -427,13 +430,16 @@ bool RespProtocol::CheckKeys(const CommandRow& row, RespArgs args) {
 }
 
 // Whether it takes a transaction or a snapshot to do it as one. Reads that one core serves are
-// started in one pass, and so are of one moment, unless one of them has to wait for a write.
+// started in one pass, and so are of one moment, unless one of them has to wait for a write, or
+// they would come to more than a session may have unsent.
 bool RespProtocol::RunsTogether(const CommandRow& row, RespArgs args) {
   if (row.kind == CommandKind::kPair) return true;
   if (row.kind == CommandKind::kSum && row.is_write()) return args.size() > 2;
   if (!row.is_write()) {
     session_.StartBatch();
-    return args.size() > 2 && (core().count() > 1 || session_.writes_outstanding() > 0);
+    if (args.size() <= 2) return false;
+    if (core().count() > 1 || session_.writes_outstanding() > 0) return true;
+    return row.kind == CommandKind::kValues && MayBeLarge(*this, args.subspan(1));
   }
   if (args.size() % 2 == 0) return false;
   if (row.needs != OldState::kNothing) return true;

@@ -62,6 +62,11 @@ class RespProtocol final : public Protocol {
   // Between MULTI and EXEC; `multi` makes its state if there is none.
   bool in_multi() const { return multi_ != nullptr && multi_->is_open(); }
   MultiState& multi();
+  // A command that runs alone needs its arguments no more: they may be long, and its reply too.
+  void ForgetArgs() {
+    slow_args_.Clear();
+    NoteMemory();
+  }
   // Forgets what is watched, or what is queued as well. Suspend.
   Task<void> Unwatch();
   Task<void> EndMulti();

@@ -115,28 +115,35 @@ std::string Lower(std::string_view text) {
 }
 
 // Only the last `*` ever needs to be tried again: what it took grows by one.
-bool GlobMatches(std::string_view pattern, std::string_view text, bool ignore_case) {
-  size_t at = 0;
-  size_t text_at = 0;
-  size_t star = std::string_view::npos;  // behind the last `*`
-  size_t star_text = 0;                  // where the text goes on behind what it took
-  for (;;) {
-    if (at < pattern.size() && pattern[at] == '*') {
-      star = ++at;
-      star_text = text_at;
+GlobMatcher::State GlobMatcher::Run(uint64_t work_max) {
+  for (const uint64_t begin = work_; work_ - begin < work_max;) {
+    if (at_ < pattern_.size() && pattern_[at_] == '*') {
+      ++work_;
+      star_ = ++at_;
+      star_text_ = text_at_;
       continue;
     }
-    if (text_at == text.size()) return at == pattern.size();
-    size_t next = at;
-    if (at < pattern.size() && MatchOne(pattern, next, text[text_at], ignore_case)) {
-      at = next;
-      ++text_at;
+    if (text_at_ == text_.size()) {
+      return at_ == pattern_.size() ? State::kMatches : State::kDiffers;
+    }
+    size_t next = at_;
+    const bool matches =
+        at_ < pattern_.size() && MatchOne(pattern_, next, text_[text_at_], ignore_case_);
+    work_ += std::max<size_t>(1, next - at_);
+    if (matches) {
+      at_ = next;
+      ++text_at_;
       continue;
     }
-    if (star == std::string_view::npos) return false;
-    at = star;
-    text_at = ++star_text;
+    if (star_ == std::string_view::npos) return State::kDiffers;
+    at_ = star_;
+    text_at_ = ++star_text_;
   }
+  return State::kUndecided;
+}
+
+bool GlobMatches(std::string_view pattern, std::string_view text, bool ignore_case) {
+  return GlobMatcher(pattern, text, ignore_case).Run() == GlobMatcher::State::kMatches;
 }
 
 }  // namespace pakv

@@ -1,5 +1,6 @@
 #include "net/server/server.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -51,10 +52,17 @@ SessionLimits AdminLimits() {
   return limits;
 }
 
+// Of --memory, what may be held for clients who do not read, but for what each has unsent.
+constexpr size_t kUnreadMemoryDivisor = 4;
+
 SessionLimits LimitsOf(const ServerOptions& options) {
   SessionLimits limits = options.session_limits;
   limits.idle_timeout_ns = options.idle_timeout_ns;
   limits.request_timeout_ns = options.request_timeout_ns;
+  if (options.memory_bytes_max != 0) {
+    const size_t share = options.memory_bytes_max / kUnreadMemoryDivisor / options.core_count;
+    limits.core_unread_bytes_max = std::min(limits.core_unread_bytes_max, share);
+  }
   return limits;
 }
 

@@ -22,8 +22,8 @@ struct SessionLimits {
   // Of one core: requests that are being received, as far as they are larger than a ring buffer.
   size_t core_frame_bytes_max = 64 << 20;
 
-  // Of one core: replies to KEYS that are gathered or not yet sent.
-  size_t core_keys_bytes_max = 256 << 20;
+  // Of one core: what is gathered for replies that are sent piece by piece, and not yet sent.
+  size_t core_unread_bytes_max = 256 << 20;
   // Of one core: commands that wait between MULTI and EXEC.
   size_t core_queued_bytes_max = 64 << 20;
 

@@ -16,7 +16,7 @@ SessionGroup::SessionGroup(Core& core, Store* store, const SessionLimits& limits
     : write_budget(limits.core_write_bytes_max),
       read_budget(limits.core_read_bytes_max),
       frame_budget(limits.core_frame_bytes_max),
-      keys_budget(limits.core_keys_bytes_max),
+      unread_budget(limits.core_unread_bytes_max),
       queued_budget(limits.core_queued_bytes_max),
       core_(core),
       store_(store),
@@ -68,7 +68,7 @@ Task<void> SessionGroup::WaitUntilEmpty() {
 uint64_t SessionGroup::memory_bytes() const {
   return session_count_ * (sizeof(Session) + kBytesPerSession) +
          slots_.slots() * sizeof(ReplySlot) + slots_.kept_bytes() + write_budget.used_bytes() +
-         read_budget.used_bytes() + keys_budget.used_bytes() + queued_budget.used_bytes() +
+         read_budget.used_bytes() + unread_budget.used_bytes() + queued_budget.used_bytes() +
          buffer_bytes_ + kept_buffer_bytes_;
 }
 

@@ -69,7 +69,7 @@ class SessionGroup {
   ByteBudget write_budget;
   ByteBudget read_budget;
   ByteBudget frame_budget;
-  ByteBudget keys_budget;
+  ByteBudget unread_budget;  // by UnreadReply
   ByteBudget queued_budget;
 
   // Serves a connection in the core's nursery; `plain` is the handle that an accept or connect

@@ -115,7 +115,7 @@ class ExpiryTest : public testing::Test {
     uint64_t cursor = 0;
     do {
       auto step = node_.Run(store_->Scan(node_.core(0), kDefaultNamespace, cursor, 10,
-                                         [](std::string_view) { return true; }));
+                                         [](std::string_view, uint64_t&) { return true; }));
       if (!step) break;
       EXPECT_EQ(step->outcome, Outcome::kDone);
       keys.insert(keys.end(), step->keys.begin(), step->keys.end());
@@ -336,8 +336,8 @@ TEST_F(ExpiryTest, FailedLogRefusesWhatItCannotProve) {
   WaitUntilMs(until_ms);
   EXPECT_EQ(Call(true, GetFunction, OldState::kValue, "key"), Outcome::kReadOnly);
   EXPECT_EQ(Get("lives"), "value");
-  auto step = node_.Run(
-      store_->Scan(node_.core(0), kDefaultNamespace, 0, 10, [](std::string_view) { return true; }));
+  auto step = node_.Run(store_->Scan(node_.core(0), kDefaultNamespace, 0, 10,
+                                     [](std::string_view, uint64_t&) { return true; }));
   ASSERT_TRUE(step);
   EXPECT_EQ(step->outcome, Outcome::kReadOnly);
 }

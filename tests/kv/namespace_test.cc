@@ -100,8 +100,8 @@ class NamespaceTest : public testing::TestWithParam<uint32_t> {
     uint64_t count = 0;
     uint64_t cursor = 0;
     do {
-      const auto step = node_.Run(
-          store_->Scan(node_.core(0), in, cursor, 100, [](std::string_view) { return true; }));
+      const auto step = node_.Run(store_->Scan(node_.core(0), in, cursor, 100,
+                                               [](std::string_view, uint64_t&) { return true; }));
       EXPECT_TRUE(step && step->outcome == Outcome::kDone);
       if (!step) break;
       count += step->keys.size();

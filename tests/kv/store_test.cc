@@ -147,7 +147,7 @@ Task<void> ScanAll(Store& store, Core& here) {
   int steps = 0;
   do {
     ScanStep step = co_await store.Scan(here, kDefaultNamespace, cursor, 10,
-                                        [](std::string_view) { return true; });
+                                        [](std::string_view, uint64_t&) { return true; });
     cursor = step.cursor;
     keys.insert(keys.end(), step.keys.begin(), step.keys.end());
     ++steps;

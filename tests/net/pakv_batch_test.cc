@@ -207,6 +207,19 @@ TEST_P(PakvBatchTest, ItsBoundsAreToldAndKept) {
   EXPECT_EQ(Get("k"), "get 99 not-found");
 }
 
+// What all have read and not answered yet is bounded; small ones are never refused.
+TEST_P(PakvBatchTest, ALargeOneIsRefusedWhereOthersHoldTheMemory) {
+  Start({.transaction_bytes_max = 0});
+  EXPECT_EQ(Batch(2, {SetOf("a", std::string(900'000, 'v'))}), "batch 2 ok lsn=#1 { }");
+  Operations reads = {GetOf("a"), GetOf("nosuch")};
+  EXPECT_EQ(client_->Ask(PakvBatch(3, reads)).status, PakvStatus::kOk);
+  reads.push_back(GetOf("a"));
+  EXPECT_EQ(Batch(4, reads), "batch 4 out-of-memory");
+  reads.push_back(SetOf("b", "written in vain"));
+  EXPECT_EQ(Batch(5, reads), "batch 5 out-of-memory");
+  EXPECT_EQ(Get("b"), "get 99 not-found");
+}
+
 TEST_P(PakvBatchTest, AFailingLogLeavesItUnknownAndLaterOnesRefused) {
   server_->store_fails = true;
   EXPECT_EQ(Batch(2, {SetOf("a", "1"), SetOf("b", "1")}), "batch 2 ok lsn=#1 { } { }");

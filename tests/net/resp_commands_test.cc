@@ -168,7 +168,14 @@ TEST(WordsTest, RandomPatternsMatchWhatTheDefinitionSays) {
     std::string text;
     for (uint64_t i = prng.Below(8); i > 0; --i) pattern += "*?ab"[prng.Below(4)];
     for (uint64_t i = prng.Below(8); i > 0; --i) text += "ab"[prng.Below(2)];
-    ASSERT_EQ(GlobMatches(pattern, text), Matches(pattern, text)) << pattern << " on " << text;
+    const bool matches = Matches(pattern, text);
+    ASSERT_EQ(GlobMatches(pattern, text), matches) << pattern << " on " << text;
+    // In steps of any size it is the same, and costs no more than it says.
+    GlobMatcher matcher(pattern, text);
+    GlobMatcher::State state = GlobMatcher::State::kUndecided;
+    while (state == GlobMatcher::State::kUndecided) state = matcher.Run(prng.Between(1, 5));
+    ASSERT_EQ(state == GlobMatcher::State::kMatches, matches) << pattern << " on " << text;
+    ASSERT_LE(matcher.work(), GlobMatcher::WorkMax(pattern, text)) << pattern << " on " << text;
   }
 }
 

@@ -84,7 +84,8 @@ TEST_P(RespRelocationTest, DeletesAreBounded) {
   Expect(client, "MSET 0 x 65535 x 65536 x 40000 x\r\n", "+OK\r\n");
   const std::string error =
       "-ERR too many keys or bytes for one command that is all or nothing (65536 keys, 16 MiB "
-      "written, 64 MiB read)\r\n";
+      "written, 64 MiB read; in EXEC also 64 MiB of replies, and 64 MiB written one after "
+      "another)\r\n";
   Expect(client, keys("DEL", 65'537), error);
   Expect(client, "EXISTS 0 65535 65536 40000\r\n", ":4\r\n");
   Expect(client, keys("UNLINK", 65'536), ":3\r\n");

@@ -110,7 +110,7 @@ TEST(SessionTest, RepliesToKeysShareTheirMemory) {
   constexpr size_t kKeys = 5000;
   constexpr size_t kReplyBytes = 7 + kKeys * (6 + 100 + 2);
   SimServer::Options options;
-  options.session_limits.core_keys_bytes_max = kReplyBytes + 50'000;
+  options.session_limits.core_unread_bytes_max = kReplyBytes + 50'000;
   options.session_limits.output_bytes_max = 10'000;
   SimServer server(options);
   SimConnection other(server, server.data_address());

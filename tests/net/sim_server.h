@@ -29,6 +29,7 @@ class SimServer {
     uint64_t cache_bytes = 1 << 20;
     uint64_t disk_bytes = uint64_t{1} << 30;
     bool disk_has_links = true;
+    uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
     uint32_t connection_count_max = 10240;
     OverflowPolicy overflow = OverflowPolicy::kWait;
     SessionLimits session_limits = {};
@@ -97,6 +98,7 @@ class SimServer {
     options.key_bytes_max = options_.key_bytes_max;
     options.value_bytes_max = options_.value_bytes_max;
     options.inline_value_bytes_max = options_.inline_value_bytes_max;
+    options.transaction_bytes_max = options_.transaction_bytes_max;
     if (options_.inline_value_bytes_max < 4096) options.value_files.chunk_bytes = 4096;
     StoreEntropy entropy;
     entropy.store_id = {1, 2};

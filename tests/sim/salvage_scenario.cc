@@ -245,8 +245,8 @@ class SalvageScenario {
       if (!store.IsNamespace(id)) continue;
       uint64_t cursor = 0;
       do {
-        const ScanStep step =
-            co_await store.Scan(here, id, cursor, 100, [](std::string_view) { return true; });
+        const ScanStep step = co_await store.Scan(here, id, cursor, 100,
+                                                  [](std::string_view, uint64_t&) { return true; });
         for (const std::string& key : step.keys) {
           std::string value = co_await ReadValue(store, here, id, key);
           state[std::to_string(id) + "/" + key] = std::move(value);

@@ -467,8 +467,8 @@ Task<std::string> CheckKeys(Core& core, Store& store, Oracle& oracle, LoadNamesp
   std::set<std::string> others;
   uint64_t cursor = 0;
   do {
-    ScanStep scanned =
-        co_await store.Scan(core, in.id, cursor, step, [](std::string_view) { return true; });
+    ScanStep scanned = co_await store.Scan(core, in.id, cursor, step,
+                                           [](std::string_view, uint64_t&) { return true; });
     for (const std::string& key : scanned.keys) {
       // Others' keys are none of the oracle's.
       (key.starts_with("key") ? found : others).insert(in.label + "/" + key);
