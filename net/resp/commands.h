@@ -14,6 +14,10 @@ inline constexpr std::string_view kErrSyntax = "ERR syntax error";
 inline constexpr std::string_view kErrNotInteger = "ERR value is not an integer or out of range";
 inline constexpr std::string_view kErrNotInt32 =
     "ERR value is out of range, value must between -2147483648 and 2147483647";
+// Of patterns for names of the server's own, all together: they are matched at once.
+inline constexpr size_t kPatternBytesMax = 4096;
+inline constexpr std::string_view kErrPattern =
+    "ERR patterns for names of commands and parameters have at most 4096 bytes";
 inline constexpr std::string_view kErrNoDatabase = "ERR DB index is out of range";
 
 // commands_strings.cc: functions of one key (KeyFunction), and what fills in their requests.

@@ -1,5 +1,6 @@
 // COMMAND: what the command table tells about itself.
 #include <bit>
+#include <string>
 #include <vector>
 
 #include "net/resp/commands.h"
@@ -113,6 +114,15 @@ void WriteRow(const CommandRow& row, RespWriter& writer) {
   for (const CommandRow& subcommand : row.subcommands) WriteRow(subcommand, writer);
 }
 
+// What is told of a command is far longer than its name.
+constexpr size_t kNamesMax = 1024;
+
+bool CheckNames(RespArgs args, RespWriter& writer) {
+  if (args.size() - 2 <= kNamesMax) return true;
+  writer.Error("ERR at most " + std::to_string(kNamesMax) + " commands may be named at once");
+  return false;
+}
+
 // "get", or "client|id" for a subcommand.
 const CommandRow* FindNamed(std::string_view name) {
   const size_t bar = name.find('|');
@@ -149,6 +159,7 @@ void RunCommandCount(RespProtocol&, RespArgs, RespWriter& writer) {
 
 void RunCommandInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
   if (args.size() == 2) return RunCommand(protocol, args, writer);
+  if (!CheckNames(args, writer)) return;
   writer.Array(args.size() - 2);
   for (const std::string_view name : args.subspan(2)) {
     const CommandRow* const row = FindNamed(name);
@@ -169,6 +180,7 @@ void RunCommandList(RespProtocol&, RespArgs args, RespWriter& writer) {
   uint32_t classes = ~0u;  // one of them
   if (filtered && IsWord(args[3], "pattern")) {
     pattern = args[4];
+    if (pattern.size() > kPatternBytesMax) return writer.Error(kErrPattern);
   } else if (filtered && IsWord(args[3], "aclcat")) {
     classes = ClassOf(args[4]);
   } else if (filtered && IsWord(args[3], "module")) {
@@ -191,6 +203,7 @@ void RunCommandList(RespProtocol&, RespArgs args, RespWriter& writer) {
 }
 
 void RunCommandDocs(RespProtocol&, RespArgs args, RespWriter& writer) {
+  if (!CheckNames(args, writer)) return;
   std::vector<const CommandRow*> rows;
   if (args.size() == 2) {
     for (const CommandRow& row : AllCommands()) rows.push_back(&row);

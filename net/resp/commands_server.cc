@@ -19,11 +19,6 @@ namespace {
 constexpr std::string_view kErrName =
     "ERR Client names cannot contain spaces, newlines or special characters.";
 
-// What Redis allows in names of clients and libraries.
-bool IsPlainName(std::string_view name) {
-  return std::all_of(name.begin(), name.end(), [](char c) { return c >= '!' && c <= '~'; });
-}
-
 void WrongArity(std::string_view command, RespWriter& writer) {
   writer.Error("ERR wrong number of arguments for '" + std::string(command) + "' command");
 }
@@ -281,7 +276,8 @@ void RunHello(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
       index += 3;
     } else if (IsWord(args[index], "setname") && more >= 1) {
       // As in Redis, it stays if a later option is an error.
-      if (!IsPlainName(args[index + 1])) return writer.Error(kErrName);
+      const std::string_view error = CheckClientName(args[index + 1], kErrName);
+      if (!error.empty()) return writer.Error(error);
       protocol.name = args[index + 1];
       index += 2;
     } else {
@@ -386,7 +382,8 @@ void RunClientGetName(RespProtocol& protocol, RespArgs, RespWriter& writer) {
 }
 
 void RunClientSetName(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
-  if (!IsPlainName(args[2])) return writer.Error(kErrName);
+  const std::string_view error = CheckClientName(args[2], kErrName);
+  if (!error.empty()) return writer.Error(error);
   protocol.name = args[2];
   writer.Ok();
 }
@@ -398,15 +395,18 @@ void RunClientSetInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer)
   if (target == nullptr) {
     return writer.Error("ERR Unrecognized option '" + std::string(args[2]) + "'");
   }
-  if (!IsPlainName(args[3])) {
-    return writer.Error("ERR " + Lower(args[2]) +
-                        " cannot contain spaces, newlines or special characters.");
-  }
+  const std::string not_plain =
+      "ERR " + Lower(args[2]) + " cannot contain spaces, newlines or special characters.";
+  const std::string_view error = CheckClientName(args[3], not_plain);
+  if (!error.empty()) return writer.Error(error);
   *target = args[3];
   writer.Ok();
 }
 
 void RunConfigGet(RespProtocol& protocol, RespArgs args, RespWriter& writer) {
+  size_t pattern_bytes = 0;
+  for (const std::string_view pattern : args.subspan(2)) pattern_bytes += pattern.size() + 1;
+  if (pattern_bytes > kPatternBytesMax) return writer.Error(kErrPattern);
   std::vector<Parameter> found;
   for (Parameter& parameter : Parameters(protocol.server())) {
     for (const std::string_view pattern : args.subspan(2)) {

@@ -102,6 +102,14 @@ std::string FormatRespFloat(long double number) {
   return std::string(text == "-0" ? "0" : text);
 }
 
+std::string_view CheckClientName(std::string_view name, std::string_view not_plain) {
+  if (name.size() > kClientNameBytesMax) {
+    return "ERR names of clients and libraries, and versions, have at most 256 bytes";
+  }
+  const auto is_plain = [](char letter) { return letter >= '!' && letter <= '~'; };
+  return std::all_of(name.begin(), name.end(), is_plain) ? std::string_view() : not_plain;
+}
+
 bool IsWord(std::string_view text, std::string_view lower) {
   return text.size() == lower.size() &&
          std::equal(text.begin(), text.end(), lower.begin(),

@@ -114,8 +114,9 @@ class SessionGroup {
 
   static constexpr size_t kKeptBuffers = 64;
   static constexpr size_t kKeptBufferBytes = 64 << 10;
-  // Of a session besides its object: its protocol, the frame of its coroutine, strings.
-  static constexpr size_t kBytesPerSession = 2048;
+  // Of a session besides its object: its protocol, the frame of its coroutine, strings (three names
+  // that the client may give).
+  static constexpr size_t kBytesPerSession = 3072;
 
   Core& core_;
   Store* const store_;

@@ -100,6 +100,9 @@ def what_is_too_much_is_refused_whole(pakvd, _pakvctl, parent):
         replies = [client.reply() for _ in range(703)]
         pakv.check(str(replies[-1]).startswith("ERR too many keys or bytes"), replies[-1])
         pakv.check(client.call("EXISTS", "a") == 0, "a part of it was done")
+        client.send("COMMAND", "DOCS", *["client"] * 100_000)
+        reply = str(client.reply())
+        pakv.check(reply.startswith("ERR at most 1024 commands"), reply)
         pakv.check(server.stop() == 0, "no clean stop")
     finally:
         if server.process.poll() is None:

@@ -333,6 +333,37 @@ TEST_P(UnreadReplyTest, APatternThatIsHardToMatchHoldsNobodyUp) {
   EXPECT_LT(passes() - before, 200u);
 }
 
+// ---- What the server tells of itself, and what it is told ----
+
+TEST_P(UnreadReplyTest, CommandTellsOfSoManyAtOnce) {
+  Start(Options());
+  const std::string refused = "-ERR at most 1024 commands may be named at once\r\n";
+  Expect(Request(Names({"COMMAND", "INFO"}, 1025, "client")), refused);
+  Expect(Request(Names({"COMMAND", "DOCS"}, 100'000, "client")), refused);
+  Expect(Request(Names({"COMMAND", "INFO"}, 1024, "nosuch")), "*1024\r\n" + Times(1024, "$-1\r\n"));
+  const std::string long_pattern(4097, '*');
+  const std::string pattern_error =
+      "-ERR patterns for names of commands and parameters have at most 4096 bytes\r\n";
+  Expect(Request({"CONFIG", "GET", long_pattern}), pattern_error);
+  Expect(Request(Names({"CONFIG", "GET"}, 3000, "a")), pattern_error);
+  Expect(Request({"COMMAND", "LIST", "FILTERBY", "PATTERN", long_pattern}), pattern_error);
+  Expect(Request({"CONFIG", "GET", "maxclient*"}), "*2\r\n$10\r\nmaxclients\r\n$5\r\n10240\r\n");
+}
+
+TEST_P(UnreadReplyTest, NamesOfClientsAreShort) {
+  Start(Options());
+  const std::string refused =
+      "-ERR names of clients and libraries, and versions, have at most 256 bytes\r\n";
+  const std::string name(256, 'n');
+  SimConnection client(*server_, server_->data_address());
+  Expect(client, Request({"CLIENT", "SETNAME", name}), "+OK\r\n");
+  Expect(client, Request({"CLIENT", "SETNAME", name + "n"}), refused);
+  Expect(client, Request({"CLIENT", "SETINFO", "LIB-NAME", name + "n"}), refused);
+  Expect(client, Request({"CLIENT", "SETINFO", "LIB-VER", name + "n"}), refused);
+  Expect(client, Request({"HELLO", "2", "SETNAME", name + "n"}), refused);
+  Expect(client, "CLIENT GETNAME\r\n", Bulk(name));
+}
+
 // ---- All together ----
 
 // Whatever the command: so much is held for a client that does not read, and nothing once it has
