@@ -63,9 +63,11 @@ class RespProtocol final : public Protocol {
   bool in_multi() const { return multi_ != nullptr && multi_->is_open(); }
   MultiState& multi();
   // A command that runs alone needs its arguments no more: they may be long, and its reply too.
+  // What was granted for them goes back before its client has to read anything.
   void ForgetArgs() {
     slow_args_.Clear();
     NoteMemory();
+    session_.EndGrant();
   }
   // Forgets what is watched, or what is queued as well. Suspend.
   Task<void> Unwatch();
