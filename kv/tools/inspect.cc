@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -93,6 +94,10 @@ class Inspector {
     absl::Status status = ReadIdentity();
     if (status.ok()) status = ReadManifest();
     if (status.ok()) status = ReadSegments();
+    for (const uint32_t id : nameless_) {
+      Find(PathOf("MANIFEST"), 0,
+           "has no name for namespace " + std::to_string(id) + ", in which there are keys");
+    }
     if (status.ok() && depth_ == InspectDepth::kVerify) status = VerifyValueFiles();
     if (!status.ok()) return status;
     return std::move(found_);
@@ -423,9 +428,11 @@ class Inspector {
     while (const std::optional<Record> record = records.Next()) {
       if (seen_) {
         values_.SeeAgain(record->fields);
-      } else {
-        values_.See(record->fields);
+        continue;
       }
+      values_.See(record->fields);
+      const uint32_t id = record->fields.namespace_id;
+      if (id >= state_.next_namespace && id != kEveryNamespace) nameless_.insert(id);
     }
   }
 
@@ -461,6 +468,7 @@ class Inspector {
   ValueFileInspector values_;
   bool seen_ = false;  // all records once
   ManifestState state_;
+  std::set<uint32_t> nameless_;  // namespaces of records
   Inspection found_;
 };
 

@@ -18,8 +18,7 @@ namespace pakv {
 
 void ValueFileInspector::See(const RecordFields& record) {
   if ((record.flags & kRecordDrop) != 0) {
-    Lsn& drop = drops_[record.namespace_id];
-    drop = std::max(drop, record.lsn);
+    static_cast<void>(drops_.Note(record.namespace_id, record.lsn));
   }
   if (record.flags != kRecordFile) return;
   Reference& reference = references_[{record.namespace_id, std::string(record.key)}];
@@ -42,8 +41,7 @@ uint64_t ValueFileInspector::Verify() {
   uint64_t bytes_read = 0;
   std::set<uint64_t> referred;
   for (const auto& [key, reference] : references_) {
-    const auto drop = drops_.find(key.first);
-    const bool is_dropped = drop != drops_.end() && drop->second > reference.lsn;
+    const bool is_dropped = reference.lsn <= drops_.Of(key.first);
     const bool is_over =
         reference.expiry_ms != kNoExpiry && reference.expiry_ms <= expiry_clock_ms_;
     if (reference.is_void || is_dropped || is_over) continue;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "kv/index/drops.h"
 #include "kv/log/format.h"
 
 namespace pakv {
@@ -45,7 +46,7 @@ class ValueFileInspector {
   const std::string directory_;
   const Report report_;
   std::map<Key, Reference> references_;  // the newest of each key
-  std::map<uint32_t, Lsn> drops_;        // by namespace
+  Drops drops_;
   uint64_t expiry_clock_ms_ = 0;
 };
 

@@ -132,6 +132,58 @@ TEST_F(InspectTest, ValueFilesAreCheckedAsFarAsKeysReferToThem) {
   EXPECT_FALSE(found.damaged());
 }
 
+// "early" and "other" have values in files, then comes the drop, then "late" gets one.
+Task<void> WriteDropLife(Core& core, TestLog& log, uint32_t dropped, std::string value) {
+  const absl::Status opened = co_await log.Open();
+  EXPECT_TRUE(opened.ok()) << opened;
+  const std::vector<uint32_t> checksums{Crc32c(0, value.data(), value.size())};
+  struct Step {
+    const char* key;
+    uint32_t namespace_id;
+    uint64_t file;  // 0: the drop
+  };
+  const Step steps[] = {{"early", 7, 1}, {"other", 0, 2}, {"", dropped, 0}, {"late", 7, 3}};
+  for (const Step& step : steps) {
+    TestEntry entry(core.ready());
+    std::string bytes;
+    if (step.file != 0) {
+      bytes = EncodeValueReference({.file = step.file, .length = value.size()}, 512, checksums);
+    }
+    const RecordFields fields{.lsn = log.clock->Next(core.wall_us()),
+                              .namespace_id = step.namespace_id,
+                              .flags = step.file != 0 ? kRecordFile : kRecordDrop,
+                              .key = step.key,
+                              .value = bytes};
+    static_cast<void>(log.writer->Append(fields, entry));
+    co_await entry.settled.Wait();
+    EXPECT_TRUE(entry.ok);
+  }
+  co_await log.Close();
+}
+
+// Which keys' values are missed when all files are gone: those that no drop has emptied out.
+TEST_F(InspectTest, ValueFilesOfDroppedKeysAreNotMissed) {
+  const std::map<uint32_t, std::vector<std::string>> missed_after_drop_of = {
+      {kEveryNamespace, {"late"}},
+      {7, {"other", "late"}},
+      {0, {"early", "late"}},
+      {3, {"other", "early", "late"}}};
+  for (const auto& [dropped, missed] : missed_after_drop_of) {
+    std::filesystem::remove_all(store());
+    {
+      TestCore core;
+      TestLog log(*core.core, store(), ++run_);
+      core.Run(WriteDropLife(*core.core, log, dropped, std::string(400, 'v')));
+    }
+    std::vector<std::string> found;
+    for (const InspectFinding& finding : Inspect().findings) {
+      EXPECT_EQ(finding.what, "missing, although the key's value lies in it");
+      found.push_back(finding.key.value_or("?"));
+    }
+    EXPECT_EQ(found, missed) << dropped;
+  }
+}
+
 TEST_F(InspectTest, KilledDirectoryIsSound) {
   Write(20, 3000, /*stop=*/false);
   EXPECT_FALSE(Inspect().damaged());
