@@ -113,7 +113,10 @@ Task<absl::Status> StoreDirectory::OpenAndLock(Core& core, const DirectoryOption
   lock_ = std::move(*lock);
   const IoResult locked = co_await lock_.Lock();
   if (locked.error() == EWOULDBLOCK) {
-    co_return absl::UnavailableError(path_ + ": locked; another pakvd uses this directory");
+    co_return absl::UnavailableError(
+        path_ +
+        ": locked; another pakvd uses this directory. Stop it first, or give --dir "
+        "another directory");
   }
   if (!locked.ok()) co_return IoError("lock", lock_path, locked);
 
@@ -188,12 +191,18 @@ Task<absl::Status> StoreDirectory::ReadIdentity(Core& core, const DirectoryOptio
   if (identity_.engine != options.engine) {
     co_return absl::FailedPreconditionError(
         path_ + ": made by engine '" + std::string(EngineName(identity_.engine)) +
-        "', opened with engine '" + std::string(EngineName(options.engine)) + "'");
+        "', opened with engine '" + std::string(EngineName(options.engine)) +
+        "'. Start it with --engine " + std::string(EngineName(identity_.engine)) +
+        ", or give --dir another directory");
   }
-  if (decoded.format == kFormatVersion) co_return absl::OkStatus();
-  // Before anything of the new format is written, so that no older pakvd takes it for its own. What
-  // is there already means the same in both. A crash leaves the one IDENTITY or the other.
-  LogInfo("{}: format {} becomes {}", path_, decoded.format, kFormatVersion);
+  format_ = decoded.format;
+  co_return absl::OkStatus();
+}
+
+// What is there already means the same in both. A crash leaves the one IDENTITY or the other.
+Task<absl::Status> StoreDirectory::Upgrade(Core& core) const {
+  if (format_ == kFormatVersion) co_return absl::OkStatus();
+  LogInfo("{}: format {} becomes {}", path_, format_, kFormatVersion);
   PAKV_COVERED(kFormatUpgraded);
   co_return co_await WriteIdentity(core);
 }
@@ -210,7 +219,7 @@ Task<absl::Status> StoreDirectory::CreateIdentity(Core& core, const DirectoryOpt
   co_return co_await WriteIdentity(core);
 }
 
-Task<absl::Status> StoreDirectory::WriteIdentity(Core& core) {
+Task<absl::Status> StoreDirectory::WriteIdentity(Core& core) const {
   std::array<uint8_t, kIdentitySize> bytes;
   EncodeIdentity(bytes.data(), identity_);
   const std::string name(kIdentityName);
@@ -245,7 +254,8 @@ Task<absl::Status> StoreDirectory::ProbeDirectIo(Core& core) {
     if (!std::has_single_bit(alignment_) || alignment_ > kDirectAlignment) {
       co_return absl::FailedPreconditionError(path_ + ": direct I/O wants multiples of " +
                                               std::to_string(alignment_) + " bytes; at most " +
-                                              std::to_string(kDirectAlignment) + " are supported");
+                                              std::to_string(kDirectAlignment) +
+                                              " are supported. Put it on another disk");
     }
   } else {
     alignment_ = kDirectAlignment;

@@ -39,16 +39,20 @@ uint32_t SegmentOfName(std::string_view name);
 
 class StoreDirectory {
  public:
-  // Opens or creates the directory and locks it; one of an older format is of this one then.
-  // Errors: kUnavailable (locked by another server), kFailedPrecondition (foreign, another engine,
-  // a newer format, no directory), kDataLoss (IDENTITY damaged), kResourceExhausted (no space),
-  // kInternal (I/O). Suspends.
+  // Opens or creates the directory and locks it; in one that is there nothing is changed. Errors:
+  // kUnavailable (locked by another server), kFailedPrecondition (foreign, another engine, a newer
+  // format, no directory), kDataLoss (IDENTITY damaged), kResourceExhausted (no space), kInternal
+  // (I/O). Suspends.
   static Task<absl::StatusOr<std::unique_ptr<StoreDirectory>>> Open(Core& core,
                                                                     DirectoryOptions options);
   StoreDirectory(const StoreDirectory&) = delete;
   StoreDirectory& operator=(const StoreDirectory&) = delete;
   // Close() was awaited, or the core is gone.
   ~StoreDirectory() = default;
+
+  // Makes a directory of an older format one of this format, durably; of this one: nothing. Before
+  // anything else in it is written, so that no older pakvd takes that for its own. Suspends.
+  Task<absl::Status> Upgrade(Core& core) const;
 
   // Lets go of the lock. Suspends.
   Task<void> Close();
@@ -77,11 +81,12 @@ class StoreDirectory {
   Task<absl::Status> SyncPath(Core& core);
   Task<absl::Status> ReadIdentity(Core& core, const DirectoryOptions& options);
   Task<absl::Status> CreateIdentity(Core& core, const DirectoryOptions& options);
-  Task<absl::Status> WriteIdentity(Core& core);
+  Task<absl::Status> WriteIdentity(Core& core) const;
   Task<absl::Status> ProbeDirectIo(Core& core);
 
   std::string path_;
   Identity identity_;
+  uint32_t format_ = kFormatVersion;  // as it was found
   File lock_;
   size_t made_count_ = 0;  // directories that this start made: this one and those above it
   bool created_ = false;

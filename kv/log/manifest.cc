@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::string_view kManifestName = "MANIFEST";
 // Zero-written ahead, in units of one append: so an append changes no metadata, and a full disk
-// does not stop the log from saying that it drops something.
+// does not stop the log from saying that it drops something. Where there is no room for that, a
+// start does without, and an append makes room for itself.
 constexpr uint64_t kAheadUnits = 64;
 // A larger file is no MANIFEST: at a sector per segment this is more than 10^6 of them.
 constexpr uint64_t kManifestBytesMax = uint64_t{4} << 30;
@@ -234,6 +235,11 @@ Task<absl::StatusOr<std::unique_ptr<Manifest>>> Manifest::WriteFresh(
   bytes.resize(manifest->size_bytes_);
   const std::string name(kManifestName);
   absl::Status status = co_await WriteWholeFile(core, directory.path(), name, bytes);
+  if (absl::IsResourceExhausted(status)) {
+    manifest->size_bytes_ = manifest->offset_bytes_;
+    bytes.resize(manifest->size_bytes_);
+    status = co_await WriteWholeFile(core, directory.path(), name, bytes);
+  }
   if (status.ok()) status = co_await manifest->OpenFile();
   if (!status.ok()) co_return status;
   co_return std::move(manifest);
@@ -385,20 +391,22 @@ Task<absl::Status> Manifest::AppendSector(const std::vector<ManifestEntry>& entr
   co_return status;
 }
 
-// A full disk here has begun nothing: the append may be tried again.
+// On a full disk by one unit alone; if not even that has room nothing has begun: the append may be
+// tried again.
 Task<absl::Status> Manifest::Extend() {
   AlignedBuffer zeros(kAheadUnits * directory_.alignment());
   std::memset(zeros.data(), 0, zeros.size());
-  const Bytes bytes(zeros.data(), kAheadUnits * directory_.alignment());
   const std::string path = directory_.PathOf(kManifestName);
-  const absl::Status written =
+  Bytes bytes(zeros.data(), kAheadUnits * directory_.alignment());
+  absl::Status written =
       co_await WriteAll(file_, bytes, size_bytes_, directory_.transfer_unit(), true, path);
-  if (!written.ok()) {
-    failed_ = !absl::IsResourceExhausted(written);
-    co_return written;
+  if (absl::IsResourceExhausted(written)) {
+    bytes = bytes.first(directory_.alignment());
+    written = co_await WriteAll(file_, bytes, size_bytes_, directory_.transfer_unit(), true, path);
   }
-  size_bytes_ += bytes.size();
-  co_return absl::OkStatus();
+  if (written.ok()) size_bytes_ += bytes.size();
+  failed_ = !written.ok() && !absl::IsResourceExhausted(written);
+  co_return written;
 }
 
 Task<void> Manifest::Close() {

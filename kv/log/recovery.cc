@@ -11,6 +11,7 @@
 #include "kv/log/judge.h"
 #include "kv/log/salvage.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
 
@@ -30,14 +31,21 @@ class Recovery {
         salvage_(core, directory, sink, options.run) {}
 
   Task<absl::StatusOr<Recovered>> Run() {
-    absl::Status status = co_await ReadNames();
+    absl::Status status;
+    // It writes before all is judged, and is not refused for damage.
+    if (options_.salvage) status = co_await directory_.Upgrade(core_);
+    if (status.ok()) status = co_await ReadNames();
     if (status.ok()) status = co_await JudgeAll();
     if (status.ok()) status = co_await TakeLoose();
     if (absl::IsDataLoss(status) && !options_.salvage) {
       status = absl::DataLossError(MessageOf(status) + "; --salvage goes on without it");
     }
     if (status.ok()) status = CheckClock();
+    if (status.ok()) status = co_await EndRecords();
+    // From here on the directory changes: nobody refuses it any more.
+    if (status.ok() && !options_.salvage) status = co_await directory_.Upgrade(core_);
     if (status.ok()) status = co_await SyncAll();
+    if (status.ok()) status = co_await MakeRoom();
     if (status.ok()) status = co_await KeepCuts();
     if (!status.ok()) co_return status;
     absl::StatusOr<std::unique_ptr<Manifest>> manifest = co_await Seal();
@@ -95,6 +103,7 @@ class Recovery {
         continue;
       }
       if (!status.ok()) co_return status;
+      spares_.push_back(name);
     }
     co_return absl::OkStatus();
   }
@@ -210,6 +219,12 @@ class Recovery {
         "--accept-clock");
   }
 
+  Task<absl::Status> EndRecords() {
+    const RecoveryEnd end{.next_namespace = state_.next_namespace,
+                          .expiry_clock_ms = report_.expiry_clock_ms};
+    co_return co_await sink_.End(core_, end);
+  }
+
   // ---- Making it last ----
 
   Task<absl::Status> SyncAll() {
@@ -250,6 +265,29 @@ class Recovery {
     if (!bytes.ok()) co_return bytes.status();
     const std::string name = SegmentName(segment);
     co_return co_await WriteWholeFile(core_, directory_.path(), name, *bytes);
+  }
+
+  // All that follows writes, and the disk may be full: spares, and files that were never finished,
+  // go first. Whatever a crash brings back does not refer to them: the directory has been synced,
+  // and what of MANIFEST may not last is its end, so that a segment that it does not mention now
+  // was not mentioned before. One that it says is dropped has to wait for the fresh MANIFEST: that
+  // very entry may not last. Nor may what is listed become shorter before it is sealed there.
+  Task<absl::Status> MakeRoom() {
+    std::vector<std::string> leaving = spares_;
+    for (const std::string& name : names_) {
+      if (name.ends_with(".tmp")) leaving.push_back(name);
+    }
+    if (leaving.empty()) co_return absl::OkStatus();
+    for (const std::string& name : leaving) co_await Remove(name);
+    PAKV_COVERED(kStartMadeRoom);
+    if (PAKV_BUG(kTailsCutBeforeSeal)) {
+      for (const uint32_t segment : unsealed_) {
+        if (ends_.at(segment) != 0) state_.segments.at(segment).sealed_end = ends_.at(segment);
+      }
+      co_await CutTails();
+    }
+    // Some file systems give the space back with this alone.
+    co_return co_await SyncNames(core_, directory_.path());
   }
 
   Task<absl::Status> KeepCuts() {
@@ -306,14 +344,20 @@ class Recovery {
     for (const std::string& name : names_) {
       const uint32_t segment = SegmentOfName(name);
       const bool unlisted = segment != 0 && !state_.segments.contains(segment);
-      if (!unlisted && !name.ends_with(".tmp")) continue;
-      const std::string path = directory_.PathOf(name);
-      const IoResult unlinked = co_await UnlinkFile(core_.io(), path.c_str());
-      // MANIFEST.tmp has become MANIFEST.
-      if (!unlinked.ok() && unlinked.error() != ENOENT) {
-        LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
-      }
+      if (unlisted) co_await Remove(name);
     }
+    co_await CutTails();
+  }
+
+  Task<void> Remove(const std::string& name) {
+    const std::string path = directory_.PathOf(name);
+    const IoResult unlinked = co_await UnlinkFile(core_.io(), path.c_str());
+    if (unlinked.ok() || unlinked.error() == ENOENT) co_return;
+    LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
+  }
+
+  // What lies behind the ends that MANIFEST says.
+  Task<void> CutTails() {
     for (const auto& [segment, info] : state_.segments) {
       if (!info.sealed_end) continue;
       const uint64_t length = *info.sealed_end + info.footer_bytes;
@@ -343,6 +387,7 @@ class Recovery {
   };
   std::vector<Loose> loose_;  // segments whose records are copied
   std::vector<std::string> names_;
+  std::vector<std::string> spares_;  // segments that MANIFEST has never mentioned
   bool manifest_is_lost_ = false;
   ManifestState state_;
   uint32_t next_segment_ = 1;

@@ -60,10 +60,11 @@ struct Recovered {
   ReopenedSegment reopened;  // see kReopenTornSegment; none otherwise
 };
 
-// `core` coordinates and owns the MANIFEST from then on; all cores read and judge. Nothing but
-// copies in cut/ and salvage/ is written before everything was judged. Errors: kDataLoss (corrupt:
-// file, offset, reason), kFailedPrecondition (the clock), kCancelled, kResourceExhausted,
-// kInternal. Suspends.
+// `core` coordinates and owns the MANIFEST from then on; all cores read and judge. Before
+// everything was judged, and the sink agrees, nothing is written but what a salvage puts beside: a
+// directory that is refused stays as it was, byte for byte. Errors: kDataLoss (corrupt: file,
+// offset, reason), kFailedPrecondition (the clock), kCancelled, kResourceExhausted, kInternal, the
+// sink's. Suspends.
 Task<absl::StatusOr<Recovered>> Recover(Core& core, const StoreDirectory& directory,
                                         RecoverySink& sink, RecoveryOptions options);
 

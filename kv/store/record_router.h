@@ -30,7 +30,7 @@ class RecordRouter : public RecoverySink {
   Task<absl::Status> Take(Core& here, std::span<const RecoveredRecord> records) override;
 
   // All ids of namespaces that were met are below it.
-  uint32_t end() const { return end_.load(std::memory_order_relaxed); }
+  uint32_t namespaces_end() const { return end_.load(std::memory_order_relaxed); }
 
  private:
   struct Batch {

@@ -10,7 +10,7 @@
 #include "kv/index/hash_range.h"
 #include "kv/log/file_io.h"
 #include "kv/log/salvage.h"
-#include "kv/store/record_router.h"
+#include "kv/store/start_check.h"
 #include "kv/store/store_shared.h"
 #include "kv/store/value_recovery.h"
 #include "runtime/base/check.h"
@@ -115,16 +115,19 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   const StoreDirectory& directory = *shared_->directory;
   co_await MakeShards(here);
   RecoveryMemory memory(options_.memory, options_.directory, here.count());
-  RecordRouter router(hash_seed_, shards_, memory);
+  ValueFileRecovery values(directory, shards_, options_.salvage);
+  StartCheck check(directory, shards_, memory, values, options_.salvage);
   const RecoveryOptions recovery_options = OptionsOfRecovery(run, memory);
-  auto recovered = co_await Recover(here, directory, router, recovery_options);
+  auto recovered = co_await Recover(here, directory, check, recovery_options);
   if (!recovered.ok()) co_return recovered.status();
   shared_->recovered = std::move(*recovered);
   Manifest& manifest = *shared_->recovered.manifest;
-  const absl::Status named = co_await NameNamespaces(here, router.end(), report);
-  if (!named.ok()) {
-    co_await manifest.Close();
-    co_return named;
+  if (options_.salvage) {
+    const absl::Status named = co_await NameNamespaces(here, check.namespaces_end(), report);
+    if (!named.ok()) {
+      co_await manifest.Close();
+      co_return named;
+    }
   }
   shared_->catalogue = std::make_unique<Catalogue>(here, manifest, LogFailed, &shared_->compaction);
   const RecoveryReport& found = shared_->recovered.report;
@@ -138,24 +141,16 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   shared_->context.footers_of_any_size = options_.footers_of_any_size;
   shared_->context.compaction_owed_bytes = &shared_->compaction_owed_bytes;
   shared_->recovered.manifest->set_appends_max(options_.manifest_appends_max);
-  for (uint32_t id = 0; id < here.count(); ++id) {
-    Shard* shard = shards_[id].get();
-    co_await here.CallTaskOn(id, [shard](Core&) { return shard->FinishRecovery(); });
-  }
   shared_->value_files_shared.next_file.store(
       FirstValueFile(shared_->recovered.manifest->run_counter()), std::memory_order_relaxed);
-  ValueRecoveryOptions value_options;
-  value_options.clock_ms = found.expiry_clock_ms;
-  value_options.salvage = options_.salvage;
-  value_options.records_lost = !found.salvage.empty();
-  const absl::StatusOr<ValueRecovery> values = co_await RecoverValueFiles(
-      here, directory, shards_, *shared_->value_files[here.id()], value_options);
-  if (!values.ok()) {
+  const absl::Status settled = co_await values.Settle(here, *shared_->value_files[here.id()],
+                                                      /*records_lost=*/!found.salvage.empty());
+  if (!settled.ok()) {
     co_await manifest.Close();
-    co_return values.status();
+    co_return settled;
   }
-  if (!values->kept.empty()) {
-    report.notes.push_back(directory.path() + ": " + std::to_string(values->kept.size()) +
+  if (!values.kept().empty()) {
+    report.notes.push_back(directory.path() + ": " + std::to_string(values.kept().size()) +
                            " value files that no key refers to (lines above) are kept in " +
                            directory.PathOf(kSalvageName));
   }
@@ -168,14 +163,14 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   shared_->memory = std::make_unique<MemoryBudget>(
       here, std::move(shards), [compactor] { return compactor->memory_bytes(); }, options_.memory);
   co_await shared_->memory->Start();
-  if (!values->lost.empty()) {
-    const absl::Status removed = co_await RemoveLost(here, values->lost);
+  if (!values.lost().empty()) {
+    const absl::Status removed = co_await RemoveLost(here, values.lost());
     if (!removed.ok()) {
       const absl::Status stopped = co_await Stop();
       if (!stopped.ok()) LogWarning("{}", MessageOf(stopped));
       co_return removed;
     }
-    report.notes.push_back(directory.path() + ": removed " + std::to_string(values->lost.size()) +
+    report.notes.push_back(directory.path() + ": removed " + std::to_string(values.lost().size()) +
                            " keys whose values are lost (lines above)");
   }
   report.keys = co_await CountKeys(here, kEveryNamespace);
@@ -239,24 +234,18 @@ Task<void> Store::RunShards(Core& here) {
 // `end` is above the ids of all keys. Those without a name lost it with a MANIFEST.
 Task<absl::Status> Store::NameNamespaces(Core& here, uint32_t end, OpenReport& report) {
   Manifest& manifest = *shared_->recovered.manifest;
-  const std::string path = shared_->directory->PathOf("MANIFEST");
   while (manifest.listed().next_namespace < end) {
     ManifestEntry entry;
     entry.type = ManifestEntry::Type::kNamespace;
     entry.namespace_id = manifest.listed().next_namespace;
-    const std::string what =
-        path + ": has no name for namespace " + std::to_string(entry.namespace_id);
-    if (!options_.salvage) {
-      co_return absl::DataLossError(what +
-                                    ", in which there are keys; --salvage goes on with a new one");
-    }
     std::string name = "salvaged-" + std::to_string(entry.namespace_id);
     while (manifest.listed().namespaces.contains(name)) name += '+';
     entry.name = name;  // which lives until the append is done
     std::vector<ManifestEntry> entries{entry};
     const absl::Status status = co_await manifest.Append(here, std::move(entries));
     if (!status.ok()) co_return status;
-    std::string& note = report.notes.emplace_back(what);
+    std::string& note =
+        report.notes.emplace_back(NamelessNamespace(*shared_->directory, entry.namespace_id));
     note += "; it is ";
     note += name;
     note += " now";

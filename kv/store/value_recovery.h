@@ -25,6 +25,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,23 +37,44 @@
 
 namespace pakv {
 
-struct ValueRecoveryOptions {
-  uint64_t clock_ms = 0;      // the recovered expiry clock
-  bool salvage = false;       // a key whose value is lost is listed, and not the end of the start
-  bool records_lost = false;  // by this start: files that nobody refers to are kept
-};
+class ValueFileRecovery {
+ public:
+  // `shards` are by core. All outlive it. `salvage`: a key whose value is lost is listed, and not
+  // the end of the start.
+  ValueFileRecovery(const StoreDirectory& directory,
+                    const std::vector<std::unique_ptr<Shard>>& shards, bool salvage)
+      : directory_(directory), shards_(shards), salvage_(salvage) {}
+  ValueFileRecovery(const ValueFileRecovery&) = delete;
+  ValueFileRecovery& operator=(const ValueFileRecovery&) = delete;
 
-struct ValueRecovery {
+  // First, when the shards have finished their recovery, and before anything of the directory is
+  // changed: this changes nothing. `clock_ms` is the recovered expiry clock. kDataLoss, without
+  // `salvage`: a file is absent or too short; names it, its key and the remedy. Other errors as the
+  // system gives them. Suspends.
+  Task<absl::Status> Look(Core& here, uint64_t clock_ms);
+  // Then, under this start's MANIFEST: what a crash has left is removed by `files`, those of this
+  // core, in the background; `records_lost` by this start: it is kept. Suspends.
+  Task<absl::Status> Settle(Core& here, ValueFiles& files, bool records_lost);
+
   // Their keys are still in the index, and are to be removed from it by a write.
-  std::vector<LostValue> lost;
-  std::vector<std::string> kept;  // files that were moved to salvage/, by name
-};
+  const std::vector<LostValue>& lost() const { return lost_; }
+  // Files that were moved to salvage/, by name.
+  const std::vector<std::string>& kept() const { return kept_; }
 
-// `shards`, by core, have finished their recovery. What a crash has left is removed by `files`,
-// those of this core, in the background. kDataLoss, without `salvage`: a file is absent or too
-// short; names it, its key and the remedy. Other errors as the system gives them. Suspends.
-Task<absl::StatusOr<ValueRecovery>> RecoverValueFiles(
-    Core& here, const StoreDirectory& directory, const std::vector<std::unique_ptr<Shard>>& shards,
-    ValueFiles& files, ValueRecoveryOptions options);
+ private:
+  Task<absl::Status> List(Core& here);
+  Task<absl::Status> AskShards(Core& here, uint64_t clock_ms);
+  Task<absl::Status> KeepAll(Core& here);
+  Task<absl::Status> Keep(Core& here, uint64_t file);
+
+  const StoreDirectory& directory_;
+  const std::vector<std::unique_ptr<Shard>>& shards_;
+  const bool salvage_;
+  std::set<uint64_t> present_;
+  std::set<uint64_t> orphans_;
+  bool was_unfinished_ = false;
+  std::vector<LostValue> lost_;
+  std::vector<std::string> kept_;
+};
 
 }  // namespace pakv

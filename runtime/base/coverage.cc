@@ -57,6 +57,7 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "value-file-copied",
     "value-edited",
     "edit-waited-for-writes",
+    "start-made-room",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

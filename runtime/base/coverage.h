@@ -58,6 +58,7 @@ enum class CoverageMark : uint32_t {
   kValueFileCopied,          // ... as a copy, as the file system has no such names
   kValueEdited,              // a part of a value was changed, which went to a file
   kEditWaitedForWrites,      // ... after what was pending of its key
+  kStartMadeRoom,            // a start removed what nobody refers to before it wrote anything
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

@@ -50,9 +50,10 @@ enum class SeededBug : uint32_t {
   kValueFileRemovedEarly,
   // The last piece of a value that was refused is taken for a set.
   kRefusedPieceWritten,
-  kBatchGoesOn,       // a batch whose condition is not met writes what stands before it
-  kSalvageNotMarked,  // a start after a salvage that was cut off takes value files for leftovers
-  kRenameSharesFile,  // a renamed value's record refers to the file that its old key takes away
+  kBatchGoesOn,         // a batch whose condition is not met writes what stands before it
+  kSalvageNotMarked,    // a start after a salvage that was cut off takes value files for leftovers
+  kRenameSharesFile,    // a renamed value's record refers to the file that its old key takes away
+  kTailsCutBeforeSeal,  // a start shortens segments before MANIFEST says where they end
   kCount,
 };
 

@@ -28,12 +28,29 @@ def value_files(directory):
     return {name for name in names if name.endswith(".val")}
 
 
+def contents(directory):
+    """Every file by its path, with its bytes; folders too."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        found[folder] = None
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                found[path] = file.read()
+    return found
+
+
 def refused(pakvd, data, *parts):
+    before = contents(data)
     server = pakv.Server(pakvd, data, *FLAGS, wait=False)
     code = server.wait()
     pakv.check(code == 3, f"exit {code}:\n{server.last_log}")
     for part in (*parts, "nothing was changed", "start with --salvage", f"pakvctl verify {data}"):
         pakv.check(part in server.last_log, f"no {part!r} in:\n{server.last_log}")
+    after = contents(data)
+    changed = [path for path in {**before, **after}
+               if path not in before or path not in after or before[path] != after[path]]
+    pakv.check(not changed, f"changed all the same: {changed}")
 
 
 def verify(pakvctl, data):
@@ -137,6 +154,72 @@ def a_key_whose_file_is_missing_is_listed(pakvd, pakvctl, parent):
     pakv.check(server.stop() == 0, "no clean stop")
 
 
+def a_refused_start_changes_nothing(pakvd, pakvctl, parent):
+    """Of each kind of damage, on what a kill has left: spares, a torn tail, an orphan, and all."""
+    data = parent + "/data"
+    server = pakv.Server(pakvd, data, *FLAGS)
+    client = server.connect()
+    # Two sealed segments and one that is not.
+    for i in range(40):
+        pakv.check(client.call("SET", f"key{i}", os.urandom(4000)) == "OK", "SET")
+    pakv.check(client.call("SET", "large", os.urandom(LARGE)) == "OK", "SET")
+    (large,) = value_files(data)
+    with open(os.path.join(data, "MANIFEST"), "rb") as file:
+        without_name = file.read()
+    # In a namespace with a name, which the MANIFEST of a moment ago does not know.
+    named = subprocess.run([pakvctl, "--addr", server.ports["data"], "-n", "orders", "set", "key",
+                            "value"], capture_output=True, text=True, check=False, timeout=60)
+    pakv.check(named.returncode == 0, f"{named}")
+    server.kill()
+    with open(os.path.join(data, "00000000ffffffff.val"), "wb") as file:
+        file.write(b"left by a crash")
+    sealed = sorted(segments(data))[0]
+    sound_files = contents(data)
+
+    def write(name, change):
+        """`change` of its bytes; None removes the file."""
+        path = os.path.join(data, name)
+        new = change(sound_files[path])
+        if new is None:
+            os.unlink(path)
+            return
+        with open(path, "wb") as file:
+            file.write(new)
+
+    for name, change, told in [
+            (sealed, lambda was: was[:300] + bytes([was[300] ^ 8]) + was[301:], sealed),
+            (sealed, lambda was: was[:4096], sealed),
+            (sealed, lambda was: None, sealed),
+            (large, lambda was: was[:1 << 20], 'key "large"'),
+            (large, lambda was: None, 'key "large"'),
+            ("MANIFEST", lambda was: was[:40] + b"x" + was[41:], "MANIFEST"),
+            ("MANIFEST", lambda was: None, "MANIFEST"),
+            ("MANIFEST", lambda was: without_name, "has no name for namespace 16")]:
+        write(name, change)
+        refused(pakvd, data, told)
+        found = verify(pakvctl, data)
+        pakv.check(found.returncode == 5, f"verify of {name}: {found}")
+        write(name, lambda was: was)
+    pakv.check(contents(data) == sound_files, "the test has not put back what was there")
+    server = pakv.Server(pakvd, data, *FLAGS)
+    pakv.check(server.connect().call("DBSIZE") == 41, "keys are missing")
+    pakv.check(server.stop() == 0, "no clean stop")
+    sound(pakvctl, data)
+
+
+def files_of_flushed_keys_are_not_missed(pakvd, pakvctl, parent):
+    """A FLUSHALL has one record, of no namespace in particular."""
+    for command in ("FLUSHALL", "FLUSHDB"):
+        data = f"{parent}/{command}"
+        server = pakv.Server(pakvd, data, *FLAGS)
+        client = server.connect()
+        pakv.check(client.call("SET", "large", os.urandom(LARGE)) == "OK", "SET")
+        pakv.check(client.call(command) == "OK", command)
+        pakv.check(server.stop() == 0, "no clean stop")
+        sound(pakvctl, data)
+
+
 if __name__ == "__main__":
-    pakv.main([salvage_goes_on_without_what_is_damaged, files_of_lost_records_are_kept,
+    pakv.main([a_refused_start_changes_nothing, files_of_flushed_keys_are_not_missed,
+               salvage_goes_on_without_what_is_damaged, files_of_lost_records_are_kept,
                a_key_whose_file_is_missing_is_listed])

@@ -56,7 +56,9 @@ class SalvageValuesTest : public ValueFileFixture {
     ADD_FAILURE() << "no file has this value";
     return {};
   }
+  // And the directory stays as it was, byte for byte.
   void ExpectRefused(const std::string& text) {
+    const Image before = TakeImage();
     salvage_ = false;
     const std::optional<absl::Status> opened = TryOpen();
     ASSERT_TRUE(opened);
@@ -64,7 +66,8 @@ class SalvageValuesTest : public ValueFileFixture {
     EXPECT_NE(std::string(opened->message()).find(text), std::string::npos) << *opened;
     EXPECT_NE(std::string(opened->message()).find("--salvage goes on"), std::string::npos)
         << *opened;
-    node_->Crash(CrashKind::kPowerCut);
+    node_->Crash(CrashKind::kProcessKill);
+    EXPECT_TRUE(TakeImage() == before) << "a refused start has changed something";
   }
   void Salvage() {
     salvage_ = true;
