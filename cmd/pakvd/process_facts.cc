@@ -110,9 +110,4 @@ uint64_t RaiseFileLimit() {
   return files == RLIM_INFINITY ? kUnlimited : files;
 }
 
-uint32_t ConnectionsWithin(uint32_t wanted, uint64_t file_limit, uint64_t reserved) {
-  const uint64_t places = file_limit > reserved ? file_limit - reserved : 1;
-  return static_cast<uint32_t>(std::min<uint64_t>(wanted, places));
-}
-
 }  // namespace pakv

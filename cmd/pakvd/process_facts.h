@@ -20,8 +20,4 @@ uint64_t ResidentBytes();
 // Descriptors that this process may open, after raising its soft limit to the hard one.
 uint64_t RaiseFileLimit();
 
-// What a server may accept when it may open `file_limit` descriptors and needs `reserved` of them
-// for itself: at most `wanted`, at least 1 (a server that serves nobody is none).
-uint32_t ConnectionsWithin(uint32_t wanted, uint64_t file_limit, uint64_t reserved);
-
 }  // namespace pakv

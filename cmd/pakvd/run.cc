@@ -14,14 +14,17 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "cmd/common/exit_codes.h"
 #include "cmd/pakvd/copy_on_write.h"
+#include "cmd/pakvd/descriptor_plan.h"
 #include "cmd/pakvd/port_file.h"
 #include "cmd/pakvd/process_facts.h"
+#include "cmd/pakvd/remedy.h"
 #include "kv/log/file_io.h"
 #include "kv/store/store.h"
 #include "net/server/server.h"
@@ -34,12 +37,6 @@
 
 namespace pakv {
 namespace {
-
-// Descriptors beside connections: rings, eventfds, listeners, log files, those that come and go.
-constexpr uint64_t kDescriptorsPerProcess = 16;
-constexpr uint64_t kDescriptorsPerCore = 10;
-// Segments that all cores together keep open for reading, where the limit allows it.
-constexpr uint64_t kReadSegmentsMax = 256;
 
 // Delivers SIGTERM and SIGINT as events instead of interruptions. Made before any other thread,
 // which inherits the mask. SIGHUP is ignored: a server outlives the terminal it was started from.
@@ -79,26 +76,14 @@ std::string RandomHex(size_t digits) {
   return text;
 }
 
-// Damage, with what to do about it. The store says in its text where --salvage is a way out.
-absl::Status WithRemedy(const absl::Status& status, const std::string& directory) {
-  if (!absl::IsDataLoss(status)) return status;
-  const std::string what = MessageOf(status);
-  const bool salvages = what.find("--salvage goes on") != std::string::npos;
-  return absl::DataLossError(fmt::format(
-      "{}; nothing was changed. `pakvctl verify {}` lists all damage: bring back the "
-      "files that it names from a copy, {}or load a dump into an empty directory",
-      what, directory,
-      salvages ? "start with --salvage, which keeps what is damaged in salvage/, " : ""));
-}
-
 // The server as one object that core 0 runs: start, and stop on request.
 class Service {
  public:
   // `base_bytes` as in MemoryOptions.
-  Service(Cores& cores, ServerConfig config, size_t read_segments_max, uint64_t base_bytes)
+  Service(Cores& cores, ServerConfig config, const DescriptorPlan& descriptors, uint64_t base_bytes)
       : cores_(cores),
         config_(std::move(config)),
-        read_segments_max_(read_segments_max),
+        descriptors_(descriptors),
         base_bytes_(base_bytes),
         start_(*this),
         stop_(*this),
@@ -212,7 +197,8 @@ class Service {
     options.key_bytes_max = config_.server.key_bytes_max;
     options.value_bytes_max = config_.server.value_bytes_max;
     options.inline_value_bytes_max = config_.server.inline_value_bytes_max;
-    options.open_segments_max = read_segments_max_;
+    options.open_segments_max = descriptors_.read_segments;
+    options.value_files = descriptors_.value_files;
     options.accept_clock = config_.server.accept_clock;
     options.salvage = config_.server.salvage;
     // Not earlier: a start that is refused leaves the running server's file where it is.
@@ -253,7 +239,7 @@ class Service {
 
   Cores& cores_;
   const ServerConfig config_;
-  const size_t read_segments_max_;
+  const DescriptorPlan descriptors_;
   const uint64_t base_bytes_;
   StartMessage start_;
   StopMessage stop_;
@@ -265,6 +251,45 @@ class Service {
   std::unique_ptr<Server> server_;
 };
 
+// Who may open what; fewer connections, and fewer cores if nobody has asked for their number, where
+// the limit is low, with a warning. Nothing, with an error: it is too low.
+std::optional<DescriptorPlan> FitDescriptors(ServerConfig& config) {
+  ServerOptions& options = config.server;
+  DescriptorDemand demand;
+  demand.file_limit = RaiseFileLimit();
+  demand.open_count = OpenDescriptorCount();
+  demand.listener_count =
+      static_cast<uint32_t>(options.data_endpoints.size() + (options.admin_endpoint ? 1 : 0));
+  demand.connection_count_max = options.connection_count_max;
+  const uint32_t cores = CoresWithin(demand, options.core_count);
+  const auto source = config.sources.find("cores");
+  const bool was_asked_for =
+      source != config.sources.end() && source->second != ConfigSource::kDefault;
+  if (cores == 0 || (cores < options.core_count && was_asked_for)) {
+    LogError(
+        "this process may open {} files (ulimit -n; LimitNOFILE= of a systemd unit), and {} are "
+        "open already: {} cores need at least {}. Raise the limit{}",
+        demand.file_limit, demand.open_count, options.core_count,
+        DescriptorsNeeded(demand, options.core_count),
+        cores == 0 ? "" : fmt::format(", or start with --cores {}", cores));
+    return std::nullopt;
+  }
+  if (cores < options.core_count) {
+    LogWarning("only {} cores instead of {}: this process may open {} files (ulimit -n)", cores,
+               options.core_count, demand.file_limit);
+    options.core_count = cores;
+  }
+  const DescriptorPlan plan = PlanDescriptors(demand, cores);
+  if (plan.connection_count_max < options.connection_count_max) {
+    LogWarning(
+        "only {} connections are served at once: this process may open {} files (ulimit "
+        "-n); --max-connections asks for {}",
+        plan.connection_count_max, demand.file_limit, options.connection_count_max);
+    options.connection_count_max = plan.connection_count_max;
+  }
+  return plan;
+}
+
 }  // namespace
 
 int RunServer(const ServerConfig& given) {
@@ -272,22 +297,8 @@ int RunServer(const ServerConfig& given) {
   ServerOptions& options = config.server;
   Signals signals;
 
-  const uint64_t file_limit = RaiseFileLimit();
-  uint64_t reserved = kDescriptorsPerProcess + kDescriptorsPerCore * options.core_count;
-  // A quarter of what is left, so that most stays for clients.
-  const uint64_t left = file_limit > reserved ? file_limit - reserved : 0;
-  const uint64_t read_segments =
-      std::clamp<uint64_t>(left / 4 / options.core_count, 1, kReadSegmentsMax / options.core_count);
-  reserved += read_segments * options.core_count;
-  const uint32_t connections =
-      ConnectionsWithin(options.connection_count_max, file_limit, reserved);
-  if (connections < options.connection_count_max) {
-    LogWarning(
-        "only {} connections are served at once: this process may open {} files (ulimit "
-        "-n); --max-connections asks for {}",
-        connections, file_limit, options.connection_count_max);
-    options.connection_count_max = connections;
-  }
+  const std::optional<DescriptorPlan> descriptors = FitDescriptors(config);
+  if (!descriptors) return kServerExitUsage;
 
   std::vector<std::unique_ptr<Ring>> rings;
   UringOptions ring_options;
@@ -316,7 +327,7 @@ int RunServer(const ServerConfig& given) {
   }
   core_options.blocking_pool = blocking_pool.get();
   Cores cores(SystemClock(), std::move(rings), core_options);
-  Service service(cores, config, read_segments, base_bytes);
+  Service service(cores, config, *descriptors, base_bytes);
   if (!cores.Start()) {
     LogError("the system gives no {} threads", options.core_count);
     return kServerExitFailed;

@@ -1,7 +1,10 @@
 #include "kv/log/file_io.h"
 
+#include <absl/strings/cord.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <vector>
 
 #include "runtime/base/seeded_bug.h"
@@ -31,6 +34,15 @@ absl::StatusCode CodeOf(IoResult result) {
   }
 }
 
+// Names the part of a status that tells the system's error.
+constexpr absl::string_view kErrnoUrl = "pakv/errno";
+
+absl::Status StatusOf(std::string text, IoResult result) {
+  absl::Status status(CodeOf(result), text);
+  status.SetPayload(kErrnoUrl, absl::Cord(std::to_string(result.error())));
+  return status;
+}
+
 std::string Text(std::string_view operation, std::string_view path) {
   return "cannot " + std::string(operation) + " " + std::string(path);
 }
@@ -38,13 +50,22 @@ std::string Text(std::string_view operation, std::string_view path) {
 }  // namespace
 
 absl::Status IoError(std::string_view operation, std::string_view path, IoResult result) {
-  return absl::Status(CodeOf(result), Text(operation, path) + ": " + result.text());
+  return StatusOf(Text(operation, path) + ": " + result.text(), result);
 }
 
 absl::Status IoErrorAt(std::string_view operation, std::string_view path, uint64_t offset,
                        IoResult result) {
-  return absl::Status(CodeOf(result), Text(operation, path) + " at " + std::to_string(offset) +
-                                          ": " + result.text());
+  return StatusOf(Text(operation, path) + " at " + std::to_string(offset) + ": " + result.text(),
+                  result);
+}
+
+int ErrnoOf(const absl::Status& status) {
+  const auto number = status.GetPayload(kErrnoUrl);
+  int error = 0;
+  if (!number) return error;
+  const std::string text(*number);
+  std::from_chars(text.data(), text.data() + text.size(), error);
+  return error;
 }
 
 absl::Status Damaged(std::string_view path, uint64_t offset, std::string_view reason) {

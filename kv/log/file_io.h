@@ -19,10 +19,12 @@
 namespace pakv {
 
 // "cannot write DIR/00000001.seg at 4096: No space left on device". kResourceExhausted for a full
-// disk, kPermissionDenied, kNotFound, otherwise kInternal.
+// disk, kPermissionDenied, kNotFound, otherwise kInternal. ErrnoOf tells the system's error.
 absl::Status IoError(std::string_view operation, std::string_view path, IoResult result);
 absl::Status IoErrorAt(std::string_view operation, std::string_view path, uint64_t offset,
                        IoResult result);
+// What the system has said, for a status that comes from these two as it is; else 0.
+int ErrnoOf(const absl::Status& status);
 // "PATH: damaged at OFFSET: REASON", kDataLoss.
 absl::Status Damaged(std::string_view path, uint64_t offset, std::string_view reason);
 

@@ -13,54 +13,90 @@ namespace pakv {
 
 class LogReader::Use {
  public:
-  Use(LogReader& reader, OpenSegment& entry) : entry_(entry) {
-    ++entry_.users;
-    entry_.Unlink();
-    reader.by_use_.PushBack(entry_);
-  }
+  Use(LogReader& reader, OpenSegment& entry) : reader_(reader), entry_(entry) {}
   Use(const Use&) = delete;
   Use& operator=(const Use&) = delete;
-  ~Use() { --entry_.users; }
+  ~Use() {
+    if (--entry_.users == 0 && reader_.waiting_ > 0) reader_.left_.Set();
+  }
 
  private:
+  LogReader& reader_;
   OpenSegment& entry_;
 };
 
 LogReader::LogReader(Core& core, const StoreDirectory& directory, size_t open_segments_max)
-    : core_(core), directory_(directory), open_segments_max_(open_segments_max) {}
+    : core_(core),
+      directory_(directory),
+      open_segments_max_(open_segments_max),
+      turn_(core.ready(), 1),
+      left_(core.ready()) {
+  PAKV_CHECK(open_segments_max > 0);
+}
 
 LogReader::~LogReader() = default;
 
-Task<IoResult> LogReader::Open(OpenSegment& entry) {
-  if (entry.opened.is_set()) co_return entry.result;
-  if (entry.users > 1) {  // somebody else is at it
+// The segment's place, with one user more; nullptr: all are in use. If another segment had to go
+// for it, its file is `leaving`, to be closed before this one is opened.
+LogReader::OpenSegment* LogReader::TakePlace(uint32_t segment, File& leaving) {
+  OpenSegment* place = nullptr;
+  if (const auto found = segments_.find(segment); found != segments_.end()) {
+    place = found->second.get();
+    place->Unlink();
+  } else {
+    if (segments_.size() >= open_segments_max_) {
+      OpenSegment* unused = by_use_.First();
+      while (unused != nullptr && unused->users > 0) unused = by_use_.Next(*unused);
+      if (unused == nullptr) return nullptr;
+      leaving = std::move(unused->file);
+      unused->Unlink();
+      const uint32_t gone = unused->segment;
+      segments_.erase(gone);
+    }
+    std::unique_ptr<OpenSegment>& slot = segments_[segment];
+    slot = std::make_unique<OpenSegment>(core_.ready());
+    place = slot.get();
+    place->segment = segment;
+  }
+  by_use_.PushBack(*place);
+  ++place->users;
+  return place;
+}
+
+// Whoever comes meanwhile waits behind, also for a segment that is open: else those whose segment
+// is not would never have their turn.
+Task<LogReader::OpenSegment*> LogReader::WaitForPlace(uint32_t segment, File& leaving) {
+  ++waiting_;
+  const bool granted = co_await turn_.Acquire();
+  PAKV_CHECK(granted, "nothing stops this wait");
+  OpenSegment* place = TakePlace(segment, leaving);
+  while (place == nullptr) {
+    left_.Reset();
+    co_await left_.Wait();
+    place = TakePlace(segment, leaving);
+  }
+  --waiting_;
+  turn_.Release();
+  co_return place;
+}
+
+Task<IoResult> LogReader::Open(OpenSegment& entry, File leaving) {
+  const bool opens = !entry.opening && !entry.opened.is_set();
+  if (opens) entry.opening = true;
+  if (leaving.valid()) {
+    const IoResult closed = co_await leaving.Close();
+    if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
+  }
+  if (!opens) {
     co_await entry.opened.Wait();
     co_return entry.result;
   }
   const std::string path = directory_.PathOf(SegmentName(entry.segment));
   entry.result = co_await File::Open(core_.io(), path.c_str(), O_RDONLY | directory_.direct_flag());
   if (entry.result.ok()) entry.file = File(core_.io(), Handle{entry.result.value()});
+  entry.opening = false;
   entry.opened.Set();
   co_return entry.result;
-}
-
-Task<void> LogReader::CloseUnused() {
-  OpenSegment* entry = by_use_.First();
-  while (segments_.size() > open_segments_max_ && entry != nullptr) {
-    OpenSegment* next = by_use_.Next(*entry);
-    if (entry->users == 0 && entry->opened.is_set()) {
-      const auto found = segments_.find(entry->segment);
-      std::unique_ptr<OpenSegment> closing = std::move(found->second);
-      segments_.erase(found);
-      closing->Unlink();
-      if (closing->file.valid()) {
-        const IoResult closed = co_await closing->file.Close();
-        if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
-        next = by_use_.First();  // others may have come and gone meanwhile
-      }
-    }
-    entry = next;
-  }
 }
 
 Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t namespace_id,
@@ -70,16 +106,15 @@ Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t
   const uint32_t unit = directory_.alignment();
   const uint64_t begin = RoundDown(location.offset, unit);
   const uint64_t end = RoundUp(uint64_t{location.offset} + location.length, unit);
-  AlignedBuffer buffer(end - begin);
+  File leaving;
+  OpenSegment* place = nullptr;
+  if (waiting_ == 0) place = TakePlace(location.segment, leaving);
+  if (place == nullptr) place = co_await WaitForPlace(location.segment, leaving);
+  AlignedBuffer buffer;
   {
-    std::unique_ptr<OpenSegment>& slot = segments_[location.segment];
-    if (slot == nullptr) {
-      slot = std::make_unique<OpenSegment>(core_.ready());
-      slot->segment = location.segment;
-    }
-    OpenSegment& segment = *slot;
+    OpenSegment& segment = *place;
     const Use use(*this, segment);
-    const IoResult opened = co_await Open(segment);
+    const IoResult opened = co_await Open(segment, std::move(leaving));
     if (!opened.ok()) {
       // The next reader tries again.
       if (segment.users == 1) segment.opened.Reset();
@@ -88,6 +123,7 @@ Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t
       }
       co_return IoErrorAt("open", path, 0, opened);
     }
+    buffer = AlignedBuffer(end - begin);
     const absl::StatusOr<uint64_t> read = co_await ReadAll(segment.file, buffer.data(), end - begin,
                                                            begin, directory_.transfer_unit(), path);
     if (!read.ok()) co_return read.status();
@@ -95,7 +131,6 @@ Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t
       co_return Damaged(path, location.offset, "the file ends within a record");
     }
   }
-  if (segments_.size() > open_segments_max_) co_await CloseUnused();
 
   const std::optional<Record> record =
       DecodeRecord(Bytes(buffer.data() + (location.offset - begin), location.length));

@@ -35,8 +35,10 @@ class RecordInMemory {
 // One core's.
 class LogReader {
  public:
-  // `directory` outlives the reader. At most `open_segments_max` unused files stay open; the one
-  // that was not used for longest is closed for another.
+  // `directory` outlives the reader. At most `open_segments_max` (at least 1) files are open; the
+  // unused one that was not used for longest is closed for another, and while all are in use reads
+  // of further segments wait, in the order in which they came. (One of whose descriptors is missing
+  // to a log would be the end of all writes.)
   LogReader(Core& core, const StoreDirectory& directory, size_t open_segments_max);
   LogReader(const LogReader&) = delete;
   LogReader& operator=(const LogReader&) = delete;
@@ -58,21 +60,26 @@ class LogReader {
     explicit OpenSegment(ReadyQueue& ready) : opened(ready) {}
     uint32_t segment = 0;
     File file;
-    IoResult result;  // of opening it
-    Event opened;     // the attempt has ended
+    IoResult result;       // of opening it
+    Event opened;          // the attempt has ended
+    bool opening = false;  // somebody is at it
     uint32_t users = 0;
   };
-  // Counts a user of the segment while it lives.
+  // Is a user of the segment, which was counted before, while it lives.
   class Use;
 
-  Task<IoResult> Open(OpenSegment& entry);
-  Task<void> CloseUnused();
+  OpenSegment* TakePlace(uint32_t segment, File& leaving);
+  Task<OpenSegment*> WaitForPlace(uint32_t segment, File& leaving);
+  Task<IoResult> Open(OpenSegment& entry, File leaving);
 
   Core& core_;
   const StoreDirectory& directory_;
   const size_t open_segments_max_;
   absl::flat_hash_map<uint32_t, std::unique_ptr<OpenSegment>> segments_;
   IntrusiveList<OpenSegment> by_use_;  // the least recently used first
+  uint32_t waiting_ = 0;               // for a place; the first of them has the turn
+  Semaphore turn_;
+  Event left_;  // a place has no user any more
 };
 
 }  // namespace pakv

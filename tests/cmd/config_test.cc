@@ -333,12 +333,5 @@ TEST(ProcessFactsTest, AreWithinReason) {
   EXPECT_GE(facts.memory_bytes, uint64_t{16} << 20);
 }
 
-TEST(ProcessFactsTest, FewFilesMeanFewConnections) {
-  EXPECT_EQ(ConnectionsWithin(10240, 64, 32), 32u);
-  EXPECT_EQ(ConnectionsWithin(10, 64, 32), 10u);
-  EXPECT_EQ(ConnectionsWithin(10, 16, 32), 1u);
-  EXPECT_EQ(ConnectionsWithin(10, UINT64_MAX, 32), 10u);
-}
-
 }  // namespace
 }  // namespace pakv

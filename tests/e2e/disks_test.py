@@ -3,9 +3,9 @@
 power that goes with it, a disk that is full to the brim, few open files, flushes that stall. Needs
 root and the kind's mkfs; where either is missing the test says so and is skipped."""
 
+import errno
 import functools
 import os
-import resource
 import subprocess
 import threading
 import time
@@ -125,27 +125,99 @@ def a_full_disk_refuses_and_resumes(pakvd, disk):
 def more_segments_than_open_files(pakvd, disk):
     directory = os.path.join(disk.path, "data")
     flags = ["--admin-addr", "none", "--segment-size", "64KiB", "--cache", "0"]
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
-    try:
-        for cores in (1, 3, 2):
-            server = pakv.Server(pakvd, directory, "--cores", str(cores), *flags)
+    written = []
+    for cores in (1, 3, 2):
+        server = pakv.Server(pakvd, directory, "--cores", str(cores), *flags, file_limit=64)
+        try:
+            client = server.connect()
+            for i in range(0, 1000, 50):
+                replies = client.pipeline([("SET", f"{cores}:{k}", f"{k}" * 2000)
+                                           for k in range(i, i + 50)])
+                pakv.check(replies == ["OK"] * 50, f"{replies}")
+            written.append(cores)
+            names = [n for n in os.listdir(directory) if n.endswith(".seg")]
+            pakv.check(len(names) > 64, f"only {len(names)} segments")
+            # Cold, over all segments, back and forth: one after the other, and all at once.
+            order = list(range(0, 1000, 7)) + list(range(999, 0, -11))
+            for life in written:
+                for k in order:
+                    got = client.call("GET", f"{life}:{k}")
+                    pakv.check(got == f"{k}".encode() * 2000, f"{life}:{k}")
+                values = client.pipeline([("GET", f"{life}:{k}") for k in order])
+                for k, got in zip(order, values):
+                    pakv.check(got == f"{k}".encode() * 2000, f"{life}:{k}: {str(got)[:200]}")
+            most = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+            pakv.check(most <= 64, f"{most} are open")
+        finally:
+            server.kill()
+
+
+def to_the_brim(disk):
+    """What another program does to it; returns its file."""
+    path = os.path.join(disk.path, "brim")
+    with open(path, "ab", buffering=0) as file:
+        for piece in (1 << 20, 4096):
             try:
-                client = server.connect()
-                for i in range(0, 1000, 50):
-                    replies = client.pipeline([("SET", f"{cores}:{k}", f"{k}" * 2000)
-                                               for k in range(i, i + 50)])
-                    pakv.check(replies == ["OK"] * 50, f"{replies}")
-                names = [n for n in os.listdir(directory) if n.endswith(".seg")]
-                pakv.check(len(names) > 64, f"only {len(names)} segments")
-                # Cold, over all segments, back and forth.
-                for k in list(range(0, 1000, 7)) + list(range(999, 0, -11)):
-                    got = client.call("GET", f"{cores}:{k}")
-                    pakv.check(got == f"{k}".encode() * 2000, f"{cores}:{k}")
-            finally:
-                server.kill()
+                while file.write(b"b" * piece):
+                    pass
+            except OSError as error:
+                pakv.check(error.errno == errno.ENOSPC, error)
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            pakv.check(error.errno == errno.ENOSPC, error)
+    return path
+
+
+@on_disk()
+def a_killed_server_starts_on_a_full_disk(pakvd, disk):
+    directory = os.path.join(disk.path, "data")
+    flags = ["--admin-addr", "none", "--segment-size", "1MiB"]
+    for cores in (2, 1, 3):
+        server = pakv.Server(pakvd, directory, "--cores", str(cores), *flags)
+        try:
+            client = server.connect(timeout=60)
+            if cores == 2:
+                keys = [f"key{i}" for i in range(300)]
+                for key in keys:
+                    pakv.check(client.call("SET", key, key * 500) == "OK", "SET")
+            else:
+                client.send("SET", "whatever there is room for", "value")
+                reply = client.reply()
+                pakv.check(reply == "OK" or is_full(reply), reply)
+            for key in keys:
+                pakv.check(client.call("GET", key) == key.encode() * 500, f"{key} is lost")
+        finally:
+            server.kill()
+        brim = to_the_brim(disk)
+    server = pakv.Server(pakvd, directory, "--cores", "2", *flags)
+    try:
+        client = server.connect(timeout=60)
+        os.unlink(brim)
+        subprocess.run(["sync", "-f", disk.path], check=True)
+        wait_for_room(client, "after the brim")
+        for key in keys:
+            pakv.check(client.call("GET", key) == key.encode() * 500, f"{key} is lost")
+        pakv.check(server.stop() == 0, "no clean stop")
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        if server.process.poll() is None:
+            server.kill()
+
+
+@on_disk()
+def a_disk_for_reading_only_is_refused_with_the_remedy(pakvd, disk):
+    directory = os.path.join(disk.path, "data")
+    server = pakv.Server(pakvd, directory, "--admin-addr", "none", "--cores", "1")
+    pakv.check(server.stop() == 0, "no clean stop")
+    loop_disk.run("mount", "-o", "remount,ro", disk.path)
+    server = pakv.Server(pakvd, directory, "--admin-addr", "none", "--cores", "1", wait=False)
+    code = server.wait()
+    pakv.check(code == 3, f"exit {code}: {server.last_log}")
+    for part in ("Read-only file system", "mount it for writing"):
+        pakv.check(part in server.last_log, server.last_log)
+    loop_disk.run("mount", "-o", "remount,rw", disk.path)
+    server = pakv.Server(pakvd, directory, "--admin-addr", "none", "--cores", "1")
+    pakv.check(server.stop() == 0, "no clean stop")
 
 
 # The disk is a file on another one, which fsfreeze(8) stops for as long as it likes: what is
@@ -206,5 +278,7 @@ if __name__ == "__main__":
         power_that_goes_with_it_loses_nothing,
         a_full_disk_refuses_and_resumes,
         more_segments_than_open_files,
+        a_killed_server_starts_on_a_full_disk,
+        a_disk_for_reading_only_is_refused_with_the_remedy,
         flushes_that_stall_delay_writes_alone,
     ])

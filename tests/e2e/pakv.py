@@ -1,6 +1,7 @@
 """What the end-to-end tests share: a server process, and a small RESP client on a plain socket."""
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -20,17 +21,22 @@ def check(condition, text):
 
 
 class Server:
-    """pakvd on ports of its own choice. `directory` is the data directory."""
+    """pakvd on ports of its own choice. `directory` is the data directory. `file_limit`: as many
+    descriptors it may open, and cannot raise that (ulimit -Hn)."""
 
-    def __init__(self, binary, directory, *flags, wait=True, environment=None):
+    def __init__(self, binary, directory, *flags, wait=True, environment=None, file_limit=None):
         self.directory = directory
         self.scratch = tempfile.mkdtemp(prefix="pakv-e2e-")
         self.port_file = os.path.join(self.scratch, "ports")
         self.log_path = os.path.join(self.scratch, "log")
         command = [binary, "--addr", "127.0.0.1:0", "--dir", directory,
                    "--port-file", self.port_file, *flags]
+        def limit_files():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (file_limit, file_limit))
+
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment,
+                                            preexec_fn=limit_files if file_limit else None)
         self.ports = {}
         if wait:
             self.wait_until_ready()

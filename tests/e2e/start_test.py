@@ -2,6 +2,7 @@
 """How pakvd starts and stops: what it refuses, with which exit code and in which words, and that it
 touches nothing that is not its own."""
 
+import functools
 import os
 import re
 import shutil
@@ -145,9 +146,7 @@ def garbage_in_the_directory_is_told_by_file_and_offset(pakvd, _pakvctl, parent)
     line = one_line(err)
     pakv.check(code == 3, f"exit {code}: {err}")
     pakv.check(segment in line and "1536" in line, f"file and offset are not named: {line}")
-    segments = {name: data for name, data in damaged.items() if name.endswith(".seg")}
-    pakv.check({name: data for name, data in tree(data).items() if name.endswith(".seg")}
-               == segments, "the damaged segments were changed")
+    pakv.check(tree(data) == damaged, "the damaged directory was changed")
 
 
 def a_port_file_stands_for_a_server_that_is_ready(pakvd, _pakvctl, parent):
@@ -263,6 +262,89 @@ def starts_with_64_descriptors(pakvd, _pakvctl, parent):
     pakv.check("connections" in err and "64" in err, f"no warning: {err}")
 
 
+def too_few_descriptors_for_the_cores_that_are_asked_for(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    server = pakv.Server(pakvd, data, "--cores", "16", "--admin-addr", "none", wait=False,
+                         file_limit=64)
+    code = server.wait()
+    line = one_line(server.last_log)
+    pakv.check(code == 2, f"exit {code}: {server.last_log}")
+    for part in ("may open 64 files", "ulimit -n", "16 cores need at least", "--cores 3"):
+        pakv.check(part in line, f"no {part!r} in: {line}")
+    pakv.check(not os.path.exists(data), "a refused start left a data directory")
+    # Nobody has asked for a number: as many as there can be.
+    server = pakv.Server(pakvd, data, "--admin-addr", "none", file_limit=40)
+    pakv.check(server.connect().call("SET", "key", "value") == "OK", "no write")
+    pakv.check(server.stop() == 0, f"no clean stop:\n{server.last_log}")
+
+
+def lives_with_64_descriptors(pakvd, pakvctl, parent):
+    """More segments, more large values and more clients than that, compaction, a kill, a stop."""
+    data = os.path.join(parent, "data")
+    flags = ["--cores", "3", "--admin-addr", "none", "--segment-size", "64KiB", "--cache", "0"]
+    large = {f"large{i}": os.urandom((1 << 20) + 100 + i) for i in range(12)}
+    expected = {f"key{i}": b"%d" % i * 1000 for i in range(800)}
+
+    def write(port, part):
+        client = pakv.Client(port, timeout=120)
+        for key, value in part:
+            pakv.check(client.call("SET", key, value) == "OK", f"SET {key}")
+            pakv.check(client.call("APPEND", key, "!") == len(value) + 1, f"APPEND {key}")
+            pakv.check(client.call("GET", key) == value + b"!", f"GET {key}")
+        client.close()
+
+    def in_parallel(calls):
+        failures = []
+
+        def guarded(call):
+            try:
+                call()
+            except Exception as error:  # pylint: disable=broad-except
+                failures.append(error)
+        threads = [threading.Thread(target=guarded, args=(call,)) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        pakv.check(not failures, f"{failures}")
+
+    server = pakv.Server(pakvd, data, *flags, file_limit=64)
+    try:
+        for _ in range(2):  # what was written first is garbage
+            client = server.connect()
+            for i in range(0, 800, 50):
+                some = [f"key{k}" for k in range(i, i + 50)]
+                replies = client.pipeline([("SET", key, expected[key]) for key in some])
+                pakv.check(replies == ["OK"] * 50, replies)
+            client.close()
+        items = list(large.items())
+        in_parallel([functools.partial(write, server.port(), items[i::6]) for i in range(6)])
+        done = subprocess.run([pakvctl, "--addr", server.ports["data"], "compact"],
+                              capture_output=True, text=True, check=False, timeout=120)
+        pakv.check(done.returncode == 0, f"{done}")
+        client = server.connect(timeout=120)
+        keys = list(expected)
+        pakv.check(client.pipeline([("GET", key) for key in keys]) == list(expected.values()),
+                   "other values")
+        pakv.check(client.call("SET", "last", "value") == "OK", "the store does not write any more")
+        open_count = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        pakv.check(open_count <= 64, f"{open_count} descriptors are open")
+    finally:
+        server.kill()
+    server = pakv.Server(pakvd, data, *flags, file_limit=64)
+    try:
+        client = server.connect(timeout=120)
+        pakv.check(client.pipeline([("GET", key) for key in keys]) == list(expected.values()),
+                   "other values after a kill")
+        for key, value in large.items():
+            pakv.check(client.call("GET", key) == value + b"!", f"{key} after a kill")
+        pakv.check(client.call("GET", "last") == b"value", "the last write is lost")
+    finally:
+        code = server.stop()
+    pakv.check(code == 0, f"no clean stop:\n{server.last_log}")
+    pakv.check("Too many open files" not in server.last_log, server.last_log)
+
+
 def the_start_line_says_what_runs(pakvd, _pakvctl, parent):
     data = os.path.join(parent, "data")
     server = pakv.Server(pakvd, data, "--cores", "2", "--admin-addr", "none")
@@ -286,5 +368,7 @@ if __name__ == "__main__":
         a_terminal_that_hangs_up_ends_nothing,
         a_second_signal_ends_at_once_with_1,
         starts_with_64_descriptors,
+        too_few_descriptors_for_the_cores_that_are_asked_for,
+        lives_with_64_descriptors,
         the_start_line_says_what_runs,
     ])

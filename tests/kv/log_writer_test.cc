@@ -4,10 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kv/log/log_reader.h"
+#include "runtime/task/nursery.h"
 #include "tests/kv/log_fixture.h"
 
 namespace pakv {
@@ -354,6 +358,54 @@ Task<void> ReadBack(TestLog& log, Core& core) {
 }
 
 TEST_F(LogWriterTest, RecordIsReadBackByItsLocationAndBelievedOnlyIfItIsTheOne) { Life(ReadBack); }
+
+Task<void> ReadOne(LogReader& reader, Location at, std::string key, Lsn lsn, uint64_t& right) {
+  const auto read = co_await reader.Read(at, 0, key, lsn);
+  EXPECT_TRUE(read.ok()) << read.status();
+  if (read.ok() && read->value() == std::string(25'000, key[0])) ++right;
+}
+
+// How many segments are open for reading at a time is counted at the ring.
+Task<void> ReadManySegmentsThroughTwoFiles(TestLog& log, Core& core) {
+  constexpr int kKeys = 16;
+  constexpr int kRounds = 4;
+  std::vector<std::pair<std::string, Lsn>> keys;
+  for (int i = 0; i < kKeys; ++i) {
+    const std::string key(1, static_cast<char>('a' + i));
+    EXPECT_TRUE(co_await log.Put(key, std::string(25'000, key[0])));
+    keys.emplace_back(key, log.clock->largest());
+  }
+  EXPECT_GT(log.writer->counters().segments, 5u);
+  auto& ring = static_cast<FaultRing&>(core.ring());
+  std::set<Handle> open;
+  size_t open_max = 0;
+  ring.after = [&](Operation& operation) {
+    const IoRequest& request = operation.request;
+    if (request.opcode == Opcode::kClose) open.erase(request.handle);
+    if (request.opcode != Opcode::kOpen || (request.open_flags & O_CREAT) != 0) return;
+    if (operation.result.ok()) open.insert(Handle{operation.result.value()});
+    open_max = std::max(open_max, open.size());
+  };
+  LogReader reader(core, *log.directory, 2);
+  uint64_t right = 0;
+  {
+    Nursery nursery(core.ready());
+    for (int round = 0; round < kRounds; ++round) {
+      for (const auto& [key, lsn] : keys) {
+        nursery.Spawn(ReadOne(reader, log.written[key], key, lsn, right));
+      }
+    }
+    co_await nursery.Join();
+  }
+  EXPECT_EQ(right, uint64_t{kKeys} * kRounds);
+  EXPECT_EQ(open_max, 2u);
+  co_await reader.Close();
+  ring.after = nullptr;
+}
+
+TEST_F(LogWriterTest, ReadsOfMoreSegmentsThanMayBeOpenWaitForTheirTurn) {
+  Life(ReadManySegmentsThroughTwoFiles);
+}
 
 }  // namespace
 }  // namespace pakv
