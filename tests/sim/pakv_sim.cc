@@ -29,6 +29,7 @@ struct Options {
   bool list = false;
   bool bugs = false;
   bool marks = false;
+  bool marks_all = false;
 };
 
 std::string Commit() {
@@ -66,11 +67,27 @@ void PrintMarks(const uint64_t* marks) {
   }
 }
 
-// Each scenario over the same seeds; the number of scenarios that failed.
+// False, with their names: some rare branches were reached by no scenario, so nothing proves that
+// the simulator gets there.
+bool AllReached(const uint64_t* marks) {
+  std::string missed;
+  for (uint32_t k = 0; k < kCoverageMarks; ++k) {
+    if (marks[k] == 0) missed += std::string(" ") + NameOf(static_cast<CoverageMark>(k));
+  }
+  if (missed.empty()) {
+    std::cout << "all " << kCoverageMarks << " coverage marks were reached\n";
+  } else {
+    std::cout << "FAILED: coverage marks that no scenario has reached:" << missed << "\n";
+  }
+  return missed.empty();
+}
+
+// Each scenario over the same seeds; the number of scenarios, and of demands on all, that failed.
 int RunRange(const std::vector<const Scenario*>& scenarios, uint64_t first, uint64_t count,
              const Options& options, SeededBug bug) {
   int failed = 0;
   uint64_t crash_points = 0;
+  uint64_t all_marks[kCoverageMarks] = {};
   for (const Scenario* scenario : scenarios) {
     uint64_t operations = 0;
     uint64_t crashed = 0;
@@ -91,12 +108,14 @@ int RunRange(const std::vector<const Scenario*>& scenarios, uint64_t first, uint
               << " per second and core), " << ms << " ms\n"
               << std::flush;
     if (options.marks) PrintMarks(marks);
+    for (uint32_t k = 0; k < kCoverageMarks; ++k) all_marks[k] += marks[k];
   }
   if (failed == 0 && crash_points < options.crash_points_min) {
     std::cout << "FAILED: " << crash_points << " crash points, and not " << options.crash_points_min
               << "\n";
     ++failed;
   }
+  if (failed == 0 && options.marks_all && !AllReached(all_marks)) ++failed;
   return failed;
 }
 
@@ -146,7 +165,8 @@ int Main(int argc, char** argv) {
   app.add_option("--seeds", options.seeds, "how many seeds")->check(CLI::PositiveNumber);
   app.add_option("--first-seed", options.first_seed, "the first of them");
   app.add_option("--seed", options.seed, "this seed alone");
-  app.add_option("--hours", options.hours, "new seeds for that long")->check(CLI::PositiveNumber);
+  CLI::Option* const hours = app.add_option("--hours", options.hours, "new seeds for that long")
+                                 ->check(CLI::PositiveNumber);
   app.add_option("--bug", options.bug, "switch a seeded bug on; finding it is a failure");
   app.add_option("--scenario", options.scenarios, "only these scenarios");
   app.add_option("--crash-points-min", options.crash_points_min,
@@ -154,6 +174,9 @@ int Main(int argc, char** argv) {
   app.add_option("--jobs", options.jobs, "processes at a time")->check(CLI::Range(1, 64));
   app.add_flag("--list", options.list, "scenarios and seeded bugs");
   app.add_flag("--marks", options.marks, "how often each rare branch was reached");
+  app.add_flag("--marks-all", options.marks_all,
+               "a rare branch that no scenario reached is a failure")
+      ->excludes(hours);
   app.add_flag("--bugs", options.bugs, "find each seeded bug within --seeds seeds");
   CLI11_PARSE(app, argc, argv);
   if (options.list) {
@@ -163,6 +186,11 @@ int Main(int argc, char** argv) {
 #ifdef PAKV_SIMULATOR
   if (options.bugs) return ProveBugs(options) == 0 ? 0 : 1;
 #else
+  if (options.marks_all) {
+    std::cerr << "--marks-all: rare branches are counted in the simulator's build only "
+                 "(./dev sim)\n";
+    return 2;
+  }
   if (options.bugs) {
     std::cerr << "--bugs: seeded bugs are in the simulator's build only (./dev sim)\n";
     return 2;
