@@ -272,47 +272,51 @@ TEST_P(SalvageValuesTest, ACrashAnywhereLosesNothing) {
   const Image image = TakeImage();
   uint64_t crashes = 0;
   bool finished_without = false;
-  for (uint64_t operation = 0; true; ++operation) {
-    PutImage(image);
-    const CrashKind kind = operation % 2 == 0 ? CrashKind::kPowerCut : CrashKind::kProcessKill;
-    salvage_ = true;
-    crash_after_ = operation;
-    crash_kind_ = kind;
-    const std::optional<absl::Status> opened = TryOpen();
-    crash_after_.reset();
-    if (opened && node_->running()) {
-      ASSERT_TRUE(opened->ok()) << *opened;
-      node_->Crash(kind);
-    } else {
-      ++crashes;
-    }
-    // Without the flag it may be refused, as before, and then nothing has changed for the worse.
-    salvage_ = operation % 3 == 0;
-    std::optional<absl::Status> again = TryOpen();
-    ASSERT_TRUE(again) << operation;
-    if (!again->ok()) {
-      ASSERT_TRUE(absl::IsDataLoss(*again)) << *again;
-      node_->Crash(CrashKind::kPowerCut);
+  // Each start after a crash with the flag, and each without.
+  for (const uint64_t turn : {0, 1}) {
+    for (uint64_t operation = 0; true; ++operation) {
+      PutImage(image);
+      const CrashKind kind =
+          operation / 2 % 2 == 0 ? CrashKind::kPowerCut : CrashKind::kProcessKill;
       salvage_ = true;
-      again = TryOpen();
+      crash_after_ = operation;
+      crash_kind_ = kind;
+      const std::optional<absl::Status> opened = TryOpen();
+      crash_after_.reset();
+      if (opened && node_->running()) {
+        ASSERT_TRUE(opened->ok()) << *opened;
+        node_->Crash(kind);
+      } else {
+        ++crashes;
+      }
+      // Without the flag it may be refused, as before, and then nothing has changed for the worse.
+      salvage_ = operation % 2 == turn;
+      std::optional<absl::Status> again = TryOpen();
       ASSERT_TRUE(again) << operation;
-    } else if (!salvage_) {
-      finished_without = true;
+      if (!again->ok()) {
+        ASSERT_TRUE(absl::IsDataLoss(*again)) << *again;
+        node_->Crash(CrashKind::kPowerCut);
+        salvage_ = true;
+        again = TryOpen();
+        ASSERT_TRUE(again) << operation;
+      } else if (!salvage_) {
+        finished_without = true;
+      }
+      ASSERT_TRUE(again->ok()) << operation << ": " << *again;
+      EXPECT_TRUE(Get("safe") == safe) << operation;
+      EXPECT_EQ(Get("small"), "value") << operation;
+      EXPECT_EQ(Get("gone"), "missing") << operation;
+      EXPECT_EQ(Get("lost"), "missing") << operation;
+      Settle();
+      EXPECT_EQ(KeptFiles(), std::vector<std::string>{file}) << operation;
+      EXPECT_TRUE(Contents("/store/salvage/" + file).starts_with(lost)) << operation;
+      EXPECT_EQ(Files().size(), 1u) << operation;
+      EXPECT_TRUE(Contents("/store/salvage/UNFINISHED").empty()) << operation;
+      if (HasFailure()) break;
+      if (opened && opened->ok()) break;
     }
-    ASSERT_TRUE(again->ok()) << operation << ": " << *again;
-    EXPECT_TRUE(Get("safe") == safe) << operation;
-    EXPECT_EQ(Get("small"), "value") << operation;
-    EXPECT_EQ(Get("gone"), "missing") << operation;
-    EXPECT_EQ(Get("lost"), "missing") << operation;
-    Settle();
-    EXPECT_EQ(KeptFiles(), std::vector<std::string>{file}) << operation;
-    EXPECT_TRUE(Contents("/store/salvage/" + file).starts_with(lost)) << operation;
-    EXPECT_EQ(Files().size(), 1u) << operation;
-    EXPECT_TRUE(Contents("/store/salvage/UNFINISHED").empty()) << operation;
-    if (HasFailure()) break;
-    if (opened && opened->ok()) break;
   }
-  EXPECT_GT(crashes, 50u);
+  EXPECT_GT(crashes, 100u);
   EXPECT_TRUE(finished_without);
 }
 
