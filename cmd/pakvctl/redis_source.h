@@ -1,6 +1,6 @@
 // RedisSource: the keys of a Redis, or of another pakvd, by SCAN: strings with their expiry, and a
-// count of what is no string. A key that is there all the while comes at least once; one that is
-// written meanwhile comes as it was or as it is.
+// count of what is no string. A key that is there all the while comes at least once; of one that is
+// written meanwhile the value comes as it was or as it is, and the expiry too, each for itself.
 #pragma once
 
 #include <cstddef>
