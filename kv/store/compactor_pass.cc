@@ -273,8 +273,7 @@ Task<void> Compactor::MoveDurable(size_t begin, size_t end) {
 // What was shown as expired is so by the largest clock of the directory, and the victim may hold
 // it. Those of earlier runs are in MANIFEST.
 Task<Compactor::Passed> Compactor::KeepClock(const SegmentInfo& victim, uint64_t expiry_clock_ms) {
-  if (victim.run != parts_.context->run || log_.segment_clock_ms() >= expiry_clock_ms ||
-      PAKV_BUG(kClockGoesWithSegment)) {
+  if (victim.run != parts_.context->run || log_.segment_clock_ms() >= expiry_clock_ms) {
     co_return Passed::kDone;
   }
   log_.ShowClock(expiry_clock_ms);

@@ -39,7 +39,6 @@ enum class SeededBug : uint32_t {
   kNamespaceForgotten,     // a restart forgets the names of namespaces, and gives their ids again
   kDropTakesAll,           // a dropped namespace takes the keys of the others with it
   kDropForgotten,          // a restart does not know of drops
-  kClockGoesWithSegment,   // compaction removes the segment that holds the largest clock
   kFooterChecksumIgnored,  // a footer is believed although its checksums are wrong
   kColdReadTrustsPlace,    // a record is served without a look at its key and LSN
   // A record refers to a value file that is not on stable storage, or whose name is not.

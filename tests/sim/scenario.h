@@ -36,6 +36,7 @@ std::span<const SeededBugProof> SeededBugProofs();
 // One per scenario, in files of their own.
 ScenarioResult RunRuntimeScenario(uint64_t seed);
 ScenarioResult RunStoreScenario(uint64_t seed);
+ScenarioResult RunClockScenario(uint64_t seed);
 ScenarioResult RunSweepScenario(uint64_t seed);
 ScenarioResult RunMediumScenario(uint64_t seed);
 ScenarioResult RunSalvageScenario(uint64_t seed);

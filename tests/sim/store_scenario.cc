@@ -25,8 +25,12 @@ namespace {
 
 class StoreScenario {
  public:
-  explicit StoreScenario(uint64_t seed)
-      : world_(seed), prng_(world_.prng()), node_(world_, "10.0.0.1", DiskOptions()) {
+  // kClock: a small store on a sound disk, whose keys expire, whose clock is set back and forth by
+  // hours at every turn, and which is compacted to the last segment again and again.
+  enum class Kind : uint8_t { kAll, kClock };
+
+  StoreScenario(uint64_t seed, Kind kind)
+      : world_(seed), prng_(world_.prng()), kind_(kind), node_(world_, "10.0.0.1", DiskOptions()) {
     node_.disk().MakeDirectories("/data");
     segment_bytes_ =
         uint64_t{1} << (prng_.Chance(1, 6) ? prng_.Between(10, 12) : prng_.Between(13, 18));
@@ -54,17 +58,18 @@ class StoreScenario {
     value_files_.chunk_bytes = 4096u << prng_.Below(4);
     value_files_.uploads_max = static_cast<uint32_t>(prng_.Between(1, 3));
     value_files_.chunks_max = static_cast<uint32_t>(prng_.Between(1, 3));
+    if (kind_ == Kind::kClock) MakeSmall();
   }
 
   ScenarioResult Run() {
     // In memory alone: one life, since nothing is left of it.
-    if (prng_.Chance(1, 12)) engine_ = EngineKind::kMemory;
+    if (kind_ == Kind::kAll && prng_.Chance(1, 12)) engine_ = EngineKind::kMemory;
     const uint64_t lives = engine_ == EngineKind::kMemory ? 0 : prng_.Between(1, 10);
     for (uint64_t life = 0; life < lives && result_.failure.empty(); ++life) {
       Live(Life::kIll);
     }
     if (result_.failure.empty()) {
-      if (lives > 0 && prng_.Chance(1, 3)) RotBits();
+      if (kind_ == Kind::kAll && lives > 0 && prng_.Chance(1, 3)) RotBits();
       if (result_.failure.empty()) Live(Life::kLast);
     }
     if (result_.failure.empty() && !oracle_.ok()) result_.failure = oracle_.violation();
@@ -88,6 +93,23 @@ class StoreScenario {
     return options;
   }
 
+  void MakeSmall() {
+    segment_bytes_ = uint64_t{1} << prng_.Between(12, 14);
+    key_count_ = static_cast<uint32_t>(prng_.Between(2, 6));
+    value_bytes_max_ = 200;
+    flush_per_10000_ = 0;
+    namespace_count_ = 1;
+    keys_expire_ = true;
+    transactions_max_ = 0;
+    key_bytes_ = 0;
+    disk_fills_ = false;
+    short_life_ = true;
+    // Deletes are many, so logs that rest are rolled for their sake.
+    compaction_.grave_bytes_max = prng_.Between(1, 100);
+    compaction_.segments_min = 0;
+    compaction_.begin_percent = 0;
+  }
+
   enum class Life : uint8_t {
     kIll,     // crashes and faults
     kRotten,  // bits have flipped on the disk: refusals are right, wrong values are not
@@ -102,6 +124,7 @@ class StoreScenario {
   void MakeDiskIll() {
     SimDiskFaults& faults = node_.disk().faults;
     faults = {};
+    if (kind_ == Kind::kClock) return;
     if (prng_.Chance(1, 3)) faults.short_transfer = static_cast<uint32_t>(prng_.Below(3000));
     if (prng_.Chance(1, 3)) faults.stall = static_cast<uint32_t>(prng_.Below(100));
     if (prng_.Chance(1, 4)) faults.flush_error = static_cast<uint32_t>(prng_.Below(100));
@@ -190,7 +213,7 @@ class StoreScenario {
   // accepts.
   void StepClock() {
     constexpr int64_t kFarthestUs = int64_t{6} * 3600 * 1'000'000;
-    if (!prng_.Chance(1, 3)) return;
+    if (kind_ == Kind::kAll && !prng_.Chance(1, 3)) return;
     oracle_.LookAtClock();
     const int64_t far = prng_.Chance(1, 2) ? 1'000'000 : kFarthestUs;
     const int64_t target_us =
@@ -278,6 +301,10 @@ class StoreScenario {
     if (reads && transactions_max_ > 0 && !RunSessions(load, 1, Work::kCheckAll)) return;
     if (life == Life::kRotten) return Finish(store, load, last);
     if (key_bytes_ != 0 && !MakeMemoryShort(store, load, last)) return;
+    if (!last && kind_ == Kind::kClock) {
+      if (LiveByTheClock(store, load)) Finish(store, load, last);
+      return;
+    }
     if (!last) {
       if (prng_.Chance(1, 4)) {
         node_.Crash(RandomKind());
@@ -306,6 +333,29 @@ class StoreScenario {
       if (!RunSessions(load, 1, Work::kWriteUntilDone)) return;
     }
     Finish(store, load, last);
+  }
+
+  // False: the life is over.
+  bool LiveByTheClock(Store& store, StoreLoad& load) {
+    if (prng_.Chance(1, 3)) node_.CrashAfter(prng_.Below(200), RandomKind());
+    for (uint64_t turns = prng_.Between(1, 8); turns > 0; --turns) {
+      StepClock();
+      switch (prng_.Below(3)) {
+        case 0:
+          if (!RunSessions(load, prng_.Between(1, 2), Work::kRandom)) return false;
+          break;
+        case 1:
+          if (!RunSessions(load, 1, Work::kReadAll)) return false;
+          break;
+        default:
+          node_.Spawn(0, Compact(store, node_.core(0), 1));
+          world_.RunFor(prng_.Below(4) * kNsPerSecond);
+          if (node_.running()) break;
+          oracle_.Crashed();
+          return false;
+      }
+    }
+    return true;
   }
 
   // Two have numbers, two have names, which are asked for in any order: an id that was given to a
@@ -515,6 +565,7 @@ class StoreScenario {
 
   SimWorld world_;
   Prng& prng_;
+  const Kind kind_;
   bool disk_fills_ = false;
   uint32_t alignment_ = 0;
   bool sessions_work_ = false;
@@ -553,7 +604,12 @@ class StoreScenario {
 }  // namespace
 
 ScenarioResult RunStoreScenario(uint64_t seed) {
-  StoreScenario scenario(seed);
+  StoreScenario scenario(seed, StoreScenario::Kind::kAll);
+  return scenario.Run();
+}
+
+ScenarioResult RunClockScenario(uint64_t seed) {
+  StoreScenario scenario(seed, StoreScenario::Kind::kClock);
   return scenario.Run();
 }
 
