@@ -12,6 +12,7 @@
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
 #include "kv/log/format.h"
+#include "runtime/base/utf8.h"
 
 namespace pakv {
 namespace {
@@ -41,6 +42,8 @@ constexpr CommandName kCommands[] = {
     {"check", CtlCommand::kCheck, "let the server count what lives, and compare with its books"},
     {"compact", CtlCommand::kCompact,
      "let the server give back what is dead, and wait for it; Ctrl-C leaves it at work"},
+    {"namespace", CtlCommand::kNamespaceList,
+     "list the namespaces and how many keys they have; drop NAME: remove all keys of one"},
     {"dump", CtlCommand::kDump, "write keys with value and expiry, one JSON object per line"},
     {"load", CtlCommand::kLoad, "read what dump has written, or all strings of a Redis"},
     {"verify", CtlCommand::kVerify,
@@ -107,6 +110,8 @@ struct Parser {
   CLI::Option* batch_file;
   CLI::Option* ping_count;
   CLI::Option* compact_gain;
+  CLI::Option* namespace_action;
+  CLI::Option* namespace_name;
   CLI::Option* dump_file;
   CLI::Option* dump_prefix;
   CLI::Option* load_source;
@@ -189,6 +194,11 @@ Parser::Parser() {
       case CtlCommand::kCompact:
         compact_gain = AddValue(sub, "--gain", "PERCENT",
                                 "leave segments alone of which less is dead, 10 if not given");
+        break;
+      case CtlCommand::kNamespaceList:
+      case CtlCommand::kNamespaceDrop:
+        namespace_action = AddValue(sub, "list|drop", "", "what to do")->required();
+        namespace_name = AddValue(sub, "NAME", "", "drop: of which; its name stays, without keys");
         break;
       case CtlCommand::kDump:
         dump_file = AddValue(sub, "FILE", "", "where to; stdout if not given, or -");
@@ -293,6 +303,9 @@ class Reader {
         request_.gain_percent = static_cast<uint32_t>(gain.value_or(request_.gain_percent));
         break;
       }
+      case CtlCommand::kNamespaceList:
+      case CtlCommand::kNamespaceDrop:
+        return ReadNamespace();
       case CtlCommand::kDump:
         request_.file = FileName(*parser_.dump_file);
         request_.prefix = Single(*parser_.dump_prefix).value_or("");
@@ -376,6 +389,27 @@ class Reader {
     if (auto fault = ReadNumber(*parser_.set_ttl, "--ttl", ParseDuration, ttl_ns)) return fault;
     request_.ttl_ms = ttl_ns / 1'000'000;
     if (request_.ttl_ms == 0) return "--ttl: must be at least 1ms";
+    return std::nullopt;
+  }
+
+  std::optional<std::string> ReadNamespace() {
+    const std::string action = arguments_.Values(*parser_.namespace_action).front();
+    const std::optional<std::string> name = Single(*parser_.namespace_name);
+    if (request_.name_space_given) return "namespace: -n is for the other commands";
+    if (action == "list") {
+      if (name) return "namespace list: unexpected: " + EscapeControls(*name);
+      return std::nullopt;
+    }
+    if (action != "drop") {
+      return fmt::format("namespace: {} is none of: list, drop", Quoted(action));
+    }
+    request_.command = CtlCommand::kNamespaceDrop;
+    if (!name) return "namespace drop: NAME is required";
+    if (!IsNamespaceName(*name)) {
+      return fmt::format("namespace drop: a namespace's name is 1 to {} bytes of UTF-8",
+                         kNamespaceNameBytesMax);
+    }
+    request_.name_space = *name;
     return std::nullopt;
   }
 

@@ -25,6 +25,8 @@ enum class CtlCommand : uint8_t {
   kStats,
   kCheck,
   kCompact,
+  kNamespaceList,
+  kNamespaceDrop,
   kDump,
   kLoad,
   kVerify,

@@ -57,6 +57,10 @@ class Runner {
         return RunCheck(request_, client_, streams_);
       case CtlCommand::kCompact:
         return RunCompact(request_, client_, streams_);
+      case CtlCommand::kNamespaceList:
+        return RunNamespaceList(request_, client_, streams_);
+      case CtlCommand::kNamespaceDrop:
+        return RunNamespaceDrop(request_, client_, streams_);
       case CtlCommand::kDump:
         return RunDump(request_, client_, streams_);
       // It needs more of the connection: RunLoad. The others need no server: RunOffline.

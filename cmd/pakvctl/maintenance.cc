@@ -102,4 +102,38 @@ int RunCompact(const CtlRequest& request, StoreClient& client, const CtlStreams&
   }
 }
 
+int RunNamespaceList(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
+  OrderedJson list = OrderedJson::array();
+  std::string cursor;
+  do {
+    const auto page = client.Namespaces(cursor);
+    if (!page.ok()) return TellError(page.error(), streams.err);
+    for (const ClientNamespacesPage::Entry& entry : page->entries) {
+      if (request.output == CtlOutput::kJson) {
+        OrderedJson& added = list.emplace_back();
+        PutBytes(added, "namespace", entry.name);
+        added["keys"] = entry.keys;
+      } else if (request.quiet) {
+        streams.out << EscapeControls(entry.name) << '\n';
+      } else {
+        streams.out << entry.keys << '\t' << EscapeControls(entry.name) << '\n';
+      }
+    }
+    cursor = page->cursor;
+  } while (!cursor.empty());
+  if (request.output == CtlOutput::kJson) streams.out << list.dump() << '\n';
+  return kClientExitOk;
+}
+
+int RunNamespaceDrop(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
+  const auto dropped = client.DropNamespace();
+  if (!dropped.ok()) return TellError(dropped.error(), streams.err);
+  if (!*dropped) {
+    streams.err << "Namespace not found: " << EscapeControls(request.name_space) << '\n';
+    return kClientExitNotMet;
+  }
+  if (!request.quiet) streams.out << "OK\n";
+  return kClientExitOk;
+}
+
 }  // namespace pakv

@@ -1,4 +1,4 @@
-// The commands that have a running server look after its data: check and compact.
+// The commands that have a running server look after its data: check, compact and namespace.
 #pragma once
 
 #include "cmd/pakvctl/command_line.h"
@@ -13,5 +13,11 @@ int RunCheck(const CtlRequest& request, StoreClient& client, const CtlStreams& s
 // Lets the server compact, and waits until nothing is left that is worth it. 5 if it had to leave
 // segments alone.
 int RunCompact(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
+
+// Prints the namespaces, one per line: how many keys, and the name; as JSON an array of objects.
+int RunNamespaceList(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
+
+// Removes all keys of the namespace of that name, durably. 1 if there is none.
+int RunNamespaceDrop(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
 
 }  // namespace pakv

@@ -213,6 +213,16 @@ Task<ClientResult<ClientCompaction>> CompactOne(Client& client, uint32_t gain_pe
   co_return co_await client.AwaitCompact(id);
 }
 
+Task<ClientResult<ClientNamespacesPage>> NamespacesOne(Client& client, const std::string& cursor) {
+  const uint64_t id = client.StartNamespaces(cursor);
+  co_return co_await client.AwaitNamespaces(id);
+}
+
+Task<ClientResult<uint64_t>> FlushOne(Client& client) {
+  const uint64_t id = client.StartFlush();
+  co_return co_await client.AwaitFlush(id);
+}
+
 Task<bool> SleepFor(Core& core, uint64_t ns) {
   co_await core.timers().SleepUntil(core.now_ns() + ns);
   co_return true;
@@ -362,6 +372,18 @@ ClientResult<ClientCheck> OnlineClient::Check() { return Run(CheckOne(client_));
 ClientResult<ClientCompaction> OnlineClient::Compact(uint32_t gain_percent,
                                                      const std::string& cursor) {
   return Run(CompactOne(client_, gain_percent, cursor));
+}
+
+ClientResult<ClientNamespacesPage> OnlineClient::Namespaces(const std::string& cursor) {
+  return Run(NamespacesOne(client_, cursor));
+}
+
+ClientResult<bool> OnlineClient::DropNamespace() {
+  const ClientResult<bool> entered = EnterNamespace(/*create=*/false);
+  if (!entered.ok() || !*entered) return entered;
+  const ClientResult<uint64_t> flushed = Run(FlushOne(client_));
+  if (!flushed.ok()) return flushed.error();
+  return true;
 }
 
 uint64_t OnlineClient::NowNs() { return SystemClock().MonotonicNs(); }

@@ -44,6 +44,8 @@ class OnlineClient : public StoreClient {
   ClientResult<std::vector<ClientCounter>> Stats() override;
   ClientResult<ClientCheck> Check() override;
   ClientResult<ClientCompaction> Compact(uint32_t gain_percent, const std::string& cursor) override;
+  ClientResult<ClientNamespacesPage> Namespaces(const std::string& cursor) override;
+  ClientResult<bool> DropNamespace() override;
   uint64_t NowNs() override;
   void Pause(uint64_t ns) override;
 

@@ -66,6 +66,9 @@ class StoreClient {
   // Begins or joins a compaction; with a cursor, asks how far it is.
   virtual ClientResult<ClientCompaction> Compact(uint32_t gain_percent,
                                                  const std::string& cursor) = 0;
+  virtual ClientResult<ClientNamespacesPage> Namespaces(const std::string& cursor) = 0;
+  // Removes all keys of the namespace that the client is for. False: there is no such namespace.
+  virtual ClientResult<bool> DropNamespace() = 0;
   // This end's monotonic clock, and a pause on it during which the connection is served.
   virtual uint64_t NowNs() = 0;
   virtual void Pause(uint64_t ns) = 0;

@@ -1,7 +1,6 @@
 #include "kv/store/catalogue.h"
 
 #include <utility>
-#include <vector>
 
 #include "runtime/base/check.h"
 
@@ -14,7 +13,25 @@ Catalogue::Catalogue(Core& core, Manifest& manifest,
       failed_(failed),
       owner_(owner),
       end_(manifest.listed().next_namespace),
-      one_at_a_time_(core.ready(), 1) {}
+      names_(manifest.listed().next_namespace - kNumberedNamespaces),
+      one_at_a_time_(core.ready(), 1) {
+  for (const auto& [name, id] : manifest.listed().namespaces) {
+    names_[id - kNumberedNamespaces] = name;
+  }
+}
+
+std::vector<Catalogue::Named> Catalogue::List(uint32_t begin, size_t count) const {
+  std::vector<Named> found;
+  const auto end = static_cast<uint32_t>(kNumberedNamespaces + names_.size());
+  for (uint32_t id = begin; id < end && found.size() < count; ++id) {
+    if (id < kNumberedNamespaces) {
+      found.push_back({id, std::to_string(id)});
+    } else if (const std::string& name = names_[id - kNumberedNamespaces]; !name.empty()) {
+      found.push_back({id, name});
+    }
+  }
+  return found;
+}
 
 Task<Catalogue::Found> Catalogue::Open(std::string name, bool create) {
   PAKV_CHECK(IsNamespaceName(name));
@@ -38,6 +55,7 @@ Task<Catalogue::Found> Catalogue::Open(std::string name, bool create) {
     const absl::Status status = co_await manifest_.Append(core_, std::move(entries));
     if (status.ok()) {
       found.id = entry.namespace_id;
+      names_.push_back(std::move(name));
       end_.store(entry.namespace_id + 1, std::memory_order_relaxed);
     } else if (absl::IsResourceExhausted(status)) {
       found.outcome = Outcome::kDiskFull;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kv/log/manifest.h"
 #include "kv/shard/request.h"
@@ -37,6 +38,14 @@ class Catalogue {
   // none and `create`. kReadOnly, kDiskFull: nothing was created. Suspends.
   Task<Found> Open(std::string name, bool create);
 
+  struct Named {
+    uint32_t id = 0;
+    std::string name;
+  };
+  // Its core: the namespaces with the id `begin` or larger ones, in the order of their ids, at most
+  // `count` of them. The numbered ones too, which are always there.
+  std::vector<Named> List(uint32_t begin, size_t count) const;
+
   // Any core: every id below it is a namespace's.
   uint32_t end() const { return end_.load(std::memory_order_relaxed); }
 
@@ -46,6 +55,7 @@ class Catalogue {
   void (*const failed_)(void* owner, const absl::Status& why);
   void* const owner_;
   std::atomic<uint32_t> end_;
+  std::vector<std::string> names_;  // by id, from kNumberedNamespaces on
   Semaphore one_at_a_time_;
 };
 

@@ -112,6 +112,30 @@ Task<Catalogue::Found> Store::OpenNamespace(Core& here, std::string name, bool c
   co_return co_await here.CallTaskOn(shared_->cores.core(0).id(), std::move(open));
 }
 
+Task<NamespacePage> Store::ListNamespaces(Core& here, uint32_t begin, size_t count) {
+  PAKV_CHECK(count > 0);
+  const Catalogue* catalogue = shared_->catalogue.get();
+  const std::vector<Catalogue::Named> named = co_await here.CallOn(
+      shared_->cores.core(0).id(),
+      [catalogue, begin, count](Core&) { return catalogue->List(begin, count); });
+  NamespacePage page;
+  if (named.size() == count) page.next = named.back().id + 1;
+  for (const Catalogue::Named& each : named) page.entries.push_back({each.id, each.name, 0});
+  for (uint32_t owner = 0; owner < here.count(); ++owner) {
+    const Shard* shard = shards_[owner].get();
+    co_await here.CallOn(owner, [shard, &page](Core&) {
+      for (NamespacePage::Entry& each : page.entries) {
+        each.keys += shard->table().count(each.namespace_id);
+      }
+      return true;
+    });
+  }
+  std::erase_if(page.entries, [](const NamespacePage::Entry& each) {
+    return each.namespace_id < kNumberedNamespaces && each.keys == 0;
+  });
+  co_return page;
+}
+
 bool Store::IsNamespace(uint32_t namespace_id) const {
   return namespace_id < kNumberedNamespaces || namespace_id < shared_->catalogue->end();
 }

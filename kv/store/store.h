@@ -69,6 +69,17 @@ struct NamespaceCount {
   uint64_t expiring = 0;  // of these, those with a time to live
 };
 
+// Some of the namespaces, in the order of their ids.
+struct NamespacePage {
+  struct Entry {
+    uint32_t namespace_id = 0;
+    std::string name;
+    uint64_t keys = 0;  // as CountKeys counts them
+  };
+  std::vector<Entry> entries;
+  std::optional<uint32_t> next;  // where the next page begins; nothing: this is the last
+};
+
 class Store {
  public:
   // Opens the directory, creating it if missing, and recovers what is in it. Runs on core 0, which
@@ -127,6 +138,9 @@ class Store {
   // Any core: the namespace of this name, 1 to kNamespaceNameBytesMax bytes of UTF-8; "0" to "15"
   // have these ids and are always there. `create`: makes it durably if it is not there. Suspends.
   Task<Catalogue::Found> OpenNamespace(Core& here, std::string name, bool create);
+  // Any core: the namespaces with the id `begin` or larger ones, of which it looks at `count`, and
+  // how many keys they have; of the numbered ones only those that have any. Suspends.
+  Task<NamespacePage> ListNamespaces(Core& here, uint32_t begin, size_t count);
   // Any core: whether some name has this id. Requests are for such namespaces alone. Cheap.
   bool IsNamespace(uint32_t namespace_id) const;
 

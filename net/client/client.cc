@@ -256,6 +256,12 @@ uint64_t Client::StartOpenNamespace(std::string_view name, bool create) {
   });
 }
 
+uint64_t Client::StartNamespaces(std::string_view cursor) {
+  return connection_->Start(PakvType::kNamespaces, [&](PakvWriter& writer) {
+    if (!cursor.empty()) writer.Bytes(PakvField::kCursor, cursor);
+  });
+}
+
 uint64_t Client::StartPing() {
   return connection_->Start(PakvType::kPing, [](PakvWriter&) {});
 }
@@ -383,6 +389,18 @@ Task<ClientResult<std::optional<uint64_t>>> Client::AwaitOpenNamespace(uint64_t 
   if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
   namespace_id = reply->namespace_id;
   co_return namespace_id;
+}
+
+Task<ClientResult<ClientNamespacesPage>> Client::AwaitNamespaces(uint64_t id) {
+  ClientResult<ClientReply> reply = co_await connection_->Await(id);
+  if (!reply.ok()) co_return reply.error();
+  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  ClientNamespacesPage page;
+  page.cursor = std::move(reply->cursor);
+  for (ClientReply::Entry& entry : reply->entries) {
+    page.entries.push_back({std::move(entry.key), static_cast<uint64_t>(entry.number)});
+  }
+  co_return page;
 }
 
 Task<ClientResult<bool>> Client::AwaitPing(uint64_t id) {

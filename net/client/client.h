@@ -76,6 +76,7 @@ class Client {
   uint64_t StartFlushAll();
   // The id of a namespace's name; `create`: makes it if it is not there.
   uint64_t StartOpenNamespace(std::string_view name, bool create);
+  uint64_t StartNamespaces(std::string_view cursor);
   uint64_t StartPing();
   uint64_t StartStats();
   uint64_t StartCheck();
@@ -99,6 +100,7 @@ class Client {
   Task<ClientResult<uint64_t>> AwaitFlush(uint64_t id);
   // Nothing: it is not there.
   Task<ClientResult<std::optional<uint64_t>>> AwaitOpenNamespace(uint64_t id);
+  Task<ClientResult<ClientNamespacesPage>> AwaitNamespaces(uint64_t id);
   Task<ClientResult<bool>> AwaitPing(uint64_t id);
   Task<ClientResult<std::vector<ClientCounter>>> AwaitStats(uint64_t id);
   Task<ClientResult<ClientCheck>> AwaitCheck(uint64_t id);

@@ -107,6 +107,16 @@ struct ClientCheck {
   std::vector<Finding> findings;
 };
 
+// Namespaces, in the order of their ids; those named "0" to "15" only if there are keys in them.
+struct ClientNamespacesPage {
+  struct Entry {
+    std::string name;
+    uint64_t keys = 0;
+  };
+  std::vector<Entry> entries;
+  std::string cursor;  // to go on with; empty: this was the last page
+};
+
 // How far a compaction on request is; docs/protocol.md explains the numbers.
 struct ClientCompaction {
   std::string cursor;  // to ask again with; empty: it is done

@@ -41,7 +41,7 @@ ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
   PakvFields entry;
   while (entries.Next(entry)) {
     ClientReply::Entry& added = reply.entries.emplace_back();
-    added.key = entry.Bytes(PakvField::kKey);
+    added.key = entry.Bytes(entry.Has(PakvField::kName) ? PakvField::kName : PakvField::kKey);
     added.number = static_cast<int64_t>(entry.Number(PakvField::kNumber));
     added.text = entry.Bytes(PakvField::kText);
     added.lsn = entry.Number(PakvField::kLsn);

@@ -83,6 +83,7 @@ constexpr Rule kFlushRule{0, Mask(kNamespace, kDurability, kOptions), OptionMask
                           Mask(kLsn)};
 
 constexpr Rule kNamespaceRule{Mask(kName), Mask(kOptions), OptionMask(kCreate), Mask(kNamespace)};
+constexpr Rule kNamespacesRule{0, Mask(kLimit, kCursor), 0, 0};
 
 const Rule* RuleOf(PakvType type) {
   switch (type) {
@@ -108,6 +109,8 @@ const Rule* RuleOf(PakvType type) {
       return &kFlushRule;
     case PakvType::kNamespace:
       return &kNamespaceRule;
+    case PakvType::kNamespaces:
+      return &kNamespacesRule;
     case PakvType::kCheck:
       return &kCheckRule;
     case PakvType::kCompact:

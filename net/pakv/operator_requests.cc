@@ -1,5 +1,6 @@
 #include "net/pakv/operator_requests.h"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -23,7 +24,13 @@ void ReplyError(Session& session, PakvType type, uint64_t id, PakvStatus status,
   session.CloseReply();
 }
 
-// The number of a compaction on request; nothing if the bytes are none.
+// Of one reply, at most.
+constexpr uint64_t kNamespacesMaxOfPage = 1000;
+
+std::string_view BytesOf(const uint64_t& number) {
+  return {reinterpret_cast<const char*>(&number), sizeof(number)};
+}
+// What a cursor is: the number of a compaction on request, or an id; nothing if the bytes are none.
 std::optional<uint64_t> NumberOf(std::string_view cursor) {
   uint64_t number = 0;
   if (cursor.size() != sizeof(number)) return std::nullopt;
@@ -77,9 +84,7 @@ Task<void> RunPakvCompact(Session& session, const PakvFields& fields, uint64_t i
   }
   PakvWriter writer(session.OpenReply(), PakvType::kCompact, id, PakvStatus::kOk);
   if (!progress->done) {
-    char bytes[sizeof(progress->number)];
-    std::memcpy(bytes, &progress->number, sizeof(bytes));
-    writer.Bytes(PakvField::kCursor, {bytes, sizeof(bytes)});
+    writer.Bytes(PakvField::kCursor, BytesOf(progress->number));
   }
   WriteCounter(writer, "segments", progress->segments);
   WriteCounter(writer, "removed_bytes", progress->removed_bytes);
@@ -87,6 +92,37 @@ Task<void> RunPakvCompact(Session& session, const PakvFields& fields, uint64_t i
   WriteCounter(writer, "segments_left", progress->segments_left);
   WriteCounter(writer, "gain_bytes", progress->gain_bytes);
   WriteCounter(writer, "set_aside", progress->set_aside);
+  writer.Finish();
+  session.CloseReply();
+}
+
+Task<void> RunPakvNamespaces(Session& session, const PakvFields& fields, uint64_t id) {
+  uint64_t begin = 0;
+  if (fields.Has(PakvField::kCursor)) {
+    const std::optional<uint64_t> next = NumberOf(fields.Bytes(PakvField::kCursor));
+    if (!next || *next > kNamespacesMax) {
+      ReplyError(session, PakvType::kNamespaces, id, PakvStatus::kBadValue,
+                 "no cursor of namespaces");
+      co_return;
+    }
+    begin = *next;
+  }
+  const uint64_t limit = fields.Number(PakvField::kLimit, kNamespacesMaxOfPage);
+  const NamespacePage page = co_await session.store().ListNamespaces(
+      session.core(), static_cast<uint32_t>(begin), std::min(limit, kNamespacesMaxOfPage));
+  if (session.broken()) co_return;
+  PakvWriter writer(session.OpenReply(), PakvType::kNamespaces, id, PakvStatus::kOk);
+  if (page.next) {
+    const uint64_t next = *page.next;
+    writer.Bytes(PakvField::kCursor, BytesOf(next));
+  }
+  for (const NamespacePage::Entry& each : page.entries) {
+    writer.BeginEntry();
+    writer.Number(PakvField::kNamespace, each.namespace_id);
+    writer.Number(PakvField::kNumber, each.keys);
+    writer.Bytes(PakvField::kName, each.name);
+    writer.EndEntry();
+  }
   writer.Finish();
   session.CloseReply();
 }

@@ -1,5 +1,5 @@
-// The pakv protocol's requests for whoever runs a server: check and compact. They wait for nothing
-// of the session's, and write their reply themselves.
+// The pakv protocol's requests for whoever runs a server: check, compact and namespaces. They wait
+// for nothing of the session's, and write their reply themselves.
 #pragma once
 
 #include <cstdint>
@@ -17,5 +17,8 @@ Task<void> RunPakvCheck(Session& session, uint64_t id);
 // Begins a compaction, or joins the one under way; with a cursor, tells how far it is. Answers
 // soon, whatever there is to do.
 Task<void> RunPakvCompact(Session& session, const PakvFields& fields, uint64_t id);
+
+// Names the namespaces that there are, with their ids and how many keys they have, page by page.
+Task<void> RunPakvNamespaces(Session& session, const PakvFields& fields, uint64_t id);
 
 }  // namespace pakv

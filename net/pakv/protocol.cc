@@ -49,6 +49,8 @@ std::string_view PakvName(PakvType type) {
       return "flush";
     case PakvType::kNamespace:
       return "namespace";
+    case PakvType::kNamespaces:
+      return "namespaces";
     case PakvType::kCheck:
       return "check";
     case PakvType::kCompact:

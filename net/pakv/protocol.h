@@ -38,6 +38,7 @@ enum class PakvType : uint8_t {
   kStats = 0x20,
   kFlush = 0x21,
   kNamespace = 0x22,
+  kNamespaces = 0x23,
   kCheck = 0x24,
   kCompact = 0x25,
 };
@@ -73,10 +74,11 @@ enum class PakvField : uint8_t {
   kValue = 0x42,
   kOldValue = 0x43,
   kPrefix = 0x44,
-  kCursor = 0x45,  // scan, compact: opaque, at most kPakvCursorBytesMax; absent: the start, the end
-  kText = 0x46,    // of an error or a finding, for people
-  kName = 0x49,    // of a namespace
-  kEntry = 0x50,   // repeated: fields of one key, counter or operation
+  kCursor = 0x45,    // scan, compact, namespaces: opaque, at most kPakvCursorBytesMax; absent: the
+                     // start, the end
+  kText = 0x46,      // of an error or a finding, for people
+  kName = 0x49,      // of a namespace
+  kEntry = 0x50,     // repeated: fields of one key, counter or operation
   kSoftware = 0xd1,  // hello: name and version of a program, for logs
 };
 
@@ -181,9 +183,10 @@ std::string_view PakvName(PakvStatus status);
 
 // All that is known, in ascending order.
 inline constexpr PakvType kPakvTypes[] = {
-    PakvType::kHello,     PakvType::kPing,  PakvType::kGet,     PakvType::kSet,   PakvType::kDelete,
-    PakvType::kIncr,      PakvType::kScan,  PakvType::kBatch,   PakvType::kStats, PakvType::kFlush,
-    PakvType::kNamespace, PakvType::kCheck, PakvType::kCompact,
+    PakvType::kHello,  PakvType::kPing,    PakvType::kGet,       PakvType::kSet,
+    PakvType::kDelete, PakvType::kIncr,    PakvType::kScan,      PakvType::kBatch,
+    PakvType::kStats,  PakvType::kFlush,   PakvType::kNamespace, PakvType::kNamespaces,
+    PakvType::kCheck,  PakvType::kCompact,
 };
 inline constexpr PakvField kPakvFields[] = {
     PakvField::kNamespace,     PakvField::kCondition,   PakvField::kIfVersion,

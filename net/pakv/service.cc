@@ -188,6 +188,7 @@ PakvProtocol::Next PakvProtocol::Run(const PakvFrame& frame) {
     case PakvType::kStats:
     case PakvType::kFlush:
     case PakvType::kNamespace:
+    case PakvType::kNamespaces:
     case PakvType::kCheck:
     case PakvType::kCompact:
       return Defer(frame);
@@ -422,6 +423,9 @@ Task<void> PakvProtocol::RunSlow() {
       break;
     case PakvType::kNamespace:
       co_await RunNamespace(slow_.id);
+      break;
+    case PakvType::kNamespaces:
+      co_await RunPakvNamespaces(session_, fields_, slow_.id);
       break;
     case PakvType::kCheck:
       co_await RunPakvCheck(session_, slow_.id);

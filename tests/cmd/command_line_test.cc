@@ -54,6 +54,9 @@ TEST(CommandLineTest, CommandsHaveTheirDefaults) {
   EXPECT_EQ(Good({"stats"}).command, CtlCommand::kStats);
   EXPECT_EQ(Good({"check"}).command, CtlCommand::kCheck);
   EXPECT_EQ(Good({"compact"}).gain_percent, 10u);
+  EXPECT_EQ(Good({"namespace", "list"}).command, CtlCommand::kNamespaceList);
+  EXPECT_EQ(Good({"namespace", "drop", "orders"}).command, CtlCommand::kNamespaceDrop);
+  EXPECT_EQ(Good({"namespace", "drop", "orders"}).name_space, "orders");
   EXPECT_EQ(Good({"compact", "--gain", "100"}).gain_percent, 100u);
 }
 
@@ -209,6 +212,12 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"load", "rediss://h"}, "load: rediss:// is not supported"},
       {{"check", "x"}, "x"},
       {{"compact", "x"}, "x"},
+      {{"namespace"}, "list|drop"},
+      {{"namespace", "empty"}, "\"empty\" is none of: list, drop"},
+      {{"namespace", "list", "x"}, "unexpected: x"},
+      {{"namespace", "drop"}, "NAME is required"},
+      {{"namespace", "drop", ""}, "1 to 255 bytes"},
+      {{"-n", "orders", "namespace", "drop", "orders"}, "-n is for the other commands"},
       {{"compact", "--gain", "0"}, "--gain: must be at least 1"},
       {{"compact", "--gain", "101"}, "--gain: a percentage is at most 100"},
       {{"--addr", "localhost", "ping"}, "--addr: \"localhost\": no port"},

@@ -214,6 +214,19 @@ class FakeClient : public StoreClient {
     return state;
   }
 
+  ClientResult<ClientNamespacesPage> Namespaces(const std::string& cursor) override {
+    if (!failure.ok()) return failure;
+    const size_t index = cursor.empty() ? 0 : std::stoull(cursor);
+    ClientNamespacesPage page;
+    page.entries.push_back(namespaces[index]);
+    if (index + 1 < namespaces.size()) page.cursor = std::to_string(index + 1);
+    return page;
+  }
+  ClientResult<bool> DropNamespace() override {
+    if (!failure.ok()) return failure;
+    return has_namespace;
+  }
+
   uint64_t NowNs() override { return now_ns; }
   void Pause(uint64_t ns) override { now_ns += ns; }
 
@@ -229,6 +242,8 @@ class FakeClient : public StoreClient {
   ClientCheck check;
   std::deque<ClientCompaction> compactions;  // what Compact answers, one after the other
   std::vector<std::string> asked;            // of Compact
+  std::vector<ClientNamespacesPage::Entry> namespaces = {{"0", 2}, {"orders", 3}};
+  bool has_namespace = true;
   uint64_t now_ns = 0;
 };
 

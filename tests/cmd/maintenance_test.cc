@@ -129,5 +129,25 @@ TEST(ProgressTest, QuietShowsNothing) {
   EXPECT_EQ(err.str(), "");
 }
 
+TEST_F(MaintenanceTest, NamespacesAreListedPageByPageWithTheirKeys) {
+  EXPECT_EQ(Run({"namespace", "list"}), 0);
+  EXPECT_EQ(out_, "2\t0\n3\torders\n");
+  EXPECT_EQ(Run({"namespace", "list", "-q"}), 0);
+  EXPECT_EQ(out_, "0\norders\n");
+  EXPECT_EQ(Run({"-o", "json", "namespace", "list"}), 0);
+  EXPECT_EQ(out_, "[{\"namespace\":\"0\",\"keys\":2},{\"namespace\":\"orders\",\"keys\":3}]\n");
+  client_.failure = {.fault = ClientFault::kRefused, .status = PakvStatus::kReadOnly, .text = "no"};
+  EXPECT_EQ(Run({"namespace", "list"}), 4);
+}
+
+TEST_F(MaintenanceTest, ANamespaceIsDroppedByNameAlone) {
+  EXPECT_EQ(Run({"namespace", "drop", "orders"}), 0);
+  EXPECT_EQ(out_, "OK\n");
+  client_.has_namespace = false;
+  EXPECT_EQ(Run({"namespace", "drop", "orders"}), 1);
+  EXPECT_EQ(out_, "");
+  EXPECT_EQ(err_, "Namespace not found: orders\n");
+}
+
 }  // namespace
 }  // namespace pakv

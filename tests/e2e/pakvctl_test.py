@@ -284,6 +284,17 @@ def namespaces_are_apart(pakvd, pakvctl, parent):
         ctl.says(["-n", "3", "get", "k"], b"", 1, b"Key not found\n")
         ctl.says(["-n", "orders", "get", "k"], b"an order\n")
         ctl.says(["get", "k"], b"in 0\n")
+        ctl.says(["namespace", "list"], b"1\t0\n1\torders\n1\tgr\xc3\xbcn\n")
+        ctl.says(["namespace", "list", "-q"], b"0\norders\ngr\xc3\xbcn\n")
+        # What all of them hold, by their names.
+        whole = [json.loads(line) for name in ctl("namespace", "list", "-q")[1].decode().split("\n")
+                 if name for line in ctl("-n", name, "dump", "-q")[1].splitlines()]
+        pakv.check([(line["namespace"], line["key"]) for line in whole]
+                   == [("0", "k"), ("orders", "k"), ("gr\u00fcn", "n")], f"{whole}")
+        ctl.says(["namespace", "drop", "gr\u00fcn"], b"OK\n")
+        ctl.says(["namespace", "drop", "gr\u00fcn"], b"OK\n")
+        ctl.says(["namespace", "drop", "none"], b"", 1, b"Namespace not found: none\n")
+        ctl.says(["namespace", "list"], b"1\t0\n1\torders\n0\tgr\xc3\xbcn\n")
         ctl.says(["-n", "orders", "rm", "k", "--old"], b"OK old value: an order\n")
         pakv.check(client.call("FLUSHALL") == "OK", "FLUSHALL")
         ctl.says(["get", "k"], b"", 1, b"Key not found\n")

@@ -178,6 +178,28 @@ static Task<void> OpenInto(Store& store, Core& here, std::string name, std::vect
   ids.push_back(found.id.value_or(0));
 }
 
+TEST_P(NamespaceTest, TheyAreListedAlsoAfterARestart) {
+  ASSERT_EQ(Find("orders", /*create=*/true), 16u);
+  ASSERT_EQ(Find("empty", /*create=*/true), 17u);
+  Set(16, "k", "v");
+  Set(4, "k", "v");
+  Set(5, "k", "v");
+  Flush(5);
+  for (int life = 0; life < 2; ++life) {
+    const auto page = node_.Run(store_->ListNamespaces(node_.core(0), 0, 100));
+    ASSERT_TRUE(page);
+    EXPECT_EQ(page->next, std::nullopt);
+    std::string found;
+    for (const NamespacePage::Entry& each : page->entries) {
+      found += std::to_string(each.namespace_id) + "=" + each.name + ":" +
+               std::to_string(each.keys) + " ";
+    }
+    EXPECT_EQ(found, "4=4:1 16=orders:1 17=empty:0 ");
+    CutPower();
+    ASSERT_TRUE(Open(GetParam()).ok());
+  }
+}
+
 TEST_P(NamespaceTest, TwoWhoAskForOneNewNameGetOneId) {
   std::vector<uint32_t> ids;
   for (int i = 0; i < 4; ++i) {
@@ -214,8 +236,19 @@ TEST_P(NamespaceTest, KeysInANamespaceWithoutANameAreDamage) {
     state.namespaces.clear();
     state.next_namespace = kNumberedNamespaces;
   });
+  const auto contents = [this] {
+    std::map<std::string, std::optional<std::string>> files;
+    std::vector<std::string> names;
+    EXPECT_GE(node_.disk().List("/data/store", names), 0);
+    for (const std::string& name : names) {
+      files[name] = node_.disk().Contents(("/data/store/" + name).c_str());
+    }
+    return files;
+  };
+  const auto before = contents();
   const absl::Status opened = Open(GetParam());
   EXPECT_EQ(opened.code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(contents() == before) << "a refused start has changed something";
   EXPECT_NE(opened.message().find("/data/store/MANIFEST: has no name for namespace 16"),
             std::string::npos)
       << opened;

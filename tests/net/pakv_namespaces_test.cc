@@ -54,6 +54,46 @@ TEST(PakvNamespacesTest, ANameGetsAnIdWhenItIsCreated) {
   EXPECT_EQ(client.AskText(PakvRequest(PakvType::kNamespace, 10)), "namespace 10 field-missing");
 }
 
+TEST(PakvNamespacesTest, TheyAreListedInPagesWithTheNumberOfTheirKeys) {
+  SimServer server({.core_count = 2});
+  PakvConnection client(server);
+  for (const char* name : {"orders", "empty", "more"}) {
+    client.Ask(PakvRequest(PakvType::kNamespace, 1, {Name(name), Option(PakvOption::kCreate)}));
+  }
+  for (const uint64_t in : {3, 16, 16, 18}) {
+    client.Ask(PakvRequest(kSet, 2, {Key("k" + std::to_string(in)), Value("v"), In(in)}));
+    client.Ask(PakvRequest(kSet, 3, {Key("l"), Value("v"), In(in)}));
+  }
+  const std::string all =
+      "{ namespace=3 number=2 name=\"3\" } { namespace=16 number=2 name=\"orders\" } "
+      "{ namespace=17 number=0 name=\"empty\" } { namespace=18 number=2 name=\"more\" }";
+  EXPECT_EQ(client.AskText(PakvRequest(kNamespaces, 4)), "namespaces 4 ok " + all);
+  // In pages of whatever length it is the same.
+  for (const uint64_t limit : {1, 2, 3, 5, 19, 20}) {
+    std::string found;
+    std::string cursor;
+    do {
+      std::vector<PakvTestField> fields{NumberIn(PakvField::kLimit, limit)};
+      if (!cursor.empty()) fields.push_back(BytesIn(PakvField::kCursor, cursor));
+      const PakvTestReply reply = client.Ask(PakvRequest(kNamespaces, 5, fields));
+      ASSERT_EQ(reply.status, PakvStatus::kOk) << reply.text;
+      const size_t entries = reply.text.find("{ namespace");
+      if (entries != std::string::npos) {
+        found += (found.empty() ? "" : " ") + reply.text.substr(entries);
+      }
+      cursor = reply.cursor;
+    } while (!cursor.empty());
+    EXPECT_EQ(found, all) << "in pages of " << limit;
+  }
+  EXPECT_EQ(client.Ask(PakvRequest(kFlush, 6, {In(16)})).status, PakvStatus::kOk);
+  EXPECT_NE(client.AskText(PakvRequest(kNamespaces, 7)).find("namespace=16 number=0"),
+            std::string::npos);
+  for (const std::string& wrong : {std::string("x"), std::string(8, '\xff')}) {
+    EXPECT_EQ(client.AskText(PakvRequest(kNamespaces, 8, {BytesIn(PakvField::kCursor, wrong)})),
+              "namespaces 8 bad-value");
+  }
+}
+
 TEST(PakvNamespacesTest, NamespacesHaveKeysOfTheirOwn) {
   SimServer server({.core_count = 2});
   PakvConnection client(server);
