@@ -379,7 +379,7 @@ ClientResult<ClientNamespacesPage> OnlineClient::Namespaces(const std::string& c
 }
 
 ClientResult<bool> OnlineClient::DropNamespace() {
-  const ClientResult<bool> entered = EnterNamespace(/*create=*/false);
+  ClientResult<bool> entered = EnterNamespace(/*create=*/false);
   if (!entered.ok() || !*entered) return entered;
   const ClientResult<uint64_t> flushed = Run(FlushOne(client_));
   if (!flushed.ok()) return flushed.error();

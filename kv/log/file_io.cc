@@ -37,7 +37,7 @@ absl::StatusCode CodeOf(IoResult result) {
 // Names the part of a status that tells the system's error.
 constexpr absl::string_view kErrnoUrl = "pakv/errno";
 
-absl::Status StatusOf(std::string text, IoResult result) {
+absl::Status StatusOf(const std::string& text, IoResult result) {
   absl::Status status(CodeOf(result), text);
   status.SetPayload(kErrnoUrl, absl::Cord(std::to_string(result.error())));
   return status;
