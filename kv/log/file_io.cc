@@ -39,7 +39,10 @@ constexpr absl::string_view kErrnoUrl = "pakv/errno";
 
 absl::Status StatusOf(const std::string& text, IoResult result) {
   absl::Status status(CodeOf(result), text);
-  status.SetPayload(kErrnoUrl, absl::Cord(std::to_string(result.error())));
+  const std::string number = std::to_string(result.error());
+  // From a view: clang 19 names the constructor from a std::string otherwise than GCC, which has
+  // built the library.
+  status.SetPayload(kErrnoUrl, absl::Cord(absl::string_view(number)));
   return status;
 }
 
