@@ -78,6 +78,9 @@ void ChunkArena::Free(uint32_t chunk) {
     ++warm_chunks_;
   } else {
     PAKV_CHECK(madvise(base, kChunkBytes, MADV_DONTNEED) == 0);
+    // Or the kernel would make the huge page whole again, with memory that nobody has asked for.
+    const uint64_t huge = reinterpret_cast<uint64_t>(base) & ~uint64_t{kHugePageBytes - 1};
+    (void)madvise(reinterpret_cast<void*>(huge), kHugePageBytes, MADV_NOHUGEPAGE);
     record.link = cold_head_;
     cold_head_ = chunk;
   }
