@@ -1,9 +1,12 @@
 // Buckets: 1 to 4 lines of 64 bytes, each with ten slots of {16-bit tag, 4-byte item handle}.
 //
-//   line:  tag x 10 (20 bytes) | count u16 (line 0 alone) | 2 bytes unused | handle x 10
+//   line:  tag x 10 (20 bytes) | used u8 | strayed u8 | count u16 (line 0 alone) | handle x 10
 //
-// Slots 0 to count-1 are used, in no order. Tags are compared eight at a time before any item is
-// touched; one lookup in about 2,000 touches an item in vain.
+// A tag has a home among the bucket's lines. Its slot lies there if there is room, else in another
+// line: it has strayed, which its home counts. So most lookups read one line of memory, those of
+// keys that are not there too; and so a bucket may be nearly full.
+// Tags are compared eight at a time before any item is touched; one lookup in some thousands
+// touches an item in vain.
 #pragma once
 
 #ifdef __SSE2__
@@ -24,8 +27,9 @@ struct alignas(64) BucketLine {
   static constexpr uint32_t kSlots = 10;
 
   uint16_t tags[kSlots];
-  uint16_t count;  // of the bucket, in its first line
-  uint16_t unused;
+  uint8_t used;     // slots 0 to used-1, in no order
+  uint8_t strayed;  // of this line's tags, in the other lines
+  uint16_t count;   // of the bucket, in its first line
   uint32_t handles[kSlots];
 };
 static_assert(sizeof(BucketLine) == 64);
@@ -59,22 +63,38 @@ inline uint32_t MatchTags(const BucketLine& line, uint16_t tag) {
 #endif
 }
 
+// The line of a bucket that a tag's slot is looked for first.
+inline uint32_t HomeOf(uint16_t tag, uint32_t line_count) { return (tag * line_count) >> 16; }
+
+// FindSlot in one line.
+template <typename Visit>
+inline uint32_t* FindSlotInLine(BucketLine& line, uint16_t tag, Visit& visit) {
+  uint32_t mask = MatchTags(line, tag) & ((1u << line.used) - 1);
+  for (; mask != 0; mask &= mask - 1) {
+    uint32_t& handle = line.handles[__builtin_ctz(mask)];
+    if (visit(handle)) return &handle;
+  }
+  return nullptr;
+}
+
 // Calls visit(handle) for each slot of the bucket with this tag, until one returns true: the place
 // of that handle in the bucket's memory, or nullptr.
 template <typename Visit>
 inline uint32_t* FindSlot(DirectoryRef bucket, uint16_t tag, Visit visit) {
   const uint32_t line_count = bucket.line_count();
   if (line_count == 0) return nullptr;
-  BucketLine* lines = bucket.lines();
-  for (uint32_t i = 1; i < line_count; ++i) PrefetchLine(&lines[i]);
-  uint32_t left = lines[0].count;
+  BucketLine* const lines = bucket.lines();
+  const uint32_t home = HomeOf(tag, line_count);
+  if (uint32_t* const found = FindSlotInLine(lines[home], tag, visit); found != nullptr) {
+    return found;
+  }
+  if (lines[home].strayed == 0) [[likely]]
+    return nullptr;
+  for (uint32_t i = 0; i < line_count; ++i) PrefetchLine(&lines[i]);
   for (uint32_t i = 0; i < line_count; ++i) {
-    const uint32_t used = std::min(left, BucketLine::kSlots);
-    left -= used;
-    uint32_t mask = MatchTags(lines[i], tag) & ((1u << used) - 1);
-    for (; mask != 0; mask &= mask - 1) {
-      uint32_t& handle = lines[i].handles[__builtin_ctz(mask)];
-      if (visit(handle)) return &handle;
+    if (i == home) continue;
+    if (uint32_t* const found = FindSlotInLine(lines[i], tag, visit); found != nullptr) {
+      return found;
     }
   }
   return nullptr;
@@ -83,15 +103,16 @@ inline uint32_t* FindSlot(DirectoryRef bucket, uint16_t tag, Visit visit) {
 inline uint32_t CountOf(DirectoryRef bucket) {
   return bucket.line_count() == 0 ? 0 : bucket.lines()[0].count;
 }
-inline BucketSlot SlotAt(const BucketLine* lines, uint32_t index) {
-  const BucketLine& line = lines[index / BucketLine::kSlots];
-  return {line.tags[index % BucketLine::kSlots], line.handles[index % BucketLine::kSlots]};
-}
-inline void SetSlot(BucketLine* lines, uint32_t index, BucketSlot slot) {
-  BucketLine& line = lines[index / BucketLine::kSlots];
-  line.tags[index % BucketLine::kSlots] = slot.tag;
-  line.handles[index % BucketLine::kSlots] = slot.handle;
-}
+// All slots of a bucket, in no order; `slots` has room for kBucketSlotsMax. Returns how many.
+uint32_t CopySlots(DirectoryRef bucket, BucketSlot* slots);
+// The handle of one of its slots; the bucket is not empty.
+uint32_t AnyHandle(DirectoryRef bucket);
+// Needs a free slot in one of the lines.
+void AddSlot(DirectoryRef bucket, BucketSlot slot);
+// `handle` is the place of a slot's handle in the bucket's memory. Others may take other places.
+void RemoveSlot(DirectoryRef bucket, const uint32_t* handle);
+// Aborts unless its counts are right; for tests.
+void CheckBucket(DirectoryRef bucket);
 
 // The memory of buckets: one dense pool per number of lines.
 class BucketStore {

@@ -34,7 +34,8 @@ Table::~Table() = default;
 
 void Table::PrefetchBucket(uint64_t hash) const {
   const DirectoryRef bucket = directory_.Find(Normal(hash));
-  for (uint32_t i = 0; i < bucket.line_count(); ++i) PrefetchLine(&bucket.lines()[i]);
+  if (bucket.line_count() == 0) return;
+  PrefetchLine(&bucket.lines()[HomeOf(TagOf(hash), bucket.line_count())]);
 }
 
 void Table::PrefetchItem(uint64_t hash) const {
@@ -43,7 +44,7 @@ void Table::PrefetchItem(uint64_t hash) const {
     const char* const item = reinterpret_cast<const char*>(items_.At(handle));
     PrefetchLine(item);
     PrefetchLine(item + sizeof(Item));
-    return false;
+    return true;
   });
 }
 
@@ -294,7 +295,7 @@ void Table::EraseReference(const Reference& reference) {
   if (reference.before != nullptr || item->next() != ChunkArena::kNoHandle) {
     Redirect(reference, item->next());
   } else {
-    RemoveSlot(item->hash, reference.slot);
+    EraseSlot(item->hash, reference.slot);
   }
   FreeItem(reference.handle);
 }
@@ -311,7 +312,7 @@ ItemStore::Moved Table::FreeItem(uint32_t handle) {
 void Table::FreeBucket(DirectoryRef bucket) {
   const DirectoryRef moved = buckets_.Free(bucket);
   if (moved.line_count() == 0) return;
-  const uint64_t hash = items_.At(SlotAt(moved.lines(), 0).handle)->hash;
+  const uint64_t hash = items_.At(AnyHandle(moved))->hash;
   const Directory::Place place = directory_.Locate(Normal(hash));
   PAKV_CHECK(place.ref.line_count() == moved.line_count());
   directory_.Replace(place, moved);
@@ -330,14 +331,12 @@ void Table::InsertSlot(uint64_t hash, uint32_t handle) {
     const Directory::Place place = directory_.Locate(Normal(hash));
     const uint32_t count = CountOf(place.ref);
     if (count < place.ref.line_count() * BucketLine::kSlots) {
-      BucketLine* lines = place.ref.lines();
-      SetSlot(lines, count, slot);
-      lines[0].count = static_cast<uint16_t>(count + 1);
+      AddSlot(place.ref, slot);
       return;
     }
     if (count < kBucketSlotsMax) {
       BucketSlot slots[kBucketSlotsMax];
-      for (uint32_t i = 0; i < count; ++i) slots[i] = SlotAt(place.ref.lines(), i);
+      CopySlots(place.ref, slots);
       slots[count] = slot;
       Resize(place, slots, count + 1);
       return;
@@ -348,15 +347,15 @@ void Table::InsertSlot(uint64_t hash, uint32_t handle) {
 }
 
 void Table::SplitBucket(const Directory::Place& place) {
+  BucketSlot slots[kBucketSlotsMax];
   BucketSlot low[kBucketSlotsMax];
   BucketSlot high[kBucketSlotsMax];
   uint32_t low_count = 0;
   uint32_t high_count = 0;
-  BucketLine* lines = place.ref.lines();
-  const uint32_t count = CountOf(place.ref);
-  for (uint32_t i = 0; i < count; ++i) PrefetchLine(items_.At(SlotAt(lines, i).handle));
+  const uint32_t count = CopySlots(place.ref, slots);
+  for (uint32_t i = 0; i < count; ++i) PrefetchLine(items_.At(slots[i].handle));
   for (uint32_t i = 0; i < count; ++i) {
-    const BucketSlot slot = SlotAt(lines, i);
+    const BucketSlot slot = slots[i];
     if (Normal(items_.At(slot.handle)->hash) >> (63 - place.bits) & 1) {
       high[high_count++] = slot;
     } else {
@@ -368,14 +367,10 @@ void Table::SplitBucket(const Directory::Place& place) {
   FreeBucket(place.ref);
 }
 
-void Table::RemoveSlot(uint64_t hash, const uint32_t* slot) {
+void Table::EraseSlot(uint64_t hash, const uint32_t* slot) {
   Directory::Place place = directory_.Locate(Normal(hash));
-  BucketLine* lines = place.ref.lines();
-  uint32_t index = 0;
-  while (&lines[index / BucketLine::kSlots].handles[index % BucketLine::kSlots] != slot) ++index;
-  const uint32_t count = CountOf(place.ref) - 1;
-  SetSlot(lines, index, SlotAt(lines, count));
-  lines[0].count = static_cast<uint16_t>(count);
+  RemoveSlot(place.ref, slot);
+  const uint32_t count = CountOf(place.ref);
   if (count == 0) {
     Resize(place, nullptr, 0);
     place = directory_.Locate(Normal(hash));
@@ -388,7 +383,7 @@ void Table::RemoveSlot(uint64_t hash, const uint32_t* slot) {
   if (!merged && count > 0 &&
       count + kShrinkSlack <= (place.ref.line_count() - 1) * BucketLine::kSlots) {
     BucketSlot slots[kBucketSlotsMax];
-    for (uint32_t i = 0; i < count; ++i) slots[i] = SlotAt(lines, i);
+    CopySlots(place.ref, slots);
     Resize(place, slots, count);
   }
 }
@@ -400,8 +395,8 @@ bool Table::TryMerge(const Directory::Place& place) {
   const uint32_t buddy_count = CountOf(*buddy);
   if (count + buddy_count > kMergeSlotsMax) return false;
   BucketSlot slots[kMergeSlotsMax];
-  for (uint32_t i = 0; i < count; ++i) slots[i] = SlotAt(place.ref.lines(), i);
-  for (uint32_t i = 0; i < buddy_count; ++i) slots[count + i] = SlotAt(buddy->lines(), i);
+  CopySlots(place.ref, slots);
+  CopySlots(*buddy, slots + count);
   directory_.Merge(place, buckets_.New(slots, count + buddy_count));
   work_ += count + buddy_count;
   // Neither hangs in the directory any more, so neither may be the one that moves.

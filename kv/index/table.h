@@ -240,7 +240,7 @@ class Table {
   }
 
   void InsertSlot(uint64_t hash, uint32_t handle);
-  void RemoveSlot(uint64_t hash, const uint32_t* slot);
+  void EraseSlot(uint64_t hash, const uint32_t* slot);
   void SplitBucket(const Directory::Place& place);
   bool TryMerge(const Directory::Place& place);
   void Resize(const Directory::Place& place, const BucketSlot* slots, uint32_t count);

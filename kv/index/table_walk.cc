@@ -31,12 +31,11 @@ void Table::Gather(uint64_t normal_begin, Gathered& gathered) const {
   gathered.is_last = normal_last >= Normal(range_.last);
   gathered.next_normal = normal_last + 1;
   gathered.count = 0;
-  const uint32_t count = CountOf(bucket);
+  BucketSlot slots[kBucketSlotsMax];
+  const uint32_t count = CopySlots(bucket, slots);
+  for (uint32_t i = 0; i < count; ++i) PrefetchLine(items_.At(slots[i].handle));
   for (uint32_t i = 0; i < count; ++i) {
-    PrefetchLine(items_.At(SlotAt(bucket.lines(), i).handle));
-  }
-  for (uint32_t i = 0; i < count; ++i) {
-    const uint32_t handle = SlotAt(bucket.lines(), i).handle;
+    const uint32_t handle = slots[i].handle;
     const uint64_t hash = items_.At(handle)->hash;
     if (Normal(hash) >= normal_begin) gathered.heads[gathered.count++] = {hash, handle};
   }
@@ -148,12 +147,14 @@ void Table::CheckInvariants() const {
   while (true) {
     uint32_t bits = 0;
     const DirectoryRef bucket = directory_.Find(normal, bits);
-    const uint32_t count = CountOf(bucket);
+    BucketSlot slots[kBucketSlotsMax];
+    CheckBucket(bucket);
+    const uint32_t count = CopySlots(bucket, slots);
     PAKV_CHECK((count == 0) == (bucket.line_count() == 0), "empty buckets have no memory");
     PAKV_CHECK(count <= bucket.line_count() * BucketLine::kSlots);
     buckets += bucket.line_count() > 0 ? 1 : 0;
     for (uint32_t i = 0; i < count; ++i) {
-      const BucketSlot slot = SlotAt(bucket.lines(), i);
+      const BucketSlot slot = slots[i];
       const uint64_t hash = items_.At(slot.handle)->hash;
       PAKV_CHECK(slot.tag == TagOf(hash) && range_.Contains(hash));
       PAKV_CHECK(bits == 0 || (Normal(hash) ^ normal) >> (64 - bits) == 0);
