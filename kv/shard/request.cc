@@ -52,7 +52,14 @@ void Request::KeepReply() {
   reply.bytes = reply_bytes_;
 }
 
+void Request::ReleaseRoom() {
+  if (room_bytes_ == 0) return;
+  shard_->reply_room_.Give(room_bytes_);
+  room_bytes_ = 0;
+}
+
 void Request::Reset() {
+  ReleaseRoom();
   PAKV_DCHECK(!linked() && older_ == nullptr && newer_ == nullptr);
   PAKV_DCHECK(pinned_file_ == 0, "whoever got the file has to release it");
   hash = 0;

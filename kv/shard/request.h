@@ -68,8 +68,10 @@ enum class Outcome : uint8_t {
   kDamaged,      // the value on disk is not what was written, for good; `reply.bytes` says where
   kStopping,     // refused, never happened: the store is being closed
   kTooLarge,  // refused, never happened: more than a transaction may hold (kv/store/transaction.h)
-  kNoRoom,    // refused, never happened: others' transactions hold the memory for so large a one
-  kInFile,    // refused, never happened: the command takes no value that lies in a file
+  // Refused, never happened: others hold the memory for so large a transaction or reply. Of a read
+  // that was put off: its version is gone, as nothing was held for it.
+  kNoRoom,
+  kInFile,  // refused, never happened: the command takes no value that lies in a file
   // Refused, never happened: a file could not be opened, written or read; `reply.bytes` says why.
   // The next try may do better.
   kFileError,
@@ -86,13 +88,18 @@ inline bool HasText(Outcome outcome) {
 struct Reply {
   // kFile: the value is in a file, `bytes` is the reference to it. The file is pinned: whoever
   // receives the reply gives the pin back (Store::ReleaseFile), read or not.
-  enum class Kind : uint8_t { kOk, kNull, kInteger, kBytes, kError, kFile };
+  // kLater: no reply. That will have about `integer` bytes, for which there was no room; whoever
+  // has set Request::may_be_put_off starts the request again, with Store::StartDue.
+  enum class Kind : uint8_t { kOk, kNull, kInteger, kBytes, kError, kFile, kLater };
   Kind kind = Kind::kOk;
   int64_t integer = 0;
   // kBytes, kFile, kError (the text, prefix included). In `done`, and after Start returned true:
   // valid until the session calls the store again.
   std::string_view bytes;
 };
+
+// Replies with more bytes are large: they take room of their owner's (kv/shard/reply_room.h).
+inline constexpr size_t kLargeReplyBytes = 16 << 10;
 
 class Request : public Message, public DurableEntry {
  public:
@@ -137,6 +144,10 @@ class Request : public Message, public DurableEntry {
   void KeepArguments();
   // Copies the reply's bytes likewise.
   void KeepReply();
+  // Gives back what room the reply has taken: its bytes are not needed any more. Any core.
+  void ReleaseRoom();
+  // Bytes of its owner's room that the reply has, and that count as its owner's memory.
+  size_t room_bytes() const { return room_bytes_; }
   // Bytes held in this request's own memory.
   size_t memory_bytes() const {
     return arguments_.capacity() + reply_bytes_.capacity() + scratch.capacity();
@@ -158,6 +169,7 @@ class Request : public Message, public DurableEntry {
     kPart,   // the first key of a transaction's part, which is to be decided
     kLock,   // a transaction's key, which is to be held
     kLook,   // a snapshot's key
+    kDue,    // a read that was put off
   };
 
   // What it waits for in the log's queue.
@@ -217,6 +229,19 @@ class Request : public Message, public DurableEntry {
   };
   FileRange file_range;
   uint64_t edit_begin = 0;  // with Change::Action::kEdit
+  // Set by whoever starts it: it is given large replies as there is room, see Reply::Kind::kLater.
+  bool may_be_put_off = false;
+
+ private:
+  uint32_t room_bytes_ = 0;
+  // What it had found when it was put off.
+  struct FoundVersion {
+    Lsn lsn = kNoLsn;
+    uint64_t releases = 0;  // of segments, until then
+    Location location;      // segment 0: not known
+    uint64_t expiry_ms = kNoExpiry;
+  };
+  FoundVersion found_;
 };
 
 }  // namespace pakv

@@ -5,6 +5,7 @@
 
 #include "kv/log/file_io.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
 
@@ -21,8 +22,8 @@ TableKey KeyOf(const Request& request) {
 
 }  // namespace
 
-// One record being read, for everybody who wants it.
-struct Shard::DeviceRead {
+// One record being read, or to be read, for everybody who wants it.
+struct Shard::DeviceRead : ListHook {
   Location location;
   uint64_t hash = 0;
   uint32_t namespace_id = 0;
@@ -52,6 +53,7 @@ Shard::Shard(Core& core, const ShardOptions& options)
       transaction_ended_(core.ready()),
       device_read_ended_(core.ready()),
       transaction_memory_(options.transaction_bytes_max),
+      reply_room_(options.reply_bytes_max),
       slow_timer_(*this),
       nursery_(core.ready(), core.nursery().token()) {}
 
@@ -133,14 +135,26 @@ bool Shard::ReadPublished(Request& request) {
       return true;
     case Found::kNeedsDevice:
       request.KeepArguments();
+      if (!old.in_file && old.value_length > options_.large_reply_bytes) {
+        if (!HasRoom(request)) {
+          request.lsn = old.lsn;
+          PutOff(request, old.value_length);
+          return true;
+        }
+        TakeRoom(request, old.value_length);
+      }
       WaitForDevice(request);
       return false;
   }
+  AnswerRead(request, old);
+  return true;
+}
+
+void Shard::AnswerRead(Request& request, const OldValue& old) {
   request.lsn = old.lsn;
   const Change change = CallFunction(old, request);
   PAKV_DCHECK(change.action == Change::Action::kKeep, "a read changes nothing");
   static_cast<void>(change);
-  return true;
 }
 
 bool Shard::Refuse(Request& request, Outcome outcome) {
@@ -214,6 +228,8 @@ bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* sl
   if (change.action != Change::Action::kKeep) {
     if (change.action == Change::Action::kEdit) [[unlikely]]
       return Edit(request, old, change);
+    if (LacksRoom(request)) [[unlikely]]
+      return Refuse(request, Outcome::kNoRoom);
     return AppendWrite(request, change, WritesReference(old, request, change));
   }
   request.lsn = old.lsn;
@@ -223,8 +239,10 @@ bool Shard::Decide(Request& request, const OldValue& old, PendingTable::Slot* sl
   }
   if (slot == nullptr || request.needs == OldState::kNothing) return true;
   // The answer was decided by a write that can still be lost: it leaves when that one is durable.
+  if (LacksRoom(request)) [[unlikely]]
+    return Refuse(request, Outcome::kNoRoom);
   request.KeepArguments();
-  request.KeepReply();
+  KeepLongReply(request);
   request.role_ = Request::Role::kAnswer;
   request.settles_hash = 0;
   Request& newest = *slot->newest;
@@ -257,7 +275,7 @@ bool Shard::AppendWrite(Request& request, const Change& change, bool in_file) {
       return true;
     }
   }
-  request.KeepReply();
+  KeepLongReply(request);
   fields.lsn = NextLsn();
   request.lsn = fields.lsn;
   request.pending_expiry_ms_ = fields.expiry_ms;
@@ -448,6 +466,8 @@ void Shard::Publish(Request& request) {
 }
 
 void Shard::Complete(Request& request) {
+  if (IsLarge(request.reply)) [[unlikely]]
+    HoldReply(request);
   if (request.source_core_ == core_.id()) {
     request.done(request);
     return;
@@ -472,26 +492,54 @@ void Shard::RestartAll(IntrusiveList<Request>& requests) {
 
 Shard::DeviceRead& Shard::ReadFromDevice(const Request& request) {
   const Entry entry = table_->Find(KeyOf(request));
-  std::unique_ptr<DeviceRead>& slot = device_reads_[LocationKey(entry.location())];
-  if (slot == nullptr) {
-    slot = std::make_unique<DeviceRead>();
-    slot->location = entry.location();
-    slot->hash = request.hash;
-    slot->namespace_id = request.namespace_id;
-    slot->lsn = entry.lsn();
-    slot->expiry_ms = entry.expiry_ms();
-    slot->file_bytes = entry.file_bytes();
-    slot->file = entry.file();
-    if (slot->file != 0) files_->Pin(slot->file);
-    slot->key = request.key;
-    device_read_bytes_ += BufferBytes(*slot);
-    nursery_.Spawn(RunDeviceRead(*slot));
+  return ReadVersion(request, {.location = entry.location(),
+                               .lsn = entry.lsn(),
+                               .expiry_ms = entry.expiry_ms(),
+                               .file = entry.file(),
+                               .file_bytes = entry.file_bytes()});
+}
+
+// The version is of the request's key, and its segment stays as long as the read is there.
+Shard::DeviceRead& Shard::ReadVersion(const Request& request, const VersionOnDevice& version) {
+  std::unique_ptr<DeviceRead>& slot = device_reads_[LocationKey(version.location)];
+  if (slot != nullptr) return *slot;
+  slot = std::make_unique<DeviceRead>();
+  slot->location = version.location;
+  slot->hash = request.hash;
+  slot->namespace_id = request.namespace_id;
+  slot->lsn = version.lsn;
+  slot->expiry_ms = version.expiry_ms;
+  slot->file_bytes = version.file_bytes;
+  slot->file = version.file;
+  if (slot->file != 0) files_->Pin(slot->file);
+  slot->key = request.key;
+  DeviceRead& read = *slot;
+  waiting_reads_.PushBack(read);
+  StartDeviceReads();
+  return read;
+}
+
+// In order, as there is memory. Reads end by themselves, so each has its turn.
+void Shard::StartDeviceReads() {
+  while (!waiting_reads_.empty()) {
+    DeviceRead& read = waiting_reads_.front();
+    const size_t bytes = BufferBytes(read);
+    if (device_read_bytes_ > 0 && device_read_bytes_ + bytes > options_.device_read_bytes_max) {
+      PAKV_COVERED(kDeviceReadQueued);
+      return;
+    }
+    read.Unlink();
+    device_read_bytes_ += bytes;
+    nursery_.Spawn(RunDeviceRead(read));
   }
-  return *slot;
 }
 
 // `reader` is given the value as it is published now.
 void Shard::WaitForDevice(Request& reader) { ReadFromDevice(reader).readers.PushBack(reader); }
+
+void Shard::WaitForVersion(Request& reader, const VersionOnDevice& version) {
+  ReadVersion(reader, version).readers.PushBack(reader);
+}
 
 Task<void> Shard::RunDeviceRead(DeviceRead& read) {
   // Never served from within the call that asks for it.
@@ -523,13 +571,12 @@ void Shard::AnswerFromDevice(Request& request, const OldValue& old) {
   if (at_hand_.error != nullptr) {
     request.outcome = at_hand_.outcome;
     request.reply.bytes = *at_hand_.error;
-    return;
+  } else {
+    ++counters_.read_device;
+    AnswerRead(request, old);
   }
-  ++counters_.read_device;
-  request.lsn = old.lsn;
-  const Change change = CallFunction(old, request);
-  PAKV_DCHECK(change.action == Change::Action::kKeep, "a read changes nothing");
-  static_cast<void>(change);
+  // It may have been a part of the value that was asked for.
+  if (!IsLarge(request.reply)) request.ReleaseRoom();
 }
 
 void Shard::DeviceReadDone(DeviceRead& read) {
@@ -554,6 +601,7 @@ void Shard::DeviceReadDone(DeviceRead& read) {
   }
   if (file != 0) files_->Unpin(file);
   if (blocked != nullptr) Release(*blocked);
+  StartDeviceReads();
 }
 
 }  // namespace pakv

@@ -36,6 +36,7 @@
 #include "kv/shard/expiry.h"
 #include "kv/shard/memory_share.h"
 #include "kv/shard/pending.h"
+#include "kv/shard/reply_room.h"
 #include "kv/shard/request.h"
 #include "kv/shard/stats.h"
 #include "kv/shard/transaction_memory.h"
@@ -61,6 +62,11 @@ struct ShardOptions {
   bool keeps_values = false;
   // Of old values and replies that transactions hold.
   uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
+  // Of large replies that were not passed on yet, and from how many bytes on one is large.
+  uint64_t reply_bytes_max = ReplyRoom::kBytesMax;
+  size_t large_reply_bytes = kLargeReplyBytes;
+  // Of buffers that records are read into; further reads wait for them, one may be larger.
+  uint64_t device_read_bytes_max = uint64_t{64} << 20;
 };
 
 class Shard {
@@ -107,6 +113,11 @@ class Shard {
   void PrefetchArrived(const Request& request);
   // Gives a completed request back to the core that started it.
   void Complete(Request& request);
+  // A request that Start has completed and whose reply is kept: takes room for it, if it is large,
+  // or puts it off.
+  void KeepsReply(Request& request) {
+    if (IsLarge(request.reply)) HoldReply(request);
+  }
 
   // FLUSH, step by step by whoever coordinates it, each at all owners before the next: no write is
   // decided between Freeze and Thaw, none is read between CloseReads and Drop. It waits for nobody,
@@ -253,6 +264,7 @@ class Shard {
   const Table& table() const { return *table_; }
   const ValueCache& cache() const { return *cache_; }
   const LogWriter& log() const { return *log_; }
+  const ReplyRoom& reply_room() const { return reply_room_; }
   TransactionMemory& transaction_memory() { return transaction_memory_; }
   // Adds this core's numbers.
   void AddTo(StoreStats& stats) const;
@@ -261,6 +273,14 @@ class Shard {
   friend class Request;
   friend class TransactionPart;
   struct DeviceRead;
+  // A version of a key, as a record of the log.
+  struct VersionOnDevice {
+    Location location;
+    Lsn lsn = kNoLsn;
+    uint64_t expiry_ms = kNoExpiry;
+    uint64_t file = 0;  // that its value lies in
+    uint64_t file_bytes = 0;
+  };
   struct SlowTimer : Timer {
     explicit SlowTimer(Shard& shard_in);
     Shard& shard;
@@ -302,8 +322,32 @@ class Shard {
   void Restart(Request& request);
   void RestartAll(IntrusiveList<Request>& requests);
 
+  // Large replies (shard_replies.cc).
+  bool IsLarge(const Reply& reply) const {
+    return reply.bytes.size() > options_.large_reply_bytes && reply.kind == Reply::Kind::kBytes;
+  }
+  void AnswerRead(Request& request, const OldValue& old);
+  bool HasRoom(const Request& request) const;
+  void TakeRoom(Request& request, size_t bytes);
+  void HoldReply(Request& request);
+  void PutOff(Request& request, size_t bytes);
+  // Whether a write has to be refused, since there is no room for its reply.
+  bool LacksRoom(const Request& request) const {
+    return IsLarge(request.reply) && !HasRoom(request);
+  }
+  // Of a write, or of one that waits for a write: its reply, which there is room for.
+  void KeepLongReply(Request& request) {
+    request.KeepReply();
+    if (IsLarge(request.reply)) [[unlikely]]
+      TakeRoom(request, request.reply.bytes.size());
+  }
+  bool StartDue(Request& request);
+
   DeviceRead& ReadFromDevice(const Request& request);
+  DeviceRead& ReadVersion(const Request& request, const VersionOnDevice& version);
+  void StartDeviceReads();
   void WaitForDevice(Request& reader);
+  void WaitForVersion(Request& reader, const VersionOnDevice& version);
   Task<void> RunDeviceRead(DeviceRead& read);
   void DeviceReadDone(DeviceRead& read);
   static size_t BufferBytes(const DeviceRead& read);
@@ -424,13 +468,16 @@ class Shard {
 
   // By segment << 32 | offset.
   absl::flat_hash_map<uint64_t, std::unique_ptr<DeviceRead>> device_reads_;
+  IntrusiveList<DeviceRead> waiting_reads_;  // those that have no buffer yet
   AtHand at_hand_;
   Event device_read_ended_;
 
   uint64_t memory_looked_ns_ = 0;
-  uint64_t dropping_bytes_ = 0;  // of what FreeInBackground has not freed yet
-  uint64_t device_read_bytes_ = 0;
+  uint64_t dropping_bytes_ = 0;     // of what FreeInBackground has not freed yet
+  uint64_t device_read_bytes_ = 0;  // of the buffers of those that are under way
+  uint64_t releases_ = 0;           // of segments
   TransactionMemory transaction_memory_;
+  ReplyRoom reply_room_;
   std::function<uint64_t()> client_bytes_;
   bool shrinking_ = false;
 

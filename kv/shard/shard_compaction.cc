@@ -89,8 +89,10 @@ bool Shard::AnyDeviceReadOf(uint32_t segment) const {
   });
 }
 
-// The index refers to the segment no more, so no further read of it begins.
+// The index refers to the segment no more, so no further read of it begins: also none of an older
+// version that was found before (Request::FoundVersion::releases).
 Task<bool> Shard::ReleaseSegment(uint32_t segment) {
+  ++releases_;
   while (AnyDeviceReadOf(segment)) {
     PAKV_COVERED(kReaderPinsSegment);
     device_read_ended_.Reset();

@@ -69,8 +69,7 @@ void Shard::ReadPending(Request& request) {
     old.in_file = request.pending_in_file_;
     old.value_length = LengthOf(old);
   }
-  request.lsn = old.lsn;
-  static_cast<void>(CallFunction(old, request));
+  AnswerRead(request, old);
 }
 
 }  // namespace pakv

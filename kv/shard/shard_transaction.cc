@@ -45,6 +45,9 @@ void Shard::StartKind(Request& request) {
       return TakeLock(static_cast<TransactionKey&>(request));
     case Request::Kind::kLook:
       return LookAtKey(static_cast<TransactionKey&>(request));
+    case Request::Kind::kDue:
+      if (StartDue(request)) Complete(request);
+      return;
   }
 }
 

@@ -10,6 +10,8 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/segment.h"
+#include "kv/shard/reply_room.h"
+#include "kv/shard/request.h"
 #include "kv/shard/transaction_memory.h"
 #include "kv/shard/value_files.h"
 #include "kv/store/compaction_options.h"
@@ -54,6 +56,13 @@ struct StoreOptions {
   uint32_t manifest_appends_max = 1024;
   // Of one core: old values and replies that transactions hold; above it large ones are refused.
   uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
+  // Of one core: large replies that were not passed on to their clients yet, and from how many
+  // bytes on a reply is large; beyond it reads wait for their clients to read
+  // (kv/shard/reply_room.h).
+  uint64_t reply_bytes_max = ReplyRoom::kBytesMax;
+  size_t large_reply_bytes = kLargeReplyBytes;
+  // Of one core: buffers that records are read into, beside one that may be larger.
+  uint64_t device_read_bytes_max = uint64_t{64} << 20;
   // For the simulator: how long a transaction that is durable waits before its owners publish it.
   uint64_t publish_pause_ns = 0;
   // Goes on without what is damaged (kv/log/salvage.h).

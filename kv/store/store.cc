@@ -64,6 +64,15 @@ bool Store::Start(Core& here, Request& request) {
   return false;
 }
 
+void Store::KeepsReply(Request& request) { request.shard_->KeepsReply(request); }
+
+void Store::StartDue(Core& here, Request& request) {
+  PAKV_DCHECK(request.reply.kind == Reply::Kind::kLater);
+  request.kind_ = Request::Kind::kDue;
+  const bool is_complete = Start(here, request);
+  PAKV_CHECK(!is_complete, "such requests are given back by `done`");
+}
+
 void Store::StartGroup(Core& here, Request* const* requests, size_t count) {
   PAKV_CHECK(count > 0);
   Request& leader = *requests[0];

@@ -107,6 +107,13 @@ class Store {
   // limits. Requests on one key from one core run in the order of their start.
   [[nodiscard]] bool Start(Core& here, Request& request);
 
+  // A request that Start has completed at once, and whose reply is kept: a large one may be put off
+  // instead (Reply::Kind::kLater). The same core.
+  void KeepsReply(Request& request);
+  // Starts a read again that was put off: it is answered now, or fails. `done` is called, perhaps
+  // from within this call.
+  void StartDue(Core& here, Request& request);
+
   // For batches: fetches memory that Starts with these hashes will need, of keys that `here` owns,
   // so that they wait for it together and not one after another.
   void Prefetch(const Core& here, std::span<const uint64_t> hashes) const;

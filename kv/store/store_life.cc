@@ -60,10 +60,13 @@ Task<bool> Store::MakeShards(Core& here) {
     shard_options.sweep_dropped_step = options_.sweep_dropped_step;
     shard_options.keeps_values = options_.engine == EngineKind::kMemory;
     shard_options.transaction_bytes_max = options_.transaction_bytes_max;
+    shard_options.reply_bytes_max = options_.reply_bytes_max;
+    shard_options.large_reply_bytes = options_.large_reply_bytes;
+    shard_options.device_read_bytes_max = options_.device_read_bytes_max;
     if (options_.memory.limit_bytes != 0) {
-      shard_options.transaction_bytes_max =
-          std::min(options_.transaction_bytes_max,
-                   options_.memory.limit_bytes / kTransactionMemoryDivisor / count);
+      const uint64_t share = options_.memory.limit_bytes / kTransactionMemoryDivisor / count;
+      shard_options.transaction_bytes_max = std::min(options_.transaction_bytes_max, share);
+      shard_options.reply_bytes_max = std::min(options_.reply_bytes_max, share);
     }
     co_await here.CallOn(id, [this, &shard_options](Core& there) {
       shards_[there.id()] = std::make_unique<Shard>(there, shard_options);

@@ -369,8 +369,8 @@ std::string_view PakvTextOf(Outcome outcome, std::string_view detail) {
              "64 "
              "MiB of what it reads)";
     case Outcome::kNoRoom:
-      return "no memory for so large a batch now: others that are under way hold it; ask for less, "
-             "or again";
+      return "no memory for so large a reply now: it is held by others that are under way or not "
+             "read by their clients; ask for less, or again";
     case Outcome::kInFile:
       return "the key's value is too long for this request, which works in memory";
     case Outcome::kFileError:

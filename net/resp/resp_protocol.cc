@@ -44,6 +44,8 @@ void EncodeReply(const ReplySlot& slot, RespWriter writer) {
       return writer.Error(slot.reply.bytes);
     case Reply::Kind::kFile:
       return writer.BulkHeader(slot.file_range.length);
+    case Reply::Kind::kLater:
+      break;
   }
 }
 

@@ -1,8 +1,10 @@
 #include "net/session/reply_queue.h"
 
+#include <algorithm>
 #include <new>
 
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/seeded_bug.h"
 
 namespace pakv {
@@ -32,6 +34,7 @@ void SlotPool::Give(ReplySlot& slot) {
   slot.Reset();
   slot.parent_ = nullptr;
   slot.filled_ = false;
+  slot.due_bytes_ = 0;
   if (slot.is_text_) {
     slot.is_text_ = false;
     slot.text_.Clear(0);
@@ -74,12 +77,9 @@ void ReplyQueue::Close() {
 
 void ReplyQueue::Append(ReplySlot& slot) {
   ++count_;
-  if (slot.filled_ && !slot.is_text_) {
-    slot.KeepReply();
-    held_bytes_ += slot.reply.bytes.size();
-  }
+  if (slot.filled_ && !slot.is_text_) Keep(slot);
   if (order_ == ReplyOrder::kAny) {
-    if (slot.filled_) Link(slot);  // its value lies in a file
+    if (slot.filled_) Link(slot);  // its value lies in a file, or the output is full
     return;
   }
   if (PAKV_BUG(kReplyOutOfOrder) && head_ != nullptr && !slot.is_text_) {
@@ -88,6 +88,17 @@ void ReplyQueue::Append(ReplySlot& slot) {
     return;
   }
   Link(slot);
+}
+
+void ReplyQueue::Keep(ReplySlot& slot) {
+  slot.KeepReply();
+  held_bytes_ += slot.reply.bytes.size();
+  room_bytes_ += std::min(slot.room_bytes(), slot.reply.bytes.size());
+}
+
+void ReplyQueue::Forget(const ReplySlot& slot) {
+  held_bytes_ -= slot.is_text_ ? slot.text_.size() : slot.reply.bytes.size();
+  room_bytes_ -= std::min(slot.room_bytes(), slot.reply.bytes.size());
 }
 
 void ReplyQueue::Link(ReplySlot& slot) {
@@ -102,6 +113,7 @@ void ReplyQueue::Link(ReplySlot& slot) {
 
 void ReplyQueue::Pass(ReplySlot& slot) {
   --count_;
+  due_bytes_ -= slot.due_bytes_;
   if (discarding_) {
     // Nobody reads it.
   } else if (slot.is_text_) {
@@ -115,18 +127,16 @@ void ReplyQueue::Pass(ReplySlot& slot) {
 void ReplyQueue::Fill(ReplySlot& slot) {
   slot.filled_ = true;
   const bool in_file = slot.reply.kind == Reply::Kind::kFile;
+  const bool waits = is_full();
+  if (waits) [[unlikely]]
+    PAKV_COVERED(kReplyWaitedForOutput);
   if (order_ == ReplyOrder::kAny) {
-    if (!in_file) return Pass(slot);
-    slot.KeepReply();
-    held_bytes_ += slot.reply.bytes.size();
+    if (!in_file && !waits) return Pass(slot);
+    Keep(slot);
     Link(slot);
     return;
   }
-  if (head_ != &slot || in_file) {
-    slot.KeepReply();
-    held_bytes_ += slot.reply.bytes.size();
-    return;
-  }
+  if (head_ != &slot || in_file || waits) return Keep(slot);
   // Its turn; the first is passed as it is, since it has not kept anything.
   head_ = slot.next_;
   Pass(slot);
@@ -134,18 +144,36 @@ void ReplyQueue::Fill(ReplySlot& slot) {
 }
 
 void ReplyQueue::PassFilled() {
-  while (head_ != nullptr && head_->filled_ && FileDue() == nullptr) {
+  if (order_ == ReplyOrder::kAny) return PassAny();
+  while (head_ != nullptr && head_->filled_ && FileDue() == nullptr && !is_full()) {
     ReplySlot& next = *head_;
     head_ = next.next_;
-    held_bytes_ -= next.is_text_ ? next.text_.size() : next.reply.bytes.size();
+    Forget(next);
     Pass(next);
+  }
+}
+
+// Around those whose values lie in files: these have turns of their own.
+void ReplyQueue::PassAny() {
+  ReplySlot* before = nullptr;
+  for (ReplySlot* slot = head_; slot != nullptr && !is_full();) {
+    ReplySlot* const next = slot->next_;
+    if (slot->reply.kind == Reply::Kind::kFile) {
+      before = slot;
+    } else {
+      (before == nullptr ? head_ : before->next_) = next;
+      if (tail_ == slot) tail_ = before;
+      Forget(*slot);
+      Pass(*slot);
+    }
+    slot = next;
   }
 }
 
 void ReplyQueue::EndFile() {
   ReplySlot& slot = *FileDue();
   head_ = slot.next_;
-  held_bytes_ -= slot.reply.bytes.size();
+  Forget(slot);
   --count_;
   pool_.Give(slot);
   PassFilled();
@@ -154,6 +182,7 @@ void ReplyQueue::EndFile() {
 void ReplyQueue::Discard() {
   discarding_ = true;
   output_.Clear(0);
+  PassFilled();
 }
 
 }  // namespace pakv

@@ -67,7 +67,7 @@ Session::Session(SessionGroup& group, SessionGroup::NewConnection connection)
       ended_(std::move(connection.ended)),
       socket_(core_.io(), core_.ring().Adopt(connection.plain)),
       input_(core_.ring(), receiver_.received),
-      queue_(group.slots()),
+      queue_(group.slots(), group.limits().output_bytes_max),
       reply_bytes_expected_(kReplyBytesExpected),
       receive_again_(!group.draining()),
       draining_(group.draining()),
@@ -270,7 +270,8 @@ Task<void> Session::Close() {
   input_.Discard();
   ReleaseFrame();
   if (protocol_ != nullptr) co_await protocol_->EndInput();
-  if (streaming()) linger_end_ns_ = core_.now_ns() + kLingerNs;
+  // What is long on its way waits for the client to read what comes before.
+  linger_end_ns_ = core_.now_ns() + kLingerNs;
   ArmDeadline();
   while (!Holds(Wait::kQuiet)) co_await Until(Wait::kQuiet);
   if (goodbye_ && protocol_ != nullptr) protocol_->SayGoodbye(*goodbye_);
@@ -313,7 +314,7 @@ bool Session::Holds(Wait what) const {
       return broken_ || (in_flight() < group_.limits().in_flight_max &&
                          unsent_bytes() < group_.limits().output_bytes_max);
     case Wait::kQuiet:
-      return broken_ || (queue_.empty() && outstanding_ == 0);
+      return broken_ || (queue_.count() == 0 && outstanding_ == 0);
     case Wait::kWriteRoom:
       return broken_ || group_.write_budget.has_room();
     case Wait::kReadRoom:
@@ -395,6 +396,7 @@ void Session::HasOutput() {
 void Session::BeginSend() {
   if (send_.in_flight || broken_ || queue_.output().empty()) return;
   sending_.Swap(queue_.output());
+  queue_.SetSending(sending_.size());
   sent_bytes_ = 0;
   ++sends_begun_;
   NoteMemory();
@@ -418,8 +420,10 @@ void Session::Sent() {
     sent_bytes_ += send_.result.count();
     group_.counters().bytes_sent += send_.result.count();
     last_active_ns_ = core_.now_ns();
-    // A value may take any time, as long as it moves.
-    if (streaming() && discarding_) linger_end_ns_ = last_active_ns_ + kLingerNs;
+    // Values may take any time, as long as they move.
+    if (discarding_ && (streaming() || queue_.count() > 0)) {
+      linger_end_ns_ = last_active_ns_ + kLingerNs;
+    }
     if (sent_bytes_ < sending_.size() && !broken_) {
       SubmitSend();
       return;
@@ -427,6 +431,9 @@ void Session::Sent() {
   }
   sending_.Clear();
   group_.ReturnBuffer(sending_);
+  queue_.SetSending(0);
+  StartStream();
+  if (put_off_ != nullptr) put_off_->Resume();
   NoteMemory();
   HasOutput();
   if (stream_ != nullptr) stream_->Sent();
@@ -437,6 +444,7 @@ void Session::Break() {
   if (broken_) return;
   broken_ = true;
   queue_.Discard();
+  if (put_off_ != nullptr) put_off_->Drop();
   if (stream_ != nullptr) stream_->Sent();
   if (send_.in_flight) core_.ring().RequestCancel(send_);
   StopReceiving();
@@ -491,7 +499,10 @@ void Session::ArmDeadline() {
 void Session::DeadlinePassed() {
   const uint64_t now_ns = core_.now_ns();
   const uint64_t idle_timeout_ns = group_.limits().idle_timeout_ns;
-  if (now_ns >= linger_end_ns_) return Break();
+  if (now_ns >= linger_end_ns_) {
+    if (send_.in_flight || outstanding_ == 0) return Break();
+    linger_end_ns_ = now_ns + kLingerNs;  // it is not the client that is waited for
+  }
   if (now_ns < NextDeadlineNs()) return ArmDeadline();
   if (now_ns >= StallDeadlineNs()) {
     if (send_.in_flight) {
@@ -554,21 +565,58 @@ void Session::StartBatchNow() {
   store_->Prefetch(core_, std::span(hashes.data(), hash_count));
   for (size_t index = 0; index < count; ++index) {
     ReplySlot& slot = *batch.slots[index];
+    bool is_put_off = false;
     if (StartNow(slot)) {
       if (queue_.PassAtOnce(slot)) {
         if (slot.scratch.capacity() > kScratchBytesKept) [[unlikely]]
           slot.Reset();
         continue;
       }
-      slot.filled_ = true;
+      is_put_off = !Keeps(slot);
+      slot.filled_ = !is_put_off;
     } else {
       Reserve(slot);
     }
     batch.slots[index] = nullptr;
     queue_.Append(slot);
+    if (is_put_off) [[unlikely]]
+      PutOff(slot);
   }
   StartStream();
   HasOutput();
+}
+
+// Of a slot that is complete but cannot be passed now: false, if its reply is put off.
+bool Session::Keeps(ReplySlot& slot) {
+  slot.session_ = this;
+  store_->KeepsReply(slot);
+  return slot.reply.kind != Reply::Kind::kLater;
+}
+
+// Its owner had no room for its reply. It counts as unsent all the same.
+void Session::PutOff(ReplySlot& slot) {
+  PAKV_DCHECK(slot.parent_ == nullptr, "parts have small replies");
+  const auto bytes = static_cast<uint32_t>(slot.reply.integer);
+  slot.reserved_reply_bytes_ = bytes;
+  reserved_reply_bytes_ += bytes;
+  reply_bytes_expected_ = std::max(reply_bytes_expected_, bytes);
+  if (broken_) return DropPutOff(slot);
+  if (discarding_) linger_end_ns_ = core_.now_ns() + kLingerNs;
+  if (put_off_ == nullptr) put_off_ = std::make_unique<PutOffReplies>(*this);
+  put_off_->Add(slot);
+}
+
+void Session::StartDue(ReplySlot& slot) {
+  ++outstanding_;
+  group_.read_budget.Take(slot.reserved_reply_bytes_);
+  queue_.AddDue(slot, slot.reserved_reply_bytes_);
+  store_->StartDue(core_, slot);
+}
+
+void Session::DropPutOff(ReplySlot& slot) {
+  reserved_reply_bytes_ -= slot.reserved_reply_bytes_;
+  slot.reply = Reply();
+  queue_.Fill(slot);
 }
 
 void Session::StartStream() {
@@ -665,6 +713,10 @@ void Session::Returned(ReplySlot& slot) {
     const auto bytes = static_cast<uint32_t>(slot.reply.bytes.size());
     reply_bytes_expected_ = std::max(
         {bytes, reply_bytes_expected_ - reply_bytes_expected_ / 8, kReplyBytesExpectedMin});
+  }
+  if (slot.reply.kind == Reply::Kind::kLater) [[unlikely]] {
+    PutOff(slot);
+    return Poke();
   }
   if (queue_.output().capacity() == 0) group_.BorrowBuffer(queue_.output());
   if (slot.parent_ == nullptr) {

@@ -18,6 +18,7 @@
 #include "kv/store/store.h"
 #include "net/session/input.h"
 #include "net/session/protocol.h"
+#include "net/session/put_off_replies.h"
 #include "net/session/reply_queue.h"
 #include "net/session/reply_stream.h"
 #include "net/session/session_group.h"
@@ -175,6 +176,7 @@ class Session : public ListHook {
   void RequestKill();
 
  private:
+  friend class PutOffReplies;
   friend class ReplyStream;
   size_t in_flight() const { return queue_.count() + parts_ + group_.batch.count; }
   size_t unsent_bytes() const {
@@ -223,6 +225,10 @@ class Session : public ListHook {
   void StartBatchNow();
   bool StartNow(ReplySlot& slot);
   void Returned(ReplySlot& slot);
+  bool Keeps(ReplySlot& slot);
+  void PutOff(ReplySlot& slot);
+  void StartDue(ReplySlot& slot);
+  void DropPutOff(ReplySlot& slot);
   void StartStream();
   bool streaming() const { return stream_ != nullptr && stream_->running(); }
   static void AddPart(ReplySlot& whole, const ReplySlot& part);
@@ -278,7 +284,8 @@ class Session : public ListHook {
   std::unique_ptr<Protocol> protocol_;
   Input input_;
   ReplyQueue queue_;
-  std::unique_ptr<ReplyStream> stream_;  // from the first value on that lies in a file
+  std::unique_ptr<PutOffReplies> put_off_;  // from the first reply on that there was no room for
+  std::unique_ptr<ReplyStream> stream_;     // from the first value on that lies in a file
   OutputBuffer sending_;
   size_t sent_bytes_ = 0;  // of sending_
   uint64_t sends_begun_ = 0;

@@ -57,6 +57,11 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "value-file-copied",
     "value-edited",
     "edit-waited-for-writes",
+    "reply-put-off",
+    "put-off-read-older",
+    "put-off-refused",
+    "device-read-queued",
+    "reply-waited-for-output",
     "start-made-room",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");

@@ -58,6 +58,11 @@ enum class CoverageMark : uint32_t {
   kValueFileCopied,          // ... as a copy, as the file system has no such names
   kValueEdited,              // a part of a value was changed, which went to a file
   kEditWaitedForWrites,      // ... after what was pending of its key
+  kReplyPutOff,              // there was no room for a large reply: its session had to ask again
+  kPutOffReadOlder,          // ... which was answered with a version that was not the newest
+  kPutOffRefused,            // ... whose version could not be read any more
+  kDeviceReadQueued,         // a read from the device waited for memory
+  kReplyWaitedForOutput,     // a reply waited until the client had read
   kStartMadeRoom,            // a start removed what nobody refers to before it wrote anything
   kCount,
 };

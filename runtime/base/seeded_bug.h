@@ -52,6 +52,7 @@ enum class SeededBug : uint32_t {
   kBatchGoesOn,         // a batch whose condition is not met writes what stands before it
   kSalvageNotMarked,    // a start after a salvage that was cut off takes value files for leftovers
   kRenameSharesFile,    // a renamed value's record refers to the file that its old key takes away
+  kPutOffReadsNewest,   // a read that was put off shows what was written after it
   kTailsCutBeforeSeal,  // a start shortens segments before MANIFEST says where they end
   kCount,
 };

@@ -109,5 +109,52 @@ def what_is_too_much_is_refused_whole(pakvd, _pakvctl, parent):
             server.kill()
 
 
+def many_large_reads_at_once_are_bounded(pakvd, _pakvctl, parent):
+    """Of whom small replies were expected: all are under way before one has come."""
+    keys, clients, room = 32, 8, 64  # MiB: a quarter of --memory, all cores together
+    small = pakv.encode("GET", "small0") + pakv.encode("GET", "small1")
+    for cores in (1, 2):
+        server = pakv.Server(pakvd, f"{parent}/data{cores}", "--cores", str(cores),
+                             "--admin-addr", "none", "--memory", "256MiB")
+        try:
+            client = server.connect()
+            values = [bytes([ord("a") + i % 26]) * MEBIBYTE for i in range(keys)]
+            for i, value in enumerate(values):
+                pakv.check(client.call("SET", f"large{i}", value) == "OK", "SET")
+            client.pipeline([("SET", f"small{i}", "v") for i in range(2)])
+            for i, value in enumerate(values):
+                pakv.check(client.call("GET", f"large{i}") == value, "GET")
+            before = resident(client)
+            gets = b"".join(pakv.encode("GET", f"large{i % keys}") for i in range(1024))
+            deaf = [Deaf(server.port()) for _ in range(clients)]
+            for one in deaf:
+                for _ in range(60):
+                    one.send(small)
+                    received = 0
+                    while received < 14:
+                        received += len(one.socket.recv(14 - received))
+                one.send(gets)
+            for i in range(keys):
+                pakv.check(client.call("GET", f"large{i}") == values[i], "GET of others")
+                pakv.check(client.call("GET", "small0") == b"v", "GET of others")
+            # Buffers of reads from the device; output that grows by doubling, sent and behind that.
+            allowed = (room + cores * 64 + clients * 2 * 5 + 32) * MEBIBYTE
+            grown = resident(client) - before
+            pakv.check(grown <= allowed, f"{cores} cores: {grown} bytes held, {allowed} allowed")
+            for one in deaf:
+                one.close()
+            # Who reads gets all of them.
+            other = server.connect()
+            other.pipeline([("GET", "small0"), ("GET", "small1")] * 60)
+            replies = other.pipeline([("GET", f"large{i % keys}") for i in range(300)])
+            for i, reply in enumerate(replies):
+                pakv.check(reply == values[i % keys], f"reply {i} is {str(reply)[:60]}")
+            pakv.check(server.stop() == 0, "no clean stop")
+        finally:
+            if server.process.poll() is None:
+                server.kill()
+
+
 if __name__ == "__main__":
-    pakv.main([unread_replies_are_bounded, what_is_too_much_is_refused_whole])
+    pakv.main([unread_replies_are_bounded, many_large_reads_at_once_are_bounded,
+               what_is_too_much_is_refused_whole])

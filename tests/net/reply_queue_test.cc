@@ -85,6 +85,72 @@ TEST_F(ReplyQueueTest, AReplyThatIsKnownAtOnceWaitsForThoseBeforeIt) {
   EXPECT_EQ(queue_.unsent_bytes(), output().size());
 }
 
+// The output is full from 4 bytes on.
+TEST_F(ReplyQueueTest, RepliesStayWhereTheyAreWhileTheOutputIsFull) {
+  for (const ReplyOrder order : {ReplyOrder::kAsRequested, ReplyOrder::kAny}) {
+    SlotPool pool;
+    ReplyQueue queue(pool, 4);
+    queue.set_order(order);
+    std::vector<ReplySlot*> slots;
+    for (int i = 0; i < 6; ++i) {
+      slots.push_back(&pool.Take());
+      slots[i]->encode = &EncodeText;
+      queue.Append(*slots[i]);
+    }
+    const auto fill = [&](int index) {
+      std::string text(2, static_cast<char>('a' + index));
+      slots[index]->reply.kind = Reply::Kind::kBytes;
+      slots[index]->reply.bytes = text;
+      queue.Fill(*slots[index]);
+      std::fill(text.begin(), text.end(), '?');
+    };
+    for (int i = 0; i < 5; ++i) fill(i);
+    EXPECT_EQ(queue.output().view(), "aa;bb;");
+    EXPECT_EQ(queue.unsent_bytes(), 6u + 6u);
+    EXPECT_EQ(queue.count(), 4u);
+    ReplySlot& at_once = pool.Take();
+    EXPECT_FALSE(queue.PassAtOnce(at_once)) << "it would not be held by anybody";
+    pool.Give(at_once);
+    // On its way it counts as before.
+    queue.output().Clear();
+    queue.SetSending(6);
+    fill(5);
+    EXPECT_EQ(queue.output().view(), "");
+    queue.SetSending(0);
+    EXPECT_EQ(queue.output().view(), "cc;dd;");
+    queue.output().Clear();
+    queue.SetSending(0);
+    EXPECT_EQ(queue.output().view(), "ee;ff;");
+    EXPECT_TRUE(queue.empty());
+    EXPECT_EQ(queue.unsent_bytes(), 6u);
+    EXPECT_EQ(pool.taken(), 0u);
+  }
+}
+
+TEST_F(ReplyQueueTest, WhatWaitsForTheOutputIsDroppedWithTheConnection) {
+  for (const ReplyOrder order : {ReplyOrder::kAsRequested, ReplyOrder::kAny}) {
+    SlotPool pool;
+    ReplyQueue queue(pool, 1);
+    queue.set_order(order);
+    std::vector<ReplySlot*> slots;
+    for (int i = 0; i < 3; ++i) {
+      slots.push_back(&pool.Take());
+      slots[i]->encode = &EncodeText;
+      queue.Append(*slots[i]);
+    }
+    for (int i = 0; i < 2; ++i) {
+      slots[i]->reply.bytes = "text";
+      queue.Fill(*slots[i]);
+    }
+    EXPECT_EQ(pool.taken(), 2u);
+    queue.Discard();
+    EXPECT_EQ(pool.taken(), 1u);
+    queue.Fill(*slots[2]);
+    EXPECT_EQ(pool.taken(), 0u);
+    EXPECT_EQ(queue.unsent_bytes(), 0u);
+  }
+}
+
 TEST_F(ReplyQueueTest, DiscardedRepliesStillGiveTheirSlotsBack) {
   ReplySlot& a = Start();
   ReplySlot& b = Start();

@@ -30,6 +30,8 @@ class SimServer {
     uint64_t disk_bytes = uint64_t{1} << 30;
     bool disk_has_links = true;
     uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
+    uint64_t reply_bytes_max = ReplyRoom::kBytesMax;
+    uint64_t device_read_bytes_max = uint64_t{64} << 20;
     uint32_t connection_count_max = 10240;
     OverflowPolicy overflow = OverflowPolicy::kWait;
     SessionLimits session_limits = {};
@@ -99,6 +101,8 @@ class SimServer {
     options.value_bytes_max = options_.value_bytes_max;
     options.inline_value_bytes_max = options_.inline_value_bytes_max;
     options.transaction_bytes_max = options_.transaction_bytes_max;
+    options.reply_bytes_max = options_.reply_bytes_max;
+    options.device_read_bytes_max = options_.device_read_bytes_max;
     if (options_.inline_value_bytes_max < 4096) options.value_files.chunk_bytes = 4096;
     StoreEntropy entropy;
     entropy.store_id = {1, 2};

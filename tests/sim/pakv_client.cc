@@ -264,7 +264,8 @@ void PakvClient::Refused(const Asked& asked, PakvStatus status, std::string_view
                            status == PakvStatus::kDiskFull || status == PakvStatus::kFileError;
   const bool of_length = status == PakvStatus::kValueTooLong;
   const bool is_explained = (of_the_disk && load_.disk_is_ill) || of_length ||
-                            (status == PakvStatus::kOutOfMemory && load_.memory_is_short) ||
+                            (status == PakvStatus::kOutOfMemory &&
+                             (load_.memory_is_short || load_.replies_are_bounded)) ||
                             status == PakvStatus::kStopping || status == PakvStatus::kNotAnInteger;
   if (!is_explained) {
     return Wrong("an error that nothing explains: " + std::string(PakvName(status)) + ": " +

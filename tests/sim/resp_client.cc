@@ -194,7 +194,8 @@ void RespClient::StepReplied(const Step& command, const RespValue& reply, bool i
       } else if (starts("ERR the key's value is too long") && in_exec) {
         // What works in memory takes no value that lies in a file, and makes none.
         load_.oracle.Refused(command.id);
-      } else if (starts("OOM ") && load_.memory_is_short) {
+      } else if ((starts("OOM ") && load_.memory_is_short) ||
+                 (starts("ERR no memory for so large a reply") && load_.replies_are_bounded)) {
         load_.oracle.Refused(command.id);
       } else if (starts("ERR value is not an integer")) {
         seen.kind = OracleReply::Kind::kError;

@@ -33,6 +33,8 @@ struct RespLoad {
   bool disk_is_ill = false;
   // So may refusals of new keys.
   bool memory_is_short = false;
+  // So may large replies.
+  bool replies_are_bounded = false;
   // Of connections, and of the time that a request may take to arrive: the server may say so.
   bool limits_are_small = false;
   // Longer values go to files.
@@ -41,7 +43,9 @@ struct RespLoad {
   uint64_t clients_done = 0;
   std::string wrong;  // what should not have been answered
 
-  bool may_refuse() const { return disk_is_ill || memory_is_short || limits_are_small; }
+  bool may_refuse() const {
+    return disk_is_ill || memory_is_short || limits_are_small || replies_are_bounded;
+  }
 };
 
 class RespClient {

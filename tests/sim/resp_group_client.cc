@@ -80,7 +80,8 @@ void RespGroupClient::Replied(What what, const RespValue& reply) {
     const bool is_limit = starts("ERR max number of clients") || starts("ERR request timeout");
     const bool may_be = (load_.disk_is_ill && starts("MISCONF ")) ||
                         (load_.limits_are_small && is_limit) ||
-                        (load_.memory_is_short && starts("OOM "));
+                        (load_.memory_is_short && starts("OOM ")) ||
+                        (load_.replies_are_bounded && starts("ERR no memory for so large a reply"));
     if (!may_be) {
       load_.wrong = "an error that nothing explains: " + reply.text;
     }
@@ -107,7 +108,12 @@ void RespGroupClient::Replied(What what, const RespValue& reply) {
       };
       if (reply.elements.size() != kGroupKeys) {
         load_.wrong = "MGET answered with another number of values";
-      } else if (std::any_of(reply.elements.begin(), reply.elements.end(), differs)) {
+        return;
+      }
+      for (const RespValue& each : reply.elements) {
+        if (each.IsError()) return Replied(what, each);
+      }
+      if (std::any_of(reply.elements.begin(), reply.elements.end(), differs)) {
         load_.wrong = "MGET sees a group half written:";
         for (const RespValue& each : reply.elements) {
           load_.wrong += " " + (each.text.empty() ? "nothing" : each.text.substr(0, 20));

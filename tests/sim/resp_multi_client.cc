@@ -88,7 +88,8 @@ bool RespMultiClient::MayFail(std::string_view error) const {
       error.starts_with("ERR max number of clients") || error.starts_with("ERR request timeout");
   const bool is_disk = error.starts_with("MISCONF ") || error.starts_with("ERR file error: ");
   return (load_.disk_is_ill && is_disk) || (load_.limits_are_small && is_limit) ||
-         (load_.memory_is_short && error.starts_with("OOM "));
+         (load_.memory_is_short && error.starts_with("OOM ")) ||
+         (load_.replies_are_bounded && error.starts_with("ERR no memory for so large a reply"));
 }
 
 void RespMultiClient::Replied(const Command& command, const RespValue& reply) {
@@ -133,6 +134,7 @@ void RespMultiClient::Replied(const Command& command, const RespValue& reply) {
       const std::vector<RespValue> one = {reply};
       uint64_t count = 0;
       for (const RespValue& each : command.what == What::kGet ? one : reply.elements) {
+        if (each.IsError()) return Replied(command, each);
         if (each.type == RespValue::Type::kNull) continue;
         ++count;
         if (each.text == value) continue;

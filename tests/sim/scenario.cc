@@ -77,6 +77,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kRefusedPieceWritten, "refused-piece-written", "server"},
     SeededBugProof{SeededBug::kSalvageNotMarked, "salvage-not-marked", "salvage"},
     SeededBugProof{SeededBug::kRenameSharesFile, "rename-shares-file", "server"},
+    SeededBugProof{SeededBug::kPutOffReadsNewest, "put-off-reads-newest", "server"},
     SeededBugProof{SeededBug::kTailsCutBeforeSeal, "tails-cut-before-seal", "sweep"},
 };
 

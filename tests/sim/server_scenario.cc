@@ -43,6 +43,12 @@ class ServerScenario {
     oracle_.SetClock([this] { return node_.clock().WallUs() / 1000; });
     compaction_ = DrawCompaction(prng_);
     publish_pause_ns_ = prng_.Chance(1, 4) ? kNsPerUs << prng_.Between(4, 13) : 0;
+    if (prng_.Chance(1, 2)) {
+      large_reply_bytes_ = prng_.Between(8, 200);
+      reply_bytes_max_ = prng_.Chance(1, 2) ? 0 : prng_.Below(1000);
+      device_read_bytes_max_ = prng_.Chance(1, 2) ? 1 : uint64_t{64} << 20;
+      output_bytes_max_ = prng_.Between(1, 1000);
+    }
     if (prng_.Chance(1, 2)) inline_bytes_max_ = static_cast<uint32_t>(prng_.Between(64, 300));
   }
 
@@ -119,6 +125,9 @@ class ServerScenario {
     options.compaction = compaction_;
     options.publish_pause_ns = publish_pause_ns_;
     options.inline_value_bytes_max = inline_bytes_max_;
+    options.large_reply_bytes = large_reply_bytes_;
+    options.reply_bytes_max = reply_bytes_max_;
+    options.device_read_bytes_max = device_read_bytes_max_;
     options.value_files.chunk_bytes = 4096;
     options.value_files.uploads_max = 2;
     options.value_files.chunks_max = 2;
@@ -135,6 +144,7 @@ class ServerScenario {
     options.core_count = core_count;
     options.inline_value_bytes_max = inline_bytes_max_;
     options.key_bytes_max = std::min<uint32_t>(options.key_bytes_max, inline_bytes_max_);
+    options.session_limits.output_bytes_max = output_bytes_max_;
     limits_are_small_ = !last;
     if (last) return options;
     if (prng_.Chance(1, 4)) options.idle_timeout_ns = prng_.Between(1, 100) * kNsPerMs;
@@ -216,6 +226,7 @@ class ServerScenario {
     if (keys_expire_) load.wall_ms = [this] { return node_.clock().WallUs() / 1000; };
     load.disk_is_ill = disk_is_ill_;
     load.limits_are_small = limits_are_small_;
+    load.replies_are_bounded = reply_bytes_max_ < ReplyRoom::kBytesMax;
     if (!last && prng_.Chance(1, 4)) {
       load.memory_is_short = true;
       if (!node_.Run(Limit(service, node_.core(0), prng_.Below(400))) && node_.running()) {
@@ -340,6 +351,10 @@ class ServerScenario {
   uint32_t pipeline_max_ = 0;
   uint32_t value_bytes_max_ = 0;
   uint32_t inline_bytes_max_ = 1 << 20;
+  size_t large_reply_bytes_ = kLargeReplyBytes;
+  uint64_t reply_bytes_max_ = ReplyRoom::kBytesMax;
+  uint64_t device_read_bytes_max_ = uint64_t{64} << 20;
+  size_t output_bytes_max_ = 1 << 20;
   uint32_t flush_per_10000_ = 0;
   bool keys_expire_ = false;
   int64_t clock_offset_us_ = 0;

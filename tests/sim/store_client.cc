@@ -146,6 +146,8 @@ OracleReply ReplyOf(const Reply& reply) {
       return {OracleReply::Kind::kBytes, 0, std::string(reply.bytes)};
     case Reply::Kind::kError:
       return {OracleReply::Kind::kError, 0, {}};
+    case Reply::Kind::kLater:
+      break;  // nobody here may be put off
   }
   return {};
 }
