@@ -201,6 +201,7 @@ class Request : public Message, public DurableEntry {
   uint32_t source_core_ = 0;
   Kind kind_ = Kind::kOne;
   Role role_ = Role::kWrite;
+  uint32_t room_bytes_ = 0;  // see room_bytes; here, as each Reset looks at it
 
   // As the first of a group: all of them.
   std::unique_ptr<std::vector<Request*>> group_;
@@ -233,7 +234,6 @@ class Request : public Message, public DurableEntry {
   bool may_be_put_off = false;
 
  private:
-  uint32_t room_bytes_ = 0;
   // What it had found when it was put off.
   struct FoundVersion {
     Lsn lsn = kNoLsn;
