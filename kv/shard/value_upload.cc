@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "kv/log/file_io.h"
 #include "kv/log/segment.h"
@@ -14,6 +15,12 @@
 #include "runtime/core/space.h"
 
 namespace pakv {
+namespace {
+
+// One write of an upload, and one is under way at a time: a commit has the device in between.
+constexpr size_t kWriteBytesMax = 256 << 10;
+
+}  // namespace
 
 Outcome ValueUpload::Failed(const absl::Status& status) {
   if (absl::IsResourceExhausted(status)) {
@@ -61,21 +68,31 @@ void ValueUpload::Add(std::string_view bytes) {
   PAKV_CHECK(chunk_.valid() && bytes.size() <= room());
   if (bytes.empty()) return;
   std::memcpy(chunk_.data() + chunk_length_, bytes.data(), bytes.size());
-  chunk_length_ += static_cast<uint32_t>(bytes.size());
-  length_ += bytes.size();
+  Added(bytes.size());
+}
+
+// Piece by piece, so that no pass of the core has all of the chunk's to do.
+void ValueUpload::Added(size_t bytes) {
+  PAKV_CHECK(bytes <= room());
+  chunk_checksum_ = Crc32c(chunk_checksum_, chunk_.data() + chunk_length_, bytes);
+  chunk_length_ += static_cast<uint32_t>(bytes);
+  length_ += bytes;
 }
 
 Task<Outcome> ValueUpload::WriteChunk() {
   PAKV_CHECK(chunk_length_ > 0);
-  checksums_.push_back(Crc32c(0, chunk_.data(), chunk_length_));
+  checksums_.push_back(std::exchange(chunk_checksum_, 0));
   // The last chunk ends anywhere; the device takes whole units, and zeros belong to nobody.
   const size_t padded = RoundUp(chunk_length_, files_.directory_.transfer_unit());
   std::memset(chunk_.data() + chunk_length_, 0, padded - chunk_length_);
-  const absl::Status status =
-      co_await WriteAll(file_, Bytes(chunk_.data(), padded), offset_bytes_,
-                        files_.directory_.transfer_unit(), /*sync=*/false, path_);
-  if (!status.ok()) co_return Failed(status);
-  offset_bytes_ += padded;
+  for (size_t at = 0; at < padded; at += kWriteBytesMax) {
+    const size_t length = std::min(padded - at, kWriteBytesMax);
+    const absl::Status status =
+        co_await WriteAll(file_, Bytes(chunk_.data() + at, length), offset_bytes_,
+                          files_.directory_.transfer_unit(), /*sync=*/false, path_);
+    if (!status.ok()) co_return Failed(status);
+    offset_bytes_ += length;
+  }
   chunk_length_ = 0;
   co_return Outcome::kDone;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,12 @@ class ValueUpload {
   size_t room() const { return files_.options_.chunk_bytes - chunk_length_; }
   // After Begin: more of the value, at most room() bytes. Copied.
   void Add(std::string_view bytes);
+  // The same in place of Add: where the next room() bytes belong, until any other call, and that so
+  // many of them are there.
+  std::span<char> memory() const {
+    return {reinterpret_cast<char*>(chunk_.data()) + chunk_length_, room()};
+  }
+  void Added(size_t bytes);
   // Writes the chunk to the file; with room() == 0, as a rule. Errors as Begin, after which nothing
   // but Close is called. Suspends.
   Task<Outcome> WriteChunk();
@@ -73,6 +80,7 @@ class ValueUpload {
   File file_;
   AlignedBuffer chunk_;
   uint32_t chunk_length_ = 0;
+  uint32_t chunk_checksum_ = 0;  // of those
   uint64_t offset_bytes_ = 0;
   uint64_t length_ = 0;
   std::vector<uint32_t> checksums_;

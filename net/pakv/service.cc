@@ -358,8 +358,10 @@ Task<void> PakvProtocol::RunPiece() {
   if (upload.status() != PakvStatus::kOk) {
     ReplyError(PakvType::kSet, upload.id(), upload.status(), upload.text());
   } else if (!is_last) {
+    session_.set_receives_by_turns(true);
     co_return;
   }
+  session_.set_receives_by_turns(false);
   co_await upload.Close(kept);
   if (is_last) upload_.reset();
 }

@@ -304,6 +304,11 @@ std::string_view RespRequestParser::TakePiece(std::string_view& input, size_t by
   return piece;
 }
 
+void RespRequestParser::TakeElsewhere(size_t bytes) {
+  PAKV_CHECK(phase_ == Phase::kLargeBulk && bytes <= bulk_bytes_);
+  bulk_bytes_ -= bytes;
+}
+
 void RespRequestParser::SkipLarge(std::string_view& input, std::string error) {
   input.remove_prefix(offset_);
   error_ = std::move(error);

@@ -86,6 +86,8 @@ class RespRequestParser {
   void TakeLarge(std::string_view& input);
   // After that, until large_bytes() is 0: takes up to `bytes_max` of the bulk off `input`.
   std::string_view TakePiece(std::string_view& input, size_t bytes_max);
+  // The same of bytes of the bulk that were received past the input.
+  void TakeElsewhere(size_t bytes);
   // The request is skipped; in its place `error` is due: Next will return kTooLarge.
   void SkipLarge(std::string_view& input, std::string error);
 

@@ -2,7 +2,9 @@
 // comes before the value, the value itself on its way into a file, and what comes behind it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +40,17 @@ class LargeValue {
     left_bytes_ -= piece.size();
     if (outcome_ == Outcome::kDone) upload_.Add(piece);
   }
+  // The same in place of Add: where more of it belongs, empty if it was refused; and that so many
+  // bytes are there.
+  std::span<char> memory() const {
+    if (!is_taken()) return {};
+    const std::span<char> memory = upload_.memory();
+    return memory.first(std::min(memory.size(), left_bytes_));
+  }
+  void Added(size_t bytes) {
+    left_bytes_ -= bytes;
+    upload_.Added(bytes);
+  }
   // Of room() == 0, before more is added.
   bool chunk_is_full() const { return outcome_ == Outcome::kDone && upload_.room() == 0; }
   // The arguments behind the value; copied.
@@ -47,6 +60,8 @@ class LargeValue {
     for (const std::string& arg : args_) bytes += arg.capacity();
     return bytes;
   }
+  // It was not refused so far.
+  bool is_taken() const { return outcome_ == Outcome::kDone; }
   // All of them, with an empty one in the value's place.
   std::vector<std::string_view> args() const { return {args_.begin(), args_.end()}; }
 

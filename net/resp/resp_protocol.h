@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,8 @@ class RespProtocol final : public Protocol {
   size_t frame_bytes_min() const override { return parser_.frame_bytes_min(); }
   bool in_frame() const override { return parser_.in_request(); }
   Task<void> BeforeLongRequest() override;
+  std::span<char> PayloadMemory() override { return large_->memory(); }
+  void PayloadReceived(size_t bytes) override;
   void EncodePiece(const ReplySlot& slot, std::string_view piece, bool is_last,
                    OutputBuffer& output) override;
   Task<void> EndInput() override;

@@ -38,15 +38,21 @@ bool RespProtocol::StartLarge(std::string_view& input) {
   return true;
 }
 
-// True: more of its value is wanted from the input, or all of it is there. False: it has to wait.
+// True: more of its value is wanted, or all of it is there. False: it has to wait.
 bool RespProtocol::TakePieces(std::string_view& input) {
-  while (large_->left_bytes() > 0 && !input.empty()) {
+  while (!large_->chunk_is_full() && large_->left_bytes() > 0 && !input.empty()) {
     large_->Add(parser_.TakePiece(input, large_->room()));
-    if (!large_->chunk_is_full()) continue;
-    large_->step = LargeValue::Step::kWrite;
-    return false;
   }
-  return true;
+  session_.set_receives_by_turns(large_->left_bytes() > 0 && large_->is_taken());
+  if (!large_->chunk_is_full()) return true;
+  large_->step = LargeValue::Step::kWrite;
+  return false;
+}
+
+void RespProtocol::PayloadReceived(size_t bytes) {
+  parser_.TakeElsewhere(bytes);
+  large_->Added(bytes);
+  session_.set_receives_by_turns(large_->left_bytes() > 0);
 }
 
 Task<void> RespProtocol::RunLarge() {

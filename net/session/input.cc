@@ -79,6 +79,20 @@ void Input::Reserve(size_t bytes) {
   held_begin_ = 0;
 }
 
+std::span<char> Input::Room(size_t missing, size_t bytes_max) {
+  PAKV_DCHECK(received_.empty() && last_taken_ == 0);
+  if (held_.capacity() - held_.size() < missing) {
+    Reserve(held_bytes() + std::max(missing, bytes_max));
+  }
+  char* const begin = held_.Reserve(missing);
+  return {begin, std::min(held_.capacity() - held_.size(), bytes_max)};
+}
+
+void Input::Received(size_t bytes) {
+  held_.Commit(held_.data() + held_.size() + bytes);
+  received_bytes_ += bytes;
+}
+
 void Input::Discard() {
   last_taken_ = 0;
   held_.Clear(0);

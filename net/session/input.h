@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "net/session/output_buffer.h"
@@ -42,6 +44,13 @@ class Input {
   void Settle();
   // Makes room for a frame of `bytes` in one piece.
   void Reserve(size_t bytes);
+  // Where bytes may be received to, in the session's own memory, behind what is held and while
+  // nothing is in the ring's buffers: at least `missing`, unless `bytes_max` is less. Then how many
+  // were. The memory stays until another call.
+  std::span<char> Room(size_t missing, size_t bytes_max);
+  void Received(size_t bytes);
+  // Bytes of the stream that were received past it.
+  void CountElsewhere(size_t bytes) { received_bytes_ += bytes; }
   // Forgets everything.
   void Discard();
   // All that was received so far, to the size of a ring buffer.

@@ -11,6 +11,10 @@ Task<void> Protocol::RunSlow() {
   co_return;
 }
 
+void Protocol::PayloadReceived(size_t) {
+  PAKV_CHECK(false, "a protocol that has memory for a payload is told what comes there");
+}
+
 void Protocol::EncodePiece(const ReplySlot&, std::string_view, bool, OutputBuffer&) {
   PAKV_CHECK(false, "a protocol whose requests take values in files sends them");
 }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "runtime/task/task.h"
@@ -51,6 +52,12 @@ class Protocol {
   // would have to wait for when it is complete, so that who has that memory does not keep it until
   // his client has read something, or until others are done. Suspends.
   virtual Task<void> BeforeLongRequest();
+
+  // While Session::set_receives_by_turns, after kInput, when nothing is left to take: where the
+  // bytes come that are next in the stream, however few; empty: they are given to Consume. Then, if
+  // some did, how many; and Consume with no input at all. The memory stays until that call.
+  virtual std::span<char> PayloadMemory() { return {}; }
+  virtual void PayloadReceived(size_t bytes);
 
   // The reply in `slot`, of the kind kFile: its encode has written what comes before the value;
   // this writes a piece of the value, and with the last one what comes behind it.

@@ -8,8 +8,15 @@
 #include "kv/log/file_io.h"
 #include "net/session/session.h"
 #include "runtime/base/check.h"
+#include "runtime/core/next_pass.h"
 
 namespace pakv {
+namespace {
+
+// Of a chunk, within a pass of the core.
+constexpr size_t kPartBytesMax = 64 << 10;
+
+}  // namespace
 
 ReplyStream::ReplyStream(Session& session)
     : session_(session), sent_(session.core().ready()), nursery_(session.core().ready()) {}
@@ -64,9 +71,15 @@ Task<void> ReplyStream::Send(ReplySlot& slot) {
     const uint64_t chunk_begin = uint64_t{index} * reference->chunk_bytes();
     std::string_view piece = chunk->view().substr(0, end - chunk_begin);
     if (begin > chunk_begin) piece.remove_prefix(begin - chunk_begin);
-    session_.protocol_->EncodePiece(slot, piece, is_last, output);
+    while (!piece.empty()) {
+      const std::string_view part = piece.substr(0, kPartBytesMax);
+      piece.remove_prefix(part.size());
+      session_.protocol_->EncodePiece(slot, part, is_last && piece.empty(), output);
+      session_.HasOutput();
+      if (!piece.empty()) co_await NextPass(session_.core());
+      if (session_.broken()) co_return;
+    }
     *chunk = ValueChunk();  // whoever waits for memory goes on
-    session_.HasOutput();
     // Until it has left this buffer for the one that is being sent, whatever else comes there.
     const uint64_t begun = session_.sends_begun_;
     while (!is_last && !session_.broken() && session_.sends_begun_ == begun) {

@@ -1,6 +1,7 @@
 // ReplyStream: sends the replies of one session whose values lie in files, one after the other,
 // chunk by chunk at the client's pace. Each chunk is read and checked before a byte of it is sent;
-// the next one is read when the last is on its way, so that a session holds about two of them.
+// the next one is read when the last is on its way, so that a session holds about two of them. It
+// is copied, and sent, a part per pass of the core, so that others have their turn in between.
 // While a client does not read, neither memory beyond these nor a descriptor is held. A chunk that
 // is found damaged after others have left ends the connection where there is no other way to say so
 // (Protocol::pieces_are_messages).

@@ -10,6 +10,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
+#include "runtime/core/next_pass.h"
 
 namespace pakv {
 namespace {
@@ -24,6 +25,9 @@ constexpr uint64_t kLingerNs = 30 * kNsPerSecond;
 // How long a client may go on sending after it was told that the connection is over.
 constexpr uint64_t kFarewellNs = kNsPerSecond;
 constexpr size_t kSendBytesMax = 1 << 30;
+// The same of a session that is sent values of files: what is copied within a pass of the core, in
+// which others wait.
+constexpr size_t kStreamSendBytesMax = 64 << 10;
 // A slot that is used again at once keeps this much of what the last request made.
 constexpr size_t kScratchBytesKept = 4096;
 
@@ -33,27 +37,6 @@ uint32_t ArgsChecksum(const ReplySlot& slot) {
   return Crc32c(of_key, slot.value.data(), slot.value.size());
 }
 #endif
-
-// co_await NextPass(core): goes on in the core's next pass.
-class NextPass : private Runnable {
- public:
-  explicit NextPass(Core& core)
-      : Runnable([](Runnable& self) {
-          auto& pass = static_cast<NextPass&>(self);
-          pass.core_.MakeReady(pass.waiter_);
-        }),
-        core_(core) {}
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> handle) {
-    waiter_.set_handle(handle);
-    core_.AtPassEnd(*this);
-  }
-  void await_resume() const {}
-
- private:
-  Core& core_;
-  Waiter waiter_;
-};
 
 }  // namespace
 
@@ -96,6 +79,8 @@ Task<void> Session::Serve() {
 Task<void> Session::ServeInput() {
   bool unfinished = true;  // the parser has seen all that is held and wants more
   while (!broken_) {
+    if (receives_by_turns_) [[unlikely]]
+      StopReceiving();
     const size_t need = unfinished ? FrameBytesMin() : 0;
     if (need > kLongRequestBytes) {
       if (need + request_bytes_ > frame_bytes_granted_) co_await GrantFrame(need + request_bytes_);
@@ -105,11 +90,18 @@ Task<void> Session::ServeInput() {
     if (input.empty() || input.size() < need) {
       if (request_timed_out_ || idle_timed_out_ || receiving_over()) break;
       if (queue_.empty() && queue_.output().empty()) group_.ReturnBuffer(queue_.output());
-      StartReceiving();
+      if (!receives_by_turns_) [[likely]]
+        StartReceiving();
       ArmDeadline();
       NoteMemory();
-      co_await Until(Wait::kInput);
-      continue;
+      if (receives_by_turns_) [[unlikely]] {
+        const bool is_payload = co_await ReceiveTurn(need);
+        if (!is_payload) continue;
+        input = {};
+      } else {
+        co_await Until(Wait::kInput);
+        continue;
+      }
     }
     const uint64_t requests_before = requests_;
     const Protocol::Progress progress = Take(input);
@@ -267,6 +259,7 @@ void Session::CountEnd() {
 Task<void> Session::Close() {
   frame_open_ = false;
   discarding_ = true;
+  EndTurns();
   input_.Discard();
   ReleaseFrame();
   if (protocol_ != nullptr) co_await protocol_->EndInput();
@@ -309,7 +302,7 @@ bool Session::Holds(Wait what) const {
       return true;
     case Wait::kInput:
       return broken_ || input_.has_received() || request_timed_out_ || idle_timed_out_ ||
-             receiving_over();
+             receiving_over() || (receives_by_turns_ && readable_);
     case Wait::kRoom:
       return broken_ || (in_flight() < group_.limits().in_flight_max &&
                          unsent_bytes() < group_.limits().output_bytes_max);
@@ -329,8 +322,12 @@ bool Session::Holds(Wait what) const {
       return broken_ || (!send_.in_flight && queue_.output().empty());
     case Wait::kEnded:
       return broken_ || receiving_over();
+    case Wait::kStopped:
+      return receiver_rests();
+    case Wait::kTurn:
+      return !turn_.in_flight;
     case Wait::kDisconnected:
-      return !send_.in_flight && receiver_rests();
+      return !send_.in_flight && !turn_.in_flight && receiver_rests();
   }
   return true;
 }
@@ -364,7 +361,7 @@ void Session::StopReceiving() {
 void Session::Received() {
   if (discarding_) {
     input_.Discard();
-  } else if (waiting_ != Wait::kInput) {
+  } else if (waiting_ != Wait::kInput && waiting_ != Wait::kStopped) {
     // Busy with something else: the ring's buffers are for those who are not.
     input_.Settle();
     if (input_.held_bytes() > kReceivedAheadBytesMax) StopReceiving();
@@ -375,7 +372,9 @@ void Session::Received() {
     if (error == ENOBUFS || error == ECANCELED) {
       receive_again_ = !draining_ || discarding_;
       const bool ahead = waiting_ != Wait::kInput && input_.held_bytes() > kReceivedAheadBytesMax;
-      if (!ahead && !broken_ && waiting_ != Wait::kDisconnected) StartReceiving();
+      if (!ahead && !broken_ && !receives_by_turns_ && waiting_ != Wait::kDisconnected) {
+        StartReceiving();
+      }
     } else if (error != 0) {
       Break();
     }
@@ -405,10 +404,11 @@ void Session::BeginSend() {
 }
 
 void Session::SubmitSend() {
+  const size_t bytes_max = stream_ != nullptr ? kStreamSendBytesMax : kSendBytesMax;
   send_.request = {
       .opcode = Opcode::kSend,
       .handle = socket_.handle(),
-      .length = static_cast<uint32_t>(std::min(sending_.size() - sent_bytes_, kSendBytesMax)),
+      .length = static_cast<uint32_t>(std::min(sending_.size() - sent_bytes_, bytes_max)),
       .const_buffer = sending_.data() + sent_bytes_};
   core_.ring().Submit(send_);
 }

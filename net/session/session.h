@@ -92,6 +92,11 @@ class Session : public ListHook {
     return is_write ? group_.write_budget.has_room() : group_.read_budget.has_room();
   }
 
+  // A large value is under way: until it is through, what comes is received in turns of at most 64
+  // KiB, one per pass of the core, and into the protocol's own memory where it has some
+  // (Protocol::PayloadMemory).
+  void set_receives_by_turns(bool by_turns) { receives_by_turns_ = by_turns; }
+
   // Writes that were started and are not answered.
   uint32_t writes_outstanding() const { return writes_outstanding_; }
 
@@ -159,6 +164,8 @@ class Session : public ListHook {
     kStreamed,      // ... nor has it any value in a file to send
     kSent,          // nothing is left to send
     kEnded,         // the peer has ended its stream
+    kStopped,       // the receiver rests
+    kTurn,          // no turn of receiving is in flight
     kDisconnected,  // neither a send nor a receive is in flight
   };
   class WaitAwaiter;
@@ -211,6 +218,11 @@ class Session : public ListHook {
   void StartReceiving();
   void StopReceiving();
   void Received();
+  // session_turns.cc
+  Task<bool> ReceiveTurn(size_t need);
+  void SubmitTurn(const IoRequest& request);
+  void TurnEnded();
+  void EndTurns();
   void HasOutput();
   void BeginSend();
   void SubmitSend();
@@ -245,6 +257,12 @@ class Session : public ListHook {
           owner(session) {}
     Session& owner;
   };
+  struct TurnOperation : Operation {
+    explicit TurnOperation(Session& session)
+        : Operation([](Completion& self) { static_cast<TurnOperation&>(self).owner.TurnEnded(); }),
+          owner(session) {}
+    Session& owner;
+  };
   struct Deadline : Timer {
     explicit Deadline(Session& session)
         : Timer([](Timer& self) { static_cast<Deadline&>(self).owner.DeadlinePassed(); }),
@@ -275,6 +293,7 @@ class Session : public ListHook {
   Socket socket_;
   ReceiveOperation receiver_{*this};
   SendOperation send_{*this};
+  TurnOperation turn_{*this};
   Deadline deadline_{*this};
   PassEnd pass_end_{*this};
   BudgetTaker taker_{*this};
@@ -304,8 +323,10 @@ class Session : public ListHook {
   size_t frame_bytes_granted_ = 0;
   size_t request_bytes_ = 0;
 
-  bool receive_again_;   // the receiver is not in flight and can be
-  bool broken_ = false;  // nothing can be sent, nothing is worth receiving
+  bool receive_again_;  // the receiver is not in flight and can be
+  bool receives_by_turns_ = false;
+  bool readable_ = false;  // by turns: there are bytes to receive
+  bool broken_ = false;    // nothing can be sent, nothing is worth receiving
   bool draining_;
   bool discarding_ = false;  // what is received is not looked at
   bool closing_ = false;     // the protocol has said so

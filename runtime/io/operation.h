@@ -37,11 +37,14 @@ enum class Opcode : uint8_t {
   kLock,           // handle: an exclusive lock of this open file, -EWOULDBLOCK if taken
   kSpace,          // path, space: the file system's free and total bytes; see AskSpace
   // Sockets. Addresses are texts: "127.0.0.1:7379", "[::1]:7379", "unix:/path".
-  kResolve,   // path = address -> count; names: the addresses that its host has, with its port
-  kListen,    // path = address, length = backlog -> handle; text receives the address bound to
-  kAccept,    // handle -> plain handle (see Ring::Adopt); text receives the peer's address
-  kConnect,   // path = address -> plain handle
-  kSend,      // handle, buffer, length -> bytes, may be fewer
+  kResolve,  // path = address -> count; names: the addresses that its host has, with its port
+  kListen,   // path = address, length = backlog -> handle; text receives the address bound to
+  kAccept,   // handle -> plain handle (see Ring::Adopt); text receives the peer's address
+  kConnect,  // path = address -> plain handle
+  kSend,     // handle, buffer, length -> bytes, may be fewer
+  // Beside a Receiver, while that is not armed: into the caller's own memory, which no wait pins.
+  kReadable,  // handle: there are bytes, the peer has ended its stream, or it is broken
+  kReceive,   // handle, buffer, length -> bytes that are there; 0 the end, -EAGAIN none
   kShutdown,  // handle, length: 0 both directions, 1 sending alone (the peer sees the end)
 };
 
@@ -82,7 +85,7 @@ struct IoRequest {
   uint32_t mode = 0;
   int32_t open_flags = 0;
   uint64_t offset = 0;
-  void* buffer = nullptr;              // kRead
+  void* buffer = nullptr;              // kRead, kReceive
   const void* const_buffer = nullptr;  // kWrite, kSend
   const char* path = nullptr;
   const char* path2 = nullptr;

@@ -27,6 +27,15 @@ IoAwaiter Socket::Send(const void* buffer, uint32_t length) {
       *io_, {.opcode = Opcode::kSend, .handle = handle_, .length = length, .const_buffer = buffer});
 }
 
+IoAwaiter Socket::Readable() {
+  return IoAwaiter(*io_, {.opcode = Opcode::kReadable, .handle = handle_});
+}
+
+IoAwaiter Socket::ReceiveNow(void* buffer, uint32_t length) {
+  return IoAwaiter(
+      *io_, {.opcode = Opcode::kReceive, .handle = handle_, .length = length, .buffer = buffer});
+}
+
 IoAwaiter Socket::Shutdown() {
   return IoAwaiter(*io_, {.opcode = Opcode::kShutdown, .handle = handle_});
 }

@@ -1,5 +1,5 @@
-// Sockets of one core. Receiving is the Receiver's (runtime/io/operation.h): multishot, into
-// buffers of the ring.
+// Sockets of one core. Receiving is the Receiver's as a rule (runtime/io/operation.h): multishot,
+// into buffers of the ring.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +47,10 @@ class Socket {
   // Sends all of it, however many sends that takes; the bytes stay where they are until it has
   // ended. The count of the result is 0.
   Task<IoResult> SendAll(std::string_view bytes);
+  // Waits until ReceiveNow would not fail with EAGAIN; holds no memory meanwhile.
+  IoAwaiter Readable();
+  // What is there now, up to `length` bytes; a count of 0: the peer has ended its stream.
+  IoAwaiter ReceiveNow(void* buffer, uint32_t length);
   // Ends both directions; receives and sends in flight complete.
   IoAwaiter Shutdown();
   // The peer sees the end of the stream behind what was sent; receiving goes on.

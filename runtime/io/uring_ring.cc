@@ -413,6 +413,12 @@ void UringRing::SubmitNow(Operation& operation) {
     case Opcode::kSend:
       io_uring_prep_send(sqe, descriptor, request.const_buffer, request.length, MSG_NOSIGNAL);
       break;
+    case Opcode::kReadable:
+      io_uring_prep_poll_add(sqe, descriptor, POLLIN);
+      break;
+    case Opcode::kReceive:
+      io_uring_prep_recv(sqe, descriptor, request.buffer, request.length, MSG_DONTWAIT);
+      break;
     case Opcode::kShutdown:
       io_uring_prep_shutdown(sqe, descriptor, request.length == 1 ? SHUT_WR : SHUT_RDWR);
       break;
@@ -510,6 +516,9 @@ void UringRing::OperationCompleted(Operation& operation, int32_t result) {
       break;
     case Opcode::kAccept:
       if (result >= 0) PrepareAcceptedSocket(result, *request.text);
+      break;
+    case Opcode::kReadable:
+      if (result > 0) result = 0;  // it tells the events
       break;
     case Opcode::kStat: {
       const std::unique_ptr<Attributes> attributes(

@@ -36,13 +36,14 @@ std::string ValueOf(char first, size_t length) {
 class LargeValueTest : public testing::TestWithParam<uint32_t> {
  protected:
   LargeValueTest() { Start({}); }
-  void Start(SimServer::Options options) {
+  void Start(SimServer::Options options, uint32_t value_bytes_max = kValueBytesMax,
+             uint32_t inline_bytes_max = kInlineBytesMax) {
     client_.reset();
     server_.reset();
     options.core_count = GetParam();
     options.key_bytes_max = 64;
-    options.value_bytes_max = kValueBytesMax;
-    options.inline_value_bytes_max = kInlineBytesMax;
+    options.value_bytes_max = value_bytes_max;
+    options.inline_value_bytes_max = inline_bytes_max;
     server_ = std::make_unique<SimServer>(options);
     client_ = std::make_unique<SimConnection>(*server_, server_->data_address());
   }
@@ -98,6 +99,54 @@ TEST_P(LargeValueTest, ComesBackWhateverTheCuts) {
     Expect({"STRLEN", "key"}, ":" + std::to_string(value.size()) + "\r\n");
   }
   EXPECT_EQ(Files().size(), 1u);
+}
+
+// Its bytes are received into the value's own memory from its begin on to its end, and not one
+// further: wherever the stream was cut, and where chunks end.
+TEST_P(LargeValueTest, ComesBackWhereverItIsCut) {
+  const std::string value = ValueOf('c', 2 * 4096 + 300);
+  const std::string before = Request({"SET", "small", "1"});
+  const std::string set = Request({"SET", "key", value, "EX", "100"});
+  const std::string stream =
+      before + set + Request({"GET", "key"}) + Request({"INCR", "small"}) + Request({"PING"});
+  const std::string reply = "+OK\r\n+OK\r\n" + Bulk(value) + ":2\r\n+PONG\r\n";
+  const size_t begin = before.size() + set.find(value);
+  std::set<size_t> cuts;
+  for (size_t at = 1; at < begin + 10; ++at) cuts.insert(at);
+  for (const size_t around : {begin + 4096, begin + 2 * 4096, begin + value.size()}) {
+    for (size_t at = around - 12; at < around + 40; ++at) cuts.insert(at);
+  }
+  for (const size_t at : cuts) {
+    client_->SendAlone(stream.substr(0, at));
+    client_->SendAlone(stream.substr(at, 3));
+    client_->Send(stream.substr(at + 3));
+    ExpectReply(reply);
+    ASSERT_FALSE(HasFailure()) << "cut at " << at;
+  }
+  EXPECT_EQ(Files().size(), 1u);
+}
+
+// However fast it comes and goes, a pass of the core has no more than a part of it to copy.
+TEST_P(LargeValueTest, ComesAndGoesInTurnsOf64KiB) {
+  Start({}, 4 << 20, 64 << 10);
+  const std::string value = ValueOf('a', 1'300'000);
+  const std::string request = Request({"SET", "key", value});
+  SimConnection other(*server_, server_->data_address());
+  Expect({"SET", "n", "0"}, "+OK\r\n");
+  size_t sent = 0;
+  int64_t served = 0;
+  while (sent < request.size()) {
+    sent += client_->SendSome(std::string_view(request).substr(sent));
+    other.Send(Request({"INCR", "n"}));
+    const std::string reply = ":" + std::to_string(++served) + "\r\n";
+    EXPECT_EQ(other.Receive(reply.size()), reply);
+  }
+  ExpectReply("+OK\r\n");
+  Expect({"GET", "key"}, Bulk(value));
+  EXPECT_GT(served, 10);
+  EXPECT_GT(server_->node.process().received_at_once_max(), 4096u) << "past the ring's buffers";
+  EXPECT_LE(server_->node.process().received_at_once_max(), 64u << 10);
+  EXPECT_LE(server_->node.process().sent_at_once_max(), 64u << 10);
 }
 
 // A receiver that waits for a buffer and is cancelled is not the end of what the client sends.
@@ -508,18 +557,61 @@ TEST_P(LargeValueTest, TooLongIsSkippedAndNothingHappened) {
 
 TEST_P(LargeValueTest, AClientThatGoesLeavesNothing) {
   const std::string request = Request({"SET", "key", ValueOf('a', 50'000)});
+  const size_t begin = request.size() - 50'002;
   for (const bool reset : {false, true}) {
+    // Where it has just begun, within a chunk, between two, and within what comes behind it.
+    for (const size_t sent : {begin, begin + 1, size_t{30'000}, begin + 8 * 4096,
+                              request.size() - 2, request.size() - 1}) {
+      SimConnection other(*server_, server_->data_address());
+      other.SendAlone(request.substr(0, sent));
+      EXPECT_EQ(Files().size(), 1u) << sent;
+      if (reset) {
+        other.Reset();
+      } else {
+        other.EndSending();
+      }
+      EXPECT_TRUE(Files().empty()) << sent;
+      EXPECT_EQ(other.ended(), !reset) << sent;
+    }
+  }
+  Expect({"GET", "key"}, "$-1\r\n");
+}
+
+// Its client goes while its bytes are on their way: received, or being written.
+TEST_P(LargeValueTest, AClientThatGoesAtAnyTimeLeavesNothing) {
+  const std::string request = Request({"SET", "key", ValueOf('a', 50'000)});
+  for (uint64_t i = 0; i < 100; ++i) {
     SimConnection other(*server_, server_->data_address());
-    other.SendAlone(request.substr(0, 30'000));
-    EXPECT_EQ(Files().size(), 1u);
-    if (reset) {
+    other.Send(request.substr(0, 40'000 + i));
+    server_->world.RunFor(i * 7 * kNsPerUs);
+    if (i % 2 == 0) {
       other.Reset();
     } else {
       other.EndSending();
     }
-    EXPECT_TRUE(Files().empty());
+    EXPECT_TRUE(Files().empty()) << i;
   }
   Expect({"GET", "key"}, "$-1\r\n");
+}
+
+// The server's stop does not wait for the rest of a value, and ends what is under way.
+TEST_P(LargeValueTest, AStopDoesNotWaitForTheRest) {
+  const std::string request = Request({"SET", "key", ValueOf('a', 50'000)});
+  for (uint64_t i = 0; i < 20; ++i) {
+    Start({.seed = i + 1});
+    Expect({"SET", "small", "1"}, "+OK\r\n");
+    if (i % 2 == 0) {
+      client_->SendAlone(request.substr(0, 30'000));
+    } else {
+      client_->Send(request.substr(0, 40'000));
+      server_->world.RunFor(i * 10 * kNsPerUs);
+    }
+    const uint64_t begin_ns = server_->world.now_ns();
+    server_->Stop();
+    EXPECT_LT(server_->world.now_ns() - begin_ns, 5 * kNsPerSecond);
+    EXPECT_EQ(client_->ReceiveToEnd(), "") << i;
+    EXPECT_TRUE(Files().empty()) << i;
+  }
 }
 
 TEST_P(LargeValueTest, ASlowReaderHoldsNobodyUpAndMayGo) {
@@ -564,6 +656,22 @@ TEST_P(LargeValueTest, AFullDiskRefusesIt) {
   server_->node.disk().SetBallast(0);
   EXPECT_TRUE(Files().empty());
   Expect({"SET", "key", ValueOf('a', 90'000)}, "+OK\r\n");
+}
+
+// A second more for each 64 KiB, also of those that no buffer of the ring was needed for.
+TEST_P(LargeValueTest, WhatWasReceivedExtendsItsTime) {
+  Start({.request_timeout_ns = 2 * kNsPerSecond});
+  const std::string request = Request({"SET", "key", ValueOf('a', 90'000)});
+  for (const bool in_time : {true, false}) {
+    SimConnection other(*server_, server_->data_address());
+    other.SendAlone(request.substr(0, 80'000));
+    server_->world.RunFor((in_time ? 2900 : 3100) * kNsPerMs);
+    if (in_time) other.Send(request.substr(80'000));
+    const std::string reply =
+        in_time ? "+OK\r\n" : "-ERR request timeout: the request was not complete in time\r\n";
+    EXPECT_EQ(other.Receive(reply.size()), reply);
+  }
+  EXPECT_EQ(Files().size(), 1u);
 }
 
 TEST_P(LargeValueTest, DrippingBytesDoNotExtendItsTime) {

@@ -60,13 +60,14 @@ class PakvLargeTest : public testing::TestWithParam<uint32_t> {
  protected:
   PakvLargeTest() { Start({}); }
   ~PakvLargeTest() override { client_.reset(); }
-  void Start(SimServer::Options options) {
+  void Start(SimServer::Options options, uint32_t value_bytes_max = kValueBytesMax,
+             uint32_t inline_bytes_max = kInlineBytesMax) {
     client_.reset();
     server_.reset();
     options.core_count = GetParam();
     options.key_bytes_max = 64;
-    options.value_bytes_max = kValueBytesMax;
-    options.inline_value_bytes_max = kInlineBytesMax;
+    options.value_bytes_max = value_bytes_max;
+    options.inline_value_bytes_max = inline_bytes_max;
     server_ = std::make_unique<SimServer>(options);
     client_ = std::make_unique<PakvConnection>(*server_);
   }
@@ -165,6 +166,23 @@ TEST_P(PakvLargeTest, ComesBackWhateverTheCuts) {
     ASSERT_EQ(replies[0].status, PakvStatus::kOk) << "cut at " << at << ": " << replies[0].text;
     ASSERT_TRUE(Get("key") == value) << "cut at " << at;
   }
+}
+
+// Frames that are long themselves, and short ones between them; none of it in one go.
+TEST_P(PakvLargeTest, ComesAndGoesInTurnsOf64KiB) {
+  Start({}, 4 << 20, 200 << 10);
+  const std::string value = ValueOf('a', 1'300'000);
+  uint64_t id = 10;
+  for (const size_t piece : {size_t{5000}, size_t{60'000}, size_t{200'000}}) {
+    ++id;
+    const std::string set = SetInPieces(id, value, piece, {Key("key")});
+    EXPECT_EQ(Ask(set + PakvRequest(kPing, 9)).substr(0, 9), "set " + std::to_string(id) + " ok");
+    EXPECT_EQ(client_->Replies(1).at(0).text, "ping 9 ok");
+    EXPECT_TRUE(Get("key") == value);
+  }
+  EXPECT_GT(server_->node.process().received_at_once_max(), 4096u) << "past the ring's buffers";
+  EXPECT_LE(server_->node.process().received_at_once_max(), 64u << 10);
+  EXPECT_LE(server_->node.process().sent_at_once_max(), 64u << 10);
 }
 
 TEST_P(PakvLargeTest, OtherRequestsStandBetweenItsPieces) {

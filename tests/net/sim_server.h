@@ -54,12 +54,17 @@ class SimServer {
     if (options.start) Start();
   }
   ~SimServer() {
-    EXPECT_TRUE(node.Run(End())) << world.failure();
+    Stop();
     server.reset();
     store.reset();
     node.Stop();
   }
 
+  // Ends the server and its store, as the destructor does.
+  void Stop() {
+    if (std::exchange(stopped_, true)) return;
+    EXPECT_TRUE(node.Run(End())) << world.failure();
+  }
   void Start() { EXPECT_TRUE(node.Run(OpenAndServe())) << world.failure(); }
   std::string data_address() const { return server->data_addresses()[0]; }
   std::string admin_address() const { return server->admin_address(); }
@@ -124,6 +129,7 @@ class SimServer {
   }
 
   const Options options_;
+  bool stopped_ = false;
 };
 
 // A client's end of a connection, without a program behind it. Calls step the world.

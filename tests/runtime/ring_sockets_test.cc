@@ -1,4 +1,5 @@
 // The Ring contract, sockets.
+// Long because: each rule of the contract is a test beside the others, over the same pairs.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -266,6 +267,74 @@ TEST_P(RingSocketsTest, ACancelledReceiverEndsOnce) {
     co_await next.Until(5);
     EXPECT_EQ(next.bytes, "after");
     co_await next.Cancel();
+    co_await Close(pair.client);
+    co_await Close(pair.server);
+  };
+  ASSERT_TRUE(rings.Run(test(rings)));
+}
+
+// What is there is received into memory that no wait holds.
+TEST_P(RingSocketsTest, WhatIsThereIsReceivedAtOnce) {
+  RingHarness& rings = Make();
+  const auto test = [](RingHarness& harness) -> Task<void> {
+    Core& core = harness.core(0);
+    Pair pair = co_await Connect(core, "127.0.0.1:0");
+    // First by a receiver, which then rests: nothing is lost in between.
+    const std::string request = Pattern(200'000);
+    Inbox inbox(core);
+    inbox.Arm(pair.server.handle());
+    core.nursery().Spawn(SendAndClose(pair.client, request));
+    co_await inbox.Until(1000);
+    co_await inbox.Cancel();
+    std::string bytes = inbox.bytes;
+    std::string piece(3000, '\0');
+    bool ended = false;
+    while (!ended) {
+      IoResult readable = co_await pair.server.Readable();
+      EXPECT_EQ(readable.value(), 0) << readable.text();
+      IoResult received = co_await pair.server.ReceiveNow(piece.data(), 3000);
+      EXPECT_TRUE(received.ok()) << received.text();
+      if (!received.ok()) break;
+      EXPECT_LE(received.count(), 3000u);
+      bytes.append(piece, 0, received.count());
+      ended = received.count() == 0;
+    }
+    EXPECT_TRUE(bytes == request);
+    co_await Close(pair.server);
+    while (pair.client.valid()) co_await core.ready().Yield();
+  };
+  ASSERT_TRUE(rings.Run(test(rings)));
+}
+
+TEST_P(RingSocketsTest, WhereNothingIsThereNothingIsWaitedFor) {
+  RingHarness& rings = Make();
+  const auto test = [](RingHarness& harness) -> Task<void> {
+    Core& core = harness.core(0);
+    Pair pair = co_await Connect(core, harness.unix_address());
+    std::string piece(100, '\0');
+    IoResult received = co_await pair.server.ReceiveNow(piece.data(), 100);
+    EXPECT_EQ(received.error(), EAGAIN);
+    // To wait is another operation, which ends early when it is asked to, and takes nothing.
+    IoAwaiter readable = pair.server.Readable();
+    readable.WithDeadline(core.now_ns() + 20 * kNsPerMs);
+    const IoResult waited = co_await readable;
+    EXPECT_EQ(waited.error(), ETIME);
+    int32_t error = co_await SendAll(pair.client, "at last");
+    EXPECT_EQ(error, 0);
+    const IoResult again = co_await pair.server.Readable();
+    EXPECT_EQ(again.value(), 0);
+    received = co_await pair.server.ReceiveNow(piece.data(), 100);
+    EXPECT_TRUE(received.ok()) << received.text();
+    EXPECT_EQ(piece.substr(0, received.ok() ? received.count() : 0),
+              std::string_view("at last").substr(0, received.ok() ? received.count() : 0));
+    // The rest, if it came in parts, is a receiver's again.
+    Inbox inbox(core);
+    inbox.Arm(pair.server.handle());
+    error = co_await SendAll(pair.client, "!");
+    EXPECT_EQ(error, 0);
+    co_await inbox.Until(8 - received.count());
+    EXPECT_TRUE(std::string_view("at last!").ends_with(inbox.bytes)) << inbox.bytes;
+    co_await inbox.Cancel();
     co_await Close(pair.client);
     co_await Close(pair.server);
   };

@@ -130,7 +130,8 @@ void SimProcess::CloseIfDone(Handle handle) {
   const auto found = sockets_.find(handle);
   if (found == sockets_.end() || !found->second.closing) return;
   // An operation in flight keeps the socket, as it keeps the kernel's file.
-  if (found->second.receiver != nullptr || found->second.send != nullptr) return;
+  const Socket& socket = found->second;
+  if (socket.receiver != nullptr || socket.send != nullptr || socket.readable != nullptr) return;
   machine_.net.Close(found->second.endpoint);
   sockets_.erase(found);
 }
@@ -141,6 +142,7 @@ void SimProcess::SocketChanged(Handle handle) {
   if (found == sockets_.end()) return;
   TrySend(found->second);
   TryReceive(handle, found->second);
+  TryReadable(found->second);
   CloseIfDone(handle);
 }
 
@@ -188,6 +190,14 @@ void SimProcess::TryReceive(Handle, Socket& socket) {
       ring.EndReceiver(receiver, -ENOBUFS);
     }
   }
+}
+
+void SimProcess::TryReadable(Socket& socket) {
+  const SimNet::Endpoint& endpoint = *socket.endpoint;
+  if (socket.readable == nullptr) return;
+  if (endpoint.received.empty() && !endpoint.end_received && endpoint.error == 0) return;
+  Operation* operation = std::exchange(socket.readable, nullptr);
+  socket.waiting_ring->Finish(operation->ring_data, 0);
 }
 
 void SimProcess::ListenerChanged(Handle handle) {

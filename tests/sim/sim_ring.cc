@@ -1,3 +1,4 @@
+// Long because: every operation of the boundary is carried out here, as in the ring it stands for.
 #include "tests/sim/sim_ring.h"
 
 #include <fcntl.h>
@@ -200,12 +201,27 @@ void SimRing::RunLater(uint64_t id) {
       SimProcess::Socket& socket = process_.sockets_.at(request.handle);
       PAKV_CHECK(socket.send == nullptr, "one send at a time, or their order is lost");
       PAKV_CHECK(socket.adopted_by == nullptr || socket.adopted_by == this);
+      process_.sent_at_once_max_ = std::max(process_.sent_at_once_max_, request.length);
       socket.sending_ring = this;
       socket.send = &operation;
       agenda_.After(soon_ns, process_.id_,
                     [this, handle = request.handle] { process_.SocketChanged(handle); });
       return;
     }
+    case Opcode::kReadable: {
+      SimProcess::Socket& socket = process_.sockets_.at(request.handle);
+      PAKV_CHECK(socket.readable == nullptr, "one of a kind at a time");
+      PAKV_CHECK(socket.adopted_by == nullptr || socket.adopted_by == this);
+      socket.waiting_ring = this;
+      socket.readable = &operation;
+      agenda_.After(soon_ns, process_.id_,
+                    [this, handle = request.handle] { process_.SocketChanged(handle); });
+      return;
+    }
+    case Opcode::kReceive:
+      PAKV_CHECK(process_.sockets_.at(request.handle).receiver == nullptr,
+                 "beside a receiver the order of the bytes is lost");
+      [[fallthrough]];
     case Opcode::kShutdown:
     case Opcode::kClose:
       agenda_.After(soon_ns, process_.id_, [this, id] { Land(id); });
@@ -274,6 +290,8 @@ int32_t SimRing::Carry(Operation& operation) {
                  : disk.Stat(*process_.FileOf(request.handle).inode, *request.stat);
     case Opcode::kSpace:
       return disk.Space(*request.space);
+    case Opcode::kReceive:
+      return ReceiveNow(request);
     case Opcode::kShutdown:
       if (const auto found = process_.sockets_.find(request.handle);
           found != process_.sockets_.end()) {
@@ -320,6 +338,25 @@ int32_t SimRing::Open(Operation& operation) {
   return static_cast<int32_t>(handle);
 }
 
+int32_t SimRing::ReceiveNow(const IoRequest& request) {
+  const SimProcess::Socket& socket = process_.sockets_.at(request.handle);
+  const SimNet::Endpoint& endpoint = *socket.endpoint;
+  if (endpoint.received.empty()) {
+    if (endpoint.error != 0) return endpoint.error;
+    return endpoint.end_received ? 0 : -EAGAIN;
+  }
+  SimNet& net = process_.machine_.net;
+  size_t count = std::min<size_t>(endpoint.received.size(), request.length);
+  if (count > 1 && net.faults.cut != 0 && process_.prng_.Chance(1, 8)) {
+    count = 1 + process_.prng_.Below(count);
+  }
+  const std::string bytes = net.Take(socket.endpoint, count);
+  std::memcpy(request.buffer, bytes.data(), bytes.size());
+  process_.received_at_once_max_ =
+      std::max(process_.received_at_once_max_, static_cast<uint32_t>(bytes.size()));
+  return static_cast<int32_t>(bytes.size());
+}
+
 void SimRing::FinishAfter(uint64_t delay_ns, uint64_t id, int32_t result) {
   agenda_.After(delay_ns, process_.id_, [this, id, result] { Finish(id, result); });
 }
@@ -343,6 +380,7 @@ void SimRing::RequestCancel(Operation& operation) {
     case Opcode::kConnect:
     case Opcode::kAccept:
     case Opcode::kSend:
+    case Opcode::kReadable:
       break;
     default:
       return;  // what is on its way to the disk is looked at when it lands
@@ -353,6 +391,7 @@ void SimRing::RequestCancel(Operation& operation) {
     const Operation* late = found->second.operation;
     for (auto& [handle, socket] : process_.sockets_) {
       if (socket.send == late) socket.send = nullptr;
+      if (socket.readable == late) socket.readable = nullptr;
     }
     for (auto& [handle, listening] : process_.listeners_) {
       if (listening.accept == late) listening.accept = nullptr;

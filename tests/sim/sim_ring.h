@@ -81,6 +81,10 @@ class SimProcess {
   // Handles that were not closed: what a leak is told by.
   size_t open_handles() const { return files_.size() + sockets_.size() + listeners_.size(); }
   uint64_t submissions() const { return submissions_; }
+  // What a pass of a core may have had to copy at once: the most that one operation received, and
+  // was asked to send.
+  uint32_t received_at_once_max() const { return received_at_once_max_; }
+  uint32_t sent_at_once_max() const { return sent_at_once_max_; }
 
  private:
   friend class SimRing;
@@ -96,6 +100,8 @@ class SimProcess {
     Receiver* receiver = nullptr;
     SimRing* sending_ring = nullptr;
     Operation* send = nullptr;
+    SimRing* waiting_ring = nullptr;
+    Operation* readable = nullptr;
     bool closing = false;
   };
   struct Listening {
@@ -111,6 +117,7 @@ class SimProcess {
   void SocketChanged(Handle handle);
   void TryReceive(Handle handle, Socket& socket);
   void TrySend(Socket& socket);
+  static void TryReadable(Socket& socket);
   void ListenerChanged(Handle handle);
 
   SimMachine machine_;
@@ -126,6 +133,8 @@ class SimProcess {
   uint64_t submissions_ = 0;
   uint64_t submissions_left_ = UINT64_MAX;
   uint64_t disk_steps_ = 0;
+  uint32_t received_at_once_max_ = 0;
+  uint32_t sent_at_once_max_ = 0;
   bool dying_ = false;
   bool crashed_ = false;
 };
@@ -168,6 +177,7 @@ class SimRing final : public Ring {
   void Land(uint64_t id);
   int32_t Carry(Operation& operation);
   int32_t Open(Operation& operation);
+  int32_t ReceiveNow(const IoRequest& request);
   void Finish(uint64_t id, int32_t result);
   void FinishAfter(uint64_t delay_ns, uint64_t id, int32_t result);
   void EndReceiver(Receiver& receiver, int32_t result);
