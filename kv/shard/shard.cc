@@ -428,12 +428,13 @@ void Shard::Settled(Request& request, bool durable) {
 }
 
 void Shard::Publish(Request& request) {
+  // Also of a write that a FLUSH has overtaken: the key has been written, and was flushed then.
+  if (!watches_.empty()) [[unlikely]]
+    watches_.Mark(request.hash);
   if (request.lsn <= DropLsn(request.namespace_id)) {
     RemoveUnpublished(request);
     return;
   }
-  if (!watches_.empty()) [[unlikely]]
-    watches_.Mark(request.hash);
   const TableKey key{
       .hash = request.hash, .namespace_id = request.namespace_id, .key = request.pending_key_};
   if (request.pending_delete_) {

@@ -56,6 +56,23 @@ TEST_P(RespMultiTest, AnotherClientsWriteBreaksAWatch) {
          "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n1\r\n:3\r\n");
 }
 
+// The write is answered, the drop is durable before it, and the key is as absent as it was.
+TEST_P(RespMultiTest, AWriteThatAFlushOvertakesBreaksAWatch) {
+  SimConnection client(server_, server_.data_address());
+  SimConnection writer(server_, server_.data_address());
+  SimConnection flusher(server_, server_.data_address());
+  for (int round = 0; round < 60; ++round) {
+    const std::string key = std::to_string(round);
+    Expect(client, "WATCH " + key + "\r\n", "+OK\r\n");
+    server_.node.disk().faults.stall = 5000;
+    writer.SendAlone("SET " + key + " v\r\n");
+    Expect(flusher, "FLUSHALL\r\n", "+OK\r\n");
+    EXPECT_EQ(writer.Receive(5), "+OK\r\n");
+    server_.node.disk().faults.stall = 0;
+    Expect(client, "MULTI\r\nEXISTS " + key + "\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*-1\r\n");
+  }
+}
+
 TEST_P(RespMultiTest, AWatchThatNobodyTouchesIsNone) {
   SimConnection client(server_, server_.data_address());
   SimConnection other(server_, server_.data_address());
