@@ -125,9 +125,10 @@ TEST_P(ValueTransactionsTest, WhatItHoldsStaysHeldWhenItsLogFails) {
   EXPECT_EQ(Put(a, ValueOf('a', 9000)), Outcome::kDone);
   Settle();
   Transaction transaction(7);
-  for (const std::string& key : {a, b}) {
-    const size_t index = transaction.AddKey(store_->Hash(kDefaultNamespace, key), kDefaultNamespace,
-                                            key, OldState::kValueOrFile, /*may_write=*/true);
+  for (const std::string* key : {&a, &b}) {  // it keeps views of them
+    const size_t index =
+        transaction.AddKey(store_->Hash(kDefaultNamespace, *key), kDefaultNamespace, *key,
+                           OldState::kValueOrFile, /*may_write=*/true);
     transaction.TakeFile(index);
   }
   const auto decide = [](Transaction& decided) {
