@@ -1,6 +1,7 @@
 #include "kv/log/log_reader.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -10,6 +11,16 @@
 #include "runtime/base/seeded_bug.h"
 
 namespace pakv {
+namespace {
+
+// Whether a record that holds a value refers to this file, or to none if its number is 0.
+bool RefersTo(const RecordFields& fields, const ValueFileHead& file) {
+  if ((fields.flags & kRecordFile) == 0) return file.file == 0;
+  const std::optional<ValueReference> reference = ValueReference::Decode(fields.value);
+  return reference && reference->file() == file.file && reference->length() == file.length;
+}
+
+}  // namespace
 
 class LogReader::Use {
  public:
@@ -100,7 +111,8 @@ Task<IoResult> LogReader::Open(OpenSegment& entry, File leaving) {
 }
 
 Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t namespace_id,
-                                                     std::string_view key, Lsn lsn) {
+                                                     std::string_view key, Lsn lsn,
+                                                     ValueFileHead file) {
   PAKV_CHECK(location.segment != 0 && location.length >= kRecordHeaderSize);
   const std::string path = directory_.PathOf(SegmentName(location.segment));
   const uint32_t unit = directory_.alignment();
@@ -140,7 +152,7 @@ Task<absl::StatusOr<RecordInMemory>> LogReader::Read(Location location, uint32_t
   const RecordFields fields = record->fields;
   if (PAKV_BUG(kColdReadTrustsPlace)) co_return RecordInMemory(std::move(buffer), fields);
   if (fields.key != key || fields.lsn != lsn || fields.namespace_id != namespace_id ||
-      !HoldsValue(fields.flags)) {
+      !HoldsValue(fields.flags) || !RefersTo(fields, file)) {
     co_return Damaged(path, location.offset, "a record, but not the one that was written there");
   }
   co_return RecordInMemory(std::move(buffer), fields);

@@ -1,5 +1,6 @@
 // LogReader: reads single records back, each with one direct read that covers it. Nothing read is
-// believed: checksum, namespace, key and LSN have to be those that the index expects.
+// believed: checksum, namespace, key, LSN and the file that it refers to have to be those that the
+// index expects.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -11,6 +12,7 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/format.h"
+#include "kv/log/format_value_file.h"
 #include "runtime/core/core.h"
 #include "runtime/io/buffer_pool.h"
 #include "runtime/io/file.h"
@@ -45,11 +47,12 @@ class LogReader {
   // Close was awaited, or the core is torn down.
   ~LogReader();
 
-  // The record at `location`, which has to be this version of this key. `key` stays valid until the
-  // task has ended. kDataLoss: something else lies there (file and offset in the message); other
-  // errors as the device gives them. Several reads may be under way. Suspends.
+  // The record at `location`, which has to be this version of this key, and refer to this file; by
+  // default, to none: it holds the value. `key` stays valid until the task has ended. kDataLoss:
+  // something else lies there (file and offset in the message); other errors as the device gives
+  // them. Several reads may be under way. Suspends.
   Task<absl::StatusOr<RecordInMemory>> Read(Location location, uint32_t namespace_id,
-                                            std::string_view key, Lsn lsn);
+                                            std::string_view key, Lsn lsn, ValueFileHead file = {});
   // Closes the segment's file, if it is open: it goes. No read of it is under way. Suspends.
   Task<void> CloseSegment(uint32_t segment);
   // Closes all files; no read is under way. Suspends.

@@ -545,7 +545,8 @@ void Shard::WaitForVersion(Request& reader, const VersionOnDevice& version) {
 Task<void> Shard::RunDeviceRead(DeviceRead& read) {
   // Never served from within the call that asks for it.
   co_await core_.ready().Yield();
-  auto result = co_await reader_->Read(read.location, read.namespace_id, read.key, read.lsn);
+  const ValueFileHead file{.file = read.file, .length = read.file_bytes};
+  auto result = co_await reader_->Read(read.location, read.namespace_id, read.key, read.lsn, file);
   std::string error;
   at_hand_.location = read.location;
   if (result.ok()) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <string>
 #include <utility>
@@ -358,6 +359,38 @@ Task<void> ReadBack(TestLog& log, Core& core) {
 }
 
 TEST_F(LogWriterTest, RecordIsReadBackByItsLocationAndBelievedOnlyIfItIsTheOne) { Life(ReadBack); }
+
+// Found by the fuzzer: the index had a file for a record that refers to none.
+Task<void> ReadBackOfFiles(TestLog& log, Core& core) {
+  const std::vector<uint32_t> checksums{7};
+  const std::string reference = EncodeValueReference({.file = 9, .length = 3000}, 4096, checksums);
+  TestEntry plain(core.ready());
+  log.Append("plain", reference, plain);
+  const Lsn plain_lsn = log.clock->largest();
+  TestEntry referring(core.ready());
+  log.Append("file", reference, referring, kRecordFile);
+  const Lsn file_lsn = log.clock->largest();
+  co_await plain.settled.Wait();
+  co_await referring.settled.Wait();
+  LogReader reader(core, *log.directory, 2);
+  const ValueFileHead none;
+  const ValueFileHead right{.file = 9, .length = 3000};
+  const ValueFileHead other{.file = 8, .length = 3000};
+  const ValueFileHead longer{.file = 9, .length = 3001};
+  const std::array<ValueFileHead, 4> all{none, right, other, longer};
+  for (const ValueFileHead& expected : all) {
+    const auto value = co_await reader.Read(plain.location(), 0, "plain", plain_lsn, expected);
+    EXPECT_EQ(value.ok(), expected.file == 0) << value.status();
+    const auto found = co_await reader.Read(referring.location(), 0, "file", file_lsn, expected);
+    EXPECT_EQ(found.ok(), expected.file == 9 && expected.length == 3000) << found.status();
+    EXPECT_TRUE(found.ok() || absl::IsDataLoss(found.status())) << found.status();
+  }
+  co_await reader.Close();
+}
+
+TEST_F(LogWriterTest, ARecordIsBelievedOnlyIfItRefersToTheFileThatIsExpected) {
+  Life(ReadBackOfFiles);
+}
 
 Task<void> ReadOne(LogReader& reader, Location at, std::string key, Lsn lsn, uint64_t& right) {
   const auto read = co_await reader.Read(at, 0, key, lsn);
