@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
@@ -18,14 +19,6 @@ namespace {
 constexpr size_t kInlineBytesMax = 256;
 constexpr size_t kValueBytesMax = 100'000;
 
-std::string Bulk(std::string_view bytes) {
-  return "$" + std::to_string(bytes.size()) + "\r\n" + std::string(bytes) + "\r\n";
-}
-std::string Request(const std::vector<std::string>& args) {
-  std::string request = "*" + std::to_string(args.size()) + "\r\n";
-  for (const std::string& arg : args) request += Bulk(arg);
-  return request;
-}
 // Any bytes, CR and LF among them.
 std::string ValueOf(char first, size_t length) {
   std::string value(length, '\0');
@@ -45,40 +38,21 @@ class LargeValueTest : public testing::TestWithParam<uint32_t> {
     options.value_bytes_max = value_bytes_max;
     options.inline_value_bytes_max = inline_bytes_max;
     server_ = std::make_unique<SimServer>(options);
-    client_ = std::make_unique<SimConnection>(*server_, server_->data_address());
+    client_ = std::make_unique<SimConnection>(*server_);
   }
   ~LargeValueTest() override { client_.reset(); }
 
   // Sends, and expects exactly this.
   void Expect(const std::vector<std::string>& args, const std::string& reply) {
-    client_->Send(Request(args));
-    ExpectReply(reply);
+    client_->Expect(RespRequest(args), reply);
   }
-  void ExpectReply(const std::string& reply) {
-    const std::string received = client_->Receive(reply.size());
-    EXPECT_TRUE(received == reply)
-        << received.substr(0, 200) << " in place of " << reply.substr(0, 200);
-  }
+  void ExpectReply(const std::string& reply) { client_->ExpectReply(reply); }
   std::string ErrorOf(const std::vector<std::string>& args) {
-    client_->Send(Request(args));
+    client_->Send(RespRequest(args));
     return Line();
   }
-  std::string Line() {
-    std::string line;
-    while (!line.ends_with("\r\n")) {
-      const std::string byte = client_->Receive(1);
-      if (byte.empty()) break;
-      line += byte;
-    }
-    return line;
-  }
-  std::vector<std::string> Files() {
-    server_->world.RunFor(kNsPerSecond);
-    std::vector<std::string> names;
-    EXPECT_GE(server_->node.disk().List("/pakv/data", names), 0);
-    std::erase_if(names, [](const std::string& name) { return !name.ends_with(".val"); });
-    return names;
-  }
+  std::string Line() { return client_->ReceiveLine(); }
+  std::vector<std::string> Files() { return server_->ValueFiles(); }
 
   std::unique_ptr<SimServer> server_;
   std::unique_ptr<SimConnection> client_;
@@ -89,12 +63,12 @@ INSTANTIATE_TEST_SUITE_P(Cores, LargeValueTest, testing::Values(1, 2));
 TEST_P(LargeValueTest, ComesBackWhateverTheCuts) {
   for (const size_t piece : {size_t{1}, size_t{13}, size_t{4096}, size_t{50'000}}) {
     const std::string value = ValueOf(static_cast<char>(piece), piece == 1 ? 5000 : 70'000);
-    const std::string request = Request({"SET", "key", value, "EX", "100"});
+    const std::string request = RespRequest({"SET", "key", value, "EX", "100"});
     for (size_t at = 0; at < request.size(); at += piece) {
       client_->SendAlone(std::string_view(request).substr(at, piece));
     }
     ExpectReply("+OK\r\n");
-    Expect({"GET", "key"}, Bulk(value));
+    Expect({"GET", "key"}, RespBulk(value));
     Expect({"TTL", "key"}, ":100\r\n");
     Expect({"STRLEN", "key"}, ":" + std::to_string(value.size()) + "\r\n");
   }
@@ -105,11 +79,11 @@ TEST_P(LargeValueTest, ComesBackWhateverTheCuts) {
 // further: wherever the stream was cut, and where chunks end.
 TEST_P(LargeValueTest, ComesBackWhereverItIsCut) {
   const std::string value = ValueOf('c', 2 * 4096 + 300);
-  const std::string before = Request({"SET", "small", "1"});
-  const std::string set = Request({"SET", "key", value, "EX", "100"});
-  const std::string stream =
-      before + set + Request({"GET", "key"}) + Request({"INCR", "small"}) + Request({"PING"});
-  const std::string reply = "+OK\r\n+OK\r\n" + Bulk(value) + ":2\r\n+PONG\r\n";
+  const std::string before = RespRequest({"SET", "small", "1"});
+  const std::string set = RespRequest({"SET", "key", value, "EX", "100"});
+  const std::string stream = before + set + RespRequest({"GET", "key"}) +
+                             RespRequest({"INCR", "small"}) + RespRequest({"PING"});
+  const std::string reply = "+OK\r\n+OK\r\n" + RespBulk(value) + ":2\r\n+PONG\r\n";
   const size_t begin = before.size() + set.find(value);
   std::set<size_t> cuts;
   for (size_t at = 1; at < begin + 10; ++at) cuts.insert(at);
@@ -130,19 +104,19 @@ TEST_P(LargeValueTest, ComesBackWhereverItIsCut) {
 TEST_P(LargeValueTest, ComesAndGoesInTurnsOf64KiB) {
   Start({}, 4 << 20, 64 << 10);
   const std::string value = ValueOf('a', 1'300'000);
-  const std::string request = Request({"SET", "key", value});
-  SimConnection other(*server_, server_->data_address());
+  const std::string request = RespRequest({"SET", "key", value});
+  SimConnection other(*server_);
   Expect({"SET", "n", "0"}, "+OK\r\n");
   size_t sent = 0;
   int64_t served = 0;
   while (sent < request.size()) {
     sent += client_->SendSome(std::string_view(request).substr(sent));
-    other.Send(Request({"INCR", "n"}));
+    other.Send(RespRequest({"INCR", "n"}));
     const std::string reply = ":" + std::to_string(++served) + "\r\n";
     EXPECT_EQ(other.Receive(reply.size()), reply);
   }
   ExpectReply("+OK\r\n");
-  Expect({"GET", "key"}, Bulk(value));
+  Expect({"GET", "key"}, RespBulk(value));
   EXPECT_GT(served, 10);
   EXPECT_GT(server_->node.process().received_at_once_max(), 4096u) << "past the ring's buffers";
   EXPECT_LE(server_->node.process().received_at_once_max(), 64u << 10);
@@ -153,13 +127,13 @@ TEST_P(LargeValueTest, ComesAndGoesInTurnsOf64KiB) {
 TEST_P(LargeValueTest, UploadsGoOnWhereBuffersAreScarce) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     Start({.seed = seed, .ring = {.receive_buffer_count = 2, .receive_buffer_bytes = 512}});
-    SimConnection other(*server_, server_->data_address());
-    SimConnection third(*server_, server_->data_address());
+    SimConnection other(*server_);
+    SimConnection third(*server_);
     const std::string value = ValueOf(static_cast<char>(seed), 90'000);
     // More than a session takes ahead of what it works on.
-    const std::string request =
-        Request({"SET", "a", value}) + Request({"SET", "a", value}) + Request({"GET", "a"});
-    const std::string reply = "+OK\r\n+OK\r\n" + Bulk(value);
+    const std::string request = RespRequest({"SET", "a", value}) +
+                                RespRequest({"SET", "a", value}) + RespRequest({"GET", "a"});
+    const std::string reply = "+OK\r\n+OK\r\n" + RespBulk(value);
     client_->Send(request);
     other.Send(request);
     third.Send(request);
@@ -183,24 +157,26 @@ TEST_P(LargeValueTest, NoneWithinMulti) {
   EXPECT_TRUE(Files().empty());
   // Outside it is one again, and what is queued may delete and replace it, but not read it.
   Expect({"SET", "large", value}, "+OK\r\n");
-  client_->Send(Request({"MULTI"}) + Request({"STRLEN", "large"}) + Request({"SET", "more", "1"}) +
-                Request({"GET", "large"}) + Request({"EXEC"}));
+  client_->Send(RespRequest({"MULTI"}) + RespRequest({"STRLEN", "large"}) +
+                RespRequest({"SET", "more", "1"}) + RespRequest({"GET", "large"}) +
+                RespRequest({"EXEC"}));
   ExpectReply("+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n");
   EXPECT_TRUE(Line().starts_with("-ERR the key's value is too long"));
   Expect({"GET", "more"}, "$-1\r\n");
-  client_->Send(Request({"MULTI"}) + Request({"STRLEN", "large"}) + Request({"DEL", "large"}) +
-                Request({"EXEC"}));
+  client_->Send(RespRequest({"MULTI"}) + RespRequest({"STRLEN", "large"}) +
+                RespRequest({"DEL", "large"}) + RespRequest({"EXEC"}));
   ExpectReply("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:9000\r\n:1\r\n");
   EXPECT_TRUE(Files().empty());
 }
 
 TEST_P(LargeValueTest, RepliesStayInOrder) {
   const std::string value = ValueOf('a', 60'000);
-  client_->Send(Request({"SET", "small", "1"}) + Request({"SET", "large", value}) +
-                Request({"GET", "large"}) + Request({"PING"}) + Request({"GET", "large"}) +
-                Request({"GET", "small"}) + Request({"INCR", "small"}) + Request({"ECHO", "x"}));
-  ExpectReply("+OK\r\n+OK\r\n" + Bulk(value) + "+PONG\r\n" + Bulk(value) + "$1\r\n1\r\n:2\r\n" +
-              Bulk("x"));
+  client_->Send(RespRequest({"SET", "small", "1"}) + RespRequest({"SET", "large", value}) +
+                RespRequest({"GET", "large"}) + RespRequest({"PING"}) +
+                RespRequest({"GET", "large"}) + RespRequest({"GET", "small"}) +
+                RespRequest({"INCR", "small"}) + RespRequest({"ECHO", "x"}));
+  ExpectReply("+OK\r\n+OK\r\n" + RespBulk(value) + "+PONG\r\n" + RespBulk(value) +
+              "$1\r\n1\r\n:2\r\n" + RespBulk("x"));
 }
 
 TEST_P(LargeValueTest, EveryWayToWriteOne) {
@@ -210,21 +186,21 @@ TEST_P(LargeValueTest, EveryWayToWriteOne) {
   Expect({"SETNX", "key", b}, ":0\r\n");
   Expect({"SET", "key", b, "NX"}, "$-1\r\n");
   EXPECT_EQ(Files().size(), 1u);
-  Expect({"GETSET", "key", b}, Bulk(a));
-  Expect({"SET", "key", a, "XX", "GET"}, Bulk(b));
+  Expect({"GETSET", "key", b}, RespBulk(a));
+  Expect({"SET", "key", a, "XX", "GET"}, RespBulk(b));
   Expect({"SETEX", "key", "50", b}, "+OK\r\n");
   Expect({"TTL", "key"}, ":50\r\n");
   Expect({"PSETEX", "key", "70000", a}, "+OK\r\n");
-  Expect({"GETEX", "key", "PERSIST"}, Bulk(a));
+  Expect({"GETEX", "key", "PERSIST"}, RespBulk(a));
   Expect({"TTL", "key"}, ":-1\r\n");
   Expect({"EXPIRE", "key", "90"}, ":1\r\n");
   Expect({"SET", "key", b, "KEEPTTL"}, "+OK\r\n");
   Expect({"TTL", "key"}, ":90\r\n");
-  Expect({"GETSET", "key", "small"}, Bulk(b));
-  Expect({"GET", "key"}, Bulk("small"));
+  Expect({"GETSET", "key", "small"}, RespBulk(b));
+  Expect({"GET", "key"}, RespBulk("small"));
   EXPECT_TRUE(Files().empty());
   Expect({"SET", "key", a}, "+OK\r\n");
-  Expect({"GETDEL", "key"}, Bulk(a));
+  Expect({"GETDEL", "key"}, RespBulk(a));
   Expect({"EXISTS", "key"}, ":0\r\n");
   EXPECT_TRUE(Files().empty());
 }
@@ -240,16 +216,16 @@ TEST_P(LargeValueTest, ARangeIsReadFromTheChunksThatHoldIt) {
           first > last || first >= length
               ? ""
               : value.substr(static_cast<size_t>(first), static_cast<size_t>(last - first + 1));
-      Expect({"GETRANGE", "key", std::to_string(first), std::to_string(last)}, Bulk(part));
+      Expect({"GETRANGE", "key", std::to_string(first), std::to_string(last)}, RespBulk(part));
     }
   }
-  Expect({"GETRANGE", "key", "-101", "-100"}, Bulk(value.substr(value.size() - 101, 2)));
-  Expect({"SUBSTR", "key", "0", "-1"}, Bulk(value));
+  Expect({"GETRANGE", "key", "-101", "-100"}, RespBulk(value.substr(value.size() - 101, 2)));
+  Expect({"SUBSTR", "key", "0", "-1"}, RespBulk(value));
   // A chunk that is damaged spoils those ranges alone that it has a part in.
   const std::string path = "/pakv/data/" + Files().at(0);
   server_->node.disk().FlipBit(path.c_str(), 4096 + 5, 0);
-  Expect({"GETRANGE", "key", "0", "4095"}, Bulk(value.substr(0, 4096)));
-  Expect({"GETRANGE", "key", "8192", "-1"}, Bulk(value.substr(8192)));
+  Expect({"GETRANGE", "key", "0", "4095"}, RespBulk(value.substr(0, 4096)));
+  Expect({"GETRANGE", "key", "8192", "-1"}, RespBulk(value.substr(8192)));
   EXPECT_EQ(ErrorOf({"GETRANGE", "key", "8000", "8200"}),
             "-ERR damaged: " + path + ": damaged at offset 4096: a chunk's checksum is wrong\r\n");
 }
@@ -262,7 +238,7 @@ TEST_P(LargeValueTest, BecomesAnotherKeysValue) {
     Expect({"SET", "from", a, "PXAT", "99999999999123"}, "+OK\r\n");
     Expect({"RENAME", "from", "to"}, "+OK\r\n");
     Expect({"GET", "from"}, "$-1\r\n");
-    Expect({"GET", "to"}, Bulk(a));
+    Expect({"GET", "to"}, RespBulk(a));
     Expect({"PEXPIRETIME", "to"}, ":99999999999123\r\n");
     EXPECT_EQ(Files().size(), 1u);
     Expect({"SET", "there", b}, "+OK\r\n");
@@ -275,14 +251,14 @@ TEST_P(LargeValueTest, BecomesAnotherKeysValue) {
     EXPECT_EQ(Files().size(), 3u);
     // What becomes of one is nothing to the others.
     Expect({"SET", "to", b}, "+OK\r\n");
-    Expect({"GET", "there"}, Bulk(a));
+    Expect({"GET", "there"}, RespBulk(a));
     Expect({"MOVE", "there", "2"}, ":1\r\n");
     Expect({"DEL", "to", "there"}, ":1\r\n");
     EXPECT_EQ(Files().size(), 2u);
     Expect({"SELECT", "1"}, "+OK\r\n");
-    Expect({"GETDEL", "to"}, Bulk(a));
+    Expect({"GETDEL", "to"}, RespBulk(a));
     Expect({"SELECT", "2"}, "+OK\r\n");
-    Expect({"GET", "there"}, Bulk(a));
+    Expect({"GET", "there"}, RespBulk(a));
     Expect({"PEXPIRETIME", "there"}, ":99999999999123\r\n");
     Expect({"RENAME", "there", "there"}, "+OK\r\n");
     EXPECT_EQ(Files().size(), 1u);
@@ -298,21 +274,21 @@ TEST_P(LargeValueTest, IsOneOfSeveralThatAreReadAtOnce) {
   Expect({"SET", "b", b}, "+OK\r\n");
   Expect({"MSET", "c", "small", "d", ""}, "+OK\r\n");
   const std::vector<std::string> all = {"MGET", "a", "nosuch", "b", "c", "a", "d"};
-  const std::string values =
-      "*6\r\n" + Bulk(a) + "$-1\r\n" + Bulk(b) + Bulk("small") + Bulk(a) + Bulk("");
+  const std::string values = "*6\r\n" + RespBulk(a) + "$-1\r\n" + RespBulk(b) + RespBulk("small") +
+                             RespBulk(a) + RespBulk("");
   Expect(all, values);
   // Behind a write of its own, so as a snapshot also on one core.
-  client_->Send(Request({"SET", "e", "1"}) + Request(all) + Request({"GET", "e"}));
-  ExpectReply("+OK\r\n" + values + Bulk("1"));
+  client_->Send(RespRequest({"SET", "e", "1"}) + RespRequest(all) + RespRequest({"GET", "e"}));
+  ExpectReply("+OK\r\n" + values + RespBulk("1"));
   // What is read stays, whatever becomes of the keys, at whatever pace it is read.
   std::vector<std::string> many = {"MGET", "b"};
-  std::string much = "*41\r\n" + Bulk(b);
+  std::string much = "*41\r\n" + RespBulk(b);
   for (int i = 0; i < 40; ++i) {
     many.push_back("a");
-    much += Bulk(a);
+    much += RespBulk(a);
   }
-  SimConnection slow(*server_, server_->data_address());
-  slow.Send(Request({"SET", "e", "1"}) + Request(many));
+  SimConnection slow(*server_);
+  slow.Send(RespRequest({"SET", "e", "1"}) + RespRequest(many));
   server_->world.RunFor(kNsPerSecond);
   Expect({"DEL", "a", "b", "c"}, ":3\r\n");
   EXPECT_EQ(Files().size(), 2u);
@@ -325,48 +301,49 @@ TEST_P(LargeValueTest, ADamagedOneOfSeveralIsAnErrorOrTheEnd) {
   Expect({"SET", "key", value}, "+OK\r\n");
   Expect({"MSET", "b", "1", "c", "2"}, "+OK\r\n");
   const std::string path = "/pakv/data/" + Files().at(0);
-  const std::string request = Request({"SET", "e", "1"}) + Request({"MGET", "b", "key", "c"});
+  const std::string request =
+      RespRequest({"SET", "e", "1"}) + RespRequest({"MGET", "b", "key", "c"});
   server_->node.disk().FlipBit(path.c_str(), 9, 0);
   client_->Send(request);
-  ExpectReply("+OK\r\n*3\r\n" + Bulk("1") + "-ERR damaged: " + path +
-              ": damaged at offset 0: a chunk's checksum is wrong\r\n" + Bulk("2"));
+  ExpectReply("+OK\r\n*3\r\n" + RespBulk("1") + "-ERR damaged: " + path +
+              ": damaged at offset 0: a chunk's checksum is wrong\r\n" + RespBulk("2"));
   server_->node.disk().FlipBit(path.c_str(), 9, 0);
   server_->node.disk().FlipBit(path.c_str(), 5000, 0);
-  SimConnection other(*server_, server_->data_address());
+  SimConnection other(*server_);
   other.Send(request);
   EXPECT_TRUE(other.ReceiveToEnd() ==
-              "+OK\r\n*3\r\n" + Bulk("1") + "$12288\r\n" + value.substr(0, 4096));
+              "+OK\r\n*3\r\n" + RespBulk("1") + "$12288\r\n" + value.substr(0, 4096));
 }
 
 TEST_P(LargeValueTest, IsReadToItsEndAlthoughItsKeyHasGone) {
   const std::string value = ValueOf('a', 90'000);
   Expect({"SET", "key", value}, "+OK\r\n");
-  SimConnection slow(*server_, server_->data_address());
-  for (int i = 0; i < 4; ++i) slow.Send(Request({"GET", "key"}));
+  SimConnection slow(*server_);
+  for (int i = 0; i < 4; ++i) slow.Send(RespRequest({"GET", "key"}));
   server_->world.RunFor(kNsPerSecond);
   Expect({"RENAME", "key", "other"}, "+OK\r\n");
   EXPECT_EQ(Files().size(), 2u);
   Expect({"DEL", "other", "key"}, ":1\r\n");
   EXPECT_EQ(Files().size(), 1u);
   for (int i = 0; i < 4; ++i) {
-    EXPECT_TRUE(slow.Receive(Bulk(value).size()) == Bulk(value));
+    EXPECT_TRUE(slow.Receive(RespBulk(value).size()) == RespBulk(value));
   }
   EXPECT_TRUE(Files().empty());
 }
 
 // The value that is renamed is the one that is there then, whatever a copy was made of before.
 TEST_P(LargeValueTest, IsRenamedWhileOthersWriteIt) {
-  SimConnection other(*server_, server_->data_address());
+  SimConnection other(*server_);
   Expect({"SET", "key", ValueOf('a', 9000)}, "+OK\r\n");
   for (int i = 0; i < 200; ++i) {
     const std::string value = ValueOf(static_cast<char>(i), 5000);
-    other.Send(Request({"SET", "key", value}));
+    other.Send(RespRequest({"SET", "key", value}));
     server_->world.RunFor(static_cast<uint64_t>(i) * 3 * kNsPerUs);
-    client_->Send(Request({"COPY", "key", "copy", "REPLACE"}));
+    client_->Send(RespRequest({"COPY", "key", "copy", "REPLACE"}));
     EXPECT_EQ(other.Receive(5), "+OK\r\n");
     ExpectReply(":1\r\n");
     Expect({"RENAME", "key", "last"}, "+OK\r\n");
-    Expect({"GET", "last"}, Bulk(value));
+    Expect({"GET", "last"}, RespBulk(value));
     Expect({"RENAME", "last", "key"}, "+OK\r\n");
   }
   EXPECT_EQ(Files().size(), 2u);
@@ -395,7 +372,7 @@ TEST_P(LargeValueTest, APartOfItIsChanged) {
     value.replace(begin, part.size(), part);
     Expect({"SETRANGE", "key", std::to_string(begin), part},
            ":" + std::to_string(value.size()) + "\r\n");
-    Expect({"GET", "key"}, Bulk(value));
+    Expect({"GET", "key"}, RespBulk(value));
   };
   for (const size_t begin : {0, 1, 4090, 4096, 8192, 12'287, 12'380, 12'390, 20'000}) {
     change(begin, "part " + std::to_string(begin));
@@ -405,7 +382,7 @@ TEST_P(LargeValueTest, APartOfItIsChanged) {
     Expect({"APPEND", "key", part}, ":" + std::to_string(value.size()) + "\r\n");
   }
   Expect({"SETRANGE", "key", "3", ""}, ":" + std::to_string(value.size()) + "\r\n");
-  Expect({"GET", "key"}, Bulk(value));
+  Expect({"GET", "key"}, RespBulk(value));
   Expect({"TTL", "key"}, ":100\r\n");
   EXPECT_EQ(Files().size(), 1u);
   const std::string too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n";
@@ -422,16 +399,16 @@ TEST_P(LargeValueTest, AShortOneGrowsBeyondTheLog) {
   EXPECT_TRUE(Files().empty());
   Expect({"APPEND", "key", "7"}, ":257\r\n");
   EXPECT_EQ(Files().size(), 1u);
-  Expect({"GET", "key"}, Bulk(value + "1234567"));
+  Expect({"GET", "key"}, RespBulk(value + "1234567"));
   Expect({"PEXPIRETIME", "key"}, ":99999999999123\r\n");
   Expect({"SETRANGE", "gap", "9000", "x"}, ":9001\r\n");
-  Expect({"GET", "gap"}, Bulk(std::string(9000, '\0') + "x"));
+  Expect({"GET", "gap"}, RespBulk(std::string(9000, '\0') + "x"));
   // In a transaction they stay as they are.
   Expect({"SET", "other", value}, "+OK\r\n");
   Expect({"MULTI"}, "+OK\r\n");
   Expect({"APPEND", "other", "1234567"}, "+QUEUED\r\n");
   Expect({"SETRANGE", "other", "0", "b"}, "+QUEUED\r\n");
-  client_->Send(Request({"EXEC"}));
+  client_->Send(RespRequest({"EXEC"}));
   ExpectReply(
       "*2\r\n-ERR the key's value is too long for this command, which works in memory\r\n:250\r\n");
   EXPECT_EQ(Files().size(), 2u);
@@ -439,21 +416,21 @@ TEST_P(LargeValueTest, AShortOneGrowsBeyondTheLog) {
 
 TEST_P(LargeValueTest, ChangesOfOneKeyKeepTheirOrder) {
   std::string value = ValueOf('a', 9000);
-  std::string requests = Request({"SET", "key", value});
+  std::string requests = RespRequest({"SET", "key", value});
   std::string replies = "+OK\r\n";
   for (int i = 0; i < 20; ++i) {
     const std::string part = std::to_string(i) + ".";
     value += part;
     value[static_cast<size_t>(i)] = '!';
-    requests += Request({"APPEND", "key", part}) +
-                Request({"SETRANGE", "key", std::to_string(i), "!"}) + Request({"GET", "key"}) +
-                Request({"GET", "nosuch"});
+    requests += RespRequest({"APPEND", "key", part}) +
+                RespRequest({"SETRANGE", "key", std::to_string(i), "!"}) +
+                RespRequest({"GET", "key"}) + RespRequest({"GET", "nosuch"});
     replies += ":" + std::to_string(value.size()) + "\r\n:" + std::to_string(value.size()) +
-               "\r\n" + Bulk(value) + "$-1\r\n";
+               "\r\n" + RespBulk(value) + "$-1\r\n";
   }
-  client_->Send(requests + Request({"SET", "key", "1"}) + Request({"APPEND", "key", "2"}) +
-                Request({"GET", "key"}));
-  ExpectReply(replies + "+OK\r\n:2\r\n" + Bulk("12"));
+  client_->Send(requests + RespRequest({"SET", "key", "1"}) + RespRequest({"APPEND", "key", "2"}) +
+                RespRequest({"GET", "key"}));
+  ExpectReply(replies + "+OK\r\n:2\r\n" + RespBulk("12"));
   EXPECT_TRUE(Files().empty());
 }
 
@@ -462,8 +439,8 @@ TEST_P(LargeValueTest, ManyChangeOneKey) {
   Expect({"SET", "key", std::string(9000, 'a')}, "+OK\r\n");
   std::vector<std::unique_ptr<SimConnection>> others;
   for (int i = 0; i < 12; ++i) {
-    others.push_back(std::make_unique<SimConnection>(*server_, server_->data_address()));
-    others.back()->Send(Request({"APPEND", "key", "b"}) + Request({"SET", "mine", "1"}));
+    others.push_back(std::make_unique<SimConnection>(*server_));
+    others.back()->Send(RespRequest({"APPEND", "key", "b"}) + RespRequest({"SET", "mine", "1"}));
   }
   std::set<std::string> lengths;
   for (const auto& other : others) {
@@ -474,7 +451,7 @@ TEST_P(LargeValueTest, ManyChangeOneKey) {
   EXPECT_EQ(lengths.size(), others.size());
   EXPECT_EQ(*lengths.begin(), ":9001");
   EXPECT_EQ(*lengths.rbegin(), ":9012");
-  Expect({"GET", "key"}, Bulk(std::string(9000, 'a') + std::string(12, 'b')));
+  Expect({"GET", "key"}, RespBulk(std::string(9000, 'a') + std::string(12, 'b')));
   EXPECT_EQ(Files().size(), 1u);
 }
 
@@ -483,9 +460,9 @@ TEST_P(LargeValueTest, UploadsBehindAChangeDoNotStopIt) {
   Expect({"SET", "key", ValueOf('a', 90'000)}, "+OK\r\n");
   std::vector<std::unique_ptr<SimConnection>> others;
   for (int i = 0; i < 40; ++i) {
-    others.push_back(std::make_unique<SimConnection>(*server_, server_->data_address()));
-    others.back()->Send(i % 4 == 0 ? Request({"APPEND", "key", "x"})
-                                   : Request({"SET", "key", ValueOf('b', 3000)}));
+    others.push_back(std::make_unique<SimConnection>(*server_));
+    others.back()->Send(i % 4 == 0 ? RespRequest({"APPEND", "key", "x"})
+                                   : RespRequest({"SET", "key", ValueOf('b', 3000)}));
   }
   for (const auto& other : others) {
     const std::string reply = other->Receive(5);
@@ -495,15 +472,15 @@ TEST_P(LargeValueTest, UploadsBehindAChangeDoNotStopIt) {
 
 TEST_P(LargeValueTest, AChangeMayMeetAFlush) {
   for (int i = 0; i < 60; ++i) {
-    SimConnection other(*server_, server_->data_address());
+    SimConnection other(*server_);
     Expect({"SET", "key", ValueOf('a', 40'000)}, "+OK\r\n");
-    client_->Send(Request({"APPEND", "key", "x"}));
+    client_->Send(RespRequest({"APPEND", "key", "x"}));
     server_->world.RunFor(static_cast<uint64_t>(i) * 10 * kNsPerUs);
-    other.Send(Request({"FLUSHALL"}));
+    other.Send(RespRequest({"FLUSHALL"}));
     EXPECT_EQ(other.Receive(5), "+OK\r\n");
     const std::string length = Line();
     EXPECT_TRUE(length == ":40001\r\n" || length == ":1\r\n") << length;
-    client_->Send(Request({"STRLEN", "key"}));
+    client_->Send(RespRequest({"STRLEN", "key"}));
     const std::string left = Line();
     EXPECT_TRUE(left == ":0\r\n" || left == length) << left;
     EXPECT_TRUE(length != ":1\r\n" || left == length) << left;
@@ -521,7 +498,7 @@ TEST_P(LargeValueTest, AChangeThatCannotBeMadeLeavesTheValue) {
             "-ERR damaged: " + path + ": damaged at offset 0: a chunk's checksum is wrong\r\n");
   EXPECT_EQ(Files().size(), 1u);
   server_->node.disk().FlipBit(path.c_str(), 9, 0);
-  Expect({"GET", "key"}, Bulk(value));
+  Expect({"GET", "key"}, RespBulk(value));
   Expect({"APPEND", "key", "x"}, ":12289\r\n");
   EXPECT_EQ(Files().size(), 1u);
 }
@@ -536,7 +513,7 @@ TEST_P(LargeValueTest, CommandsThatWorkInMemorySayNo) {
       "-ERR string of 9000 bytes exceeds the 256 bytes that an argument may have here"))
       << too_long;
   Expect({"GET", "one"}, "$-1\r\n");
-  Expect({"GET", "key"}, Bulk(value));
+  Expect({"GET", "key"}, RespBulk(value));
 }
 
 TEST_P(LargeValueTest, TooLongIsSkippedAndNothingHappened) {
@@ -556,13 +533,13 @@ TEST_P(LargeValueTest, TooLongIsSkippedAndNothingHappened) {
 }
 
 TEST_P(LargeValueTest, AClientThatGoesLeavesNothing) {
-  const std::string request = Request({"SET", "key", ValueOf('a', 50'000)});
+  const std::string request = RespRequest({"SET", "key", ValueOf('a', 50'000)});
   const size_t begin = request.size() - 50'002;
   for (const bool reset : {false, true}) {
     // Where it has just begun, within a chunk, between two, and within what comes behind it.
     for (const size_t sent : {begin, begin + 1, size_t{30'000}, begin + 8 * 4096,
                               request.size() - 2, request.size() - 1}) {
-      SimConnection other(*server_, server_->data_address());
+      SimConnection other(*server_);
       other.SendAlone(request.substr(0, sent));
       EXPECT_EQ(Files().size(), 1u) << sent;
       if (reset) {
@@ -579,9 +556,9 @@ TEST_P(LargeValueTest, AClientThatGoesLeavesNothing) {
 
 // Its client goes while its bytes are on their way: received, or being written.
 TEST_P(LargeValueTest, AClientThatGoesAtAnyTimeLeavesNothing) {
-  const std::string request = Request({"SET", "key", ValueOf('a', 50'000)});
+  const std::string request = RespRequest({"SET", "key", ValueOf('a', 50'000)});
   for (uint64_t i = 0; i < 100; ++i) {
-    SimConnection other(*server_, server_->data_address());
+    SimConnection other(*server_);
     other.Send(request.substr(0, 40'000 + i));
     server_->world.RunFor(i * 7 * kNsPerUs);
     if (i % 2 == 0) {
@@ -596,7 +573,7 @@ TEST_P(LargeValueTest, AClientThatGoesAtAnyTimeLeavesNothing) {
 
 // The server's stop does not wait for the rest of a value, and ends what is under way.
 TEST_P(LargeValueTest, AStopDoesNotWaitForTheRest) {
-  const std::string request = Request({"SET", "key", ValueOf('a', 50'000)});
+  const std::string request = RespRequest({"SET", "key", ValueOf('a', 50'000)});
   for (uint64_t i = 0; i < 20; ++i) {
     Start({.seed = i + 1});
     Expect({"SET", "small", "1"}, "+OK\r\n");
@@ -618,10 +595,10 @@ TEST_P(LargeValueTest, ASlowReaderHoldsNobodyUpAndMayGo) {
   const std::string value = ValueOf('a', 90'000);
   Expect({"SET", "key", value}, "+OK\r\n");
   {
-    SimConnection slow(*server_, server_->data_address());
-    for (int i = 0; i < 20; ++i) slow.Send(Request({"GET", "key"}));
+    SimConnection slow(*server_);
+    for (int i = 0; i < 20; ++i) slow.Send(RespRequest({"GET", "key"}));
     server_->world.RunFor(kNsPerSecond);
-    Expect({"GET", "key"}, Bulk(value));
+    Expect({"GET", "key"}, RespBulk(value));
     Expect({"SET", "key", "small"}, "+OK\r\n");
     EXPECT_EQ(Files().size(), 1u);  // it is still read
     EXPECT_EQ(slow.Receive(1000).size(), 1000u);
@@ -635,8 +612,8 @@ TEST_P(LargeValueTest, ADamagedChunkIsAnErrorOrTheEnd) {
   const std::string path = "/pakv/data/" + Files().at(0);
   server_->node.disk().FlipBit(path.c_str(), 3 * 4096 + 5, 0);
   {
-    SimConnection other(*server_, server_->data_address());
-    other.Send(Request({"GET", "key"}) + Request({"PING"}));
+    SimConnection other(*server_);
+    other.Send(RespRequest({"GET", "key"}) + RespRequest({"PING"}));
     const std::string sound = "$20480\r\n" + ValueOf('a', 5 * 4096).substr(0, 3 * 4096);
     EXPECT_TRUE(other.ReceiveToEnd() == sound);
   }
@@ -661,9 +638,9 @@ TEST_P(LargeValueTest, AFullDiskRefusesIt) {
 // A second more for each 64 KiB, also of those that no buffer of the ring was needed for.
 TEST_P(LargeValueTest, WhatWasReceivedExtendsItsTime) {
   Start({.request_timeout_ns = 2 * kNsPerSecond});
-  const std::string request = Request({"SET", "key", ValueOf('a', 90'000)});
+  const std::string request = RespRequest({"SET", "key", ValueOf('a', 90'000)});
   for (const bool in_time : {true, false}) {
-    SimConnection other(*server_, server_->data_address());
+    SimConnection other(*server_);
     other.SendAlone(request.substr(0, 80'000));
     server_->world.RunFor((in_time ? 2900 : 3100) * kNsPerMs);
     if (in_time) other.Send(request.substr(80'000));
@@ -676,7 +653,7 @@ TEST_P(LargeValueTest, WhatWasReceivedExtendsItsTime) {
 
 TEST_P(LargeValueTest, DrippingBytesDoNotExtendItsTime) {
   Start({.request_timeout_ns = 2 * kNsPerSecond});
-  const std::string request = Request({"SET", "key", ValueOf('a', 50'000)});
+  const std::string request = RespRequest({"SET", "key", ValueOf('a', 50'000)});
   client_->SendAlone(request.substr(0, 20'000));
   for (size_t at = 20'000; at < 20'040 && !client_->ended(); ++at) {
     client_->SendAlone(request.substr(at, 1));

@@ -96,13 +96,7 @@ class PakvLargeTest : public testing::TestWithParam<uint32_t> {
     client_->raw.Send(GetInPieces(id, key));
     return ValueIn(id);
   }
-  std::vector<std::string> Files() {
-    server_->world.RunFor(kNsPerSecond);
-    std::vector<std::string> names;
-    EXPECT_GE(server_->node.disk().List("/pakv/data", names), 0);
-    std::erase_if(names, [](const std::string& name) { return !name.ends_with(".val"); });
-    return names;
-  }
+  std::vector<std::string> Files() { return server_->ValueFiles(); }
 
   struct Stream {
     std::string value;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/net/pakv_connection.h"
 #include "tests/net/pakv_frames.h"
 #include "tests/net/sim_server.h"
 
@@ -16,23 +17,11 @@ using enum PakvType;
 
 class PakvOperatorTest : public testing::TestWithParam<uint32_t> {
  protected:
-  PakvOperatorTest() : server_({.core_count = GetParam()}), raw_(server_, server_.data_address()) {
-    Ask(PakvHello(1));
-  }
-  PakvTestReply Ask(std::string_view request) {
-    raw_.Send(request);
-    std::vector<PakvTestReply> replies;
-    const bool came = server_.world.RunUntil([&] {
-      replies = reader_.Read(raw_.ReceiveNow());
-      return !replies.empty();
-    });
-    EXPECT_TRUE(came) << server_.world.failure();
-    return replies.empty() ? PakvTestReply() : replies[0];
-  }
+  PakvOperatorTest() : server_({.core_count = GetParam()}), client_(server_) {}
+  PakvTestReply Ask(std::string_view request) { return client_.Ask(request); }
 
   SimServer server_;
-  SimConnection raw_;
-  PakvReplyReader reader_;
+  PakvConnection client_;
 };
 INSTANTIATE_TEST_SUITE_P(Cores, PakvOperatorTest, testing::Values(1u, 3u));
 

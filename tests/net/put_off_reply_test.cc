@@ -13,6 +13,7 @@
 
 #include "tests/net/pakv_connection.h"
 #include "tests/net/pakv_frames.h"
+#include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
@@ -23,19 +24,6 @@ constexpr size_t kOutputBytesMax = 256 << 10;
 constexpr size_t kRoomBytes = 1 << 20;  // of each core
 constexpr int kKeys = 8;
 
-std::string Bulk(std::string_view bytes) {
-  return "$" + std::to_string(bytes.size()) + "\r\n" + std::string(bytes) + "\r\n";
-}
-std::string Request(const std::vector<std::string>& args) {
-  std::string request = "*" + std::to_string(args.size()) + "\r\n";
-  for (const std::string& arg : args) request += Bulk(arg);
-  return request;
-}
-std::string Times(size_t count, std::string_view text) {
-  std::string all;
-  for (size_t i = 0; i < count; ++i) all += text;
-  return all;
-}
 size_t HeapBytes() {
   const struct mallinfo2 info = mallinfo2();
   return info.uordblks + info.hblkhd;
@@ -63,8 +51,8 @@ class PutOffReplyTest : public testing::TestWithParam<Place> {
     options.device_read_bytes_max = kRoomBytes;
     server_ = std::make_unique<SimServer>(options);
     std::string sets;
-    for (int i = 0; i < kKeys; ++i) sets += Request({"SET", LargeKey(i), LargeValue(i)});
-    for (int i = 0; i < kKeys; ++i) sets += Request({"SET", SmallKey(i), "small"});
+    for (int i = 0; i < kKeys; ++i) sets += RespRequest({"SET", LargeKey(i), LargeValue(i)});
+    for (int i = 0; i < kKeys; ++i) sets += RespRequest({"SET", SmallKey(i), "small"});
     Expect(sets, Times(2 * kKeys, "+OK\r\n"));
   }
 
@@ -75,22 +63,16 @@ class PutOffReplyTest : public testing::TestWithParam<Place> {
   }
 
   void Expect(std::string_view request, std::string_view reply) {
-    SimConnection client(*server_, server_->data_address());
-    Expect(client, request, reply);
-  }
-  void Expect(SimConnection& client, std::string_view request, std::string_view reply) {
-    client.Send(request);
-    const std::string received = client.Receive(reply.size());
-    EXPECT_TRUE(received == reply) << received.substr(0, 200) << "\nin place of\n"
-                                   << reply.substr(0, 200);
+    SimConnection client(*server_);
+    client.Expect(request, reply);
   }
   // A client of whom small replies are expected from now on.
   std::unique_ptr<SimConnection> Primed() {
-    auto client = std::make_unique<SimConnection>(*server_, server_->data_address());
+    auto client = std::make_unique<SimConnection>(*server_);
     for (int round = 0; round < 60; ++round) {
       std::string gets;
       for (int i = 0; i < kKeys; ++i) gets += "GET " + SmallKey(i) + "\r\n";
-      Expect(*client, gets, Times(kKeys, Bulk("small")));
+      client->Expect(gets, Times(kKeys, RespBulk("small")));
     }
     return client;
   }
@@ -104,7 +86,7 @@ class PutOffReplyTest : public testing::TestWithParam<Place> {
   }
   void ExpectValues(SimConnection& client, size_t count) {
     for (size_t i = 0; i < count; ++i) {
-      const std::string reply = Bulk(LargeValue(static_cast<int>(i % kKeys)));
+      const std::string reply = RespBulk(LargeValue(static_cast<int>(i % kKeys)));
       ASSERT_TRUE(client.Receive(reply.size()) == reply) << i;
     }
   }
@@ -144,7 +126,7 @@ TEST_P(PutOffReplyTest, AThousandAtOnceAreBoundedAndComeInOrder) {
   EXPECT_LT(HeapBytes(), heap + BoundOf(1));
   EXPECT_LT(CountedBytes(), counted + BoundOf(1));
   ExpectValues(*deaf, kGets);
-  Expect(*deaf, "PING\r\n", "+PONG\r\n");
+  deaf->Expect("PING\r\n", "+PONG\r\n");
   EXPECT_LT(CountedBytes(), counted + (1 << 20));
 }
 
@@ -160,7 +142,7 @@ TEST_P(PutOffReplyTest, WhoDoesNotReadKeepsNobodyFromHis) {
   for (int round = 0; round < 3; ++round) {
     other->Send(Gets(50));
     ExpectValues(*other, 50);
-    Expect(*other, "SET n 1\r\nGET n\r\n", "+OK\r\n$1\r\n1\r\n");
+    other->Expect("SET n 1\r\nGET n\r\n", "+OK\r\n$1\r\n1\r\n");
   }
   // What those had held is there again, and one that reads after all gets everything.
   ExpectValues(*deaf[0], 100);
@@ -195,7 +177,7 @@ TEST_P(PutOffReplyTest, WhoHasEndedHisStreamGetsAllThatHeReads) {
   client->Send(Gets(300));
   client->EndSending();
   for (size_t i = 0; i < 300; ++i) {
-    const std::string reply = Bulk(LargeValue(static_cast<int>(i % kKeys)));
+    const std::string reply = RespBulk(LargeValue(static_cast<int>(i % kKeys)));
     ASSERT_TRUE(client->Receive(reply.size()) == reply) << i;
     server_->world.RunFor(kNsPerSecond / 4);
   }
@@ -209,19 +191,19 @@ TEST_P(PutOffReplyTest, AReadThatIsPutOffSeesNoLaterWrite) {
   std::string requests;
   for (int i = 0; i < kKeys; ++i) {
     requests += Times(3, "GET " + LargeKey(i) + "\r\n");
-    requests += Request({"SET", LargeKey(i), "after"}) + "GET " + LargeKey(i) + "\r\n";
+    requests += RespRequest({"SET", LargeKey(i), "after"}) + "GET " + LargeKey(i) + "\r\n";
   }
   client->Send(requests);
   server_->world.RunFor(kNsPerSecond);
   for (int i = 0; i < kKeys; ++i) {
     for (int k = 0; k < 3; ++k) {
-      const std::string value = Bulk(LargeValue(i));
+      const std::string value = RespBulk(LargeValue(i));
       std::string reply = client->Receive(kRefused.size());
       if (reply == kRefused && !KeepsVersions()) continue;
       reply += client->Receive(value.size() - kRefused.size());
       EXPECT_TRUE(reply == value) << i << " " << k << " " << reply.substr(0, 100);
     }
-    const std::string rest = "+OK\r\n" + Bulk("after");
+    const std::string rest = "+OK\r\n" + RespBulk("after");
     EXPECT_EQ(client->Receive(rest.size()), rest) << i;
   }
 }
@@ -231,8 +213,8 @@ TEST_P(PutOffReplyTest, AWriteWithoutRoomForItsReplyHasNotHappened) {
   const auto deaf = Deaf(100);
   for (int i = 0; i < kKeys; ++i) {
     const std::string key = LargeKey(i);
-    SimConnection client(*server_, server_->data_address());
-    client.Send(Request({"GETDEL", key}));
+    SimConnection client(*server_);
+    client.Send(RespRequest({"GETDEL", key}));
     const std::string begin = client.Receive(1);
     if (begin == "-") {
       EXPECT_EQ(begin + client.Receive(kRefused.size() - 1), kRefused);
@@ -242,7 +224,7 @@ TEST_P(PutOffReplyTest, AWriteWithoutRoomForItsReplyHasNotHappened) {
     }
   }
   // On the core whose room is used up all of them were.
-  SimConnection client(*server_, server_->data_address());
+  SimConnection client(*server_);
   client.Send("DBSIZE\r\n");
   EXPECT_GT(std::stoi(client.Receive(4).substr(1)), kKeys);
 }
@@ -284,7 +266,7 @@ TEST_P(PutOffReplyTest, BuffersOfDeviceReadsAreBounded) {
   std::string sets;
   std::string gets;
   for (int i = 0; i < kMany; ++i) {
-    sets += Request({"SET", "many" + std::to_string(i), LargeValue(i % kKeys)});
+    sets += RespRequest({"SET", "many" + std::to_string(i), LargeValue(i % kKeys)});
     gets += "GETRANGE many" + std::to_string(i) + " 0 0\r\n";
   }
   Expect(sets, Times(kMany, "+OK\r\n"));
@@ -296,7 +278,7 @@ TEST_P(PutOffReplyTest, BuffersOfDeviceReadsAreBounded) {
   EXPECT_LT(HeapBytes(), heap + BoundOf(1));
   server_->node.disk().faults.stall = 0;
   for (int i = 0; i < kMany; ++i) {
-    EXPECT_EQ(client->Receive(7), Bulk(std::string(1, static_cast<char>('a' + i % kKeys))));
+    EXPECT_EQ(client->Receive(7), RespBulk(std::string(1, static_cast<char>('a' + i % kKeys))));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tests/net/pakv_connection.h"
+#include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
@@ -22,25 +23,18 @@ class ReadErrorReplyTest : public testing::TestWithParam<size_t> {
   }
   std::string Line(std::string_view request) {
     resp_.Send(request);
-    std::string line;
-    while (!line.ends_with("\r\n")) {
-      const std::string byte = resp_.Receive(1);
-      if (byte.empty()) break;
-      line += byte;
-    }
-    return line;
+    return resp_.ReceiveLine();
   }
 
   SimServer server_{Options()};
-  SimConnection resp_{server_, server_.data_address()};
+  SimConnection resp_{server_};
 };
 // In the log, and in a file.
 INSTANTIATE_TEST_SUITE_P(Lengths, ReadErrorReplyTest, testing::Values(1000, 6000));
 
 TEST_P(ReadErrorReplyTest, APassingErrorMayBeTriedAgain) {
   const std::string value(GetParam(), 'v');
-  const std::string bulk = "$" + std::to_string(value.size()) + "\r\n" + value + "\r\n";
-  EXPECT_EQ(Line("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n" + bulk), "+OK\r\n");
+  resp_.Expect(RespRequest({"SET", "k", value}), "+OK\r\n");
   PakvConnection pakv(server_);
   server_.node.disk().faults.read_error = 10'000;
   for (const std::string request : {"GET k\r\n", "GETRANGE k 0 10\r\n"}) {
@@ -53,8 +47,7 @@ TEST_P(ReadErrorReplyTest, APassingErrorMayBeTriedAgain) {
   EXPECT_EQ(refused.status, PakvStatus::kFileError) << refused.text;
   EXPECT_EQ(PakvExitCode(PakvStatus::kFileError), 4);
   server_.node.disk().faults = {};
-  resp_.Send("GET k\r\n");
-  EXPECT_TRUE(resp_.Receive(bulk.size()) == bulk);
+  resp_.Expect("GET k\r\n", RespBulk(value));
 }
 
 }  // namespace

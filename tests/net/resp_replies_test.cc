@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/base/prng.h"
+#include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
@@ -41,14 +42,6 @@ std::vector<std::string> Unquote(std::string_view line) {
   return words;
 }
 
-std::string Encode(const std::vector<std::string>& words) {
-  std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
-  for (const std::string& word : words) {
-    bytes += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
-  }
-  return bytes;
-}
-
 std::vector<Exchange> ReadExchanges() {
   std::vector<Exchange> exchanges;
   std::ifstream file(PAKV_SOURCE_ROOT "/tests/net/resp_replies.txt");
@@ -57,7 +50,7 @@ std::vector<Exchange> ReadExchanges() {
     if (line[0] == '>') {
       exchanges.emplace_back();
       exchanges.back().command = Unquote(line);
-      exchanges.back().request = Encode(exchanges.back().command);
+      exchanges.back().request = RespRequest(exchanges.back().command);
     } else if (line[0] == '2') {
       exchanges.back().reply2 = exchanges.back().reply3 = Unquote(line)[0];
     } else {
@@ -68,7 +61,7 @@ std::vector<Exchange> ReadExchanges() {
   return exchanges;
 }
 
-std::string Hello(bool resp3) { return Encode({"HELLO", resp3 ? "3" : "2"}); }
+std::string Hello(bool resp3) { return RespRequest({"HELLO", resp3 ? "3" : "2"}); }
 
 // Takes the reply to HELLO, whose id is the connection's own.
 void Greet(SimConnection& client, bool resp3) {
@@ -95,7 +88,7 @@ class RespRepliesTest : public testing::TestWithParam<bool> {
 
 TEST_P(RespRepliesTest, OneByOne) {
   SimServer server;
-  SimConnection client(server, server.data_address());
+  SimConnection client(server);
   Greet(client, GetParam());
   for (const Exchange& exchange : ReadExchanges()) {
     client.Send(exchange.request);
@@ -108,7 +101,7 @@ TEST_P(RespRepliesTest, OneByOne) {
 
 TEST_P(RespRepliesTest, ByteByByte) {
   SimServer server;
-  SimConnection client(server, server.data_address());
+  SimConnection client(server);
   Greet(client, GetParam());
   for (const Exchange& exchange : ReadExchanges()) {
     for (const char byte : exchange.request) client.SendAlone(std::string_view(&byte, 1));
@@ -125,7 +118,7 @@ TEST_P(RespRepliesTest, PipelinedAndCutAnywhere) {
     SimServer::Options options;
     options.seed = seed;
     SimServer server(options);
-    SimConnection client(server, server.data_address());
+    SimConnection client(server);
     Greet(client, GetParam());
     std::string requests;
     std::string replies;
@@ -160,15 +153,16 @@ TEST_P(RespRepliesTest, PipelinedAndCutAnywhere) {
 
 // Cut in two at every offset: nothing depends on where.
 TEST_P(RespRepliesTest, CutAtEveryOffset) {
-  const std::string request =
-      Encode({"SET", "key", "value\r\n"}) + "GET key\r\n" + Encode({"MGET", "key", "none", "key"}) +
-      Encode({"DEL", "key", "none"}) + "PING \"a b\"\r\n" + Encode({"NOSUCH"});
+  const std::string request = RespRequest({"SET", "key", "value\r\n"}) + "GET key\r\n" +
+                              RespRequest({"MGET", "key", "none", "key"}) +
+                              RespRequest({"DEL", "key", "none"}) + "PING \"a b\"\r\n" +
+                              RespRequest({"NOSUCH"});
   const std::string null = GetParam() ? "_\r\n" : "$-1\r\n";
   const std::string reply = "+OK\r\n$7\r\nvalue\r\n\r\n*3\r\n$7\r\nvalue\r\n\r\n" + null +
                             "$7\r\nvalue\r\n\r\n:1\r\n$3\r\na b\r\n-ERR unknown command 'NOSUCH', "
                             "with args beginning with: \r\n";
   SimServer server;
-  SimConnection client(server, server.data_address());
+  SimConnection client(server);
   Greet(client, GetParam());
   for (size_t cut = 1; cut < request.size(); ++cut) {
     client.SendAlone(std::string_view(request).substr(0, cut));

@@ -10,6 +10,7 @@
 
 #include "tests/net/pakv_connection.h"
 #include "tests/net/pakv_frames.h"
+#include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
@@ -17,41 +18,15 @@ namespace {
 
 constexpr uint64_t kSecond = kNsPerSecond;
 
-std::string Encode(const std::vector<std::string>& words) {
-  std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
-  for (const std::string& word : words) {
-    bytes += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
+// Sends what is taken of `bytes`, whose rest is returned, until nothing more is.
+std::string_view SendUntilStuck(SimServer& server, SimConnection& client, std::string_view bytes) {
+  for (int idle = 0; idle < 20 && !bytes.empty(); ++idle) {
+    const size_t sent = client.SendSome(bytes);
+    if (sent > 0) idle = 0;
+    bytes.remove_prefix(sent);
+    server.world.RunFor(kNsPerMs);
   }
   return bytes;
-}
-
-std::string Bulk(std::string_view value) {
-  return "$" + std::to_string(value.size()) + "\r\n" + std::string(value) + "\r\n";
-}
-
-class Client : public SimConnection {
- public:
-  explicit Client(SimServer& server) : SimConnection(server, server.data_address()) {}
-  void Expect(std::string_view request, std::string_view reply) {
-    Send(request);
-    EXPECT_EQ(Receive(reply.size()), reply) << request.substr(0, 100);
-  }
-  // Sends what is taken of `bytes`, whose rest is returned, until nothing more is.
-  std::string_view SendUntilStuck(SimServer& server, std::string_view bytes) {
-    for (int idle = 0; idle < 20 && !bytes.empty(); ++idle) {
-      const size_t sent = SendSome(bytes);
-      if (sent > 0) idle = 0;
-      bytes.remove_prefix(sent);
-      server.world.RunFor(kNsPerMs);
-    }
-    return bytes;
-  }
-};
-
-uint64_t MemoryBytes(SimServer& server) {
-  const auto stats = server.node.Run(server.store->Stats(server.node.core(0)));
-  EXPECT_TRUE(stats.has_value());
-  return stats ? stats->memory_bytes : 0;
 }
 
 // DEL of so many keys of a kilobyte, none of which is there.
@@ -61,7 +36,7 @@ std::string LongDelete(size_t keys) {
     words.push_back(std::to_string(i));
     words.back().resize(1000, '.');
   }
-  return Encode(words);
+  return RespRequest(words);
 }
 
 // Values over 2048 bytes lie in files.
@@ -79,26 +54,26 @@ TEST(SessionMemoryTest, ALongCommandBehindAReplyThatIsNotReadIsNotReceived) {
   SimServer server(options);
   const std::string value(4 << 20, 'v');
   const std::string remove = LongDelete(2000);
-  Client other(server);
-  other.Expect(Encode({"SET", "big", value}), "+OK\r\n");
-  const uint64_t before = MemoryBytes(server);
+  SimConnection other(server);
+  other.Expect(RespRequest({"SET", "big", value}), "+OK\r\n");
+  const uint64_t before = server.MemoryBytes();
   struct Slow {
-    std::unique_ptr<Client> client;
+    std::unique_ptr<SimConnection> client;
     std::string_view rest;
   };
   std::vector<Slow> slow;
   for (int i = 0; i < 5; ++i) {
-    slow.push_back({std::make_unique<Client>(server), remove});
+    slow.push_back({std::make_unique<SimConnection>(server), remove});
     slow.back().client->Send("GET big\r\n");
-    slow.back().rest = slow.back().client->SendUntilStuck(server, remove);
+    slow.back().rest = SendUntilStuck(server, *slow.back().client, remove);
     EXPECT_GT(slow.back().rest.size(), remove.size() / 2);
   }
-  EXPECT_LT(MemoryBytes(server), before + 5 * (256 << 10));
+  EXPECT_LT(server.MemoryBytes(), before + 5 * (256 << 10));
   // The others have all the memory for theirs.
   other.Expect(LongDelete(500), ":0\r\n");
-  other.Expect(Encode({"SET", std::string(20'000, 'k'), "v"}), "+OK\r\n");
+  other.Expect(RespRequest({"SET", std::string(20'000, 'k'), "v"}), "+OK\r\n");
   for (Slow& each : slow) {
-    const std::string expected = Bulk(value) + ":0\r\n";
+    const std::string expected = RespBulk(value) + ":0\r\n";
     std::string received;
     while (received.size() < expected.size()) {
       each.rest.remove_prefix(each.client->SendSome(each.rest));
@@ -116,15 +91,15 @@ TEST(SessionMemoryTest, LongRequestsThatNeedNotWaitAreReceivedBehindOne) {
   SimServer::Options options = WithFiles();
   SimServer server(options);
   const std::string value(4 << 20, 'v');
-  Client client(server);
-  client.Expect(Encode({"SET", "big", value}), "+OK\r\n");
+  SimConnection client(server);
+  client.Expect(RespRequest({"SET", "big", value}), "+OK\r\n");
   std::string requests = "GET big\r\n";
-  std::string replies = Bulk(value);
+  std::string replies = RespBulk(value);
   for (int i = 0; i < 30; ++i) {
-    requests += Encode({"SET", std::to_string(i) + std::string(60'000, 'k'), "v"});
+    requests += RespRequest({"SET", std::to_string(i) + std::string(60'000, 'k'), "v"});
     replies += "+OK\r\n";
   }
-  EXPECT_TRUE(client.SendUntilStuck(server, requests).empty());
+  EXPECT_TRUE(SendUntilStuck(server, client, requests).empty());
   EXPECT_TRUE(client.Receive(replies.size()) == replies);
 }
 
@@ -134,41 +109,41 @@ TEST(SessionMemoryTest, ACommandThatWaitsForTheStoreIsCountedAndBoundsTheOthers)
   options.request_timeout_ns = 600 * kSecond;
   SimServer server(options);
   const std::string remove = LongDelete(2000);
-  const std::string set = Encode({"SET", "other", std::string(900'000, 'v')});
-  Client client(server);
-  Client other(server);
+  const std::string set = RespRequest({"SET", "other", std::string(900'000, 'v')});
+  SimConnection client(server);
+  SimConnection other(server);
   client.Expect("PING\r\n", "+PONG\r\n");
-  other.Expect(Encode({"SET", "7" + std::string(999, '.'), "v"}), "+OK\r\n");
-  const uint64_t before = MemoryBytes(server);
+  other.Expect(RespRequest({"SET", "7" + std::string(999, '.'), "v"}), "+OK\r\n");
+  const uint64_t before = server.MemoryBytes();
   server.node.disk().faults.stall = 10'000;
-  EXPECT_TRUE(client.SendUntilStuck(server, remove).empty());
+  EXPECT_TRUE(SendUntilStuck(server, client, remove).empty());
   // Its bytes and where its words are, and what the transaction takes.
-  EXPECT_GE(MemoryBytes(server),
+  EXPECT_GE(server.MemoryBytes(),
             before + 4'000'000 + 2000 * (sizeof(std::string_view) + sizeof(TransactionKey)));
-  std::string_view rest = other.SendUntilStuck(server, set);
+  std::string_view rest = SendUntilStuck(server, other, set);
   EXPECT_GT(rest.size(), set.size() / 2) << "there is no memory for another one";
-  EXPECT_LT(MemoryBytes(server), before + 6'000'000);
+  EXPECT_LT(server.MemoryBytes(), before + 6'000'000);
   server.node.disk().faults.stall = 0;
   other.Send(rest);
   EXPECT_EQ(other.Receive(5), "+OK\r\n");
   EXPECT_EQ(client.Receive(4), ":1\r\n");
   client.Expect("PING\r\n", "+PONG\r\n");
-  EXPECT_LT(MemoryBytes(server), before + 1'500'000) << "but for the value and what is kept";
+  EXPECT_LT(server.MemoryBytes(), before + 1'500'000) << "but for the value and what is kept";
 }
 
 // The words of a request that is still coming count too, and are part of what it is granted.
 TEST(SessionMemoryTest, ShortWordsCount) {
   SimServer server;
-  Client client(server);
+  SimConnection client(server);
   client.Expect("PING\r\n", "+PONG\r\n");
-  const uint64_t before = MemoryBytes(server);
+  const uint64_t before = server.MemoryBytes();
   std::string half = "*1000000\r\n$3\r\nDEL\r\n";
   for (int i = 0; i < 300'000; ++i) half += "$1\r\nx\r\n";
-  EXPECT_TRUE(client.SendUntilStuck(server, half).empty());
-  EXPECT_GE(MemoryBytes(server), before + half.size() + 300'000 * sizeof(std::string_view));
+  EXPECT_TRUE(SendUntilStuck(server, client, half).empty());
+  EXPECT_GE(server.MemoryBytes(), before + half.size() + 300'000 * sizeof(std::string_view));
   client.Reset();
   server.world.RunFor(kSecond);
-  EXPECT_LT(MemoryBytes(server), before + 100'000);
+  EXPECT_LT(server.MemoryBytes(), before + 100'000);
 }
 
 // Memory that others wait for is not kept for one who reads nothing; as long as nobody waits he may
@@ -177,22 +152,22 @@ TEST(SessionMemoryTest, WhoKeepsOthersFromItAndReadsNothingIsCutOff) {
   SimServer::Options options;
   options.session_limits.core_frame_bytes_max = 1 << 20;
   SimServer server(options);
-  Client other(server);
-  other.Expect(Encode({"SET", "value", std::string(500'000, 'v')}), "+OK\r\n");
+  SimConnection other(server);
+  other.Expect(RespRequest({"SET", "value", std::string(500'000, 'v')}), "+OK\r\n");
   // The reply is not read. The request is so long that it has 180 s and more to be complete.
   std::vector<std::string> words = {"MSET"};
   for (int i = 0; i < 100; ++i) {
     words.push_back(std::to_string(i));
     words.push_back(std::string(100'000, 'v'));
   }
-  const std::string mset = Encode(words);
-  Client slow(server);
+  const std::string mset = RespRequest(words);
+  SimConnection slow(server);
   slow.Send("GET value\r\n");
   EXPECT_TRUE(
-      slow.SendUntilStuck(server, std::string_view(mset).substr(0, mset.size() - 1)).empty());
+      SendUntilStuck(server, slow, std::string_view(mset).substr(0, mset.size() - 1)).empty());
   server.world.RunFor(100 * kSecond);
   ASSERT_FALSE(slow.ended());
-  other.Send(Encode({"SET", std::string(30'000, 'o'), "v"}));
+  other.Send(RespRequest({"SET", std::string(30'000, 'o'), "v"}));
   server.world.RunFor(29 * kSecond);
   EXPECT_EQ(other.ReceiveNow(), "");
   server.world.RunFor(2 * kSecond);
@@ -206,20 +181,20 @@ TEST(SessionMemoryTest, WhatWasAskedForAtLengthMayBeReadSlowly) {
   options.session_limits.core_frame_bytes_max = 20'000;
   options.session_limits.output_bytes_max = 10'000;
   SimServer server(options);
-  Client other(server);
+  SimConnection other(server);
   constexpr int kKeys = 2000;
   for (int i = 0; i < kKeys; ++i) {
     std::string key = std::to_string(i);
     key.resize(100, '.');
-    other.Expect(Encode({"SET", key, "v"}), "+OK\r\n");
+    other.Expect(RespRequest({"SET", key, "v"}), "+OK\r\n");
   }
-  std::vector<std::unique_ptr<Client>> slow;
+  std::vector<std::unique_ptr<SimConnection>> slow;
   for (int i = 0; i < 3; ++i) {
-    slow.push_back(std::make_unique<Client>(server));
-    slow[i]->Send(Encode({"KEYS", std::string(20'000, '*')}));
+    slow.push_back(std::make_unique<SimConnection>(server));
+    slow[i]->Send(RespRequest({"KEYS", std::string(20'000, '*')}));
   }
   server.world.RunFor(kSecond);
-  other.Expect(Encode({"SET", std::string(30'000, 'o'), "v"}), "+OK\r\n");
+  other.Expect(RespRequest({"SET", std::string(30'000, 'o'), "v"}), "+OK\r\n");
   server.world.RunFor(100 * kSecond);
   for (const auto& client : slow) {
     const size_t bytes = 7 + kKeys * (6 + 100 + 2);
@@ -234,9 +209,9 @@ TEST(SessionMemoryTest, AFirstPieceIsReceivedWhenItsValuesTurnHasCome) {
   options.session_limits.core_frame_bytes_max = 100'000;
   SimServer server(options);
   const std::string value(50'000, 'v');
-  std::vector<std::unique_ptr<Client>> uploads;
+  std::vector<std::unique_ptr<SimConnection>> uploads;
   for (int i = 0; i < 16; ++i) {
-    uploads.push_back(std::make_unique<Client>(server));
+    uploads.push_back(std::make_unique<SimConnection>(server));
     uploads[i]->Send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$70000\r\nhalf");
   }
   server.world.RunFor(kNsPerMs);
@@ -255,9 +230,9 @@ TEST(SessionMemoryTest, AFirstPieceIsReceivedWhenItsValuesTurnHasCome) {
     }
     ASSERT_TRUE(rest.empty());
   }
-  Client other(server);
+  SimConnection other(server);
   for (int i = 0; i < 3; ++i) {
-    other.Expect(Encode({"SET", std::string(30'000, 'k'), "v"}), "+OK\r\n");
+    other.Expect(RespRequest({"SET", std::string(30'000, 'k'), "v"}), "+OK\r\n");
   }
   uploads.clear();
   for (size_t i = 0; i < waiting.size(); ++i) {

@@ -10,32 +10,11 @@
 #include <vector>
 
 #include "runtime/base/prng.h"
+#include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
 namespace {
-
-std::string Encode(const std::vector<std::string>& words) {
-  std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
-  for (const std::string& word : words) {
-    bytes += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
-  }
-  return bytes;
-}
-
-std::string Bulk(std::string_view value) {
-  return "$" + std::to_string(value.size()) + "\r\n" + std::string(value) + "\r\n";
-}
-
-// A connection that was served already, so that a test begins with nothing under way.
-class Client : public SimConnection {
- public:
-  explicit Client(SimServer& server) : SimConnection(server, server.data_address()) {}
-  void Expect(std::string_view request, std::string_view reply) {
-    Send(request);
-    EXPECT_EQ(Receive(reply.size()), reply) << request.substr(0, 100);
-  }
-};
 
 ServerStats StatsOf(SimServer& server) {
   std::optional<ServerStats> stats = server.node.Run(server.server->Stats(server.node.core(0)));
@@ -63,7 +42,7 @@ constexpr uint64_t kSecond = kNsPerSecond;
 
 TEST(SessionTimeTest, HalfARequestThenSilenceEndsTheConnection) {
   SimServer server({.request_timeout_ns = 30 * kSecond});
-  Client client(server);
+  SimConnection client(server);
   client.Expect("PING\r\n", "+PONG\r\n");
   client.SendAlone("*2\r\n$3\r\nGET\r\n$5\r\nab");
   server.world.RunFor(30 * kSecond - 10 * kMs);
@@ -77,7 +56,7 @@ TEST(SessionTimeTest, HalfARequestThenSilenceEndsTheConnection) {
 
 TEST(SessionTimeTest, DrippingBytesDoesNotExtendIt) {
   SimServer server({.request_timeout_ns = 30 * kSecond});
-  Client client(server);
+  SimConnection client(server);
   client.SendAlone("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100\r\n");
   const uint64_t begin_ns = server.world.now_ns();
   while (client.ReceiveNow().empty() && server.world.now_ns() < begin_ns + 60 * kSecond) {
@@ -90,9 +69,9 @@ TEST(SessionTimeTest, DrippingBytesDoesNotExtendIt) {
 
 TEST(SessionTimeTest, ALongUploadMayTakeItsTime) {
   SimServer server({.value_bytes_max = 8 << 20, .request_timeout_ns = 30 * kSecond});
-  Client client(server);
+  SimConnection client(server);
   const std::string value(6 << 20, 'v');
-  const std::string request = Encode({"SET", "k", value});
+  const std::string request = RespRequest({"SET", "k", value});
   // 70 KiB per second: 90 seconds for it all.
   for (size_t at = 0; at < request.size(); at += 70 << 10) {
     client.Send(std::string_view(request).substr(at, 70 << 10));
@@ -105,7 +84,7 @@ TEST(SessionTimeTest, ALongUploadMayTakeItsTime) {
 
 TEST(SessionTimeTest, ARequestInTimeIsNotLateForTheNext) {
   SimServer server({.request_timeout_ns = 30 * kSecond});
-  Client client(server);
+  SimConnection client(server);
   for (int round = 0; round < 10; ++round) {
     client.SendAlone("PI");
     server.world.RunFor(20 * kSecond);
@@ -117,8 +96,8 @@ TEST(SessionTimeTest, ARequestInTimeIsNotLateForTheNext) {
 
 TEST(SessionTimeTest, AnIdleConnectionEndsAndABusyOneDoesNot) {
   SimServer server({.idle_timeout_ns = 5 * kSecond});
-  Client idle(server);
-  Client busy(server);
+  SimConnection idle(server);
+  SimConnection busy(server);
   idle.Expect("PING\r\n", "+PONG\r\n");
   for (int i = 0; i < 10; ++i) {
     busy.Expect("PING\r\n", "+PONG\r\n");
@@ -135,12 +114,12 @@ TEST(SessionTimeTest, AnIdleConnectionEndsAndABusyOneDoesNot) {
 TEST(SessionEndTest, BetweenRequestsItIsCleanAndWithinOneItIsAnError) {
   SimServer server;
   {
-    Client between(server);
+    SimConnection between(server);
     between.Expect("PING\r\n", "+PONG\r\n");
-    Client unused(server);
-    Client within(server);
+    SimConnection unused(server);
+    SimConnection within(server);
     within.SendAlone("*2\r\n$3\r\nGE");
-    Client inline_within(server);
+    SimConnection inline_within(server);
     inline_within.SendAlone("PIN");
   }
   server.world.RunFor(100 * kMs);
@@ -153,7 +132,7 @@ TEST(SessionEndTest, BetweenRequestsItIsCleanAndWithinOneItIsAnError) {
 
 TEST(SessionEndTest, WhatWasReceivedBeforeTheEndIsAnswered) {
   SimServer server({.core_count = 2});
-  Client client(server);
+  SimConnection client(server);
   client.Send("SET a 1\r\nGET a\r\nSET b 2\r\nINCR b\r\nDBSIZE\r\nPI");
   client.EndSending();
   EXPECT_EQ(client.ReceiveToEnd(), "+OK\r\n$1\r\n1\r\n+OK\r\n:3\r\n:2\r\n");
@@ -179,11 +158,11 @@ TEST(SessionEndTest, QuitAndProtocolErrorsAnswerWhatCameBefore) {
             "+PONG\r\n-ERR Protocol error: HTTP request (POST or Host:) on a data port\r\n"},
            {"*1\r\n$5\r\nhost:\r\nSET a 2\r\n", ""},
        }) {
-    Client client(server);
+    SimConnection client(server);
     client.Send(each.request);
     EXPECT_EQ(client.ReceiveToEnd(), each.reply) << each.request;
   }
-  Client client(server);
+  SimConnection client(server);
   client.Expect("GET a\r\n", "$1\r\n1\r\n");
 }
 
@@ -192,9 +171,10 @@ TEST(SessionEndTest, AClientThatGoesWithWritesPendingLeavesThemBehind) {
     SimServer server({.core_count = 2});
     StalledDisk stalled(server);
     {
-      Client client(server);
+      SimConnection client(server);
       std::string requests;
-      for (int i = 0; i < 100; ++i) requests += Encode({"SET", "key" + std::to_string(i), "v"});
+      for (int i = 0; i < 100; ++i)
+        requests += RespRequest({"SET", "key" + std::to_string(i), "v"});
       client.SendAlone(requests);
       if (reset) client.Reset();
     }
@@ -203,7 +183,7 @@ TEST(SessionEndTest, AClientThatGoesWithWritesPendingLeavesThemBehind) {
     stalled.Go();
     server.world.RunFor(5 * kSecond);
     EXPECT_EQ(StatsOf(server).connections, 0u);
-    Client other(server);
+    SimConnection other(server);
     other.Expect("DBSIZE\r\n", ":100\r\n");
   }
 }
@@ -213,11 +193,11 @@ TEST(SessionEndTest, AClientThatGoesWithWritesPendingLeavesThemBehind) {
 TEST(SessionOrderTest, ABarrierSeesWhatCameBeforeAndNothingAfter) {
   for (const uint32_t cores : {1u, 2u, 3u}) {
     SimServer server({.core_count = cores});
-    Client client(server);
+    SimConnection client(server);
     std::string requests;
     std::string replies;
     for (int i = 1; i <= 50; ++i) {
-      requests += Encode({"SET", "key" + std::to_string(i), "v"}) + "DBSIZE\r\n";
+      requests += RespRequest({"SET", "key" + std::to_string(i), "v"}) + "DBSIZE\r\n";
       replies += "+OK\r\n:" + std::to_string(i) + "\r\n";
     }
     requests += "FLUSHALL\r\nSET a 1\r\nKEYS *\r\nRANDOMKEY\r\nSCAN 0\r\nDEL a\r\nDBSIZE\r\n";
@@ -229,23 +209,24 @@ TEST(SessionOrderTest, ABarrierSeesWhatCameBeforeAndNothingAfter) {
 
 TEST(SessionOrderTest, ASessionSeesItsOwnWritesAndOthersDoNotWaitForThem) {
   SimServer server({.core_count = 2});
-  Client writer(server);
-  Client reader(server);
+  SimConnection writer(server);
+  SimConnection reader(server);
   for (int i = 0; i < 10; ++i) {
-    writer.Expect(Encode({"SET", "k" + std::to_string(i), "old"}), "+OK\r\n");
+    writer.Expect(RespRequest({"SET", "k" + std::to_string(i), "old"}), "+OK\r\n");
   }
   StalledDisk stalled(server);
   std::string requests;
   std::string replies;
   for (int i = 0; i < 10; ++i) {
     const std::string key = "k" + std::to_string(i);
-    requests += Encode({"SET", key, "new"}) + Encode({"GET", key}) + Encode({"SET", key, "newer"});
-    replies += "+OK\r\n" + Bulk("new") + "+OK\r\n";
+    requests += RespRequest({"SET", key, "new"}) + RespRequest({"GET", key}) +
+                RespRequest({"SET", key, "newer"});
+    replies += "+OK\r\n" + RespBulk("new") + "+OK\r\n";
   }
   writer.SendAlone(requests);
   // Nobody is shown what could still be lost, and nobody waits for it.
   for (int i = 0; i < 10; ++i) {
-    reader.Expect(Encode({"GET", "k" + std::to_string(i)}), Bulk("old"));
+    reader.Expect(RespRequest({"GET", "k" + std::to_string(i)}), RespBulk("old"));
   }
   EXPECT_EQ(writer.ReceiveNow(), "");
   stalled.Go();
@@ -254,15 +235,15 @@ TEST(SessionOrderTest, ASessionSeesItsOwnWritesAndOthersDoNotWaitForThem) {
 
 TEST(SessionOrderTest, ReadsAreAnsweredWhileTenThousandWritesHang) {
   SimServer server({.core_count = 1, .cache_bytes = 16 << 20});
-  Client reader(server);
+  SimConnection reader(server);
   reader.Expect("SET k v\r\n", "+OK\r\n");
   StalledDisk stalled(server);
-  std::vector<std::unique_ptr<Client>> writers;
+  std::vector<std::unique_ptr<SimConnection>> writers;
   for (int i = 0; i < 20; ++i) {
-    writers.push_back(std::make_unique<Client>(server));
+    writers.push_back(std::make_unique<SimConnection>(server));
     std::string requests;
     for (int k = 0; k < 500; ++k) {
-      requests += Encode({"SET", std::to_string(i * 1000 + k), "value"});
+      requests += RespRequest({"SET", std::to_string(i * 1000 + k), "value"});
     }
     writers.back()->SendAlone(requests);
   }
@@ -280,7 +261,7 @@ TEST(SessionOrderTest, ReadsAreAnsweredWhileTenThousandWritesHang) {
 TEST(SessionKeysTest, MoreKeysThanMayBeInFlight) {
   for (const uint32_t cores : {1u, 3u}) {
     SimServer server({.core_count = cores, .session_limits = {.in_flight_max = 64}});
-    Client client(server);
+    SimConnection client(server);
     std::vector<std::string> mget = {"MGET"};
     std::vector<std::string> del = {"DEL"};
     std::vector<std::string> exists = {"EXISTS"};
@@ -289,16 +270,17 @@ TEST(SessionKeysTest, MoreKeysThanMayBeInFlight) {
     std::string values;
     for (int i = 0; i < 1000; ++i) {
       const std::string key = "key" + std::to_string(i);
-      sets += Encode({"SET", key, key + key});
+      sets += RespRequest({"SET", key, key + key});
       oks += "+OK\r\n";
       for (std::vector<std::string>* words : {&mget, &del, &exists}) words->push_back(key);
       mget.push_back("none");
       del.push_back("none");
-      values += Bulk(key + key) + "$-1\r\n";
+      values += RespBulk(key + key) + "$-1\r\n";
     }
     client.Expect(sets, oks);
-    client.Expect(Encode(mget) + "PING\r\n", "*2000\r\n" + values + "+PONG\r\n");
-    client.Expect(Encode(exists) + Encode(del) + Encode(exists), ":1000\r\n:1000\r\n:0\r\n");
+    client.Expect(RespRequest(mget) + "PING\r\n", "*2000\r\n" + values + "+PONG\r\n");
+    client.Expect(RespRequest(exists) + RespRequest(del) + RespRequest(exists),
+                  ":1000\r\n:1000\r\n:0\r\n");
   }
 }
 
@@ -310,8 +292,8 @@ TEST(SessionKeysTest, MsetIsOneWriteWhateverTheNumberOfOwners) {
   }
   for (const uint32_t cores : {1u, 3u}) {
     SimServer server({.core_count = cores, .session_limits = {.in_flight_max = 64}});
-    Client client(server);
-    client.Expect(Encode(mset) + "DBSIZE\r\nGET key5\r\nGET key300\r\n",
+    SimConnection client(server);
+    client.Expect(RespRequest(mset) + "DBSIZE\r\nGET key5\r\nGET key300\r\n",
                   "+OK\r\n:400\r\n$3\r\n405\r\n$3\r\n300\r\n");
     client.Expect("MSET a 1 b\r\n", "-ERR wrong number of arguments for 'mset' command\r\n");
   }
@@ -320,7 +302,7 @@ TEST(SessionKeysTest, MsetIsOneWriteWhateverTheNumberOfOwners) {
 TEST(SessionKeysTest, MsetnxWritesAllOrNone) {
   for (const uint32_t cores : {1u, 3u}) {
     SimServer server({.core_count = cores});
-    Client client(server);
+    SimConnection client(server);
     client.Expect("MSETNX a 1 b 2 c 3 a 4\r\nMGET a b c d\r\n",
                   ":1\r\n*4\r\n$1\r\n4\r\n$1\r\n2\r\n$1\r\n3\r\n$-1\r\n");
     client.Expect("MSETNX d 5 c 6\r\nMGET c d\r\n", ":0\r\n*2\r\n$1\r\n3\r\n$-1\r\n");
@@ -335,7 +317,7 @@ TEST(SessionKeysTest, MsetnxWritesAllOrNone) {
 TEST(SessionKeysTest, ReadsOfSeveralKeysComeBehindTheirSessionsWrites) {
   for (const uint32_t cores : {1u, 4u}) {
     SimServer server({.core_count = cores});
-    Client client(server);
+    SimConnection client(server);
     client.Expect("SET a 1\r\nMSET b 2 c 3\r\nDEL c\r\nMGET a b c a\r\nEXISTS a a b c\r\n",
                   "+OK\r\n+OK\r\n:1\r\n*4\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n$1\r\n1\r\n"
                   ":3\r\n");
@@ -346,7 +328,7 @@ TEST(SessionKeysTest, ReadsOfSeveralKeysComeBehindTheirSessionsWrites) {
 
 TEST(SessionBoundTest, TooLongKeysAndValuesAreRefusedAndTheConnectionGoesOn) {
   SimServer server({.key_bytes_max = 10, .value_bytes_max = 100});
-  Client client(server);
+  SimConnection client(server);
   const std::string key(10, 'k');
   const std::string value(100, 'v');
   const auto too_long = [](std::string_view what, size_t bytes, std::string_view limit,
@@ -357,19 +339,19 @@ TEST(SessionBoundTest, TooLongKeysAndValuesAreRefusedAndTheConnectionGoesOn) {
   };
   const std::string key_error = too_long("key", 11, "max-key", 10);
   const std::string value_error = too_long("string", 101, "max-value", 100);
-  client.Expect(Encode({"SET", key, value}), "+OK\r\n");
-  client.Expect(Encode({"SET", key + "k", value}), key_error);
-  client.Expect(Encode({"GET", key + "k"}), key_error);
-  client.Expect(Encode({"MGET", key, key + "k"}), key_error);
-  client.Expect(Encode({"DEL", key, key + "k"}), key_error);
-  client.Expect(Encode({"SET", key, value + "v"}), value_error);
-  client.Expect(Encode({"MSET", "a", "1", key, value + "v"}), value_error);
-  client.Expect(Encode({"SET", key, std::string(100'000, 'v')}),
+  client.Expect(RespRequest({"SET", key, value}), "+OK\r\n");
+  client.Expect(RespRequest({"SET", key + "k", value}), key_error);
+  client.Expect(RespRequest({"GET", key + "k"}), key_error);
+  client.Expect(RespRequest({"MGET", key, key + "k"}), key_error);
+  client.Expect(RespRequest({"DEL", key, key + "k"}), key_error);
+  client.Expect(RespRequest({"SET", key, value + "v"}), value_error);
+  client.Expect(RespRequest({"MSET", "a", "1", key, value + "v"}), value_error);
+  client.Expect(RespRequest({"SET", key, std::string(100'000, 'v')}),
                 too_long("string", 100'000, "max-value", 100));
-  client.Expect(Encode({"APPEND", key, "v"}),
+  client.Expect(RespRequest({"APPEND", key, "v"}),
                 "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
-  client.Expect(Encode({"EXISTS", key, "a"}), ":1\r\n");
-  client.Expect(Encode({"GET", key}), Bulk(value));
+  client.Expect(RespRequest({"EXISTS", key, "a"}), ":1\r\n");
+  client.Expect(RespRequest({"GET", key}), RespBulk(value));
 }
 
 TEST(SessionBoundTest, AClientThatDoesNotReadIsNotReadFrom) {
@@ -377,14 +359,14 @@ TEST(SessionBoundTest, AClientThatDoesNotReadIsNotReadFrom) {
     SimServer server({.core_count = cores,
                       .cache_bytes = 16 << 20,
                       .session_limits = {.output_bytes_max = 256 << 10}});
-    Client client(server);
+    SimConnection client(server);
     const std::string value(50'000, 'v');
     for (int i = 0; i < 4; ++i) {
-      client.Expect(Encode({"SET", "k" + std::to_string(i), value}), "+OK\r\n");
+      client.Expect(RespRequest({"SET", "k" + std::to_string(i), value}), "+OK\r\n");
     }
     const uint64_t before = StatsOf(server).sessions.requests;
     std::string requests;
-    for (int i = 0; i < 4000; ++i) requests += Encode({"GET", "k" + std::to_string(i % 4)});
+    for (int i = 0; i < 4000; ++i) requests += RespRequest({"GET", "k" + std::to_string(i % 4)});
     std::string_view rest = requests;
     for (int idle = 0; idle < 100 && !rest.empty(); ++idle) {
       const size_t sent = client.SendSome(rest);
@@ -394,10 +376,10 @@ TEST(SessionBoundTest, AClientThatDoesNotReadIsNotReadFrom) {
     }
     // A window's worth of replies is on its way, a bound's worth is held, and no request more.
     EXPECT_LT(StatsOf(server).sessions.requests - before, 200u);
-    Client other(server);
-    other.Expect("GET k0\r\n", Bulk(value));
+    SimConnection other(server);
+    other.Expect("GET k0\r\n", RespBulk(value));
     size_t received = 0;
-    const size_t expected = 4000 * Bulk(value).size();
+    const size_t expected = 4000 * RespBulk(value).size();
     while (received < expected) {
       rest.remove_prefix(client.SendSome(rest));
       received += client.ReceiveNow().size();
@@ -410,7 +392,7 @@ TEST(SessionBoundTest, AClientThatDoesNotReadIsNotReadFrom) {
 
 TEST(SessionBoundTest, RequestsInFlightAreBoundedAndNoneIsLost) {
   SimServer server({.core_count = 2, .session_limits = {.in_flight_max = 100}});
-  Client client(server);
+  SimConnection client(server);
   client.Expect("PING\r\n", "+PONG\r\n");
   StalledDisk stalled(server);
   const uint64_t before = StatsOf(server).sessions.requests;
@@ -438,12 +420,12 @@ TEST(SessionBoundTest, LargeRequestsShareTheirMemory) {
        .request_timeout_ns = 600 * kSecond,
        .session_limits = {.core_write_bytes_max = 1 << 20, .core_frame_bytes_max = 2 << 20}});
   const std::string value(900'000, 'v');
-  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<std::unique_ptr<SimConnection>> clients;
   std::vector<std::string> requests;
   std::vector<size_t> sent(20);
   for (size_t i = 0; i < sent.size(); ++i) {
-    clients.push_back(std::make_unique<Client>(server));
-    requests.push_back(Encode({"SET", "k" + std::to_string(i), value}) + "PING\r\n");
+    clients.push_back(std::make_unique<SimConnection>(server));
+    requests.push_back(RespRequest({"SET", "k" + std::to_string(i), value}) + "PING\r\n");
   }
   for (int round = 0; round < 4000; ++round) {
     bool all = true;
@@ -459,11 +441,11 @@ TEST(SessionBoundTest, LargeRequestsShareTheirMemory) {
 
 TEST(SessionBoundTest, GarbageHarmsNobodyElse) {
   SimServer server({.core_count = 2});
-  Client good(server);
+  SimConnection good(server);
   good.Expect("SET k v\r\n", "+OK\r\n");
   for (uint64_t seed = 1; seed <= 300; ++seed) {
     Prng prng(seed);
-    Client bad(server);
+    SimConnection bad(server);
     std::string bytes;
     const std::string pieces[] = {"*3\r\n",    "$3\r\nSET\r\n",   "$1\r\na\r\n", "\r\n",
                                   "GET k\r\n", "*1\r\n",          "$",           "*-1\r\n",
@@ -487,11 +469,11 @@ TEST(SessionBoundTest, GarbageHarmsNobodyElse) {
 
 TEST(ConnectionsTest, BeyondTheLimitTheyWaitForAPlace) {
   SimServer server({.connection_count_max = 2});
-  auto first = std::make_unique<Client>(server);
-  Client second(server);
+  auto first = std::make_unique<SimConnection>(server);
+  SimConnection second(server);
   first->Expect("PING\r\n", "+PONG\r\n");
   second.Expect("PING\r\n", "+PONG\r\n");
-  Client third(server);
+  SimConnection third(server);
   third.Send("PING\r\n");
   server.world.RunFor(kSecond);
   EXPECT_EQ(third.ReceiveNow(), "");
@@ -501,15 +483,15 @@ TEST(ConnectionsTest, BeyondTheLimitTheyWaitForAPlace) {
 
 TEST(ConnectionsTest, BeyondTheLimitTheyAreRefused) {
   SimServer server({.connection_count_max = 2, .overflow = OverflowPolicy::kReject});
-  auto first = std::make_unique<Client>(server);
-  Client second(server);
+  auto first = std::make_unique<SimConnection>(server);
+  SimConnection second(server);
   first->Expect("PING\r\n", "+PONG\r\n");
   second.Expect("PING\r\n", "+PONG\r\n");
-  Client third(server);
+  SimConnection third(server);
   EXPECT_EQ(third.ReceiveToEnd(), "-ERR max number of clients reached\r\n");
   first.reset();
   server.world.RunFor(100 * kMs);
-  Client fourth(server);
+  SimConnection fourth(server);
   fourth.Expect("PING\r\n", "+PONG\r\n");
   EXPECT_EQ(StatsOf(server).connections_rejected, 1u);
 }
@@ -518,11 +500,11 @@ TEST(ConnectionsTest, AfterTenThousandConnectsAndCutsAllPlacesAreFree) {
   constexpr uint32_t kPlaces = 50;
   SimServer server({.core_count = 3, .connection_count_max = kPlaces});
   Prng prng(1);
-  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<std::unique_ptr<SimConnection>> clients;
   for (int i = 0; i < 10'000; ++i) {
     if (clients.size() == kPlaces) clients.erase(clients.begin() + prng.Below(kPlaces));
-    clients.push_back(std::make_unique<Client>(server));
-    Client& client = *clients.back();
+    clients.push_back(std::make_unique<SimConnection>(server));
+    SimConnection& client = *clients.back();
     switch (prng.Below(8)) {
       case 0:
         client.Send("*2\r\n$3\r\nGE");
@@ -557,17 +539,17 @@ TEST(ConnectionsTest, AfterTenThousandConnectsAndCutsAllPlacesAreFree) {
   EXPECT_EQ(stats.connections, 0u);
   EXPECT_EQ(stats.sessions.opened, 10'000u);
   for (uint32_t i = 0; i < kPlaces; ++i) {
-    clients.push_back(std::make_unique<Client>(server));
+    clients.push_back(std::make_unique<SimConnection>(server));
     clients.back()->Expect("PING\r\n", "+PONG\r\n");
   }
 }
 
 TEST(ConnectionsTest, ADrainAnswersWhatWasReceivedAndEndsByItself) {
   SimServer server({.core_count = 2});
-  Client idle(server);
+  SimConnection idle(server);
   idle.Expect("PING\r\n", "+PONG\r\n");
   StalledDisk stalled(server);
-  Client busy(server);
+  SimConnection busy(server);
   busy.SendAlone("SET a 1\r\nGET a\r\nGET");
   std::optional<bool> drained;
   const auto drain = [](Server& drained_server, std::optional<bool>& result) -> Task<void> {
@@ -587,8 +569,8 @@ TEST(ConnectionsTest, ADrainAnswersWhatWasReceivedAndEndsByItself) {
 
 TEST(ConnectionsTest, ADrainDoesNotWaitForEverForWhoNeverReads) {
   SimServer server({.cache_bytes = 4 << 20});
-  Client client(server);
-  client.Expect(Encode({"SET", "k", std::string(200'000, 'v')}), "+OK\r\n");
+  SimConnection client(server);
+  client.Expect(RespRequest({"SET", "k", std::string(200'000, 'v')}), "+OK\r\n");
   client.Send("GET k\r\nGET k\r\nGET k\r\nGET k\r\n");
   server.world.RunFor(100 * kMs);
   const uint64_t begin_ns = server.world.now_ns();
@@ -603,7 +585,7 @@ TEST(ConnectionsTest, ADrainDoesNotWaitForEverForWhoNeverReads) {
 TEST(SessionFailureTest, AFailedLogIsToldByItsPrefixAndReadsGoOn) {
   SimServer server({.cache_bytes = 1 << 20});
   server.store_fails = true;
-  Client client(server);
+  SimConnection client(server);
   client.Expect("SET k v\r\n", "+OK\r\n");
   server.node.disk().faults.write_error = 10'000;
   client.Send("SET k w\r\nGET k\r\n");

@@ -11,22 +11,11 @@
 
 #include "net/pakv/codec.h"
 #include "runtime/base/prng.h"
+#include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
 namespace {
-
-std::string RespCommand(const std::vector<std::string>& args) {
-  std::string command = "*" + std::to_string(args.size()) + "\r\n";
-  for (const std::string& arg : args) {
-    command += "$" + std::to_string(arg.size()) + "\r\n" + arg + "\r\n";
-  }
-  return command;
-}
-
-std::string RespBulk(const std::string& value) {
-  return "$" + std::to_string(value.size()) + "\r\n" + value + "\r\n";
-}
 
 std::string PakvSet(uint64_t id, std::string_view key, std::string_view value) {
   OutputBuffer output;
@@ -56,18 +45,18 @@ TEST(SessionTest, WritesBeyondTheCoresMemoryWaitAndAreDoneAsSent) {
                     .inline_value_bytes_max = (1 << 20) + 10,
                     .cache_bytes = 0});
   server.node.disk().faults.stall = 10'000;  // the network is much faster than the disk
-  SimConnection pakv(server, server.data_address());
-  SimConnection resp(server, server.data_address());
+  SimConnection pakv(server);
+  SimConnection resp(server);
   pakv.Send(PakvGreeting());
   for (size_t i = 0; i < kValues; ++i) {
     const std::string value = value_of(i);
     pakv.Send(PakvSet(i + 2, "p" + std::to_string(i), value));
-    resp.Send(RespCommand({"SET", "r" + std::to_string(i), value}));
+    resp.Send(RespRequest({"SET", "r" + std::to_string(i), value}));
   }
   EXPECT_EQ(resp.Receive(5 * kValues).size(), 5 * kValues);
   server.node.disk().faults.stall = 0;
   // A session sees its own writes; the other's are done when they are counted.
-  SimConnection reader(server, server.data_address());
+  SimConnection reader(server);
   const std::string all = ":" + std::to_string(2 * kValues) + "\r\n";
   std::string count;
   for (int tries = 0; tries < 1000 && count != all; ++tries) {
@@ -78,7 +67,7 @@ TEST(SessionTest, WritesBeyondTheCoresMemoryWaitAndAreDoneAsSent) {
   ASSERT_EQ(count, all);
   for (const std::string prefix : {"p", "r"}) {
     for (size_t i = 0; i < kValues; ++i) {
-      reader.Send(RespCommand({"GET", prefix + std::to_string(i)}));
+      reader.Send(RespRequest({"GET", prefix + std::to_string(i)}));
       const std::string expected = RespBulk(value_of(i));
       ASSERT_TRUE(reader.Receive(expected.size()) == expected) << prefix << i;
     }
@@ -88,7 +77,7 @@ TEST(SessionTest, WritesBeyondTheCoresMemoryWaitAndAreDoneAsSent) {
 // They are decoded in the parser's own memory, which the next one's use.
 TEST(SessionTest, QuotedInlineRequestsOfOnePipelineKeepTheirArguments) {
   SimServer server;
-  SimConnection resp(server, server.data_address());
+  SimConnection resp(server);
   std::string stream;
   std::string expected;
   for (int i = 0; i < 40; ++i) {
@@ -113,16 +102,16 @@ TEST(SessionTest, RepliesToKeysShareTheirMemory) {
   options.session_limits.core_unread_bytes_max = kReplyBytes + 50'000;
   options.session_limits.output_bytes_max = 10'000;
   SimServer server(options);
-  SimConnection other(server, server.data_address());
+  SimConnection other(server);
   std::string stream;
   for (size_t i = 0; i < kKeys; ++i) {
     const std::string number = std::to_string(i);
-    stream += RespCommand({"SET", number + std::string(100 - number.size(), 'k'), "v"});
+    stream += RespRequest({"SET", number + std::string(100 - number.size(), 'k'), "v"});
   }
   other.Send(stream);
   ASSERT_EQ(other.Receive(5 * kKeys).size(), 5 * kKeys);
 
-  SimConnection slow(server, server.data_address());
+  SimConnection slow(server);
   slow.Send("KEYS *\r\nPING\r\n");
   server.world.RunFor(kNsPerSecond);  // it reads nothing
   const std::string refused = "-ERR the reply to KEYS is too large; use SCAN\r\n";
@@ -139,7 +128,7 @@ TEST(SessionTest, RepliesToKeysShareTheirMemory) {
   EXPECT_EQ(other.Receive(kReplyBytes).size(), kReplyBytes);
   // One that goes without reading gives back what it held.
   {
-    SimConnection gone(server, server.data_address());
+    SimConnection gone(server);
     gone.Send("KEYS *\r\n");
     server.world.RunFor(kNsPerSecond);
     gone.Reset();
@@ -162,7 +151,7 @@ TEST(SessionTest, EveryRequestOfAPipelineKeepsItsArguments) {
     options.session_limits.in_flight_max = prng.Between(2, 100);
     options.cache_bytes = prng.Below(2) << 20;
     SimServer server(options);
-    SimConnection client(server, server.data_address());
+    SimConnection client(server);
     std::map<std::string, std::string> values;
     std::string stream;
     std::string expected;
@@ -187,17 +176,17 @@ TEST(SessionTest, EveryRequestOfAPipelineKeepsItsArguments) {
           values[key] = value;
           break;
         case 2:
-          stream += RespCommand({"SET", key, value});
+          stream += RespRequest({"SET", key, value});
           expected += "+OK\r\n";
           values[key] = value;
           break;
         case 3:
-          stream += RespCommand({"GET", key});
+          stream += RespRequest({"GET", key});
           expected += bulk_of(key);
           break;
         case 4:  // "quoted" or in the input
           stream += prng.Below(2) == 0 ? "MGET \"" + key + "\" none '" + other + "'\r\n"
-                                       : RespCommand({"MGET", key, "none", other});
+                                       : RespRequest({"MGET", key, "none", other});
           expected += "*3\r\n" + bulk_of(key) + "$-1\r\n" + bulk_of(other);
           break;
         case 5: {

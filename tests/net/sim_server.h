@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "net/server/server.h"
 #include "tests/sim/sim_node.h"
@@ -68,6 +70,20 @@ class SimServer {
   void Start() { EXPECT_TRUE(node.Run(OpenAndServe())) << world.failure(); }
   std::string data_address() const { return server->data_addresses()[0]; }
   std::string admin_address() const { return server->admin_address(); }
+  // What the store counts as its memory now, its clients' included; of all cores.
+  uint64_t MemoryBytes() {
+    const auto stats = node.Run(store->Stats(node.core(0)));
+    EXPECT_TRUE(stats.has_value()) << world.failure();
+    return stats ? stats->memory_bytes : 0;
+  }
+  // The names of the files of large values, a second from now.
+  std::vector<std::string> ValueFiles() {
+    world.RunFor(kNsPerSecond);
+    std::vector<std::string> names;
+    EXPECT_GE(node.disk().List("/pakv/data", names), 0);
+    std::erase_if(names, [](const std::string& name) { return !name.ends_with(".val"); });
+    return names;
+  }
 
   SimWorld world;
   SimNode node;
@@ -135,6 +151,8 @@ class SimServer {
 // A client's end of a connection, without a program behind it. Calls step the world.
 class SimConnection {
  public:
+  // To where the server serves data.
+  explicit SimConnection(SimServer& server) : SimConnection(server, server.data_address()) {}
   SimConnection(SimServer& server, const std::string& address) : world_(server.world) {
     bool answered = false;
     world_.net().Connect(/*owner=*/0, "10.0.0.9", address,
@@ -197,6 +215,31 @@ class SimConnection {
     return received;
   }
   std::string ReceiveToEnd() { return Receive(SIZE_MAX); }
+  // A line with its CR LF, or what came of it before the stream ended.
+  std::string ReceiveLine() {
+    std::string line;
+    while (!line.ends_with("\r\n")) {
+      const std::string byte = Receive(1);
+      if (byte.empty()) break;
+      line += byte;
+    }
+    return line;
+  }
+  // What comes next is exactly this; a failure shows both from shortly before where they differ.
+  void ExpectReply(std::string_view reply, std::string_view request = {}) {
+    const std::string received = Receive(reply.size());
+    const auto differs =
+        std::mismatch(received.begin(), received.end(), reply.begin(), reply.end());
+    const auto same = static_cast<size_t>(differs.first - received.begin());
+    const size_t from = same - std::min<size_t>(same, 50);
+    EXPECT_TRUE(received == reply)
+        << "to: " << request.substr(0, 200) << "\nfrom byte " << from << " of " << reply.size()
+        << " on: " << received.substr(from, 200) << "\nin place of: " << reply.substr(from, 200);
+  }
+  void Expect(std::string_view request, std::string_view reply) {
+    Send(request);
+    ExpectReply(reply, request);
+  }
   bool ended() const { return near_end_->end_received && near_end_->received.empty(); }
   // What has come so far.
   std::string ReceiveNow(size_t bytes_max = SIZE_MAX) {
