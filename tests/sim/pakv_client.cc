@@ -8,7 +8,6 @@
 namespace pakv {
 namespace {
 
-constexpr const char* kHost = "10.0.0.9";
 // What the oracle is asked to explain at once.
 constexpr size_t kPendingPerKeyMax = 5;
 constexpr uint64_t kBatchKeysMax = 3;
@@ -76,59 +75,27 @@ OracleReply ReplyTo(const OracleOperation& what, PakvStatus status, const PakvFi
 }  // namespace
 
 PakvClient::PakvClient(RespLoad& load, uint64_t id, uint64_t seed, uint32_t count)
-    : load_(load), id_(id), prng_(seed), left_(count) {
-  load_.world.net().Connect(
-      /*owner=*/0, kHost, load_.address,
-      [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
-        if (!lives.expired()) Connected(error, std::move(near_end));
-      });
-}
-
-PakvClient::~PakvClient() {
-  if (end_ == nullptr) return;
-  end_->changed = nullptr;
-  if (!end_->closed) load_.world.net().Close(end_);
-}
+    : LoadClient(load, id, seed, count) {}
 
 void PakvClient::Wrong(std::string what) {
   if (load_.wrong.empty()) load_.wrong = "pakv: " + std::move(what);
 }
 
-void PakvClient::Connected(int32_t error, SimNet::EndpointRef near_end) {
-  if (error != 0) {
-    // Only a server that has died refuses.
-    done_ = true;
-    ++load_.clients_done;
-    return;
-  }
-  end_ = std::move(near_end);
-  end_->changed = [this] { Poke(); };
+void PakvClient::Greet() {
   PakvWriter hello(to_send_, PakvType::kHello, next_id_);
   hello.Number(PakvField::kVersionMin, kPakvVersion);
   hello.Number(PakvField::kVersionMax, kPakvVersion);
   hello.Finish();
   under_way_[next_id_++].type = PakvType::kHello;
-  Poke();
 }
 
-void PakvClient::Poke() {
-  if (poking_ || done_) return;
-  poking_ = true;
-  TakeReplies();
-  if (!done_) StartMore();
-  if (!done_) SendRest();
-  poking_ = false;
-}
-
-void PakvClient::TakeReplies() {
-  if (!end_->received.empty()) received_ += load_.world.net().Take(end_, SIZE_MAX);
-  std::string_view input = received_;
-  while (load_.wrong.empty() && !done_) {
+void PakvClient::TakeReplies(std::string_view& input) {
+  while (load_.wrong.empty() && !done()) {
     // Who is turned away before he has said what he speaks is told so in RESP.
     constexpr std::string_view kTurnedAway = "-ERR max number of clients reached\r\n";
     if (load_.limits_are_small && !input.empty() && input[0] == '-') {
       if (input == kTurnedAway) NobodyHasRead();
-      if (!kTurnedAway.starts_with(input)) Wrong("turned away, but not so: " + received_);
+      if (!kTurnedAway.starts_with(input)) Wrong("turned away, but not so: " + std::string(input));
       break;
     }
     PakvFrame frame;
@@ -140,8 +107,6 @@ void PakvClient::TakeReplies() {
     }
     Replied(frame);
   }
-  received_.erase(0, received_.size() - input.size());
-  if (end_->error != 0 || end_->end_received) End();
 }
 
 void PakvClient::Replied(const PakvFrame& frame) {
@@ -458,27 +423,6 @@ void PakvClient::StartMore() {
     StartOne();
   }
   if (left_ == 0 && !upload_ && under_way_.empty()) End();
-}
-
-void PakvClient::SendRest() {
-  while (!to_send_.empty()) {
-    const int32_t sent = load_.world.net().Send(end_, to_send_.view().substr(sent_bytes_));
-    if (sent < 0) return End();
-    if (sent == 0) return;  // the window opens with a call of `changed`
-    sent_bytes_ += static_cast<size_t>(sent);
-    if (sent_bytes_ < to_send_.size()) continue;
-    to_send_.Clear();
-    sent_bytes_ = 0;
-  }
-}
-
-// What is still under way is left to the oracle: it may have happened.
-void PakvClient::End() {
-  if (done_) return;
-  done_ = true;
-  ++load_.clients_done;
-  end_->changed = nullptr;
-  load_.world.net().Close(end_);
 }
 
 }  // namespace pakv

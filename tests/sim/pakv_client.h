@@ -7,27 +7,21 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "net/pakv/codec.h"
-#include "runtime/base/prng.h"
+#include "tests/sim/load_client.h"
 #include "tests/sim/oracle.h"
-#include "tests/sim/resp_client.h"
 
 namespace pakv {
 
-class PakvClient {
+class PakvClient final : public LoadClient {
  public:
   // Connects and works: `count` requests. Then it is done, and counted in `load`.
   PakvClient(RespLoad& load, uint64_t id, uint64_t seed, uint32_t count);
-  PakvClient(const PakvClient&) = delete;
-  PakvClient& operator=(const PakvClient&) = delete;
-  // Lets go of its connection, if it has one.
-  ~PakvClient();
 
  private:
   // What was asked for on one of the oracle's keys.
@@ -55,16 +49,15 @@ class PakvClient {
     bool ended = false;        // all is sent, and the refusal is to come
   };
 
-  void Connected(int32_t error, SimNet::EndpointRef near_end);
-  void Poke();
-  void TakeReplies();
+  void Greet() override;
+  void TakeReplies(std::string_view& input) override;
   void Replied(const PakvFrame& frame);
   void PartCame(Asked& asked, const PakvFields& fields);
   void BatchReplied(const Asked& asked, const PakvFrame& frame, const PakvFields& fields);
   void GroupRead(const PakvFields& fields);
   void Refused(const Asked& asked, PakvStatus status, std::string_view text);
   void NobodyHasRead();
-  void StartMore();
+  void StartMore() override;
   void StartOne();
   void StartOnKeys(uint64_t count);
   void StartOnGroup();
@@ -77,27 +70,13 @@ class PakvClient {
   void BeginUpload(uint64_t database, Part part);
   void SendPiece();
   std::string RandomValue(bool may_be_long);
-  void SendRest();
   void Wrong(std::string what);
-  void End();
 
-  RespLoad& load_;
-  const uint64_t id_;
-  Prng prng_;
-  uint32_t left_;
   uint64_t next_value_ = 0;
   uint64_t next_id_ = 1;
-  SimNet::EndpointRef end_;
   PakvFrameReader reader_{PakvReads::kReplies, size_t{16} << 20};
-  std::string received_;
-  OutputBuffer to_send_;
-  size_t sent_bytes_ = 0;  // of to_send_
   std::map<uint64_t, Asked> under_way_;
   std::optional<Upload> upload_;
-  // An attempt to connect may outlive its client.
-  std::shared_ptr<bool> lives_ = std::make_shared<bool>(true);
-  bool poking_ = false;
-  bool done_ = false;
 };
 
 }  // namespace pakv

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/base/check.h"
+#include "tests/net/resp_text.h"
 
 namespace pakv {
 namespace {
@@ -13,11 +13,6 @@ namespace {
 // What the oracle is asked to explain at once; with keys that may also expire at any time.
 constexpr size_t kPendingPerKeyMax = 6;
 constexpr size_t kPendingPerExpiringKeyMax = 5;
-constexpr const char* kHost = "10.0.0.9";
-
-void AppendArg(std::string& out, const std::string& arg) {
-  out += "$" + std::to_string(arg.size()) + "\r\n" + arg + "\r\n";
-}
 
 std::string Encode(const std::string& key, const OracleOperation& what) {
   std::vector<std::string> words;
@@ -57,69 +52,13 @@ std::string Encode(const std::string& key, const OracleOperation& what) {
       words = {"PEXPIRETIME", key};
       break;
   }
-  std::string out = "*" + std::to_string(words.size()) + "\r\n";
-  for (const std::string& word : words) AppendArg(out, word);
-  return out;
+  return RespRequest(words);
 }
 
 }  // namespace
 
 RespClient::RespClient(RespLoad& load, uint64_t id, uint64_t seed, Work work, uint32_t count)
-    : load_(load),
-      id_(id),
-      prng_(seed),
-      work_(work),
-      left_(work == Work::kRandom ? count : load.key_count) {
-  load_.world.net().Connect(
-      /*owner=*/0, kHost, load_.address,
-      [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
-        if (!lives.expired()) Connected(error, std::move(near_end));
-      });
-}
-
-RespClient::~RespClient() {
-  if (end_ == nullptr) return;
-  end_->changed = nullptr;
-  if (!end_->closed) load_.world.net().Close(end_);
-}
-
-void RespClient::Connected(int32_t error, SimNet::EndpointRef near_end) {
-  if (error != 0) {
-    // Only a server that has died refuses.
-    done_ = true;
-    ++load_.clients_done;
-    return;
-  }
-  end_ = std::move(near_end);
-  end_->changed = [this] { Poke(); };
-  Poke();
-}
-
-void RespClient::Poke() {
-  if (poking_ || done_ || end_ == nullptr) return;
-  poking_ = true;
-  TakeReplies();
-  if (!done_) StartMore();
-  if (!done_) SendRest();
-  poking_ = false;
-}
-
-void RespClient::TakeReplies() {
-  if (!end_->received.empty()) received_ += load_.world.net().Take(end_, SIZE_MAX);
-  std::string_view input = received_;
-  while (load_.wrong.empty()) {
-    RespValue reply;
-    const RespReplyParser::Status status = parser_.Next(input, reply);
-    if (status == RespReplyParser::Status::kPartial) break;
-    if (status == RespReplyParser::Status::kError) {
-      load_.wrong = "not RESP: " + std::string(parser_.error());
-      break;
-    }
-    Replied(reply);
-  }
-  received_.erase(0, received_.size() - input.size());
-  if (end_->error != 0 || end_->end_received) End();
-}
+    : RespLoadClient(load, id, seed, work == Work::kRandom ? count : load.key_count), work_(work) {}
 
 void RespClient::Replied(const RespValue& reply) {
   if (under_way_.empty()) {
@@ -279,7 +218,7 @@ bool RespClient::AddStep(uint64_t number, Command& command) {
   if (command.is_exec) {
     SendPlain(bytes);
   } else {
-    to_send_ += bytes;
+    to_send_.Append(bytes);
   }
   command.steps.push_back(std::move(step));
   return true;
@@ -294,7 +233,7 @@ void RespClient::StartOne() {
     Step step;
     step.id = load_.oracle.BeginFlush(id_, all ? "" : std::to_string(database_) + "/");
     command.steps.push_back(std::move(step));
-    to_send_ += all ? "FLUSHALL\r\n" : "FLUSHDB\r\n";
+    to_send_.Append(all ? "FLUSHALL\r\n" : "FLUSHDB\r\n");
     under_way_.push_back(std::move(command));
     return;
   }
@@ -314,7 +253,7 @@ void RespClient::StartTransaction(uint64_t number) {
     static_cast<void>(AddStep(number, command));
     number += load_.database_count * prng_.Between(1, 2);
   }
-  to_send_ += "EXEC\r\n";
+  to_send_.Append("EXEC\r\n");
   in_exec_ = true;
   under_way_.push_back(std::move(command));
 }
@@ -327,7 +266,7 @@ void RespClient::Select(uint64_t database) {
 
 // Something that is answered with a simple string, and that the oracle knows nothing of.
 void RespClient::SendPlain(const std::string& line) {
-  to_send_ += line;
+  to_send_.Append(line);
   under_way_.emplace_back();
 }
 
@@ -345,15 +284,6 @@ void RespClient::StartMore() {
   if (left_ == 0 && under_way_.empty()) End();
 }
 
-void RespClient::SendRest() {
-  while (!to_send_.empty()) {
-    const int32_t sent = load_.world.net().Send(end_, to_send_);
-    if (sent < 0) return End();
-    if (sent == 0) return;  // the window opens with a call of `changed`
-    to_send_.erase(0, static_cast<size_t>(sent));
-  }
-}
-
 // Nobody has read what was sent.
 void RespClient::Rejected(const Command& first) {
   for (const Step& step : first.steps) load_.oracle.Refused(step.id);
@@ -362,15 +292,6 @@ void RespClient::Rejected(const Command& first) {
   }
   under_way_.clear();
   left_ = 0;
-}
-
-// What is still under way is left to the oracle: it may have happened.
-void RespClient::End() {
-  if (done_) return;
-  done_ = true;
-  ++load_.clients_done;
-  end_->changed = nullptr;
-  load_.world.net().Close(end_);
 }
 
 GarbageClient::GarbageClient(SimNet& net, const std::string& address, uint64_t seed) : net_(net) {
@@ -385,7 +306,7 @@ GarbageClient::GarbageClient(SimNet& net, const std::string& address, uint64_t s
   const uint64_t noise = prng.Chance(1, 2) ? prng.Below(5000) : 0;
   // No letters, so that no inline command comes of it.
   for (uint64_t i = 0; i < noise; ++i) to_send_ += static_cast<char>(0x80 + prng.Below(0x80));
-  net_.Connect(/*owner=*/0, kHost, address,
+  net_.Connect(/*owner=*/0, kLoadHost, address,
                [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
                  if (lives.expired() || error != 0) return;
                  end_ = std::move(near_end);

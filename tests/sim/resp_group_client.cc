@@ -1,80 +1,38 @@
 #include "tests/sim/resp_group_client.h"
 
 #include <algorithm>
-#include <utility>
+#include <string>
 #include <vector>
+
+#include "tests/net/resp_text.h"
 
 namespace pakv {
 namespace {
 
-constexpr const char* kHost = "10.0.0.9";
 constexpr uint64_t kGroups = 2;
 constexpr uint64_t kGroupKeys = 4;
 
 }  // namespace
 
 RespGroupClient::RespGroupClient(RespLoad& load, uint64_t id, uint64_t seed, uint32_t count)
-    : load_(load), id_(id), prng_(seed), left_(count) {
-  load_.world.net().Connect(
-      /*owner=*/0, kHost, load_.address,
-      [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
-        if (!lives.expired()) Connected(error, std::move(near_end));
-      });
+    : RespLoadClient(load, id, seed, count) {}
+
+void RespGroupClient::StartMore() {
+  while (left_ > 0 && under_way_.size() < load_.pipeline_max) StartOne();
+  if (left_ == 0 && under_way_.empty()) End();
 }
 
-RespGroupClient::~RespGroupClient() {
-  if (end_ == nullptr) return;
-  end_->changed = nullptr;
-  if (!end_->closed) load_.world.net().Close(end_);
-}
-
-void RespGroupClient::Connected(int32_t error, SimNet::EndpointRef near_end) {
-  if (error != 0) {
-    // Only a server that has died refuses.
-    done_ = true;
-    ++load_.clients_done;
+void RespGroupClient::Replied(const RespValue& reply) {
+  if (under_way_.empty()) {
+    load_.wrong = "a reply that nobody asked for";
     return;
   }
-  end_ = std::move(near_end);
-  end_->changed = [this] { Poke(); };
-  Poke();
+  const What what = under_way_.front();
+  under_way_.pop_front();
+  RepliedTo(what, reply);
 }
 
-void RespGroupClient::Poke() {
-  if (poking_ || done_) return;
-  poking_ = true;
-  TakeReplies();
-  while (!done_ && left_ > 0 && under_way_.size() < load_.pipeline_max) StartOne();
-  if (!done_ && left_ == 0 && under_way_.empty()) End();
-  while (!done_ && !to_send_.empty()) {
-    const int32_t sent = load_.world.net().Send(end_, to_send_);
-    if (sent < 0) End();
-    if (sent <= 0) break;  // the window opens with a call of `changed`
-    to_send_.erase(0, static_cast<size_t>(sent));
-  }
-  poking_ = false;
-}
-
-void RespGroupClient::TakeReplies() {
-  if (!end_->received.empty()) received_ += load_.world.net().Take(end_, SIZE_MAX);
-  std::string_view input = received_;
-  while (load_.wrong.empty() && !under_way_.empty()) {
-    RespValue reply;
-    const RespReplyParser::Status status = parser_.Next(input, reply);
-    if (status == RespReplyParser::Status::kPartial) break;
-    if (status == RespReplyParser::Status::kError) {
-      load_.wrong = "not RESP: " + std::string(parser_.error());
-      break;
-    }
-    const What what = under_way_.front();
-    under_way_.pop_front();
-    Replied(what, reply);
-  }
-  received_.erase(0, received_.size() - input.size());
-  if (end_->error != 0 || end_->end_received) End();
-}
-
-void RespGroupClient::Replied(What what, const RespValue& reply) {
+void RespGroupClient::RepliedTo(What what, const RespValue& reply) {
   if (reply.IsError()) {
     const auto starts = [&](std::string_view prefix) { return reply.text.starts_with(prefix); };
     const bool is_limit = starts("ERR max number of clients") || starts("ERR request timeout");
@@ -111,7 +69,7 @@ void RespGroupClient::Replied(What what, const RespValue& reply) {
         return;
       }
       for (const RespValue& each : reply.elements) {
-        if (each.IsError()) return Replied(what, each);
+        if (each.IsError()) return RepliedTo(what, each);
       }
       if (std::any_of(reply.elements.begin(), reply.elements.end(), differs)) {
         load_.wrong = "MGET sees a group half written:";
@@ -143,19 +101,8 @@ void RespGroupClient::StartOne() {
     words.push_back("group" + std::to_string(group) + "." + std::to_string(i));
     if (what == What::kWriteAll || what == What::kWriteIfNone) words.push_back(value);
   }
-  to_send_ += "*" + std::to_string(words.size()) + "\r\n";
-  for (const std::string& word : words) {
-    to_send_ += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
-  }
+  to_send_.Append(RespRequest(words));
   under_way_.push_back(what);
-}
-
-void RespGroupClient::End() {
-  if (done_) return;
-  done_ = true;
-  ++load_.clients_done;
-  end_->changed = nullptr;
-  load_.world.net().Close(end_);
 }
 
 }  // namespace pakv

@@ -4,83 +4,35 @@
 #include <utility>
 #include <vector>
 
+#include "tests/net/resp_text.h"
+
 namespace pakv {
 namespace {
 
-constexpr const char* kHost = "10.0.0.9";
 constexpr uint64_t kPlaces = 4;  // of a token
 
 std::string PlaceName(uint64_t token, uint64_t place) {
   return "token" + std::to_string(token) + "." + std::to_string(place);
 }
 
-std::string Quoted(const std::string& text) {
-  return "$" + std::to_string(text.size()) + "\r\n" + text + "\r\n";
-}
-
 }  // namespace
 
 RespMultiClient::RespMultiClient(RespLoad& load, RespMultiState& state, uint64_t id, uint64_t seed,
                                  uint32_t count, bool only_looks)
-    : load_(load), state_(state), id_(id), prng_(seed), left_(count), only_looks_(only_looks) {
-  load_.world.net().Connect(
-      /*owner=*/0, kHost, load_.address,
-      [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
-        if (!lives.expired()) Connected(error, std::move(near_end));
-      });
+    : RespLoadClient(load, id, seed, count), state_(state), only_looks_(only_looks) {}
+
+void RespMultiClient::Greet() {
+  if (only_looks_) LookAtAll();
 }
 
-RespMultiClient::~RespMultiClient() {
-  if (end_ == nullptr) return;
-  end_->changed = nullptr;
-  if (!end_->closed) load_.world.net().Close(end_);
-}
-
-void RespMultiClient::Connected(int32_t error, SimNet::EndpointRef near_end) {
-  if (error != 0) {
-    // Only a server that has died refuses.
-    done_ = true;
-    ++load_.clients_done;
+void RespMultiClient::Replied(const RespValue& reply) {
+  if (under_way_.empty()) {
+    load_.wrong = "a reply that nobody asked for";
     return;
   }
-  end_ = std::move(near_end);
-  end_->changed = [this] { Poke(); };
-  if (only_looks_) LookAtAll();
-  Poke();
-}
-
-void RespMultiClient::Poke() {
-  if (poking_ || done_) return;
-  poking_ = true;
-  TakeReplies();
-  while (!done_ && left_ > 0 && !increments_ && under_way_.size() < load_.pipeline_max) StartMore();
-  if (!done_ && left_ == 0 && under_way_.empty()) End();
-  while (!done_ && !to_send_.empty()) {
-    const int32_t sent = load_.world.net().Send(end_, to_send_);
-    if (sent < 0) End();
-    if (sent <= 0) break;  // the window opens with a call of `changed`
-    to_send_.erase(0, static_cast<size_t>(sent));
-  }
-  poking_ = false;
-}
-
-void RespMultiClient::TakeReplies() {
-  if (!end_->received.empty()) received_ += load_.world.net().Take(end_, SIZE_MAX);
-  std::string_view input = received_;
-  while (load_.wrong.empty() && !under_way_.empty()) {
-    RespValue reply;
-    const RespReplyParser::Status status = parser_.Next(input, reply);
-    if (status == RespReplyParser::Status::kPartial) break;
-    if (status == RespReplyParser::Status::kError) {
-      load_.wrong = "not RESP: " + std::string(parser_.error());
-      break;
-    }
-    const Command command = under_way_.front();
-    under_way_.pop_front();
-    Replied(command, reply);
-  }
-  received_.erase(0, received_.size() - input.size());
-  if (end_->error != 0 || end_->end_received) End();
+  const Command command = under_way_.front();
+  under_way_.pop_front();
+  RepliedTo(command, reply);
 }
 
 bool RespMultiClient::MayFail(std::string_view error) const {
@@ -92,7 +44,7 @@ bool RespMultiClient::MayFail(std::string_view error) const {
          (load_.replies_are_bounded && error.starts_with("ERR no memory for so large a reply"));
 }
 
-void RespMultiClient::Replied(const Command& command, const RespValue& reply) {
+void RespMultiClient::RepliedTo(const Command& command, const RespValue& reply) {
   const auto wrong = [&](std::string what) { load_.wrong = std::move(what); };
   if (reply.IsError()) {
     const bool is_move = command.what == What::kMove && (reply.text == "ERR no such key" ||
@@ -134,7 +86,7 @@ void RespMultiClient::Replied(const Command& command, const RespValue& reply) {
       const std::vector<RespValue> one = {reply};
       uint64_t count = 0;
       for (const RespValue& each : command.what == What::kGet ? one : reply.elements) {
-        if (each.IsError()) return Replied(command, each);
+        if (each.IsError()) return RepliedTo(command, each);
         if (each.type == RespValue::Type::kNull) continue;
         ++count;
         if (each.text == value) continue;
@@ -153,11 +105,17 @@ void RespMultiClient::CheckPlaces(const Command& command, uint64_t count) {
 }
 
 void RespMultiClient::Send(Command command, std::string_view line) {
-  to_send_.append(line).append("\r\n");
+  to_send_.Append(line);
+  to_send_.Append("\r\n");
   under_way_.push_back(command);
 }
 
 void RespMultiClient::StartMore() {
+  while (left_ > 0 && !increments_ && under_way_.size() < load_.pipeline_max) StartOne();
+  if (left_ == 0 && under_way_.empty()) End();
+}
+
+void RespMultiClient::StartOne() {
   --left_;
   if (!has_made_ && prng_.Chance(1, 2)) {
     has_made_ = true;
@@ -165,7 +123,7 @@ void RespMultiClient::StartMore() {
     token.value =
         "token" + std::to_string(id_) + std::string(prng_.Below(load_.value_bytes_max), 't');
     const std::string name = PlaceName(id_, 0);
-    to_send_ += "*3\r\n" + Quoted("SET") + Quoted(name) + Quoted(token.value);
+    to_send_.Append(RespRequest({"SET", name, token.value}));
     under_way_.push_back({.what = What::kMake, .token = id_});
   } else if (prng_.Chance(1, 3)) {
     increments_ = true;
@@ -221,14 +179,6 @@ void RespMultiClient::LookAtAll() {
     SendToAll(What::kCount, "EXISTS", number);
     SendToAll(What::kGetAll, "MGET", number);
   }
-}
-
-void RespMultiClient::End() {
-  if (done_) return;
-  done_ = true;
-  ++load_.clients_done;
-  end_->changed = nullptr;
-  load_.world.net().Close(end_);
 }
 
 }  // namespace pakv

@@ -10,13 +10,11 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 
 #include "net/resp/reply_parser.h"
-#include "runtime/base/prng.h"
-#include "tests/sim/resp_client.h"
+#include "tests/sim/load_client.h"
 
 namespace pakv {
 
@@ -31,16 +29,12 @@ struct RespMultiState {
   std::map<uint64_t, Token> tokens;  // by number
 };
 
-class RespMultiClient {
+class RespMultiClient final : public RespLoadClient {
  public:
   // Connects and works: `count` commands or so, or looks at everything that there has to be
   // (`only_looks`). Then it is done, and counted in `load`.
   RespMultiClient(RespLoad& load, RespMultiState& state, uint64_t id, uint64_t seed, uint32_t count,
                   bool only_looks);
-  RespMultiClient(const RespMultiClient&) = delete;
-  RespMultiClient& operator=(const RespMultiClient&) = delete;
-  // Lets go of its connection, if it has one.
-  ~RespMultiClient();
 
  private:
   enum class What : uint8_t { kSimple, kRead, kExec, kMake, kMove, kCount, kGet, kGetAll };
@@ -50,37 +44,24 @@ class RespMultiClient {
     uint64_t least = 0;  // that it may answer
   };
 
-  void Connected(int32_t error, SimNet::EndpointRef near_end);
-  void Poke();
-  void TakeReplies();
-  void Replied(const Command& command, const RespValue& reply);
+  void Greet() override;
+  void Replied(const RespValue& reply) override;
+  void RepliedTo(const Command& command, const RespValue& reply);
   bool MayFail(std::string_view error) const;
   void CheckPlaces(const Command& command, uint64_t count);
-  void StartMore();
+  void StartMore() override;
+  void StartOne();
   void StartOnToken(uint64_t token);
   void LookAtAll();
   void Increment(uint64_t before);
   void Send(Command command, std::string_view line);
   void SendToAll(What what, const std::string& command, uint64_t token);
-  void End();
 
-  RespLoad& load_;
   RespMultiState& state_;
-  const uint64_t id_;
-  Prng prng_;
-  uint32_t left_;
   const bool only_looks_;
   bool has_made_ = false;
   bool increments_ = false;  // one is under way
-  SimNet::EndpointRef end_;
-  RespReplyParser parser_;
-  std::string received_;
-  std::string to_send_;
   std::deque<Command> under_way_;
-  // An attempt to connect may outlive its client.
-  std::shared_ptr<bool> lives_ = std::make_shared<bool>(true);
-  bool poking_ = false;
-  bool done_ = false;
 };
 
 }  // namespace pakv

@@ -12,6 +12,7 @@
 #include "net/server/server.h"
 #include "runtime/base/prng.h"
 #include "tests/sim/draw_compaction.h"
+#include "tests/sim/load_client.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/pakv_client.h"
 #include "tests/sim/resp_client.h"
@@ -237,9 +238,6 @@ class ServerScenario {
     load.inline_bytes_max = inline_bytes_max_;
     Serve(service, load, last);
     clients_.clear();
-    group_clients_.clear();
-    pakv_clients_.clear();
-    multi_clients_.clear();
     garbage_.clear();
     if (node_.running()) node_.Crash(RandomKind());
     oracle_.Crashed();
@@ -278,7 +276,7 @@ class ServerScenario {
   // The clients' host and the server's do not reach one another.
   void CutOffForAWhile() {
     world_.agenda().After(prng_.Below(20 * kNsPerMs), /*owner=*/0,
-                          [this] { world_.net().Separate("10.0.0.1", "10.0.0.9"); });
+                          [this] { world_.net().Separate("10.0.0.1", kLoadHost); });
     world_.agenda().After(prng_.Between(20, 200) * kNsPerMs, /*owner=*/0,
                           [this] { world_.net().JoinAll(); });
   }
@@ -286,9 +284,6 @@ class ServerScenario {
   // False if the life is over: the node crashed, or the scenario has failed.
   bool RunClients(RespLoad& load, uint64_t count, RespClient::Work work) {
     clients_.clear();
-    group_clients_.clear();
-    pakv_clients_.clear();
-    multi_clients_.clear();
     load.clients_done = 0;
     for (uint64_t i = 0; i < count; ++i) {
       const auto commands = static_cast<uint32_t>(prng_.Between(5, 80));
@@ -298,13 +293,13 @@ class ServerScenario {
     const uint64_t groups = work == RespClient::Work::kRandom ? prng_.Below(4) : 0;
     for (uint64_t i = 0; i < groups; ++i) {
       const auto commands = static_cast<uint32_t>(prng_.Between(2, 40));
-      group_clients_.push_back(
+      clients_.push_back(
           std::make_unique<RespGroupClient>(load, next_client_++, prng_.Next(), commands));
     }
     const uint64_t others = work == RespClient::Work::kRandom ? prng_.Below(4) : 0;
     for (uint64_t i = 0; i < others; ++i) {
       const auto requests = static_cast<uint32_t>(prng_.Between(5, 80));
-      pakv_clients_.push_back(
+      clients_.push_back(
           std::make_unique<PakvClient>(load, next_client_++, prng_.Next(), requests));
     }
     // A FLUSH would take all that they know of.
@@ -313,14 +308,14 @@ class ServerScenario {
     if (flush_per_10000_ == 0 && work == RespClient::Work::kRandom) multis = prng_.Below(4);
     for (uint64_t i = 0; i < multis; ++i) {
       const auto commands = static_cast<uint32_t>(prng_.Between(5, 60));
-      multi_clients_.push_back(std::make_unique<RespMultiClient>(
+      clients_.push_back(std::make_unique<RespMultiClient>(
           load, multi_state_, next_client_++, prng_.Next(), commands,
           /*only_looks=*/work == RespClient::Work::kReadAll));
     }
     const bool ended = world_.RunUntil(
         [&] {
-          return !node_.running() || load.clients_done == count + groups + others + multis ||
-                 !oracle_.ok() || !load.wrong.empty();
+          return !node_.running() || load.clients_done == clients_.size() || !oracle_.ok() ||
+                 !load.wrong.empty();
         },
         120 * kNsPerSecond);
     if (!ended) Fail("no progress: " + world_.failure() + oracle_.DescribePending());
@@ -334,10 +329,7 @@ class ServerScenario {
   SimNode node_;
   Oracle oracle_;
   ScenarioResult result_;
-  std::vector<std::unique_ptr<RespClient>> clients_;
-  std::vector<std::unique_ptr<RespGroupClient>> group_clients_;
-  std::vector<std::unique_ptr<PakvClient>> pakv_clients_;
-  std::vector<std::unique_ptr<RespMultiClient>> multi_clients_;
+  std::vector<std::unique_ptr<LoadClient>> clients_;
   RespMultiState multi_state_;
   std::vector<std::unique_ptr<GarbageClient>> garbage_;
   uint64_t segment_bytes_ = 0;
