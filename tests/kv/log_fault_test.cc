@@ -5,8 +5,10 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "kv/log/file_io.h"
 #include "kv/log/log_writer.h"
 #include "tests/kv/log_fixture.h"
 
@@ -179,6 +181,65 @@ TEST_F(LogFaultTest, SegmentThatCannotBeListedFailsTheLog) {
   const auto values = Recovered();
   EXPECT_EQ(values.size(), 1u);
   EXPECT_EQ(values.at("before").size(), 50'000u);
+}
+
+// ---- No descriptors ----
+
+// Descriptors are planned so that a log never lacks one (cmd/pakvd/descriptor_plan.h); the whole
+// system may. The next segment is made in the background, and what became of it is not forgotten
+// when there are descriptors again: the log is of one piece, or it has ended.
+template <int kError>
+Task<void> RunOutOfDescriptors(TestLog& log, Core& core, FaultRing& faults) {
+  const std::string value(50'000, 'v');  // each needs a segment of its own
+  EXPECT_TRUE(co_await log.Put("before", value));
+  int refused = 0;
+  faults.rule = [&refused](Operation& operation) {
+    const IoRequest& request = operation.request;
+    if (request.opcode != Opcode::kOpen || !std::string_view(request.path).ends_with(".seg")) {
+      return true;
+    }
+    ++refused;
+    operation.result = IoResult(-kError);
+    return false;
+  };
+  int done = 0;
+  bool durable = true;
+  while (durable && done < 10 && log.writer->Admit(60'000, false) == Admission::kOk) {
+    durable = co_await log.Put("at" + std::to_string(done), value);
+    if (durable) ++done;
+  }
+  EXPECT_FALSE(durable) << "it is no full disk, for which writes wait";
+  EXPECT_LE(done, 1) << "there was but one to spare";
+  EXPECT_EQ(refused, 1) << "it is not asked in a loop";
+  EXPECT_EQ(log.failures, 1);
+  EXPECT_EQ(ErrnoOf(log.failure), kError);
+  EXPECT_TRUE(log.failure.message().find(".seg: ") != absl::string_view::npos) << log.failure;
+  EXPECT_TRUE(log.writer->read_only());
+  faults.rule = nullptr;
+  co_await log.Sleep(10 * kNsPerMs);
+  EXPECT_EQ(log.writer->Admit(100, false), Admission::kReadOnly);
+  EXPECT_EQ(log.writer->Admit(100, true), Admission::kReadOnly);
+  TestEntry late(core.ready());
+  EXPECT_FALSE(log.writer->WaitNewest(late)) << "nothing is left waiting";
+}
+
+class LogDescriptorTest : public LogFaultTest {
+ protected:
+  void ExpectOnlyWhatWasAcknowledged() {
+    const auto values = Recovered();
+    EXPECT_EQ(values.at("before").size(), 50'000u);
+    EXPECT_FALSE(values.contains("at1")) << "it was never acknowledged";
+  }
+};
+
+TEST_F(LogDescriptorTest, ASegmentForWhichTheProcessHasNoDescriptorFailsTheLog) {
+  Life(RunOutOfDescriptors<EMFILE>);
+  ExpectOnlyWhatWasAcknowledged();
+}
+
+TEST_F(LogDescriptorTest, ASegmentForWhichTheSystemHasNoDescriptorFailsTheLog) {
+  Life(RunOutOfDescriptors<ENFILE>);
+  ExpectOnlyWhatWasAcknowledged();
 }
 
 // ---- No space ----

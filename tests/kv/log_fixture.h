@@ -171,8 +171,10 @@ class TestLog : private RecoverySink {
     context_.footer_segment_bytes_min = footer_segment_bytes_min;
     context_.footers_of_any_size = true;
     LogWriterOptions options;
-    options.failed = [](void* owner, const absl::Status&) {
-      ++static_cast<TestLog*>(owner)->failures;
+    options.failed = [](void* owner, const absl::Status& why) {
+      auto& log = *static_cast<TestLog*>(owner);
+      ++log.failures;
+      log.failure = why;
     };
     options.owner = this;
     options.settling = [](void* settler, std::span<const uint64_t> hashes) {
@@ -228,6 +230,7 @@ class TestLog : private RecoverySink {
   // Footers are off, since what is recovered from them has no values; 1: every segment has one.
   uint64_t footer_segment_bytes_min = UINT64_MAX;
   int failures = 0;
+  absl::Status failure;             // the last
   std::vector<uint64_t> announced;  // hashes of entries about to be settled
 
  private:

@@ -236,6 +236,53 @@ TEST_P(MemoryTest, TheCacheGivesWayToKeys) {
   ExpectAllThere();
 }
 
+// Writes the value again as it is in the cache, as EXPIRE and PERSIST do.
+Change TouchFunction(const OldValue& old, Request&) {
+  return {.action = Change::Action::kWrite, .value = old.value};
+}
+
+Task<void> TouchMany(Store& store, Core& here, std::vector<std::string> keys, int* done) {
+  std::vector<std::unique_ptr<StoreCall>> calls;
+  Nursery nursery(here.ready());
+  for (std::string& key : keys) {
+    calls.push_back(std::make_unique<StoreCall>(store, here));
+    nursery.Spawn(calls.back()->Update(TouchFunction, OldState::kValue, std::move(key)));
+  }
+  co_await nursery.Join();
+  for (const auto& call : calls) *done += call->outcome == Outcome::kDone ? 1 : 0;
+}
+
+// A write for which there is no room looks at memory and has the cache shrink: not before it has
+// taken its own value from there (zeros were written, with a right checksum).
+TEST_P(MemoryTest, TheCacheDoesNotShrinkUnderAWriteThatTakesItsValueFromIt) {
+  constexpr int kKeys = 60;  // no more values than one step of shrinking drops
+  constexpr size_t kValueBytes = 7000;
+  Open();
+  LimitTo(uint64_t{4} << 20);
+  uint64_t held = 0;
+  for (uint32_t id = 0; id < GetParam(); ++id) {
+    store_->SetClientMemory(node_->core(id), [&held] { return held; });
+  }
+  std::vector<std::string> keys;
+  for (int i = 0; i < kKeys; ++i) {
+    keys.push_back(Key(i));
+    const std::string value(kValueBytes, static_cast<char>('a' + i % 26));
+    ASSERT_EQ(Set(keys.back(), value), Outcome::kDone);
+  }
+  ASSERT_GE(Stats().cached_bytes, kKeys * kValueBytes);
+  // From now on there is room for no cache at all, which some write is the first to notice.
+  held = 8 << 20;
+  int done = 0;
+  ASSERT_TRUE(node_->Run(TouchMany(*store_, node_->core(0), keys, &done)));
+  EXPECT_EQ(done, kKeys);
+  world_->RunFor(kNsPerSecond);
+  EXPECT_EQ(Stats().cache_cap_bytes, 0u);
+  ExpectAllThere();
+  for (uint32_t id = 0; id < GetParam(); ++id) {
+    store_->SetClientMemory(node_->core(id), nullptr);
+  }
+}
+
 TEST_P(MemoryTest, WithoutACacheAllIsReadFromTheDevice) {
   cache_bytes_ = 0;
   Open();
