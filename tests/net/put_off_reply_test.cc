@@ -2,7 +2,6 @@
 // who ask for many at a time: what a core holds of them is bounded, whoever does not read keeps
 // nobody else from his, and all of them come, right and in order, to those who read.
 #include <gtest/gtest.h>
-#include <malloc.h>
 
 #include <cstdlib>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/net/large_reply.h"
 #include "tests/net/pakv_connection.h"
 #include "tests/net/pakv_frames.h"
 #include "tests/net/resp_text.h"
@@ -23,14 +23,6 @@ constexpr size_t kValueBytes = 128 << 10;
 constexpr size_t kOutputBytesMax = 256 << 10;
 constexpr size_t kRoomBytes = 1 << 20;  // of each core
 constexpr int kKeys = 8;
-
-size_t HeapBytes() {
-  const struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
-}
-const std::string kRefused =
-    "-ERR no memory for so large a reply now: it is held by others that are under way or not read "
-    "by their clients; ask for less at once, or try again\r\n";
 
 // Engine `memory` has no older version of a value.
 bool KeepsVersions() { return getenv("PAKV_TEST_ENGINE_MEMORY") == nullptr; }
@@ -198,9 +190,9 @@ TEST_P(PutOffReplyTest, AReadThatIsPutOffSeesNoLaterWrite) {
   for (int i = 0; i < kKeys; ++i) {
     for (int k = 0; k < 3; ++k) {
       const std::string value = RespBulk(LargeValue(i));
-      std::string reply = client->Receive(kRefused.size());
-      if (reply == kRefused && !KeepsVersions()) continue;
-      reply += client->Receive(value.size() - kRefused.size());
+      std::string reply = client->Receive(kReplyRefused.size());
+      if (reply == kReplyRefused && !KeepsVersions()) continue;
+      reply += client->Receive(value.size() - kReplyRefused.size());
       EXPECT_TRUE(reply == value) << i << " " << k << " " << reply.substr(0, 100);
     }
     const std::string rest = "+OK\r\n" + RespBulk("after");
@@ -217,7 +209,7 @@ TEST_P(PutOffReplyTest, AWriteWithoutRoomForItsReplyHasNotHappened) {
     client.Send(RespRequest({"GETDEL", key}));
     const std::string begin = client.Receive(1);
     if (begin == "-") {
-      EXPECT_EQ(begin + client.Receive(kRefused.size() - 1), kRefused);
+      EXPECT_EQ(begin + client.Receive(kReplyRefused.size() - 1), kReplyRefused);
       Expect("EXISTS " + key + "\r\n", ":1\r\n");
     } else {
       Expect("EXISTS " + key + "\r\n", ":0\r\n");

@@ -66,7 +66,7 @@ std::string Hello(bool resp3) { return RespRequest({"HELLO", resp3 ? "3" : "2"})
 // Takes the reply to HELLO, whose id is the connection's own.
 void Greet(SimConnection& client, bool resp3) {
   client.Send(Hello(resp3));
-  const std::string end = resp3 ? "modules\r\n*0\r\n" : "modules\r\n*0\r\n";
+  const std::string end = "modules\r\n*0\r\n";
   std::string reply;
   while (!reply.ends_with(end)) {
     const std::string more = client.Receive(1);

@@ -2,7 +2,6 @@
 // holds no more than it says, and everybody else is served meanwhile. Then they are read to their
 // end, or their clients go, and nothing is left.
 #include <gtest/gtest.h>
-#include <malloc.h>
 
 #include <functional>
 #include <memory>
@@ -11,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/net/large_reply.h"
+#include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
@@ -19,19 +20,6 @@ namespace {
 constexpr size_t kOutputBytesMax = 64 << 10;
 constexpr size_t kValueBytes = 20'000;
 
-std::string Bulk(std::string_view bytes) {
-  return "$" + std::to_string(bytes.size()) + "\r\n" + std::string(bytes) + "\r\n";
-}
-std::string Request(const std::vector<std::string>& args) {
-  std::string request = "*" + std::to_string(args.size()) + "\r\n";
-  for (const std::string& arg : args) request += Bulk(arg);
-  return request;
-}
-std::string Times(size_t count, std::string_view text) {
-  std::string all;
-  for (size_t i = 0; i < count; ++i) all += text;
-  return all;
-}
 // With the command's name before `count` times `arg`.
 std::vector<std::string> Names(std::vector<std::string> args, size_t count,
                                const std::string& arg) {
@@ -39,11 +27,6 @@ std::vector<std::string> Names(std::vector<std::string> args, size_t count,
   return args;
 }
 // What this program has allocated; nothing where the allocator does not tell (sanitizers).
-size_t HeapBytes() {
-  const struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
-}
-
 class UnreadReplyTest : public testing::TestWithParam<uint32_t> {
  protected:
   static SimServer::Options Options() {
@@ -84,7 +67,7 @@ class UnreadReplyTest : public testing::TestWithParam<uint32_t> {
   void SetValues(size_t count, size_t bytes) {
     std::string sets;
     for (size_t i = 0; i < count; ++i) {
-      sets += Request({"SET", "k" + std::to_string(i), std::string(bytes, 'v')});
+      sets += RespRequest({"SET", "k" + std::to_string(i), std::string(bytes, 'v')});
     }
     Expect(sets, Times(count, "+OK\r\n"));
   }
@@ -93,9 +76,6 @@ class UnreadReplyTest : public testing::TestWithParam<uint32_t> {
 };
 INSTANTIATE_TEST_SUITE_P(Cores, UnreadReplyTest, testing::Values(1u, 2u));
 
-const std::string kRefused =
-    "-ERR no memory for so large a reply now: it is held by others that are under way or not read "
-    "by their clients; ask for less at once, or try again\r\n";
 const std::string kTooMuch =
     "-ERR too many keys or bytes for one command that is all or nothing (65536 keys, 16 MiB "
     "written, 64 MiB read; in EXEC also 64 MiB of replies, and 64 MiB written one after another)"
@@ -107,10 +87,10 @@ TEST_P(UnreadReplyTest, AValueThatIsNamedOftenIsHeldOnce) {
   constexpr size_t kNames = 1000;
   Start(Options());
   SetValues(1, kValueBytes);
-  const std::string one = Bulk(std::string(kValueBytes, 'v'));
+  const std::string one = RespBulk(std::string(kValueBytes, 'v'));
   const size_t heap = HeapBytes();
   const uint64_t counted = CountedBytes();
-  const std::string request = Request(Names({"MGET"}, kNames, "k0"));
+  const std::string request = RespRequest(Names({"MGET"}, kNames, "k0"));
   const auto slow = Unread(request);
   // It would be 20 MB.
   EXPECT_LT(HeapBytes(), heap + (4 << 20));
@@ -119,8 +99,8 @@ TEST_P(UnreadReplyTest, AValueThatIsNamedOftenIsHeldOnce) {
   // All of it comes, as fast as it is read.
   EXPECT_TRUE(slow->Receive(7 + kNames * one.size()) == "*1000\r\n" + Times(kNames, one));
   // What fits is answered from one pass, or as a snapshot: the same.
-  Expect(Request(Names({"MGET"}, 2, "k0")), "*2\r\n" + one + one);
-  Expect(Request(Names({"MGET", "nosuch"}, 20, "k0")), "*21\r\n$-1\r\n" + Times(20, one));
+  Expect(RespRequest(Names({"MGET"}, 2, "k0")), "*2\r\n" + one + one);
+  Expect(RespRequest(Names({"MGET", "nosuch"}, 20, "k0")), "*21\r\n$-1\r\n" + Times(20, one));
 }
 
 // Key reads of the core, which wait for memory when they come from the device, do not wait for it.
@@ -131,13 +111,14 @@ TEST_P(UnreadReplyTest, HoldsUpNoOtherReads) {
   options.session_limits.core_read_bytes_max = 64 << 10;
   Start(options);
   const std::string large(100'000, 'l');
-  Expect(Request({"SET", "large", large}) + "SET small 1\r\n", "+OK\r\n+OK\r\n");
+  Expect(RespRequest({"SET", "large", large}) + "SET small 1\r\n", "+OK\r\n+OK\r\n");
   // Behind a write of its own, so as a snapshot also on one core; twice what the budget has.
   const std::string request =
-      "SET e 1\r\n" + Request(Names({"MGET", "large", "large", "large"}, 32, "small"));
+      "SET e 1\r\n" + RespRequest(Names({"MGET", "large", "large", "large"}, 32, "small"));
   const auto slow = Unread(request);
-  for (int i = 0; i < 10; ++i) Expect("GET small\r\nGET large\r\n", "$1\r\n1\r\n" + Bulk(large));
-  const std::string reply = "+OK\r\n*35\r\n" + Times(3, Bulk(large)) + Times(32, "$1\r\n1\r\n");
+  for (int i = 0; i < 10; ++i)
+    Expect("GET small\r\nGET large\r\n", "$1\r\n1\r\n" + RespBulk(large));
+  const std::string reply = "+OK\r\n*35\r\n" + Times(3, RespBulk(large)) + Times(32, "$1\r\n1\r\n");
   EXPECT_TRUE(slow->Receive(reply.size()) == reply);
 }
 
@@ -148,11 +129,12 @@ TEST_P(UnreadReplyTest, KeepsNoChunkOfAFile) {
   options.session_limits.output_bytes_max = 1000;
   Start(options);
   const std::string large(100'000, 'l');
-  Expect(Request({"SET", "large", large}), "+OK\r\n");
+  Expect(RespRequest({"SET", "large", large}), "+OK\r\n");
   std::vector<std::unique_ptr<SimConnection>> slow;
   for (int i = 0; i < 20; ++i) slow.push_back(Unread("SET e 1\r\nMGET large large large\r\n"));
-  Expect("GET large\r\nMGET large e\r\n", Bulk(large) + "*2\r\n" + Bulk(large) + "$1\r\n1\r\n");
-  const std::string reply = "+OK\r\n*3\r\n" + Times(3, Bulk(large));
+  Expect("GET large\r\nMGET large e\r\n",
+         RespBulk(large) + "*2\r\n" + RespBulk(large) + "$1\r\n1\r\n");
+  const std::string reply = "+OK\r\n*3\r\n" + Times(3, RespBulk(large));
   for (const auto& client : slow) EXPECT_TRUE(client->Receive(reply.size()) == reply);
 }
 
@@ -166,23 +148,23 @@ TEST_P(UnreadReplyTest, WhatSeveralHoldIsBounded) {
   SetValues(kValues, kValueBytes);
   std::vector<std::string> mget = {"MGET"};
   for (size_t i = 0; i < kValues; ++i) mget.push_back("k" + std::to_string(i));
-  const std::string all = "*200\r\n" + Times(kValues, Bulk(std::string(kValueBytes, 'v')));
+  const std::string all = "*200\r\n" + Times(kValues, RespBulk(std::string(kValueBytes, 'v')));
   const size_t heap = HeapBytes();
   const uint64_t counted = CountedBytes();
   std::vector<std::unique_ptr<SimConnection>> slow;
-  for (int i = 0; i < 12; ++i) slow.push_back(Unread(Request(mget)));
+  for (int i = 0; i < 12; ++i) slow.push_back(Unread(RespRequest(mget)));
   // 4 MiB each, were it not for the bound of each core.
   const size_t bound = GetParam() * (options.transaction_bytes_max + (4 << 20));
   EXPECT_LT(HeapBytes(), heap + bound);
   EXPECT_LT(CountedBytes(), counted + bound);
-  Expect(Request(mget), kRefused);
+  Expect(RespRequest(mget), kReplyRefused);
   Expect("MGET k0 k1 nosuch\r\n",
-         "*3\r\n" + Times(2, Bulk(std::string(kValueBytes, 'v'))) + "$-1\r\n");
+         "*3\r\n" + Times(2, RespBulk(std::string(kValueBytes, 'v'))) + "$-1\r\n");
   // The first of them was not refused; and what it held is there again when it has gone.
   EXPECT_TRUE(slow[0]->Receive(all.size()) == all);
   slow.clear();
   server_->world.RunFor(kNsPerSecond);
-  Expect(Request(mget), all);
+  Expect(RespRequest(mget), all);
   EXPECT_LT(CountedBytes(), counted + (1 << 20));
 }
 
@@ -195,11 +177,11 @@ TEST_P(UnreadReplyTest, ExecIsRefusedBeforeItWritesIfItsRepliesAreTooMuch) {
   const std::string get = "GET k0\r\n";
   Expect("MULTI\r\nSET a 1\r\n" + Times(68, get) + "SET b 1\r\nEXEC\r\n",
          "+OK\r\n" + Times(70, "+QUEUED\r\n") + kTooMuch);
-  Expect("MULTI\r\n" + Request(Names({"MGET"}, 70'000, "k0")) + "SET a 1\r\nEXEC\r\n",
+  Expect("MULTI\r\n" + RespRequest(Names({"MGET"}, 70'000, "k0")) + "SET a 1\r\nEXEC\r\n",
          "+OK\r\n+QUEUED\r\n+QUEUED\r\n" + kTooMuch);
   Expect("EXISTS a b\r\n", ":0\r\n");
   EXPECT_LT(HeapBytes(), heap + (8 << 20));
-  const std::string value = Bulk(std::string(1'000'000, 'v'));
+  const std::string value = RespBulk(std::string(1'000'000, 'v'));
   Expect("MULTI\r\nSET a 1\r\n" + Times(60, get) + "EXEC\r\n",
          "+OK\r\n" + Times(61, "+QUEUED\r\n") + "*61\r\n+OK\r\n" + Times(60, value));
 }
@@ -224,7 +206,7 @@ TEST_P(UnreadReplyTest, RepliesToExecShareTheirMemory) {
   options.transaction_bytes_max = 4 << 20;
   Start(options);
   SetValues(1, kValueBytes);
-  const std::string value = Bulk(std::string(kValueBytes, 'v'));
+  const std::string value = RespBulk(std::string(kValueBytes, 'v'));
   const std::string get = "MULTI\r\n" + Times(150, "GET k0\r\n") + "INCR n\r\nEXEC\r\n";
   const std::string queued = "+OK\r\n" + Times(151, "+QUEUED\r\n");
   const size_t heap = HeapBytes();
@@ -235,7 +217,7 @@ TEST_P(UnreadReplyTest, RepliesToExecShareTheirMemory) {
   const size_t bound = GetParam() * (options.transaction_bytes_max + (4 << 20));
   EXPECT_LT(HeapBytes(), heap + bound);
   EXPECT_LT(CountedBytes(), counted + bound);
-  Expect(get, queued + kRefused);
+  Expect(get, queued + kReplyRefused);
   Expect("MULTI\r\nGET k0\r\nINCR m\r\nEXEC\r\n",
          "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n" + value + ":1\r\n");
   // Who was answered has incremented; who was refused has not.
@@ -253,7 +235,7 @@ TEST_P(UnreadReplyTest, RepliesToExecShareTheirMemory) {
   slow.clear();
   server_->world.RunFor(kNsPerSecond);
   EXPECT_LT(CountedBytes(), counted + (1 << 20));
-  Expect("GET n\r\n", Bulk(std::to_string(answered)));
+  Expect("GET n\r\n", RespBulk(std::to_string(answered)));
 }
 
 // ---- SCAN and KEYS ----
@@ -265,7 +247,7 @@ TEST_P(UnreadReplyTest, AStepOfScanIsBoundedInBytes) {
   std::set<std::string> expected;
   for (size_t i = 0; i < kKeys; ++i) {
     std::string key = std::to_string(i) + std::string(60'000, 'k');
-    sets += Request({"SET", key, "v"});
+    sets += RespRequest({"SET", key, "v"});
     expected.insert(std::move(key));
   }
   Expect(sets, Times(kKeys, "+OK\r\n"));
@@ -279,7 +261,7 @@ TEST_P(UnreadReplyTest, AStepOfScanIsBoundedInBytes) {
     return text.substr(0, text.size() - 2);
   };
   do {
-    client.Send(Request({"SCAN", cursor, "COUNT", "10000"}));
+    client.Send(RespRequest({"SCAN", cursor, "COUNT", "10000"}));
     EXPECT_EQ(line(), "*2");
     line();
     cursor = line();
@@ -304,8 +286,8 @@ TEST_P(UnreadReplyTest, APatternThatIsHardToMatchHoldsNobodyUp) {
   Start(options);
   const std::string key(30'000, 'a');
   std::string sets;
-  for (int i = 0; i < 8; ++i) sets += Request({"SET", std::to_string(i) + key, "v"});
-  sets += Request({"SET", key + "b", "v"});
+  for (int i = 0; i < 8; ++i) sets += RespRequest({"SET", std::to_string(i) + key, "v"});
+  sets += RespRequest({"SET", key + "b", "v"});
   Expect(sets, Times(9, "+OK\r\n"));
   // About 30,000 x 200 steps for each key.
   const std::string pattern = "*" + std::string(200, 'a') + "b";
@@ -315,9 +297,10 @@ TEST_P(UnreadReplyTest, APatternThatIsHardToMatchHoldsNobodyUp) {
     for (uint32_t id = 0; id < GetParam(); ++id) sum += server_->node.core(id).counters().passes;
     return sum;
   };
-  const std::string found = "*1\r\n" + Bulk(key + "b");
+  const std::string found = "*1\r\n" + RespBulk(key + "b");
   for (const std::string& request :
-       {Request({"KEYS", pattern}), Request({"SCAN", "0", "MATCH", pattern, "COUNT", "1000"})}) {
+       {RespRequest({"KEYS", pattern}),
+        RespRequest({"SCAN", "0", "MATCH", pattern, "COUNT", "1000"})}) {
     const uint64_t before = passes();
     const bool is_scan = request.find("SCAN") != std::string::npos;
     Expect(client, request, is_scan ? "*2\r\n$1\r\n0\r\n" + found : found);
@@ -325,7 +308,7 @@ TEST_P(UnreadReplyTest, APatternThatIsHardToMatchHoldsNobodyUp) {
   }
   // Who goes is not compared for any longer.
   SimConnection gone(*server_, server_->data_address());
-  gone.SendAlone(Request({"KEYS", "*" + std::string(15'000, 'a') + "b"}));
+  gone.SendAlone(RespRequest({"KEYS", "*" + std::string(15'000, 'a') + "b"}));
   gone.Reset();
   server_->world.RunFor(kNsPerMs);
   const uint64_t before = passes();
@@ -338,16 +321,18 @@ TEST_P(UnreadReplyTest, APatternThatIsHardToMatchHoldsNobodyUp) {
 TEST_P(UnreadReplyTest, CommandTellsOfSoManyAtOnce) {
   Start(Options());
   const std::string refused = "-ERR at most 1024 commands may be named at once\r\n";
-  Expect(Request(Names({"COMMAND", "INFO"}, 1025, "client")), refused);
-  Expect(Request(Names({"COMMAND", "DOCS"}, 100'000, "client")), refused);
-  Expect(Request(Names({"COMMAND", "INFO"}, 1024, "nosuch")), "*1024\r\n" + Times(1024, "$-1\r\n"));
+  Expect(RespRequest(Names({"COMMAND", "INFO"}, 1025, "client")), refused);
+  Expect(RespRequest(Names({"COMMAND", "DOCS"}, 100'000, "client")), refused);
+  Expect(RespRequest(Names({"COMMAND", "INFO"}, 1024, "nosuch")),
+         "*1024\r\n" + Times(1024, "$-1\r\n"));
   const std::string long_pattern(4097, '*');
   const std::string pattern_error =
       "-ERR patterns for names of commands and parameters have at most 4096 bytes\r\n";
-  Expect(Request({"CONFIG", "GET", long_pattern}), pattern_error);
-  Expect(Request(Names({"CONFIG", "GET"}, 3000, "a")), pattern_error);
-  Expect(Request({"COMMAND", "LIST", "FILTERBY", "PATTERN", long_pattern}), pattern_error);
-  Expect(Request({"CONFIG", "GET", "maxclient*"}), "*2\r\n$10\r\nmaxclients\r\n$5\r\n10240\r\n");
+  Expect(RespRequest({"CONFIG", "GET", long_pattern}), pattern_error);
+  Expect(RespRequest(Names({"CONFIG", "GET"}, 3000, "a")), pattern_error);
+  Expect(RespRequest({"COMMAND", "LIST", "FILTERBY", "PATTERN", long_pattern}), pattern_error);
+  Expect(RespRequest({"CONFIG", "GET", "maxclient*"}),
+         "*2\r\n$10\r\nmaxclients\r\n$5\r\n10240\r\n");
 }
 
 TEST_P(UnreadReplyTest, NamesOfClientsAreShort) {
@@ -356,12 +341,12 @@ TEST_P(UnreadReplyTest, NamesOfClientsAreShort) {
       "-ERR names of clients and libraries, and versions, have at most 256 bytes\r\n";
   const std::string name(256, 'n');
   SimConnection client(*server_, server_->data_address());
-  Expect(client, Request({"CLIENT", "SETNAME", name}), "+OK\r\n");
-  Expect(client, Request({"CLIENT", "SETNAME", name + "n"}), refused);
-  Expect(client, Request({"CLIENT", "SETINFO", "LIB-NAME", name + "n"}), refused);
-  Expect(client, Request({"CLIENT", "SETINFO", "LIB-VER", name + "n"}), refused);
-  Expect(client, Request({"HELLO", "2", "SETNAME", name + "n"}), refused);
-  Expect(client, "CLIENT GETNAME\r\n", Bulk(name));
+  Expect(client, RespRequest({"CLIENT", "SETNAME", name}), "+OK\r\n");
+  Expect(client, RespRequest({"CLIENT", "SETNAME", name + "n"}), refused);
+  Expect(client, RespRequest({"CLIENT", "SETINFO", "LIB-NAME", name + "n"}), refused);
+  Expect(client, RespRequest({"CLIENT", "SETINFO", "LIB-VER", name + "n"}), refused);
+  Expect(client, RespRequest({"HELLO", "2", "SETNAME", name + "n"}), refused);
+  Expect(client, "CLIENT GETNAME\r\n", RespBulk(name));
 }
 
 // ---- All together ----
@@ -378,9 +363,9 @@ TEST_P(UnreadReplyTest, EveryLongReplyWaitsForItsReader) {
   for (int i = 0; i < 1000; ++i) many.push_back("k" + std::to_string(i % 100));
   std::string keys;
   for (int i = 0; i < 100; ++i)
-    keys += Request({"SET", std::to_string(i) + std::string(9000, 'x'), ""});
+    keys += RespRequest({"SET", std::to_string(i) + std::string(9000, 'x'), ""});
   Expect(keys, Times(100, "+OK\r\n"));
-  const std::string value = Bulk(std::string(kValueBytes, 'v'));
+  const std::string value = RespBulk(std::string(kValueBytes, 'v'));
   struct Case {
     std::string name;
     std::string request;
@@ -388,15 +373,15 @@ TEST_P(UnreadReplyTest, EveryLongReplyWaitsForItsReader) {
   };
   for (const Case& each : std::vector<Case>{
            {"GET", Times(2000, "GET k2\r\n"), 16 * kValueBytes},
-           {"MGET", Request(many), 100 * (kValueBytes + 1024)},
+           {"MGET", RespRequest(many), 100 * (kValueBytes + 1024)},
            {"EXEC", transaction, 200 * (kValueBytes + 1024) + (128 << 10)},
            {"KEYS", Times(5, "KEYS *x\r\n"), 2 * 100 * 9100},
            {"SCAN", Times(50, "SCAN 0 MATCH *x COUNT 10000\r\n"), 2 << 20},
            {"COMMAND", Times(200, "COMMAND\r\n"), 256 << 10},
            {"COMMAND DOCS", Times(200, "COMMAND DOCS\r\n"), 256 << 10},
-           {"COMMAND INFO", Request(Names({"COMMAND", "INFO"}, 1000, "client")), 4 << 20},
+           {"COMMAND INFO", RespRequest(Names({"COMMAND", "INFO"}, 1000, "client")), 4 << 20},
            {"INFO", Times(1000, "INFO\r\n"), 64 << 10},
-           {"ECHO", Times(100, Request({"ECHO", std::string(50'000, 'e')})), 256 << 10},
+           {"ECHO", Times(100, RespRequest({"ECHO", std::string(50'000, 'e')})), 256 << 10},
        }) {
     const size_t heap = HeapBytes();
     const uint64_t counted = CountedBytes();
