@@ -16,7 +16,6 @@ int main(int argc, char** argv) {
   std::fputs(outcome.stdout_text.c_str(), stdout);
   std::fputs(outcome.stderr_text.c_str(), stderr);
   if (outcome.exit_code) return *outcome.exit_code;
-  pakv::GiveFreedBlocksBack();
   pakv::InitLogging(outcome.config.log);
   return pakv::RunServer(outcome.config);
 }

@@ -1,7 +1,6 @@
 #include "cmd/pakvd/process_facts.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -109,18 +108,6 @@ uint64_t RaiseFileLimit() {
   const bool raised = before == limit.rlim_max || setrlimit(RLIMIT_NOFILE, &limit) == 0;
   const rlim_t files = raised ? limit.rlim_max : before;
   return files == RLIM_INFINITY ? kUnlimited : files;
-}
-
-// glibc raises the size from which on a block is mapped by itself to that of the largest block that
-// was freed (mallopt(3), M_MMAP_THRESHOLD); a footer in the making is some 12 MiB, and what came
-// after it stayed in the heaps of the cores. A size that is set once stays: 5 M keys then take 46
-// in place of 48 to 55 bytes each. Buffers of replies and requests, mostly below it, are used
-// again.
-void GiveFreedBlocksBack() {
-#ifdef M_MMAP_THRESHOLD
-  constexpr int kMappedBytesMin = 2 << 20;
-  mallopt(M_MMAP_THRESHOLD, kMappedBytesMin);
-#endif
 }
 
 }  // namespace pakv

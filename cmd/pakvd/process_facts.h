@@ -20,7 +20,4 @@ uint64_t ResidentBytes();
 // Descriptors that this process may open, after raising its soft limit to the hard one.
 uint64_t RaiseFileLimit();
 
-// From now on large blocks that are freed are the system's again. Before any thread is started.
-void GiveFreedBlocksBack();
-
 }  // namespace pakv
