@@ -1,11 +1,19 @@
 #include "kv/store/memory_budget.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/core/heap.h"
 
 namespace pakv {
+namespace {
+
+// So many ticks without a change before it is trusted to last.
+constexpr uint32_t kIdleTicks = 16;
+
+}  // namespace
 
 MemoryBudget::TickTimer::TickTimer(MemoryBudget& budget_in)
     : Timer([](Timer& self) { static_cast<TickTimer&>(self).budget.due_.Set(); }),
@@ -25,7 +33,7 @@ MemoryBudget::~MemoryBudget() = default;
 
 Task<void> MemoryBudget::Start() {
   // Without a limit each core has what it wants from the start.
-  if (options_.limit_bytes != 0) co_await Divide();
+  if (options_.limit_bytes != 0) (void)co_await Divide();
   nursery_.Spawn(Run());
 }
 
@@ -36,6 +44,8 @@ Task<void> MemoryBudget::Stop() {
 }
 
 Task<void> MemoryBudget::Run() {
+  uint64_t counted = 0;  // at the last tick
+  uint32_t idle_ticks = 0;
   while (!nursery_.stop_requested()) {
     due_.Reset();
     // Without a limit there is nothing to divide: until SetLimit.
@@ -44,17 +54,23 @@ Task<void> MemoryBudget::Run() {
     }
     co_await due_.Wait();
     tick_.Disarm();
-    if (!nursery_.stop_requested()) co_await Divide();
+    if (nursery_.stop_requested()) break;
+    const uint64_t counted_before = std::exchange(counted, co_await Divide());
+    idle_ticks = counted == counted_before ? idle_ticks + 1 : 0;
+    // Ever more rarely: what runs in the background may come and go between two ticks.
+    if (idle_ticks > 0 && (idle_ticks < kIdleTicks || std::has_single_bit(idle_ticks))) {
+      co_await GiveHolesBack(core_);
+    }
   }
 }
 
 Task<void> MemoryBudget::SetLimit(uint64_t bytes) {
   options_.limit_bytes = bytes;
-  co_await Divide();
+  (void)co_await Divide();
   due_.Set();
 }
 
-Task<void> MemoryBudget::Divide() {
+Task<uint64_t> MemoryBudget::Divide() {
   std::vector<uint64_t> counted;
   uint64_t sum = fixed_bytes();
   for (Shard* shard : shards_) {
@@ -77,6 +93,7 @@ Task<void> MemoryBudget::Divide() {
     });
     PAKV_CHECK(told);
   }
+  co_return sum;
 }
 
 }  // namespace pakv

@@ -9,7 +9,8 @@
 // Counted as a sum that is told at the start: code and stacks, the rings with their receive
 // buffers, registered buffers (MemoryOptions::base_bytes). Not counted: what the allocator wastes
 // on blocks between its sizes and on holes, small lists (open files, timers, MANIFEST), and the
-// kernel's memory, such as sockets.
+// kernel's memory, such as sockets. The holes go back to the system once the store has fallen idle,
+// that is, while it counts the same from tick to tick.
 #pragma once
 
 #include <cstdint>
@@ -62,7 +63,8 @@ class MemoryBudget {
     MemoryBudget& budget;
   };
   Task<void> Run();
-  Task<void> Divide();
+  // What is counted in all.
+  Task<uint64_t> Divide();
 
   Core& core_;
   const std::vector<Shard*> shards_;
