@@ -44,7 +44,7 @@ class FooterWriter::Draft {
       ++trailer_.record_count;
       trailer_.lsn_max = std::max(trailer_.lsn_max, fields.lsn);
       if (!HoldsValue(fields.flags)) continue;
-      hashes_.push_back(KeyHash(directory_.identity().hash_seed, fields.namespace_id, fields.key));
+      hashes_.Add(KeyHash(directory_.identity().hash_seed, fields.namespace_id, fields.key));
       trailer_.plain_lsn_min = trailer_.plain_lsn_min == kNoLsn
                                    ? fields.lsn
                                    : std::min(trailer_.plain_lsn_min, fields.lsn);
@@ -64,7 +64,7 @@ class FooterWriter::Draft {
 
   // All entries are written: the rest, made durable. The footer's length.
   Task<absl::StatusOr<uint32_t>> Finish() {
-    const std::vector<uint8_t> filter = BuildKeyFilter(hashes_);
+    const std::vector<uint8_t> filter = hashes_.BuildFilter();
     trailer_.filter_bytes = static_cast<uint32_t>(filter.size());
     trailer_.filter_checksum = Crc32c(0, filter.data(), filter.size());
     const size_t bytes = FooterBytes(trailer_.entries_bytes, filter.size(), directory_.alignment());
@@ -81,8 +81,10 @@ class FooterWriter::Draft {
   }
 
   uint64_t bytes() const { return written_ + used_; }
-  // The filter is made of the hashes: an eighth of them.
-  size_t memory_bytes() const { return out_.size() + hashes_.capacity() * (sizeof(uint64_t) + 1); }
+  // The filter is made of the hashes: ten bits of each 64.
+  size_t memory_bytes() const {
+    return out_.size() + hashes_.memory_bytes() + hashes_.memory_bytes() / 6;
+  }
 
  private:
   Task<absl::Status> Put(Bytes bytes) {
@@ -112,7 +114,7 @@ class FooterWriter::Draft {
   const std::string& path_;
   FooterTrailer trailer_;
   FooterEntries entries_;
-  std::vector<uint64_t> hashes_;
+  KeyHashes hashes_;
   AlignedBuffer out_;
   size_t used_ = 0;       // of out_
   uint64_t written_ = 0;  // of the footer

@@ -47,11 +47,20 @@ void KeyFilter::Add(uint64_t hash) {
   }
 }
 
-std::vector<uint8_t> BuildKeyFilter(std::span<const uint64_t> hashes) {
-  if (hashes.empty()) return {};
-  KeyFilter filter(hashes.size());
-  for (const uint64_t hash : hashes) filter.Add(hash);
-  return filter.bytes();
+void KeyHashes::Add(uint64_t hash) {
+  if (pieces_.empty() || pieces_.back().size() == kPieceHashes) {
+    pieces_.emplace_back().reserve(kPieceHashes);
+  }
+  pieces_.back().push_back(hash);
+}
+
+std::vector<uint8_t> KeyHashes::BuildFilter() const {
+  if (pieces_.empty()) return {};
+  KeyFilter filter((pieces_.size() - 1) * kPieceHashes + pieces_.back().size());
+  for (const std::vector<uint64_t>& piece : pieces_) {
+    for (const uint64_t hash : piece) filter.Add(hash);
+  }
+  return filter.TakeBytes();
 }
 
 bool KeyFilterMayContain(Bytes filter, uint64_t hash) {

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -32,11 +31,26 @@ class KeyFilter {
   void Add(uint64_t hash);
   bool MayContain(uint64_t hash) const { return KeyFilterMayContain(bytes_, hash); }
   const std::vector<uint8_t>& bytes() const { return bytes_; }
+  std::vector<uint8_t> TakeBytes() { return std::move(bytes_); }
 
  private:
   std::vector<uint8_t> bytes_;
 };
-// The filter of keys with these hashes.
-std::vector<uint8_t> BuildKeyFilter(std::span<const uint64_t> hashes);
+
+// Hashes of keys, as many as come, for the filter that is made of them once all are there. They lie
+// in pieces: nothing is copied as they grow, and no block of memory is so large that the allocator
+// would keep others of its size resident for good.
+class KeyHashes {
+ public:
+  void Add(uint64_t hash);
+  // The filter of these keys, as a footer holds it; empty for none.
+  std::vector<uint8_t> BuildFilter() const;
+  size_t memory_bytes() const { return pieces_.size() * kPieceHashes * sizeof(uint64_t); }
+
+ private:
+  static constexpr size_t kPieceHashes = 8192;
+
+  std::vector<std::vector<uint64_t>> pieces_;  // all full but for the last
+};
 
 }  // namespace pakv

@@ -23,14 +23,15 @@ namespace {
 
 TEST(KeyFilterTest, HoldsItsKeysAndFewOthers) {
   for (const size_t count : {size_t{1}, size_t{7}, size_t{1000}, size_t{50'000}}) {
-    std::vector<uint64_t> hashes;
-    for (size_t i = 0; i < count; ++i) {
-      hashes.push_back(KeyHash(7, 0, "in" + std::to_string(i)));
-    }
-    const std::vector<uint8_t> filter = BuildKeyFilter(hashes);
+    KeyHashes hashes;
+    for (size_t i = 0; i < count; ++i) hashes.Add(KeyHash(7, 0, "in" + std::to_string(i)));
+    EXPECT_GE(hashes.memory_bytes(), count * sizeof(uint64_t));
+    const std::vector<uint8_t> filter = hashes.BuildFilter();
     EXPECT_EQ(filter.size(), KeyFilterBytes(count));
     EXPECT_LE(filter.size(), count * 10 / 8 + 64);
-    for (const uint64_t hash : hashes) ASSERT_TRUE(KeyFilterMayContain(filter, hash));
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_TRUE(KeyFilterMayContain(filter, KeyHash(7, 0, "in" + std::to_string(i))));
+    }
     if (count < 1000) continue;
     int wrong = 0;
     for (int i = 0; i < 20'000; ++i) {
@@ -42,12 +43,12 @@ TEST(KeyFilterTest, HoldsItsKeysAndFewOthers) {
 
 // They share the top bits of their hashes, as do those that it is asked for.
 TEST(KeyFilterTest, OneCoresKeysFillAllOfIt) {
-  std::vector<uint64_t> hashes;
+  KeyHashes hashes;
   constexpr uint64_t kSpread = ~uint64_t{0} >> 4;
   for (int i = 0; i < 20'000; ++i) {
-    hashes.push_back(KeyHash(7, 0, "in" + std::to_string(i)) & kSpread);
+    hashes.Add(KeyHash(7, 0, "in" + std::to_string(i)) & kSpread);
   }
-  const std::vector<uint8_t> filter = BuildKeyFilter(hashes);
+  const std::vector<uint8_t> filter = hashes.BuildFilter();
   int wrong = 0;
   for (int i = 0; i < 20'000; ++i) {
     wrong += KeyFilterMayContain(filter, KeyHash(7, 0, "out" + std::to_string(i)) & kSpread);
@@ -57,6 +58,7 @@ TEST(KeyFilterTest, OneCoresKeysFillAllOfIt) {
 
 TEST(KeyFilterTest, EmptyFilterHoldsNothing) {
   EXPECT_EQ(KeyFilterBytes(0), 0u);
+  EXPECT_TRUE(KeyHashes().BuildFilter().empty());
   EXPECT_FALSE(KeyFilterMayContain({}, KeyHash(7, 0, "key")));
 }
 

@@ -204,7 +204,7 @@ TEST(FormatVectorTest, FooterMatchesTheDocument) {
   segment.insert(segment.end(), second.begin(), second.end());
   FooterTrailer trailer{.run = kRun, .log = 2, .segment = 5, .end_offset = segment.size()};
   FooterEntries entries;
-  std::vector<uint64_t> hashes;
+  KeyHashes hashes;
   size_t at = 0;
   while (at < segment.size()) {
     const BlockHeader header = DecodeBlockHeader(Bytes(segment).subspan(at))->header;
@@ -216,13 +216,13 @@ TEST(FormatVectorTest, FooterMatchesTheDocument) {
       trailer.lsn_max = std::max(trailer.lsn_max, fields.lsn);
       if (fields.flags != kRecordPlain) continue;
       if (trailer.plain_lsn_min == kNoLsn) trailer.plain_lsn_min = fields.lsn;
-      hashes.push_back(KeyHash(0xfeedfacecafebeef, fields.namespace_id, fields.key));
+      hashes.Add(KeyHash(0xfeedfacecafebeef, fields.namespace_id, fields.key));
     }
     ++trailer.block_count;
     trailer.expiry_clock_ms = header.expiry_clock_ms;
     at += header.length;
   }
-  const std::vector<uint8_t> filter = BuildKeyFilter(hashes);
+  const std::vector<uint8_t> filter = hashes.BuildFilter();
   trailer.entries_bytes = static_cast<uint32_t>(entries.bytes().size());
   trailer.entries_checksum = Crc32c(0, entries.bytes().data(), entries.bytes().size());
   trailer.filter_bytes = static_cast<uint32_t>(filter.size());
