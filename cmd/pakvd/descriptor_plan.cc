@@ -20,7 +20,8 @@ constexpr uint64_t kOfTheStore = 3 + kOfALog + 2;
 constexpr uint64_t kOfTheProcess = 1 + 2 + 1;
 // A ring, and what wakes it.
 constexpr uint64_t kOfARing = 2;
-// An upload, or an edit, and the directory when its name is made durable; a chunk that is read.
+// An upload that has its turn, or an edit, and the directory when its name is made durable; a chunk
+// that is read.
 constexpr uint64_t kOfAnUpload = 2;
 constexpr uint64_t kOfAChunk = 1;
 

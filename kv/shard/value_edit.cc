@@ -50,7 +50,7 @@ Task<Outcome> ValueEdit::Add(std::string_view piece) {
     upload_.Add(piece.substr(0, taken));
     piece.remove_prefix(taken);
     if (upload_.room() > 0) continue;
-    const Outcome written = co_await upload_.WriteChunk();
+    const Outcome written = co_await upload_.MakeRoom();
     if (written != Outcome::kDone) co_return written;
   }
   co_return Outcome::kDone;

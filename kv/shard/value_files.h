@@ -39,9 +39,10 @@ namespace pakv {
 struct ValueFilesOptions {
   // A power of two, and a multiple of the device's alignment: of new files.
   uint32_t chunk_bytes = kValueChunkBytes;
-  // Values that this core writes at the same time; further ones wait. Each has a chunk in memory.
+  // Turns of uploads on this core (ValueUpload): each has a chunk in memory and its file open.
+  // Further uploads wait, and who receives nothing for now lets go of its turn.
   uint32_t uploads_max = 16;
-  // The same of values that are written anew with a part changed (Shard::Edit).
+  // The same of values that are written anew with a part changed (Shard::Edit), each to its end.
   uint32_t edits_max = 4;
   // Chunks that this core has in memory for those who read; further reads wait.
   uint32_t chunks_max = 8;

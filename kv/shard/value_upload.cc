@@ -32,15 +32,75 @@ Outcome ValueUpload::Failed(const absl::Status& status) {
   return Outcome::kFileError;
 }
 
-Task<void> ValueUpload::TakeTurn() {
-  if (has_turn_) co_return;
+// ---- Turns ----
+
+Task<void> ValueUpload::AwaitTurn() {
   const bool granted = co_await turns_.Acquire();
   PAKV_CHECK(granted, "nothing stops this wait");
   has_turn_ = true;
 }
 
+// What it has comes along.
+Task<Outcome> ValueUpload::StartTurn(int open_flags) {
+  absl::StatusOr<File> file = co_await OpenFile(
+      files_.core_, path_, O_WRONLY | open_flags | files_.directory_.direct_flag());
+  if (!file.ok()) co_return Failed(file.status());
+  file_ = std::move(*file);
+  buffer_ = AlignedBuffer(files_.options_.chunk_bytes);
+  files_.chunk_bytes_ += buffer_.size();
+  if (buffered_ > 0) std::memcpy(buffer_.data(), unit_.data(), buffered_);
+  co_return Outcome::kDone;
+}
+
+Task<Outcome> ValueUpload::GiveTurnBack() {
+  const Outcome written = co_await WriteUnits();
+  if (written != Outcome::kDone) co_return written;
+  if (files_.directory_.direct_flag() == 0) {
+    // Who opens the file again may not be told what became of bytes that the page cache held, once
+    // nobody has had it open (fsync(2), close(2)).
+    const IoResult synced = co_await file_.SyncData();
+    if (!synced.ok()) co_return Failed(IoError("sync", path_, synced));
+  }
+  if (offset_bytes_ % files_.options_.chunk_bytes != 0) PAKV_COVERED(kUploadRestedWithinChunk);
+  if (!unit_.valid()) {
+    unit_ = AlignedBuffer(unit_bytes());
+    files_.chunk_bytes_ += unit_.size();
+  }
+  if (buffered_ > 0) std::memcpy(unit_.data(), buffer_.data(), buffered_);
+  if (PAKV_BUG(kUploadForgetsItsRest)) std::memset(unit_.data(), 0, unit_bytes());
+  co_await EndTurn();
+  co_return Outcome::kDone;
+}
+
+Task<void> ValueUpload::EndTurn() {
+  co_await CloseFile();
+  if (std::exchange(has_turn_, false)) turns_.Release();
+}
+
+Task<void> ValueUpload::CloseFile() {
+  files_.chunk_bytes_ -= buffer_.size();
+  buffer_ = AlignedBuffer();
+  if (!file_.valid()) co_return;
+  const IoResult closed = co_await file_.Close();
+  if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path_, closed)));
+}
+
+Task<Outcome> ValueUpload::Rest() {
+  if (!has_turn_ || files_.uploads_.count() * 2 >= files_.options_.uploads_max) {
+    co_return Outcome::kDone;
+  }
+  co_return co_await GiveTurnBack();
+}
+
+Task<Outcome> ValueUpload::LetOthers() {
+  if (!has_turn_ || buffered_ > 0 || !turns_.has_waiters()) co_return Outcome::kDone;
+  co_return co_await GiveTurnBack();
+}
+
+// ---- Bytes ----
+
 Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
-  co_await TakeTurn();
+  co_await AwaitTurn();
   if (files_.shared_.read_only->load(std::memory_order_relaxed)) co_return Outcome::kReadOnly;
   // What is refused here was not written in vain.
   SpaceStat space;
@@ -50,68 +110,89 @@ Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
   }
   number_ = files_.shared_.next_file.fetch_add(1, std::memory_order_relaxed);
   path_ = files_.PathOf(number_);
-  absl::StatusOr<File> file = co_await OpenFile(
-      files_.core_, path_, O_WRONLY | O_CREAT | O_EXCL | files_.directory_.direct_flag());
-  if (!file.ok()) co_return Failed(file.status());
-  file_ = std::move(*file);
-  chunk_ = AlignedBuffer(files_.options_.chunk_bytes);
-  files_.chunk_bytes_ += chunk_.size();
-  co_return Outcome::kDone;
-}
-
-void ValueUpload::DropChunk() {
-  files_.chunk_bytes_ -= chunk_.size();
-  chunk_ = AlignedBuffer();
+  co_return co_await StartTurn(O_CREAT | O_EXCL);
 }
 
 void ValueUpload::Add(std::string_view bytes) {
-  PAKV_CHECK(chunk_.valid() && bytes.size() <= room());
+  PAKV_CHECK(bytes.size() <= room());
   if (bytes.empty()) return;
-  std::memcpy(chunk_.data() + chunk_length_, bytes.data(), bytes.size());
+  std::memcpy(data() + buffered_, bytes.data(), bytes.size());
   Added(bytes.size());
 }
 
-// Piece by piece, so that no pass of the core has all of the chunk's to do.
+// Piece by piece, so that no pass of the core has all of the chunk's to do. Where buffers begin
+// says nothing about where chunks do.
 void ValueUpload::Added(size_t bytes) {
   PAKV_CHECK(bytes <= room());
-  chunk_checksum_ = Crc32c(chunk_checksum_, chunk_.data() + chunk_length_, bytes);
-  chunk_length_ += static_cast<uint32_t>(bytes);
-  length_ += bytes;
+  const uint64_t chunk_bytes = files_.options_.chunk_bytes;
+  while (bytes > 0) {
+    const size_t piece = std::min<uint64_t>(bytes, chunk_bytes - length_ % chunk_bytes);
+    chunk_checksum_ = Crc32c(chunk_checksum_, data() + buffered_, piece);
+    buffered_ += piece;
+    length_ += piece;
+    bytes -= piece;
+    if (length_ % chunk_bytes == 0) checksums_.push_back(std::exchange(chunk_checksum_, 0));
+  }
 }
 
-Task<Outcome> ValueUpload::WriteChunk() {
-  PAKV_CHECK(chunk_length_ > 0);
-  checksums_.push_back(std::exchange(chunk_checksum_, 0));
-  // The last chunk ends anywhere; the device takes whole units, and zeros belong to nobody.
-  const size_t padded = RoundUp(chunk_length_, files_.directory_.transfer_unit());
-  std::memset(chunk_.data() + chunk_length_, 0, padded - chunk_length_);
-  for (size_t at = 0; at < padded; at += kWriteBytesMax) {
-    const size_t length = std::min(padded - at, kWriteBytesMax);
+Task<Outcome> ValueUpload::MakeRoom() {
+  if (!has_turn_) {
+    co_await AwaitTurn();
+    const Outcome started = co_await StartTurn(0);
+    if (started != Outcome::kDone) co_return started;
+  }
+  if (room() > 0) co_return Outcome::kDone;
+  co_return co_await WriteUnits();
+}
+
+// `bytes`: whole transfers.
+Task<Outcome> ValueUpload::Write(size_t bytes) {
+  for (size_t at = 0; at < bytes; at += kWriteBytesMax) {
+    const size_t length = std::min(bytes - at, kWriteBytesMax);
     const absl::Status status =
-        co_await WriteAll(file_, Bytes(chunk_.data() + at, length), offset_bytes_,
+        co_await WriteAll(file_, Bytes(buffer_.data() + at, length), offset_bytes_,
                           files_.directory_.transfer_unit(), /*sync=*/false, path_);
     if (!status.ok()) co_return Failed(status);
     offset_bytes_ += length;
   }
-  chunk_length_ = 0;
+  co_return Outcome::kDone;
+}
+
+// What is behind them moves to the front.
+Task<Outcome> ValueUpload::WriteUnits() {
+  const size_t whole = RoundDown(buffered_, unit_bytes());
+  const Outcome written = co_await Write(whole);
+  if (written != Outcome::kDone) co_return written;
+  buffered_ -= whole;
+  std::memmove(buffer_.data(), buffer_.data() + whole, buffered_);
   co_return Outcome::kDone;
 }
 
 // An operation of its own on the device: no commit waits for it.
 Task<Outcome> ValueUpload::Finish() {
   PAKV_CHECK(length_ > 0);
-  if (chunk_length_ > 0) {
-    const Outcome written = co_await WriteChunk();
-    if (written != Outcome::kDone) co_return written;
+  if (!has_turn_) {
+    co_await AwaitTurn();
+    const Outcome started = co_await StartTurn(0);
+    if (started != Outcome::kDone) co_return started;
   }
+  if (length_ % files_.options_.chunk_bytes != 0) checksums_.push_back(chunk_checksum_);
+  // The last chunk ends anywhere; the device takes whole units, and zeros belong to nobody.
+  const size_t padded = RoundUp(buffered_, files_.directory_.transfer_unit());
+  std::memset(buffer_.data() + buffered_, 0, padded - buffered_);
+  const Outcome written = co_await Write(padded);
+  if (written != Outcome::kDone) co_return written;
+  buffered_ = 0;
   if (!PAKV_BUG(kValueFileNotSynced)) {
     const IoResult synced = co_await file_.SyncData();
     if (!synced.ok()) co_return Failed(IoError("sync", path_, synced));
   }
-  DropChunk();
+  co_await CloseFile();
   reference_ = EncodeValueReference({.file = number_, .length = length_},
                                     files_.options_.chunk_bytes, checksums_);
-  co_return co_await MakeNameLast();
+  const Outcome named = co_await MakeNameLast();
+  if (named == Outcome::kDone) co_await EndTurn();
+  co_return named;
 }
 
 Task<Outcome> ValueUpload::MakeNameLast() {
@@ -164,7 +245,7 @@ Task<Outcome> ValueUpload::CopyBytes(ValueReference source) {
       const size_t piece = std::min(rest.size(), room());
       Add(rest.substr(0, piece));
       rest.remove_prefix(piece);
-      if (room() == 0) outcome = co_await WriteChunk();
+      if (room() == 0) outcome = co_await MakeRoom();
     }
   }
   if (outcome == Outcome::kDone) outcome = co_await Finish();
@@ -172,17 +253,14 @@ Task<Outcome> ValueUpload::CopyBytes(ValueReference source) {
 }
 
 Task<void> ValueUpload::Close(bool kept) {
-  if (file_.valid()) {
-    const IoResult closed = co_await file_.Close();
-    if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path_, closed)));
-  }
-  DropChunk();
-  if (number_ != 0 && !kept) {
-    PAKV_COVERED(kValueFileNotKept);
-    files_.Remove(number_);
-  }
-  if (has_turn_) turns_.Release();
-  has_turn_ = false;
+  co_await EndTurn();
+  files_.chunk_bytes_ -= unit_.size();
+  unit_ = AlignedBuffer();
+  buffered_ = 0;
+  const uint64_t number = std::exchange(number_, 0);
+  if (number == 0 || kept) co_return;
+  PAKV_COVERED(kValueFileNotKept);
+  files_.Remove(number);
 }
 
 }  // namespace pakv

@@ -43,7 +43,7 @@ class PakvProtocol final : public Protocol {
   Task<void> RunSlow() override;
   size_t frame_bytes_min() const override { return reader_.frame_bytes_min(); }
   bool in_frame() const override { return reader_.in_frame() || upload_ != nullptr; }
-  Task<void> BeforeLongRequest() override;
+  Task<void> BeforeWait() override;
   void EncodePiece(const ReplySlot& slot, std::string_view piece, bool is_last,
                    OutputBuffer& output) override {
     WritePakvPiece(slot, piece, is_last, output);
@@ -68,6 +68,7 @@ class PakvProtocol final : public Protocol {
   Next TakePiece(const PakvFrame& frame, PakvStatus refusal);
   void BeginUpload(uint64_t id);
   Task<void> RunPiece();
+  Task<void> RefuseUpload();
   Task<void> StoreUploaded(bool& kept);
   Task<void> RunScan(uint64_t id);
   Task<void> RunStats(uint64_t id);
@@ -332,12 +333,19 @@ void PakvProtocol::BeginUpload(uint64_t id) {
                                          server_.inline_value_bytes_max, server_.value_bytes_max);
 }
 
-// A value's first piece waits for the value's turn, which may take long: it is received then.
-Task<void> PakvProtocol::BeforeLongRequest() {
-  const PakvFrame* const frame = reader_.partial();
-  if (frame == nullptr || upload_ != nullptr || !IsPiece(*frame)) co_return;
-  BeginUpload(frame->id);
-  co_await upload_->TakeTurn();
+// What others need of an upload goes back, before its client is waited for and before others of
+// its requests are run.
+Task<void> PakvProtocol::BeforeWait() {
+  if (upload_ == nullptr || upload_->status() != PakvStatus::kOk) co_return;
+  co_await upload_->Rest();
+  if (upload_->status() != PakvStatus::kOk) co_await RefuseUpload();
+}
+
+// It is answered, once; what comes of it is skipped.
+Task<void> PakvProtocol::RefuseUpload() {
+  ReplyError(PakvType::kSet, upload_->id(), upload_->status(), upload_->text());
+  session_.set_receives_by_turns(false);
+  co_await upload_->Close(/*kept=*/false);
 }
 
 Task<void> PakvProtocol::RunPiece() {
@@ -356,13 +364,11 @@ Task<void> PakvProtocol::RunPiece() {
     if (is_last) co_await StoreUploaded(kept);
   }
   if (upload.status() != PakvStatus::kOk) {
-    ReplyError(PakvType::kSet, upload.id(), upload.status(), upload.text());
-  } else if (!is_last) {
-    session_.set_receives_by_turns(true);
-    co_return;
+    co_await RefuseUpload();
+  } else {
+    session_.set_receives_by_turns(!is_last);
+    if (is_last) co_await upload.Close(kept);
   }
-  session_.set_receives_by_turns(false);
-  co_await upload.Close(kept);
   if (is_last) upload_.reset();
 }
 
@@ -408,6 +414,7 @@ Task<void> PakvProtocol::RunSlow() {
     slow_refusal_ = PakvStatus::kOk;
     co_return EndSlow();
   }
+  if (upload_ != nullptr) co_await BeforeWait();
   const PakvStatus status = DecodePakvRequest(slow_, fields_);
   PAKV_CHECK(status == PakvStatus::kOk, "it was decoded before");
   switch (slow_.type) {

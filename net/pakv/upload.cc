@@ -50,7 +50,8 @@ Task<void> PakvUpload::Put(std::string_view piece) {
   }
   while (status_ == PakvStatus::kOk && !piece.empty()) {
     if (upload_.room() == 0) {
-      const Outcome outcome = co_await upload_.WriteChunk();
+      Outcome outcome = co_await upload_.MakeRoom();
+      if (outcome == Outcome::kDone) outcome = co_await upload_.LetOthers();
       Take(outcome);
       continue;
     }
@@ -58,6 +59,12 @@ Task<void> PakvUpload::Put(std::string_view piece) {
     upload_.Add(part);
     piece.remove_prefix(part.size());
   }
+}
+
+Task<void> PakvUpload::Rest() {
+  if (!begun_ || status_ != PakvStatus::kOk) co_return;
+  const Outcome outcome = co_await upload_.Rest();
+  Take(outcome);
 }
 
 Task<void> PakvUpload::Finish() {

@@ -30,10 +30,10 @@ class PakvUpload {
   void Expect(uint64_t total_bytes);
   // Takes the piece if that needs no wait. False: Put is to be awaited.
   bool PutAtOnce(std::string_view piece);
-  // Waits for the upload's turn, which Put does otherwise. Suspends.
-  Task<void> TakeTurn() { return upload_.TakeTurn(); }
   // The piece stays as it is meanwhile. Waits for the upload's turn, and for the disk. Suspends.
   Task<void> Put(std::string_view piece);
+  // The rest is to come, at some time: as ValueUpload::Rest. Suspends.
+  Task<void> Rest();
   // All pieces are there: makes the value last. With status() kOk, reference() is what may be
   // written then. Suspends.
   Task<void> Finish();

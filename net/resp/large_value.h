@@ -19,7 +19,8 @@ class LargeValue {
   // What is to be done before more of the request is taken.
   enum class Step : uint8_t {
     kBegin,   // its turn is to come, and the file to be made
-    kWrite,   // a chunk is full
+    kRoom,    // what takes more of it is full
+    kFinish,  // all of the value is there
     kRun,     // the request is complete
     kGiveUp,  // it was answered with an error
   };
@@ -34,11 +35,11 @@ class LargeValue {
   const CommandRow& row() const { return row_; }
   size_t left_bytes() const { return left_bytes_; }
   // How many of them Add takes.
-  size_t room() const { return outcome_ == Outcome::kDone ? upload_.room() : left_bytes_; }
+  size_t room() const { return is_taken() ? upload_.room() : left_bytes_; }
   // More of the value. Of one that was refused nothing is kept.
   void Add(std::string_view piece) {
     left_bytes_ -= piece.size();
-    if (outcome_ == Outcome::kDone) upload_.Add(piece);
+    if (is_taken()) upload_.Add(piece);
   }
   // The same in place of Add: where more of it belongs, empty if it was refused; and that so many
   // bytes are there.
@@ -51,8 +52,11 @@ class LargeValue {
     left_bytes_ -= bytes;
     upload_.Added(bytes);
   }
-  // Of room() == 0, before more is added.
-  bool chunk_is_full() const { return outcome_ == Outcome::kDone && upload_.room() == 0; }
+  // Before more is added.
+  bool wants_room() const { return is_taken() && left_bytes_ > 0 && upload_.room() == 0; }
+  bool wants_finish() const { return is_taken() && left_bytes_ == 0 && !finished_; }
+  // What comes next is behind the value.
+  bool is_through() const { return left_bytes_ == 0 && !wants_finish(); }
   // The arguments behind the value; copied.
   void KeepRest(RespArgs rest) { Keep(rest); }
   size_t memory_bytes() const {
@@ -70,15 +74,33 @@ class LargeValue {
   const std::string& error() const { return upload_.error(); }
   std::string_view reference() const { return upload_.reference(); }
 
-  // The upload's steps (kv/shard/value_upload.h); none but Close does anything once one has failed.
-  Task<void> Begin() { outcome_ = co_await upload_.Begin(bytes_); }
-  Task<void> WriteChunk() { outcome_ = co_await upload_.WriteChunk(); }
+  // The upload's steps (kv/shard/value_upload.h). Once one has failed nothing is held any more, and
+  // none does anything.
+  Task<void> Begin() {
+    outcome_ = co_await upload_.Begin(bytes_);
+    co_await CloseRefused();
+  }
+  Task<void> MakeRoom() {
+    outcome_ = co_await upload_.MakeRoom();
+    if (is_taken()) outcome_ = co_await upload_.LetOthers();
+    co_await CloseRefused();
+  }
+  Task<void> Rest() {
+    if (!is_taken()) co_return;
+    outcome_ = co_await upload_.Rest();
+    co_await CloseRefused();
+  }
   Task<void> Finish() {
-    if (outcome_ == Outcome::kDone) outcome_ = co_await upload_.Finish();
+    outcome_ = co_await upload_.Finish();
+    finished_ = true;
+    co_await CloseRefused();
   }
   Task<void> Close(bool kept) { return upload_.Close(kept); }
 
  private:
+  Task<void> CloseRefused() {
+    if (!is_taken()) co_await upload_.Close(/*kept=*/false);
+  }
   void Keep(RespArgs args) {
     for (const std::string_view arg : args) args_.emplace_back(arg);
   }
@@ -88,6 +110,7 @@ class LargeValue {
   const size_t bytes_;
   size_t left_bytes_;
   Outcome outcome_ = Outcome::kDone;
+  bool finished_ = false;
   std::vector<std::string> args_;
 };
 

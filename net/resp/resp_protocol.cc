@@ -142,7 +142,7 @@ void RespProtocol::ReplyError(std::string_view text) {
 
 Protocol::Progress RespProtocol::Consume(std::string_view& input) {
   while (session_.MayStart()) {
-    if (large_ != nullptr && large_->left_bytes() > 0) [[unlikely]] {
+    if (large_ != nullptr && !large_->is_through()) [[unlikely]] {
       if (!TakePieces(input)) return Progress::kSlow;
       if (large_->left_bytes() > 0) return Progress::kInput;
     }

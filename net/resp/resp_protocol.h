@@ -32,6 +32,7 @@ class RespProtocol final : public Protocol {
   size_t frame_bytes_min() const override { return parser_.frame_bytes_min(); }
   bool in_frame() const override { return parser_.in_request(); }
   Task<void> BeforeLongRequest() override;
+  Task<void> BeforeWait() override;
   std::span<char> PayloadMemory() override { return large_->memory(); }
   void PayloadReceived(size_t bytes) override;
   void EncodePiece(const ReplySlot& slot, std::string_view piece, bool is_last,

@@ -34,18 +34,24 @@ bool RespProtocol::StartLarge(std::string_view& input) {
   parser_.TakeLarge(input);
   parser_.ReleaseArgs();
   session_.EndGrant();
+  session_.set_receives_by_turns(true);
   NoteMemory();
   return true;
 }
 
-// True: more of its value is wanted, or all of it is there. False: it has to wait.
+// True: more of its value is wanted, or it is through. False: it has to wait.
 bool RespProtocol::TakePieces(std::string_view& input) {
-  while (!large_->chunk_is_full() && large_->left_bytes() > 0 && !input.empty()) {
+  while (!large_->wants_room() && large_->left_bytes() > 0 && !input.empty()) {
     large_->Add(parser_.TakePiece(input, large_->room()));
   }
   session_.set_receives_by_turns(large_->left_bytes() > 0 && large_->is_taken());
-  if (!large_->chunk_is_full()) return true;
-  large_->step = LargeValue::Step::kWrite;
+  if (large_->wants_room()) {
+    large_->step = LargeValue::Step::kRoom;
+  } else if (large_->wants_finish()) {
+    large_->step = LargeValue::Step::kFinish;
+  } else {
+    return true;
+  }
   return false;
 }
 
@@ -55,19 +61,27 @@ void RespProtocol::PayloadReceived(size_t bytes) {
   session_.set_receives_by_turns(large_->left_bytes() > 0);
 }
 
+Task<void> RespProtocol::BeforeWait() {
+  if (large_ == nullptr) co_return;
+  co_await large_->Rest();
+  session_.set_receives_by_turns(large_->left_bytes() > 0 && large_->is_taken());
+}
+
 Task<void> RespProtocol::RunLarge() {
   switch (large_->step) {
     case LargeValue::Step::kBegin:
       co_await large_->Begin();
       co_return;
-    case LargeValue::Step::kWrite:
-      co_await large_->WriteChunk();
+    case LargeValue::Step::kRoom:
+      co_await large_->MakeRoom();
+      co_return;
+    case LargeValue::Step::kFinish:
+      co_await large_->Finish();
       co_return;
     case LargeValue::Step::kGiveUp:
       co_await large_->Close(/*kept=*/false);
       break;
     case LargeValue::Step::kRun: {
-      co_await large_->Finish();
       bool kept = false;
       if (!session_.broken()) co_await RunComplete(kept);
       co_await large_->Close(kept);

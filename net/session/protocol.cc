@@ -6,6 +6,8 @@ namespace pakv {
 
 Task<void> Protocol::BeforeLongRequest() { co_return; }
 
+Task<void> Protocol::BeforeWait() { co_return; }
+
 Task<void> Protocol::RunSlow() {
   PAKV_CHECK(false, "a protocol that returns kSlow runs it");
   co_return;

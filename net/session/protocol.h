@@ -53,6 +53,11 @@ class Protocol {
   // his client has read something, or until others are done. Suspends.
   virtual Task<void> BeforeLongRequest();
 
+  // While Session::set_receives_by_turns: the session is about to wait for its client, or for
+  // memory that others have. Gives back what others need meanwhile; waits for the disk alone.
+  // Suspends.
+  virtual Task<void> BeforeWait();
+
   // While Session::set_receives_by_turns, after kInput, when nothing is left to take: where the
   // bytes come that are next in the stream, however few; empty: they are given to Consume. Then, if
   // some did, how many; and Consume with no input at all. The memory stays until that call.

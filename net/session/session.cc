@@ -126,6 +126,8 @@ Task<void> Session::ServeInput() {
         if (turn_left_ == 0) {
           co_await NextPass(core_);
         } else {
+          if (receives_by_turns_) [[unlikely]]
+            co_await protocol_->BeforeWait();
           co_await Until(Wait::kRoom);
         }
         frame_begin_ns_ += core_.now_ns() - begin_ns;
@@ -194,6 +196,7 @@ void Session::NoteFrame(uint64_t requests_before) {
 // Waits until the core has memory for a request of `bytes`. That time is not the client's fault.
 Task<void> Session::GrantFrame(size_t bytes) {
   const uint64_t begin_ns = core_.now_ns();
+  if (receives_by_turns_) co_await protocol_->BeforeWait();
   if (frame_bytes_granted_ == 0 && protocol_ != nullptr) {
     input_.Settle();
     NoteMemory();

@@ -94,7 +94,7 @@ class Session : public ListHook {
 
   // A large value is under way: until it is through, what comes is received in turns of at most 64
   // KiB, one per pass of the core, and into the protocol's own memory where it has some
-  // (Protocol::PayloadMemory).
+  // (Protocol::PayloadMemory); and the protocol is told of each wait (BeforeWait).
   void set_receives_by_turns(bool by_turns) { receives_by_turns_ = by_turns; }
 
   // Writes that were started and are not answered.
@@ -220,6 +220,7 @@ class Session : public ListHook {
   void Received();
   // session_turns.cc
   Task<bool> ReceiveTurn(size_t need);
+  Task<void> BeforeWait();
   void SubmitTurn(const IoRequest& request);
   void TurnEnded();
   void EndTurns();

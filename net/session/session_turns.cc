@@ -1,7 +1,7 @@
 // The part of Session that receives a large value: in turns, one per pass of the core, so that what
 // others ask for is done in between. While it goes on (receives_by_turns_) the receiver rests; what
 // it had received comes first. No memory waits for a client: the protocol is asked for its own only
-// when there are bytes, and may give it back while there are none.
+// when there are bytes, and gives back what others need before the session waits for any.
 #include <algorithm>
 #include <span>
 #include <utility>
@@ -28,7 +28,8 @@ Task<bool> Session::ReceiveTurn(size_t need) {
   }
   if (!readable_) {
     if (!turn_.in_flight) SubmitTurn({.opcode = Opcode::kReadable, .handle = socket_.handle()});
-    co_await Until(Wait::kInput);
+    co_await BeforeWait();
+    if (receives_by_turns_) co_await Until(Wait::kInput);
     co_return false;
   }
   const std::span<char> payload = protocol_->PayloadMemory();
@@ -63,6 +64,15 @@ Task<bool> Session::ReceiveTurn(size_t need) {
   input_.CountElsewhere(result.count());
   protocol_->PayloadReceived(result.count());
   co_return true;
+}
+
+// That the disk takes its time is not the client's fault.
+Task<void> Session::BeforeWait() {
+  const uint64_t begin_ns = core_.now_ns();
+  co_await protocol_->BeforeWait();
+  if (core_.now_ns() == begin_ns) co_return;
+  frame_begin_ns_ += core_.now_ns() - begin_ns;
+  ArmDeadline();
 }
 
 void Session::SubmitTurn(const IoRequest& request) {

@@ -44,6 +44,7 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "reader-pins-value-file",
     "value-file-orphan",
     "value-file-salvaged",
+    "upload-rested-within-chunk",
     "value-file-not-kept",
     "value-file-without-room",
     "transaction-met-value-file",

@@ -45,6 +45,7 @@ enum class CoverageMark : uint32_t {
   kReaderPinsValueFile,      // a value file waited for who reads it
   kValueFileOrphan,          // a start found a value file that nobody refers to
   kValueFileSalvaged,        // ... and kept it, as the record may be lost
+  kUploadRestedWithinChunk,  // an upload gave its turn up with a part of a chunk written
   kValueFileNotKept,         // a value was written to a file and then refused, or not needed
   kValueFileWithoutRoom,     // the disk was full while a value was written to its file
   kTransactionMetValueFile,  // the old value of a transaction's key lies in a file

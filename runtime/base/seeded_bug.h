@@ -47,6 +47,8 @@ enum class SeededBug : uint32_t {
   // A value file is removed while it is read, or before what takes its place is durable.
   kValueFileRemovedUnderReader,
   kValueFileRemovedEarly,
+  // An upload that gives its turn up loses the bytes that make no whole unit of direct I/O.
+  kUploadForgetsItsRest,
   // The last piece of a value that was refused is taken for a set.
   kRefusedPieceWritten,
   kBatchGoesOn,         // a batch whose condition is not met writes what stands before it

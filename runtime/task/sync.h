@@ -52,6 +52,7 @@ class Semaphore {
   Semaphore(ReadyQueue& ready, uint64_t count) : ready_(ready), count_(count) {}
 
   uint64_t count() const { return count_; }
+  bool has_waiters() const { return !waiters_.empty(); }
   bool TryAcquire() {
     if (count_ == 0) return false;
     --count_;

@@ -112,7 +112,7 @@ class ValueFileFixture : public testing::TestWithParam<uint32_t> {
       const size_t piece = std::min<size_t>({rest.size(), upload.room(), 1000});
       upload.Add(rest.substr(0, piece));
       rest.remove_prefix(piece);
-      if (upload.room() == 0) outcome = co_await upload.WriteChunk();
+      if (upload.room() == 0) outcome = co_await upload.MakeRoom();
     }
     if (outcome == Outcome::kDone) outcome = co_await upload.Finish();
     bool kept = false;

@@ -59,6 +59,29 @@ inline std::string PakvRequest(PakvType type, uint64_t id, std::vector<PakvTestF
   return std::string(output.view());
 }
 
+// A piece of a set's value, before the last.
+inline std::string PakvPiece(uint64_t id, std::string_view bytes, uint64_t total_bytes = 0) {
+  OutputBuffer output;
+  PakvWriter writer(output, PakvType::kSet, id);
+  writer.SetMore();
+  if (total_bytes != 0) writer.Number(PakvField::kTotalBytes, total_bytes);
+  writer.Bytes(PakvField::kValue, bytes);
+  writer.Finish();
+  return std::string(output.view());
+}
+
+// A set whose value goes in pieces of so many bytes.
+inline std::string PakvSetInPieces(uint64_t id, std::string_view value, size_t piece_bytes,
+                                   std::vector<PakvTestField> more = {}) {
+  std::string frames;
+  while (value.size() > piece_bytes) {
+    frames += PakvPiece(id, value.substr(0, piece_bytes));
+    value.remove_prefix(piece_bytes);
+  }
+  more.push_back(Value(std::string(value)));
+  return frames + PakvRequest(PakvType::kSet, id, std::move(more));
+}
+
 struct PakvTestOperation {
   PakvType type = PakvType::kNone;
   std::vector<PakvTestField> fields;

@@ -29,29 +29,6 @@ std::string ValueOf(char first, size_t length) {
   return value;
 }
 
-// A piece of a set's value, before the last.
-std::string Piece(uint64_t id, std::string_view bytes, uint64_t total_bytes = 0) {
-  OutputBuffer output;
-  PakvWriter writer(output, kSet, id);
-  writer.SetMore();
-  if (total_bytes != 0) writer.Number(PakvField::kTotalBytes, total_bytes);
-  writer.Bytes(PakvField::kValue, bytes);
-  writer.Finish();
-  return std::string(output.view());
-}
-
-// A set whose value goes in pieces of so many bytes.
-std::string SetInPieces(uint64_t id, std::string_view value, size_t piece_bytes,
-                        std::vector<PakvTestField> more = {}) {
-  std::string frames;
-  while (value.size() > piece_bytes) {
-    frames += Piece(id, value.substr(0, piece_bytes));
-    value.remove_prefix(piece_bytes);
-  }
-  more.push_back(Value(std::string(value)));
-  return frames + PakvRequest(kSet, id, std::move(more));
-}
-
 std::string GetInPieces(uint64_t id, const std::string& key) {
   return PakvRequest(kGet, id, {Key(key), Option(PakvOption::kInPieces)});
 }
@@ -130,9 +107,10 @@ TEST_P(PakvLargeTest, ComesBackWhateverThePieces) {
   for (const size_t piece : {size_t{1}, size_t{100}, size_t{320}}) {
     const std::string value = ValueOf(static_cast<char>(piece), piece == 1 ? 300 : 70'000);
     ++id;
-    EXPECT_EQ(Ask(SetInPieces(id, value, piece, {Key("key"), NumberIn(PakvField::kTtlMs, 60'000)}))
-                  .substr(0, 13),
-              "set " + std::to_string(id) + " ok lsn");
+    EXPECT_EQ(
+        Ask(PakvSetInPieces(id, value, piece, {Key("key"), NumberIn(PakvField::kTtlMs, 60'000)}))
+            .substr(0, 13),
+        "set " + std::to_string(id) + " ok lsn");
     EXPECT_TRUE(Get("key") == value);
     EXPECT_NE(last_text_.find("ttl-ms="), std::string::npos);
   }
@@ -151,7 +129,7 @@ TEST_P(PakvLargeTest, ComesBackWhateverThePieces) {
 
 TEST_P(PakvLargeTest, ComesBackWhateverTheCuts) {
   const std::string value = ValueOf('c', 700);
-  const std::string stream = SetInPieces(7, value, 200, {Key("key")});
+  const std::string stream = PakvSetInPieces(7, value, 200, {Key("key")});
   for (size_t at = 1; at < stream.size(); at += 3) {
     client_->raw.SendAlone(std::string_view(stream).substr(0, at));
     client_->raw.SendAlone(std::string_view(stream).substr(at));
@@ -169,9 +147,12 @@ TEST_P(PakvLargeTest, ComesAndGoesInTurnsOf64KiB) {
   uint64_t id = 10;
   for (const size_t piece : {size_t{5000}, size_t{60'000}, size_t{200'000}}) {
     ++id;
-    const std::string set = SetInPieces(id, value, piece, {Key("key")});
-    EXPECT_EQ(Ask(set + PakvRequest(kPing, 9)).substr(0, 9), "set " + std::to_string(id) + " ok");
-    EXPECT_EQ(client_->Replies(1).at(0).text, "ping 9 ok");
+    const std::string set = PakvSetInPieces(id, value, piece, {Key("key")});
+    client_->raw.Send(set + PakvRequest(kPing, 9));
+    const std::vector<PakvTestReply> replies = client_->Replies(2);
+    ASSERT_EQ(replies.size(), 2u);
+    EXPECT_EQ(replies[0].text.substr(0, 9), "set " + std::to_string(id) + " ok");
+    EXPECT_EQ(replies[1].text, "ping 9 ok");
     EXPECT_TRUE(Get("key") == value);
   }
   EXPECT_GT(server_->node.process().received_at_once_max(), 4096u) << "past the ring's buffers";
@@ -185,7 +166,7 @@ TEST_P(PakvLargeTest, OtherRequestsStandBetweenItsPieces) {
   size_t sent = 0;
   uint64_t id = 100;
   while (value.size() - sent > 300) {
-    client_->raw.Send(Piece(3, std::string_view(value).substr(sent, 300)));
+    client_->raw.Send(PakvPiece(3, std::string_view(value).substr(sent, 300)));
     sent += 300;
     if (sent % 6000 != 0) continue;
     // The key is as it was until the last piece.
@@ -203,7 +184,7 @@ TEST_P(PakvLargeTest, OtherRequestsStandBetweenItsPieces) {
 
 TEST_P(PakvLargeTest, OtherRepliesPassBetweenItsParts) {
   const std::string value = ValueOf('a', 90'000);
-  EXPECT_EQ(Ask(SetInPieces(2, value, 300, {Key("large")})), "set 2 ok lsn=#1");
+  EXPECT_EQ(Ask(PakvSetInPieces(2, value, 300, {Key("large")})), "set 2 ok lsn=#1");
   client_->raw.Send(GetInPieces(3, "large") + PakvRequest(kIncr, 4, {Key("n")}) +
                     PakvRequest(kScan, 5) + GetInPieces(6, "large") +
                     PakvBatch(7, {{kGet, {Key("n")}}}));
@@ -218,22 +199,22 @@ TEST_P(PakvLargeTest, ConditionsAndExpiryAreThoseOfTheLastPiece) {
   const std::string a = ValueOf('a', 9000);
   const std::string b = ValueOf('b', 5000);
   const auto absent = Condition(PakvCondition::kIfAbsent);
-  EXPECT_EQ(Ask(SetInPieces(2, a, 300, {Key("key"), absent})), "set 2 ok lsn=#1");
-  EXPECT_EQ(Ask(SetInPieces(3, b, 300, {Key("key"), absent})), "set 3 condition-failed lsn=#1");
+  EXPECT_EQ(Ask(PakvSetInPieces(2, a, 300, {Key("key"), absent})), "set 2 ok lsn=#1");
+  EXPECT_EQ(Ask(PakvSetInPieces(3, b, 300, {Key("key"), absent})), "set 3 condition-failed lsn=#1");
   EXPECT_EQ(Files().size(), 1u);
   const uint64_t lsn =
       client_->Ask(PakvRequest(kGet, 4, {Key("key"), Option(PakvOption::kWithoutValue)})).lsn;
-  EXPECT_EQ(Ask(SetInPieces(5, b, 300, {Key("key"), NumberIn(PakvField::kIfVersion, lsn)})),
+  EXPECT_EQ(Ask(PakvSetInPieces(5, b, 300, {Key("key"), NumberIn(PakvField::kIfVersion, lsn)})),
             "set 5 ok lsn=#2");
   EXPECT_TRUE(Get("key") == b);
-  EXPECT_EQ(Ask(SetInPieces(6, a, 300, {Key("key"), NumberIn(PakvField::kExpiresAtMs, 1)})),
+  EXPECT_EQ(Ask(PakvSetInPieces(6, a, 300, {Key("key"), NumberIn(PakvField::kExpiresAtMs, 1)})),
             "set 6 ok lsn=#3");
   EXPECT_EQ(Get("key"), "not ok: get 99 not-found");
   EXPECT_TRUE(Files().empty());
 }
 
 TEST_P(PakvLargeTest, WhoDoesNotTakePiecesIsRefused) {
-  EXPECT_EQ(Ask(SetInPieces(2, ValueOf('a', 5000), 300, {Key("key")})), "set 2 ok lsn=#1");
+  EXPECT_EQ(Ask(PakvSetInPieces(2, ValueOf('a', 5000), 300, {Key("key")})), "set 2 ok lsn=#1");
   EXPECT_EQ(Ask(PakvRequest(kGet, 3, {Key("key")})), "get 3 value-too-long");
   EXPECT_EQ(Ask(PakvRequest(kIncr, 4, {Key("key")})), "incr 4 value-too-long");
   EXPECT_EQ(Ask(PakvBatch(5, {{kGet, {Key("key")}}, {kIncr, {Key("n")}}})),
@@ -245,7 +226,7 @@ TEST_P(PakvLargeTest, WhoDoesNotTakePiecesIsRefused) {
 }
 
 TEST_P(PakvLargeTest, AScanTellsItsLengthToWhoTakesPieces) {
-  EXPECT_EQ(Ask(SetInPieces(2, ValueOf('a', 5000), 300, {Key("long")})), "set 2 ok lsn=#1");
+  EXPECT_EQ(Ask(PakvSetInPieces(2, ValueOf('a', 5000), 300, {Key("long")})), "set 2 ok lsn=#1");
   EXPECT_EQ(Ask(PakvRequest(kSet, 3, {Key("short"), Value("v")})), "set 3 ok lsn=#2");
   const auto scan = [&](uint64_t options) {
     return Ask(PakvRequest(kScan, 4, {NumberIn(PakvField::kOptions, options)}));
@@ -265,30 +246,32 @@ TEST_P(PakvLargeTest, ARefusedOneIsSkippedToItsEnd) {
   const std::string value = ValueOf('a', 1200);
   const std::string_view view = value;
   const auto end = PakvRequest(kSet, 2, {Key("key"), Value("tail")});
-  EXPECT_EQ(Ask(Piece(2, view.substr(0, 300), kValueBytesMax + 1)), "set 2 value-too-long");
-  EXPECT_EQ(Ask(Piece(2, view.substr(0, 300)) + end + PakvRequest(kPing, 3)), "ping 3 ok");
-  std::string damaged = Piece(2, view.substr(0, 300));
+  EXPECT_EQ(Ask(PakvPiece(2, view.substr(0, 300), kValueBytesMax + 1)), "set 2 value-too-long");
+  EXPECT_EQ(Ask(PakvPiece(2, view.substr(0, 300)) + end + PakvRequest(kPing, 3)), "ping 3 ok");
+  std::string damaged = PakvPiece(2, view.substr(0, 300));
   damaged.back() ^= 1;
-  EXPECT_EQ(Ask(Piece(2, view.substr(0, 300)) + damaged), "set 2 bad-checksum");
-  EXPECT_EQ(Ask(Piece(2, view.substr(0, 300)) + end + PakvRequest(kPing, 4)), "ping 4 ok");
+  EXPECT_EQ(Ask(PakvPiece(2, view.substr(0, 300)) + damaged), "set 2 bad-checksum");
+  EXPECT_EQ(Ask(PakvPiece(2, view.substr(0, 300)) + end + PakvRequest(kPing, 4)), "ping 4 ok");
   EXPECT_EQ(Ask(damaged), "set 2 bad-checksum") << "its first";
   EXPECT_EQ(Ask(end + PakvRequest(kPing, 5)), "ping 5 ok");
-  EXPECT_EQ(Ask(Piece(2, std::string(5000, 'v'))), "set 2 frame-too-large");
+  EXPECT_EQ(Ask(PakvPiece(2, std::string(5000, 'v'))), "set 2 frame-too-large");
   EXPECT_EQ(Ask(end + PakvRequest(kPing, 6)), "ping 6 ok");
   for (size_t i = 0; i < kValueBytesMax / 320; ++i)
-    client_->raw.Send(Piece(2, view.substr(0, 320)));
-  EXPECT_EQ(Ask(Piece(2, view.substr(0, 320))), "set 2 value-too-long");
+    client_->raw.Send(PakvPiece(2, view.substr(0, 320)));
+  EXPECT_EQ(Ask(PakvPiece(2, view.substr(0, 320))), "set 2 value-too-long");
   EXPECT_EQ(Ask(end + PakvRequest(kPing, 7)), "ping 7 ok");
   // Refusals that only the end shows.
   const auto set = [&](std::vector<PakvTestField> more) {
-    return Ask(SetInPieces(2, view, 300, std::move(more)));
+    return Ask(PakvSetInPieces(2, view, 300, std::move(more)));
   };
   EXPECT_EQ(set({Key(std::string(65, 'k'))}), "set 2 key-too-long");
   EXPECT_EQ(set({Key("key"), NumberIn(PakvField::kNamespace, 700)}), "set 2 unknown-namespace");
   EXPECT_EQ(set({}), "set 2 field-missing");
-  EXPECT_EQ(Ask(Piece(2, view.substr(0, 300), 700) + end), "set 2 bad-value") << "another length";
-  EXPECT_EQ(Ask(Piece(2, "v") + end), "set 2 bad-value") << "one frame would do";
-  EXPECT_EQ(Ask(Piece(2, "") + PakvRequest(kSet, 2, {Key("key"), Value("")})), "set 2 bad-value");
+  EXPECT_EQ(Ask(PakvPiece(2, view.substr(0, 300), 700) + end), "set 2 bad-value")
+      << "another length";
+  EXPECT_EQ(Ask(PakvPiece(2, "v") + end), "set 2 bad-value") << "one frame would do";
+  EXPECT_EQ(Ask(PakvPiece(2, "") + PakvRequest(kSet, 2, {Key("key"), Value("")})),
+            "set 2 bad-value");
   EXPECT_EQ(Ask(PakvRequest(kGet, 8, {Key("key")})), "get 8 not-found");
   EXPECT_TRUE(Files().empty());
 }
@@ -298,14 +281,14 @@ TEST_P(PakvLargeTest, OneFrameTakesWhatTheLogTakes) {
             "set 2 value-too-long");
   EXPECT_EQ(Ask(PakvRequest(kSet, 3, {Key("key"), Value(std::string(256, 'v'))})),
             "set 3 ok lsn=#1");
-  EXPECT_EQ(Ask(SetInPieces(4, std::string(257, 'w'), 200, {Key("key")})), "set 4 ok lsn=#2");
-  EXPECT_EQ(Ask(SetInPieces(5, std::string(kValueBytesMax, 'x'), 300, {Key("key")})),
+  EXPECT_EQ(Ask(PakvSetInPieces(4, std::string(257, 'w'), 200, {Key("key")})), "set 4 ok lsn=#2");
+  EXPECT_EQ(Ask(PakvSetInPieces(5, std::string(kValueBytesMax, 'x'), 300, {Key("key")})),
             "set 5 ok lsn=#3");
 }
 
 TEST_P(PakvLargeTest, TwoAtATimeEndTheConnection) {
   const std::string piece(300, 'v');
-  client_->raw.Send(Piece(2, piece) + Piece(3, piece) +
+  client_->raw.Send(PakvPiece(2, piece) + PakvPiece(3, piece) +
                     PakvRequest(kSet, 3, {Key("key"), Value("tail")}));
   const std::vector<PakvTestReply> replies = client_->Replies(2);
   ASSERT_EQ(replies.size(), 1u);
@@ -322,7 +305,7 @@ TEST_P(PakvLargeTest, APieceIsNoOtherRequests) {
   EXPECT_EQ(Ask(output.view()), "ping 2 unsupported");
   SimConnection raw(*server_, server_->data_address());
   PakvReplyReader reader;
-  raw.Send(Piece(3, "before hello"));
+  raw.Send(PakvPiece(3, "before hello"));
   const std::vector<PakvTestReply> replies = reader.Read(raw.ReceiveToEnd());
   ASSERT_EQ(replies.size(), 1u);
   EXPECT_EQ(replies[0].text, "set 3 hello-expected");
@@ -332,8 +315,8 @@ TEST_P(PakvLargeTest, AClientThatGoesLeavesNothing) {
   const std::string value = ValueOf('a', 50'000);
   for (const bool reset : {false, true}) {
     PakvConnection other(*server_);
-    for (size_t at = 0; at < 30'000; at += 300) other.raw.Send(Piece(2, value.substr(at, 300)));
-    other.raw.SendAlone(Piece(2, "x"));
+    for (size_t at = 0; at < 30'000; at += 300) other.raw.Send(PakvPiece(2, value.substr(at, 300)));
+    other.raw.SendAlone(PakvPiece(2, "x"));
     EXPECT_EQ(Files().size(), 1u);
     if (reset) {
       other.raw.Reset();
@@ -347,7 +330,7 @@ TEST_P(PakvLargeTest, AClientThatGoesLeavesNothing) {
 
 TEST_P(PakvLargeTest, ASlowReaderHoldsNobodyUpAndMayGo) {
   const std::string value = ValueOf('a', 90'000);
-  EXPECT_EQ(Ask(SetInPieces(2, value, 300, {Key("key")})), "set 2 ok lsn=#1");
+  EXPECT_EQ(Ask(PakvSetInPieces(2, value, 300, {Key("key")})), "set 2 ok lsn=#1");
   {
     PakvConnection slow(*server_);
     for (uint64_t i = 0; i < 20; ++i) slow.raw.Send(GetInPieces(10 + i, "key"));
@@ -363,7 +346,7 @@ TEST_P(PakvLargeTest, ASlowReaderHoldsNobodyUpAndMayGo) {
 
 // A chunk that is damaged ends the value, not the connection.
 TEST_P(PakvLargeTest, ADamagedChunkTakesThePlaceOfTheRest) {
-  EXPECT_EQ(Ask(SetInPieces(2, ValueOf('a', 5 * 4096), 300, {Key("key")})), "set 2 ok lsn=#1");
+  EXPECT_EQ(Ask(PakvSetInPieces(2, ValueOf('a', 5 * 4096), 300, {Key("key")})), "set 2 ok lsn=#1");
   const std::string path = "/pakv/data/" + Files().at(0);
   server_->node.disk().FlipBit(path.c_str(), 3 * 4096 + 5, 0);
   client_->raw.Send(GetInPieces(3, "key") + PakvRequest(kIncr, 4, {Key("n")}));
@@ -381,12 +364,12 @@ TEST_P(PakvLargeTest, AFullDiskRefusesIt) {
   server_->node.disk().Space(space);
   server_->node.disk().SetBallast(space.free_bytes - (300 << 10));
   const std::string value = ValueOf('a', 90'000);
-  EXPECT_EQ(Ask(Piece(2, value.substr(0, 300), value.size())), "set 2 disk-full");
+  EXPECT_EQ(Ask(PakvPiece(2, value.substr(0, 300), value.size())), "set 2 disk-full");
   EXPECT_EQ(Ask(PakvRequest(kSet, 2, {Key("key"), Value("end")}) + PakvRequest(kPing, 3)),
             "ping 3 ok");
   server_->node.disk().SetBallast(0);
   EXPECT_TRUE(Files().empty());
-  EXPECT_EQ(Ask(SetInPieces(4, value, 300, {Key("key")})), "set 4 ok lsn=#1");
+  EXPECT_EQ(Ask(PakvSetInPieces(4, value, 300, {Key("key")})), "set 4 ok lsn=#1");
 }
 
 // Neither single bytes nor whole requests between its pieces give it more time.
@@ -394,10 +377,10 @@ TEST_P(PakvLargeTest, DrippingDoesNotExtendItsTime) {
   for (const bool with_others : {false, true}) {
     Start({.request_timeout_ns = 2 * kNsPerSecond});
     const uint64_t begin_ns = server_->world.now_ns();
-    client_->raw.SendAlone(Piece(2, std::string(300, 'v')));
+    client_->raw.SendAlone(PakvPiece(2, std::string(300, 'v')));
     std::string last;
     for (uint64_t id = 10; id < 60 && last != "none 0 timeout"; ++id) {
-      client_->raw.SendAlone(with_others ? PakvRequest(kPing, id) : Piece(2, "v"));
+      client_->raw.SendAlone(with_others ? PakvRequest(kPing, id) : PakvPiece(2, "v"));
       server_->world.RunFor(100 * kNsPerMs);
       for (const PakvTestReply& reply : client_->Replies(0)) last = reply.text;
     }

@@ -1,11 +1,13 @@
 #include "tests/sim/load_client.h"
 
+#include <string_view>
 #include <utility>
 
 namespace pakv {
 
 LoadClient::LoadClient(RespLoad& load, uint64_t id, uint64_t seed, uint32_t left)
     : load_(load), id_(id), prng_(seed), left_(left) {
+  if (load.some_are_slow && prng_.Chance(1, 2)) bit_bytes_max_ = prng_.Between(100, 5000);
   load_.world.net().Connect(
       /*owner=*/0, kLoadHost, load_.address,
       [this, lives = std::weak_ptr(lives_)](int32_t error, SimNet::EndpointRef near_end) {
@@ -50,15 +52,30 @@ void LoadClient::Receive() {
 }
 
 void LoadClient::SendRest() {
-  while (!to_send_.empty()) {
-    const int32_t sent = load_.world.net().Send(end_, to_send_.view().substr(sent_bytes_));
-    if (sent < 0) return End();
-    if (sent == 0) return;  // the window opens with a call of `changed`
-    sent_bytes_ += static_cast<size_t>(sent);
+  while (!to_send_.empty() && !pauses_) {
+    if (!SendSome()) return;
     if (sent_bytes_ < to_send_.size()) continue;
     to_send_.Clear();
     sent_bytes_ = 0;
   }
+}
+
+bool LoadClient::SendSome() {
+  std::string_view bytes = to_send_.view().substr(sent_bytes_);
+  if (bit_bytes_max_ > 0) bytes = bytes.substr(0, prng_.Between(1, bit_bytes_max_));
+  const int32_t sent = load_.world.net().Send(end_, bytes);
+  if (sent < 0) End();
+  if (sent <= 0) return false;  // the window opens with a call of `changed`
+  sent_bytes_ += static_cast<size_t>(sent);
+  if (bit_bytes_max_ == 0) return true;
+  pauses_ = true;
+  load_.world.agenda().After(prng_.Below(10 * kNsPerMs), /*owner=*/0,
+                             [this, lives = std::weak_ptr(lives_)] {
+                               if (lives.expired()) return;
+                               pauses_ = false;
+                               Poke();
+                             });
+  return true;
 }
 
 void LoadClient::End() {

@@ -43,6 +43,8 @@ struct RespLoad {
   bool limits_are_small = false;
   // Longer values go to files.
   uint32_t inline_bytes_max = 1 << 20;
+  // Some clients send a little at a time, with pauses.
+  bool some_are_slow = false;
 
   uint64_t clients_done = 0;
   std::string wrong;  // what should not have been answered
@@ -89,7 +91,12 @@ class LoadClient {
   void Receive();
   void SendRest();
 
+  // Sends what the server takes now, or the bit that it is time for. False: that was all for now.
+  bool SendSome();
+
   SimNet::EndpointRef end_;
+  size_t bit_bytes_max_ = 0;  // that it sends before it pauses; 0: it does not
+  bool pauses_ = false;
   std::string received_;
   size_t sent_bytes_ = 0;  // of to_send_
   // An attempt to connect may outlive its client.

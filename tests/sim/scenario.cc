@@ -73,6 +73,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kValueFileRemovedUnderReader, "value-file-removed-under-reader",
                    "store"},
     SeededBugProof{SeededBug::kValueFileRemovedEarly, "value-file-removed-early", "store"},
+    SeededBugProof{SeededBug::kUploadForgetsItsRest, "upload-forgets-its-rest", "server"},
     SeededBugProof{SeededBug::kBatchGoesOn, "batch-goes-on", "server"},
     SeededBugProof{SeededBug::kRefusedPieceWritten, "refused-piece-written", "server"},
     SeededBugProof{SeededBug::kSalvageNotMarked, "salvage-not-marked", "salvage"},

@@ -129,8 +129,8 @@ class ServerScenario {
     options.large_reply_bytes = large_reply_bytes_;
     options.reply_bytes_max = reply_bytes_max_;
     options.device_read_bytes_max = device_read_bytes_max_;
-    options.value_files.chunk_bytes = 4096;
-    options.value_files.uploads_max = 2;
+    options.value_files.chunk_bytes = 4096u << prng_.Below(3);
+    options.value_files.uploads_max = static_cast<uint32_t>(prng_.Between(1, 3));
     options.value_files.chunks_max = 2;
     StoreEntropy entropy;
     for (uint8_t& byte : entropy.store_id) byte = static_cast<uint8_t>(prng_.Next());
@@ -236,6 +236,7 @@ class ServerScenario {
       if (!node_.running()) return oracle_.Crashed();
     }
     load.inline_bytes_max = inline_bytes_max_;
+    load.some_are_slow = prng_.Chance(1, 3);
     Serve(service, load, last);
     clients_.clear();
     garbage_.clear();

@@ -218,7 +218,9 @@ Task<Outcome> StoreSession::Upload(ValueUpload& upload, std::string_view value, 
     const size_t piece = std::min<size_t>(value.size(), 1 + prng.Below(upload.room()));
     upload.Add(value.substr(0, piece));
     value.remove_prefix(piece);
-    if (upload.room() == 0) outcome = co_await upload.WriteChunk();
+    if (upload.room() == 0) outcome = co_await upload.MakeRoom();
+    if (outcome == Outcome::kDone && prng.Chance(1, 4)) outcome = co_await upload.Rest();
+    if (outcome == Outcome::kDone && prng.Chance(1, 4)) outcome = co_await upload.LetOthers();
   }
   if (outcome == Outcome::kDone) outcome = co_await upload.Finish();
   co_return outcome;

@@ -329,7 +329,7 @@ class SweepScenario {
       const size_t piece = std::min(value.size(), upload.room());
       upload.Add(value.substr(0, piece));
       value.remove_prefix(piece);
-      if (upload.room() == 0) outcome = co_await upload.WriteChunk();
+      if (upload.room() == 0) outcome = co_await upload.MakeRoom();
     }
     if (outcome == Outcome::kDone) outcome = co_await upload.Finish();
     co_return outcome;
