@@ -515,7 +515,7 @@ void Session::DeadlinePassed() {
     last_active_ns_ = now_ns;  // it is not the client that is waited for
   }
   if (idle_timeout_ns != 0 && !discarding_ && now_ns >= last_active_ns_ + idle_timeout_ns) {
-    if (outstanding_ > 0) {
+    if (outstanding_ > 0 || waiting_ == Wait::kNothing) {
       last_active_ns_ = now_ns;  // not the client is slow
     } else if (waiting_ == Wait::kInput) {
       idle_timed_out_ = true;

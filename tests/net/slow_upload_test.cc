@@ -202,6 +202,15 @@ TEST_P(SlowUploadTest, OneThatDripsForTooLongIsCutOff) {
   EXPECT_TRUE(Files().empty());
 }
 
+// It is the disk that is waited for, not the client: that does not end an idle connection.
+TEST_P(SlowUploadTest, ASlowDiskIsNoIdleClient) {
+  Start({.idle_timeout_ns = 20 * kNsPerMs});
+  server_->node.disk().faults.stall = 10'000;  // each takes up to a second
+  SlowUpload upload = NewUpload(1, 600'000);
+  upload.Send(SIZE_MAX);
+  EXPECT_TRUE(upload.IsStored());
+}
+
 TEST_P(SlowUploadTest, AStopDoesNotWaitForThem) {
   std::vector<SlowUpload> slow = BeginMany();
   const uint64_t begin_ns = server_->world.now_ns();
