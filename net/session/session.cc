@@ -448,6 +448,8 @@ void Session::Break() {
   broken_ = true;
   queue_.Discard();
   if (put_off_ != nullptr) put_off_->Drop();
+  // Also what came behind those that were dropped: its file is let go.
+  StartStream();
   if (stream_ != nullptr) stream_->Sent();
   if (send_.in_flight) core_.ring().RequestCancel(send_);
   StopReceiving();
@@ -719,6 +721,7 @@ void Session::Returned(ReplySlot& slot) {
   }
   if (slot.reply.kind == Reply::Kind::kLater) [[unlikely]] {
     PutOff(slot);
+    StartStream();
     return Poke();
   }
   if (queue_.output().capacity() == 0) group_.BorrowBuffer(queue_.output());

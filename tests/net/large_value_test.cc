@@ -591,6 +591,23 @@ TEST_P(LargeValueTest, AStopDoesNotWaitForTheRest) {
   }
 }
 
+TEST_P(LargeValueTest, ADrainDoesNotWaitForTheRest) {
+  const std::string request = RespRequest({"SET", "key", ValueOf('a', 50'000)});
+  for (uint64_t i = 0; i < 20; ++i) {
+    Start({.seed = i + 1});
+    Expect({"SET", "small", "1"}, "+OK\r\n");
+    if (i % 2 == 0) {
+      client_->SendAlone(request.substr(0, 30'000));
+    } else {
+      client_->Send(request.substr(0, 40'000));
+      server_->world.RunFor(i * 10 * kNsPerUs);
+    }
+    EXPECT_EQ(server_->node.Run(server_->server->Drain(5 * kNsPerSecond)), true) << i;
+    EXPECT_EQ(client_->ReceiveToEnd(), "") << i;
+    EXPECT_TRUE(Files().empty()) << i;
+  }
+}
+
 TEST_P(LargeValueTest, ASlowReaderHoldsNobodyUpAndMayGo) {
   const std::string value = ValueOf('a', 90'000);
   Expect({"SET", "key", value}, "+OK\r\n");

@@ -328,6 +328,28 @@ TEST_P(PakvLargeTest, AClientThatGoesLeavesNothing) {
   EXPECT_EQ(Get("key"), "not ok: get 99 not-found");
 }
 
+// A server that is to stop does not wait for the rest of a value, and says so.
+TEST_P(PakvLargeTest, ADrainDoesNotWaitForTheRest) {
+  const std::string value = ValueOf('a', 50'000);
+  for (uint64_t i = 0; i < 20; ++i) {
+    Start({.seed = i + 1});
+    for (size_t at = 0; at < 30'000; at += 300)
+      client_->raw.Send(PakvPiece(2, value.substr(at, 300)));
+    if (i % 2 == 0) {
+      client_->raw.SendAlone(PakvPiece(2, "x"));
+      EXPECT_EQ(Files().size(), 1u) << i;
+    } else {
+      server_->world.RunFor(i * 10 * kNsPerUs);
+    }
+    EXPECT_EQ(server_->node.Run(server_->server->Drain(5 * kNsPerSecond)), true) << i;
+    const std::vector<PakvTestReply> replies = client_->Replies(1);
+    ASSERT_EQ(replies.size(), 1u) << i;
+    EXPECT_EQ(replies[0].text, "none 0 stopping") << i;
+    EXPECT_TRUE(client_->Ended()) << i;
+    EXPECT_TRUE(Files().empty()) << i;
+  }
+}
+
 TEST_P(PakvLargeTest, ASlowReaderHoldsNobodyUpAndMayGo) {
   const std::string value = ValueOf('a', 90'000);
   EXPECT_EQ(Ask(PakvSetInPieces(2, value, 300, {Key("key")})), "set 2 ok lsn=#1");

@@ -21,8 +21,10 @@ namespace {
 
 constexpr size_t kValueBytes = 128 << 10;
 constexpr size_t kOutputBytesMax = 256 << 10;
-constexpr size_t kRoomBytes = 1 << 20;  // of each core
+constexpr size_t kRoomBytes = 1 << 20;    // of each core
+constexpr size_t kFileBytes = 300 << 10;  // of a value that lies in a file
 constexpr int kKeys = 8;
+constexpr int kMany = 64;
 
 // Engine `memory` has no older version of a value.
 bool KeepsVersions() { return getenv("PAKV_TEST_ENGINE_MEMORY") == nullptr; }
@@ -34,13 +36,16 @@ struct Place {
 
 class PutOffReplyTest : public testing::TestWithParam<Place> {
  protected:
-  void SetUp() override {
+  void SetUp() override { Start(kRoomBytes); }
+  void Start(uint64_t reply_bytes_max) {
+    server_.reset();
     SimServer::Options options;
     options.core_count = GetParam().cores;
     options.cache_bytes = GetParam().is_cold ? 0 : 16 << 20;
     options.session_limits.output_bytes_max = kOutputBytesMax;
-    options.reply_bytes_max = kRoomBytes;
+    options.reply_bytes_max = reply_bytes_max;
     options.device_read_bytes_max = kRoomBytes;
+    options.inline_value_bytes_max = kFileBytes - 1;
     server_ = std::make_unique<SimServer>(options);
     std::string sets;
     for (int i = 0; i < kKeys; ++i) sets += RespRequest({"SET", LargeKey(i), LargeValue(i)});
@@ -82,6 +87,18 @@ class PutOffReplyTest : public testing::TestWithParam<Place> {
       ASSERT_TRUE(client.Receive(reply.size()) == reply) << i;
     }
   }
+  // The value that was there, or a refusal; true: the value.
+  bool ReceivesValue(SimConnection& client, int i) {
+    const std::string value = RespBulk(LargeValue(i));
+    std::string reply = client.Receive(kReplyRefused.size());
+    if (reply == kReplyRefused) return false;
+    reply += client.Receive(value.size() - kReplyRefused.size());
+    EXPECT_TRUE(reply == value) << i << " " << reply.substr(0, 100);
+    return true;
+  }
+  void OverwriteAll() {
+    for (int i = 0; i < kKeys; ++i) Expect(RespRequest({"SET", LargeKey(i), "after"}), "+OK\r\n");
+  }
   std::unique_ptr<SimConnection> Deaf(size_t count) {
     auto client = Primed();
     client->Send(Gets(count));
@@ -98,6 +115,18 @@ class PutOffReplyTest : public testing::TestWithParam<Place> {
   size_t BoundOf(size_t clients) const {
     return GetParam().cores * 2 * kRoomBytes + clients * (4 * kOutputBytesMax + 3 * kValueBytes) +
            (1 << 20);
+  }
+
+  // Requests for the first byte of each of many large values, which are there then.
+  std::string RangesOfMany() {
+    std::string sets;
+    std::string gets;
+    for (int i = 0; i < kMany; ++i) {
+      sets += RespRequest({"SET", "many" + std::to_string(i), LargeValue(i % kKeys)});
+      gets += "GETRANGE many" + std::to_string(i) + " 0 0\r\n";
+    }
+    Expect(sets, Times(kMany, "+OK\r\n"));
+    return gets;
   }
 
   std::unique_ptr<SimServer> server_;
@@ -189,15 +218,70 @@ TEST_P(PutOffReplyTest, AReadThatIsPutOffSeesNoLaterWrite) {
   server_->world.RunFor(kNsPerSecond);
   for (int i = 0; i < kKeys; ++i) {
     for (int k = 0; k < 3; ++k) {
-      const std::string value = RespBulk(LargeValue(i));
-      std::string reply = client->Receive(kReplyRefused.size());
-      if (reply == kReplyRefused && !KeepsVersions()) continue;
-      reply += client->Receive(value.size() - kReplyRefused.size());
-      EXPECT_TRUE(reply == value) << i << " " << k << " " << reply.substr(0, 100);
+      EXPECT_TRUE(ReceivesValue(*client, i) || !KeepsVersions()) << i << " " << k;
     }
     const std::string rest = "+OK\r\n" + RespBulk("after");
     EXPECT_EQ(client->Receive(rest.size()), rest) << i;
   }
+}
+
+// Nothing is kept for the sake of a version that is not the newest any more: one whose segment has
+// gone is refused, and what comes behind it is answered.
+TEST_P(PutOffReplyTest, OneWhoseSegmentHasGoneIsRefused) {
+  constexpr size_t kGets = 12;  // so few are all begun
+  const auto others = Deaf(100);
+  const auto client = Primed();
+  client->Send(Gets(kGets));
+  server_->world.RunFor(kNsPerSecond);
+  OverwriteAll();
+  for (int i = 0; i < 64; ++i) {
+    Expect(RespRequest({"SET", "filler", std::string(100'000, 'f')}), "+OK\r\n");
+  }
+  ASSERT_TRUE(server_->node.Run(server_->store->RequestCompaction(server_->node.core(0), 1)));
+  server_->world.RunFor(20 * kNsPerSecond);
+  size_t refused = 0;
+  for (size_t i = 0; i < kGets; ++i) {
+    if (!ReceivesValue(*client, static_cast<int>(i % kKeys))) ++refused;
+  }
+  EXPECT_GT(refused, 0u);
+  EXPECT_LT(refused, kGets);
+  client->Expect("PING\r\n", "+PONG\r\n");
+}
+
+// Whether its values come at once, or a part of them when the client has read the others.
+TEST_P(PutOffReplyTest, AnMgetIsOfOneMoment) {
+  const auto others = Deaf(100);
+  const auto client = Primed();
+  std::string request = "MGET";
+  for (int i = 0; i < kKeys; ++i) request += " " + LargeKey(i);
+  client->Send(request + "\r\n");
+  server_->world.RunFor(kNsPerSecond);
+  OverwriteAll();
+  ASSERT_EQ(client->Receive(4), "*" + std::to_string(kKeys) + "\r\n");
+  for (int i = 0; i < kKeys; ++i) {
+    EXPECT_TRUE(ReceivesValue(*client, i) || !KeepsVersions()) << i;
+  }
+  client->Expect("GET " + LargeKey(0) + "\r\n", RespBulk("after"));
+}
+
+// Its client goes before the read has come back, for which there is no room.
+TEST_P(PutOffReplyTest, AFileBehindOneThatIsDroppedIsLetGo) {
+  Expect(RespRequest({"SET", "file", std::string(kFileBytes, 'f')}), "+OK\r\n");
+  const auto others = Deaf(100);
+  const std::string value(20 << 10, 'v');
+  for (int i = 0; i < kKeys; ++i) {
+    SimConnection client(*server_);
+    server_->node.disk().faults.stall = 10'000;
+    const std::string key = LargeKey(i);
+    client.Send(RespRequest({"SET", key, value}) + RespRequest({"GET", key}) +
+                RespRequest({"GET", "file"}));
+    server_->world.RunFor(500 * kNsPerUs);
+    client.Reset();
+    server_->world.RunFor(3 * kNsPerSecond);
+    server_->node.disk().faults.stall = 0;
+  }
+  Expect("DEL file\r\n", ":1\r\n");
+  EXPECT_TRUE(server_->ValueFiles().empty());
 }
 
 // A write whose reply is large has no such way: it is refused before it has happened.
@@ -254,14 +338,7 @@ TEST_P(PutOffReplyTest, InAnyOrderEachComesOnce) {
 
 // A part of a large value is read as a whole. However many are asked for, buffers are few.
 TEST_P(PutOffReplyTest, BuffersOfDeviceReadsAreBounded) {
-  constexpr int kMany = 64;
-  std::string sets;
-  std::string gets;
-  for (int i = 0; i < kMany; ++i) {
-    sets += RespRequest({"SET", "many" + std::to_string(i), LargeValue(i % kKeys)});
-    gets += "GETRANGE many" + std::to_string(i) + " 0 0\r\n";
-  }
-  Expect(sets, Times(kMany, "+OK\r\n"));
+  const std::string gets = RangesOfMany();
   const auto client = Primed();
   const size_t heap = HeapBytes();
   server_->node.disk().faults.stall = 10'000;
