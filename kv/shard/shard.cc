@@ -55,7 +55,10 @@ Shard::Shard(Core& core, const ShardOptions& options)
       transaction_memory_(options.transaction_bytes_max),
       reply_room_(options.reply_bytes_max),
       slow_timer_(*this),
-      nursery_(core.ready(), core.nursery().token()) {}
+      nursery_(core.ready(), core.nursery().token()) {
+  short_reads_.bytes_max = options.device_read_bytes_max / 4;
+  long_reads_.bytes_max = options.device_read_bytes_max - short_reads_.bytes_max;
+}
 
 Shard::~Shard() = default;
 
@@ -515,22 +518,27 @@ Shard::DeviceRead& Shard::ReadVersion(const Request& request, const VersionOnDev
   if (slot->file != 0) files_->Pin(slot->file);
   slot->key = request.key;
   DeviceRead& read = *slot;
-  waiting_reads_.PushBack(read);
-  StartDeviceReads();
+  ReadLane& lane = LaneOf(read);
+  lane.waiting.PushBack(read);
+  StartDeviceReads(lane);
   return read;
 }
 
+Shard::ReadLane& Shard::LaneOf(const DeviceRead& read) {
+  return read.location.length <= options_.large_reply_bytes ? short_reads_ : long_reads_;
+}
+
 // In order, as there is memory. Reads end by themselves, so each has its turn.
-void Shard::StartDeviceReads() {
-  while (!waiting_reads_.empty()) {
-    DeviceRead& read = waiting_reads_.front();
+void Shard::StartDeviceReads(ReadLane& lane) {
+  while (!lane.waiting.empty()) {
+    DeviceRead& read = lane.waiting.front();
     const size_t bytes = BufferBytes(read);
-    if (device_read_bytes_ > 0 && device_read_bytes_ + bytes > options_.device_read_bytes_max) {
+    if (lane.bytes > 0 && lane.bytes + bytes > lane.bytes_max) {
       PAKV_COVERED(kDeviceReadQueued);
       return;
     }
     read.Unlink();
-    device_read_bytes_ += bytes;
+    lane.bytes += bytes;
     nursery_.Spawn(RunDeviceRead(read));
   }
 }
@@ -590,7 +598,8 @@ void Shard::DeviceReadDone(DeviceRead& read) {
   old.lsn = read.lsn;
   old.expiry_ms = read.expiry_ms;
   old.value = at_hand_.value;
-  device_read_bytes_ -= BufferBytes(read);
+  ReadLane& lane = LaneOf(read);
+  lane.bytes -= BufferBytes(read);
   const uint64_t file = read.file;
   old.in_file = file != 0;
   old.value_length = static_cast<uint32_t>(old.in_file ? read.file_bytes : at_hand_.value.size());
@@ -603,7 +612,7 @@ void Shard::DeviceReadDone(DeviceRead& read) {
   }
   if (file != 0) files_->Unpin(file);
   if (blocked != nullptr) Release(*blocked);
-  StartDeviceReads();
+  StartDeviceReads(lane);
 }
 
 }  // namespace pakv

@@ -65,7 +65,7 @@ struct ShardOptions {
   // Of large replies that were not passed on yet, and from how many bytes on one is large.
   uint64_t reply_bytes_max = ReplyRoom::kBytesMax;
   size_t large_reply_bytes = kLargeReplyBytes;
-  // Of buffers that records are read into; further reads wait for them, one may be larger.
+  // Of buffers that records are read into, a quarter for short ones; one may be larger.
   uint64_t device_read_bytes_max = uint64_t{64} << 20;
 };
 
@@ -281,6 +281,11 @@ class Shard {
     uint64_t file = 0;  // that its value lies in
     uint64_t file_bytes = 0;
   };
+  // Reads from the device of records of like length: a short one waits for no long ones.
+  struct ReadLane {
+    uint64_t bytes_max = 0, bytes = 0;  // of the buffers of those that are under way
+    IntrusiveList<DeviceRead> waiting;  // those that have no buffer yet
+  };
   struct SlowTimer : Timer {
     explicit SlowTimer(Shard& shard_in);
     Shard& shard;
@@ -345,7 +350,8 @@ class Shard {
 
   DeviceRead& ReadFromDevice(const Request& request);
   DeviceRead& ReadVersion(const Request& request, const VersionOnDevice& version);
-  void StartDeviceReads();
+  ReadLane& LaneOf(const DeviceRead& read);
+  void StartDeviceReads(ReadLane& lane);
   void WaitForDevice(Request& reader);
   void WaitForVersion(Request& reader, const VersionOnDevice& version);
   Task<void> RunDeviceRead(DeviceRead& read);
@@ -468,14 +474,14 @@ class Shard {
 
   // By segment << 32 | offset.
   absl::flat_hash_map<uint64_t, std::unique_ptr<DeviceRead>> device_reads_;
-  IntrusiveList<DeviceRead> waiting_reads_;  // those that have no buffer yet
+  ReadLane short_reads_;
+  ReadLane long_reads_;
   AtHand at_hand_;
   Event device_read_ended_;
 
   uint64_t memory_looked_ns_ = 0;
-  uint64_t dropping_bytes_ = 0;     // of what FreeInBackground has not freed yet
-  uint64_t device_read_bytes_ = 0;  // of the buffers of those that are under way
-  uint64_t releases_ = 0;           // of segments
+  uint64_t dropping_bytes_ = 0;  // of what FreeInBackground has not freed yet
+  uint64_t releases_ = 0;        // of segments
   TransactionMemory transaction_memory_;
   ReplyRoom reply_room_;
   std::function<uint64_t()> client_bytes_;

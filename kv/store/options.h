@@ -61,7 +61,8 @@ struct StoreOptions {
   // (kv/shard/reply_room.h).
   uint64_t reply_bytes_max = ReplyRoom::kBytesMax;
   size_t large_reply_bytes = kLargeReplyBytes;
-  // Of one core: buffers that records are read into, beside one that may be larger.
+  // Of one core: buffers that records are read into, beside one that may be larger; a quarter of
+  // them is for short records (of no more than large_reply_bytes).
   uint64_t device_read_bytes_max = uint64_t{64} << 20;
   // For the simulator: how long a transaction that is durable waits before its owners publish it.
   uint64_t publish_pause_ns = 0;

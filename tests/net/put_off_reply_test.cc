@@ -351,5 +351,19 @@ TEST_P(PutOffReplyTest, BuffersOfDeviceReadsAreBounded) {
   }
 }
 
+TEST_P(PutOffReplyTest, AShortReadFromTheDeviceWaitsForNoLongOnes) {
+  Start(kMany * kValueBytes);
+  const std::string gets = RangesOfMany();
+  const auto client = Primed();
+  SimConnection other(*server_);
+  server_->node.disk().faults.stall = 10'000;
+  client->Send(gets);
+  server_->world.RunFor(100 * kNsPerUs);
+  other.Expect("GET " + SmallKey(0) + "\r\n", RespBulk("small"));
+  server_->node.disk().faults.stall = 0;
+  if (!GetParam().is_cold || !KeepsVersions()) return;  // all were there at once
+  EXPECT_LT(client->ReceiveNow().size(), kMany / 2 * RespBulk("a").size());
+}
+
 }  // namespace
 }  // namespace pakv
