@@ -68,10 +68,10 @@ OutputBuffer& ReplyQueue::Open() {
 }
 
 void ReplyQueue::Close() {
-  if (discarding_) {
-    output_.Clear(0);
-  } else if (head_ != nullptr && order_ == ReplyOrder::kAsRequested) {
+  if (head_ != nullptr && order_ == ReplyOrder::kAsRequested) {
     held_bytes_ += tail_->text_.size() - open_bytes_;
+  } else if (discarding_) {
+    output_.Clear(0);
   }
 }
 

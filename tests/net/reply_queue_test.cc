@@ -162,6 +162,17 @@ TEST_F(ReplyQueueTest, DiscardedRepliesStillGiveTheirSlotsBack) {
   EXPECT_EQ(pool_.taken(), 0u);
 }
 
+TEST_F(ReplyQueueTest, WhatIsWrittenForOneWhoHasGoneIsCountedToItsEnd) {
+  ReplySlot& a = Start();
+  queue_.Discard();
+  Write("error;");
+  Fill(a, "a");
+  EXPECT_EQ(output(), "");
+  EXPECT_EQ(queue_.count(), 0u);
+  EXPECT_EQ(queue_.unsent_bytes(), 0u);
+  EXPECT_LT(queue_.memory_bytes(), size_t{1} << 20);
+}
+
 TEST_F(ReplyQueueTest, AnyOrderOfFillingGivesTheOrderOfRequests) {
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     Prng prng(seed);
