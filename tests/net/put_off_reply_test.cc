@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -203,6 +204,34 @@ TEST_P(PutOffReplyTest, WhoHasEndedHisStreamGetsAllThatHeReads) {
     server_->world.RunFor(kNsPerSecond / 4);
   }
   EXPECT_EQ(client->ReceiveToEnd(), "");
+}
+
+// He is owed few replies, and has some time for them.
+TEST_P(PutOffReplyTest, WhoHasEndedHisStreamAndDoesNotReadIsLetGo) {
+  const uint64_t counted = CountedBytes();
+  const auto client = Primed();
+  client->Send(Gets(12));
+  client->EndSending();
+  server_->world.RunFor(40 * kNsPerSecond);
+  EXPECT_LT(CountedBytes(), counted + (1 << 20));
+}
+
+// A server that is to stop answers what was asked before, at its clients' pace.
+TEST_P(PutOffReplyTest, ADrainWaitsForThoseWhoRead) {
+  const auto client = Primed();
+  client->Send(Gets(12));
+  server_->world.RunFor(kNsPerSecond);
+  std::optional<bool> drained;
+  const auto drain = [](Server& server, std::optional<bool>& result) -> Task<void> {
+    result = co_await server.Drain(60 * kNsPerSecond);
+  };
+  server_->node.core(0).nursery().Spawn(drain(*server_->server, drained));
+  server_->world.RunFor(kNsPerSecond);
+  EXPECT_FALSE(drained.has_value());
+  ExpectValues(*client, 12);
+  EXPECT_EQ(client->ReceiveToEnd(), "");
+  EXPECT_TRUE(server_->world.RunUntil([&] { return drained.has_value(); }));
+  EXPECT_TRUE(drained.value_or(false));
 }
 
 // Replies to what a connection has sent on one key are those of the order in which it was sent.
