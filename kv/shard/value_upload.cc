@@ -17,8 +17,10 @@
 namespace pakv {
 namespace {
 
-// One write of an upload, and one is under way at a time: a commit has the device in between.
-constexpr size_t kWriteBytesMax = 256 << 10;
+// One write of an upload, and one is under way at a time: a commit has the device in between, and
+// its flush has less to wait for. Beside 256 KiB others' SETs have a p90 that is two fifths longer;
+// the value itself comes at three fifths of that rate.
+constexpr size_t kWriteBytesMax = 64 << 10;
 
 }  // namespace
 

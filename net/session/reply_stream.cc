@@ -14,7 +14,7 @@ namespace pakv {
 namespace {
 
 // Of a chunk, within a pass of the core.
-constexpr size_t kPartBytesMax = 64 << 10;
+constexpr size_t kPartBytesMax = 32 << 10;
 
 }  // namespace
 

@@ -27,7 +27,7 @@ constexpr uint64_t kFarewellNs = kNsPerSecond;
 constexpr size_t kSendBytesMax = 1 << 30;
 // The same of a session that is sent values of files: what is copied within a pass of the core, in
 // which others wait.
-constexpr size_t kStreamSendBytesMax = 64 << 10;
+constexpr size_t kStreamSendBytesMax = 32 << 10;
 // A slot that is used again at once keeps this much of what the last request made.
 constexpr size_t kScratchBytesKept = 4096;
 

@@ -92,7 +92,7 @@ class Session : public ListHook {
     return is_write ? group_.write_budget.has_room() : group_.read_budget.has_room();
   }
 
-  // A large value is under way: until it is through, what comes is received in turns of at most 64
+  // A large value is under way: until it is through, what comes is received in turns of at most 32
   // KiB, one per pass of the core, and into the protocol's own memory where it has some
   // (Protocol::PayloadMemory); and the protocol is told of each wait (BeforeWait).
   void set_receives_by_turns(bool by_turns) { receives_by_turns_ = by_turns; }

@@ -271,5 +271,32 @@ TEST_P(ValueUploadTest, ACrashLeavesNothingOfOneThatRests) {
   }
 }
 
+// ---- And back ----
+
+// A pass of the core has no more than a piece of a chunk to check, and all of it is checked.
+TEST_P(ValueUploadTest, AChunkIsCheckedPieceByPiece) {
+  chunk_bytes_ = kValueChunkBytes;
+  OpenNew(4096, /*uploads_max=*/1);
+  const auto passes_of = [this](size_t length) {
+    const std::string value = ValueOf('a', length);
+    EXPECT_EQ(Put("key", value), Outcome::kDone);
+    Settle();
+    const uint64_t before = node_->core(0).counters().passes;
+    EXPECT_TRUE(Get("key") == value);
+    return node_->core(0).counters().passes - before;
+  };
+  EXPECT_GE(passes_of(kValueChunkBytes), passes_of(1000) + 5);
+  EXPECT_EQ(Put("key", ValueOf('b', kValueChunkBytes)), Outcome::kDone);
+  Settle();
+  const std::string path = OnlyFile();
+  for (uint64_t at = 0; at < kValueChunkBytes; at += 32'767) {
+    node_->disk().FlipBit(path.c_str(), at, 5);
+    EXPECT_TRUE(absl::IsDataLoss(Read(Call(true, GetAny, OldState::kValueOrFile, "key")).status()))
+        << at;
+    node_->disk().FlipBit(path.c_str(), at, 5);
+  }
+  EXPECT_TRUE(Get("key") == ValueOf('b', kValueChunkBytes));
+}
+
 }  // namespace
 }  // namespace pakv

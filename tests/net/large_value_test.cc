@@ -101,7 +101,7 @@ TEST_P(LargeValueTest, ComesBackWhereverItIsCut) {
 }
 
 // However fast it comes and goes, a pass of the core has no more than a part of it to copy.
-TEST_P(LargeValueTest, ComesAndGoesInTurnsOf64KiB) {
+TEST_P(LargeValueTest, ComesAndGoesInTurnsOf32KiB) {
   Start({}, 4 << 20, 64 << 10);
   const std::string value = ValueOf('a', 1'300'000);
   const std::string request = RespRequest({"SET", "key", value});
@@ -119,8 +119,8 @@ TEST_P(LargeValueTest, ComesAndGoesInTurnsOf64KiB) {
   Expect({"GET", "key"}, RespBulk(value));
   EXPECT_GT(served, 10);
   EXPECT_GT(server_->node.process().received_at_once_max(), 4096u) << "past the ring's buffers";
-  EXPECT_LE(server_->node.process().received_at_once_max(), 64u << 10);
-  EXPECT_LE(server_->node.process().sent_at_once_max(), 64u << 10);
+  EXPECT_LE(server_->node.process().received_at_once_max(), 32u << 10);
+  EXPECT_LE(server_->node.process().sent_at_once_max(), 32u << 10);
 }
 
 // A receiver that waits for a buffer and is cancelled is not the end of what the client sends.
