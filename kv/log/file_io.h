@@ -5,7 +5,6 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-#include <cerrno>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -30,10 +29,6 @@ absl::Status Damaged(std::string_view path, uint64_t offset, std::string_view re
 
 // The text without the code; Abseil's own string_view is none of std's.
 inline std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
-
-inline bool NoSpace(IoResult result) {
-  return result.error() == ENOSPC || result.error() == EDQUOT;
-}
 
 // Opens `path`; the result is closed by the caller.
 Task<absl::StatusOr<File>> OpenFile(Core& core, const std::string& path, int flags);

@@ -206,13 +206,13 @@ void LogWriter::InsertBehind(DurableEntry& pending, DurableEntry& entry) {
   IntrusiveList<DurableEntry>().InsertAfter(pending, entry);
 }
 
-Admission LogWriter::Admit(size_t bytes, bool frees_space) {
+Admission LogWriter::Admit(size_t bytes, bool frees_space) const {
   if (read_only_) return Admission::kReadOnly;
-  return HasSpace(bytes, frees_space) ? Admission::kOk : Admission::kDiskFull;
+  return HasSpace(bytes, frees_space) ? Admission::kOk : RefusalFor(supply_.shortage());
 }
 
-bool LogWriter::HasSpace(size_t bytes, bool frees_space) {
-  return !supply_.disk_full() || RoomNeeded(bytes) <= RoomForCertain(frees_space);
+bool LogWriter::HasSpace(size_t bytes, bool frees_space) const {
+  return !supply_.is_short() || RoomNeeded(bytes) <= RoomForCertain(frees_space);
 }
 
 // What is queued, padded as it will be, and `bytes` of records more.
@@ -240,7 +240,7 @@ uint64_t LogWriter::RoomForCertain(bool frees_space) const {
 // Another log's failure is no reason: what this one shows as expired it can still make durable.
 Admission LogWriter::WaitClock(DurableEntry& entry) {
   if (failed_) return Admission::kReadOnly;
-  if (!HasSpace(0, /*frees_space=*/true)) return Admission::kDiskFull;
+  if (!HasSpace(0, /*frees_space=*/true)) return RefusalFor(supply_.shortage());
   entry.location_ = {};
   OpenBlock(0).entries.PushBack(entry);
   return Admission::kOk;
@@ -457,7 +457,7 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
                        .first_chain = chain_,
                        .lsn_floor = LsnFloor()});
     status = co_await context_.manifest->Append(core_, entries);
-    while (absl::IsResourceExhausted(status) && !stopping_) {
+    while (ShortageOf(status) != Shortage::kNone && !stopping_) {
       const uint64_t retry_ns = core_.now_ns() + SegmentSupply::kRetryNs;
       co_await core_.timers().SleepUntil(retry_ns);
       status = co_await context_.manifest->Append(core_, entries);
@@ -499,7 +499,9 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
 }
 
 void LogWriter::RollNow() {
-  if (Blocked() || !queue_.empty() || stopping_ || segment_offset_ == 0 || disk_full()) return;
+  if (Blocked() || !queue_.empty() || stopping_ || segment_offset_ == 0 || supply_.is_short()) {
+    return;
+  }
   rolling_ = true;
   nursery_.Spawn(Roll(alignment_));
 }
@@ -533,8 +535,8 @@ void LogWriter::MarkDue() {
   if (MarkFits()) OpenBlock(0);
 }
 
-// A mark is not worth the reserve of a full disk.
-bool LogWriter::MarkFits() const { return segment_offset_ < segment_size_ || !supply_.disk_full(); }
+// A mark is not worth the reserve that a shortage leaves.
+bool LogWriter::MarkFits() const { return segment_offset_ < segment_size_ || !supply_.is_short(); }
 
 Task<void> LogWriter::WaitUntilIdle() {
   while (!failed_ && (rolling_ || !idle())) {

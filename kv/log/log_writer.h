@@ -30,6 +30,7 @@
 #include "kv/log/footer_writer.h"
 #include "kv/log/format.h"
 #include "kv/log/segment.h"
+#include "kv/log/shortage.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/core/core.h"
 #include "runtime/io/operation.h"
@@ -52,13 +53,6 @@ struct Appended {
     return {reinterpret_cast<const char*>(data) + kRecordHeaderSize + key_length,
             length - kRecordHeaderSize - key_length};
   }
-};
-
-// May something be appended? Refusals are for the reply; nothing was begun.
-enum class Admission : uint8_t {
-  kOk,
-  kReadOnly,  // a write has failed: until restart
-  kDiskFull,  // resumes by itself when there is space
 };
 
 struct LogWriterOptions {
@@ -119,12 +113,12 @@ class LogWriter {
   Task<void> Stop();
 
   // Whether a record of `bytes` (EncodedRecordSize), or several together, may be appended now.
-  // `frees_space`: a delete, an expiry or a drop, which a full disk does not refuse as long as the
+  // `frees_space`: a delete, an expiry or a drop, which a shortage does not refuse as long as the
   // reserve lasts.
-  Admission Admit(size_t bytes, bool frees_space);
+  Admission Admit(size_t bytes, bool frees_space) const;
 
   // For compaction, whose records free space: whether one of `bytes` fits, with all that is queued,
-  // where there is space for certain, so that it does not wait for a full disk.
+  // where there is space for certain, so that it does not wait for the end of a shortage.
   bool FitsForCertain(size_t bytes) const { return RoomNeeded(bytes) <= RoomForCertain(true); }
   // Its clock is at least this from now on.
   void ShowClock(uint64_t expiry_clock_ms) {
@@ -174,7 +168,8 @@ class LogWriter {
   // Memory of blocks and of a footer in the making, the core's registered buffers not counted.
   size_t memory_bytes() const;
 
-  // Ordinary records may be refused for lack of space; see Admit.
+  // Of what the next segment is made of: ordinary records may be refused; see Admit.
+  Shortage shortage() const { return supply_.shortage(); }
   bool disk_full() const { return supply_.disk_full(); }
   // Zeros written ahead since the start.
   uint64_t zeroed_bytes() const { return supply_.zeroed_bytes(); }
@@ -188,7 +183,7 @@ class LogWriter {
   // that is pending now. Refusals as Admit's for what frees space.
   [[nodiscard]] Admission WaitClock(DurableEntry& entry);
   // Writes a mark block if the clock has moved and nothing was written for kClockIntervalNs, but
-  // not from the reserve of a full disk. When to call it again: never later than that.
+  // not from the reserve that a shortage leaves. When to call it again: never later than that.
   uint64_t PersistClock();
 
   // Writes footers behind sealed segments of this log, and of others that are given to it.
@@ -234,7 +229,7 @@ class LogWriter {
   bool Blocked() const { return in_flight_ != nullptr || rolling_ || failed_; }
   void MarkDue();
   bool MarkFits() const;
-  bool HasSpace(size_t bytes, bool frees_space);
+  bool HasSpace(size_t bytes, bool frees_space) const;
   void CallKick() { core_.AtPassEnd(kick_); }
 
   Core& core_;
@@ -248,7 +243,7 @@ class LogWriter {
   uint32_t segment_ = 0;
   uint64_t segment_size_ = 0;
   uint64_t segment_offset_ = 0;
-  bool segment_is_reserve_ = false;  // taken from the reserve of a full disk
+  bool segment_is_reserve_ = false;  // taken from the reserve, in a shortage
 
   // The next block's, and the newest that is durable.
   uint64_t sequence_ = 1;

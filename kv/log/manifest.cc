@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kv/log/file_io.h"
+#include "kv/log/shortage.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
@@ -235,12 +236,14 @@ Task<absl::StatusOr<std::unique_ptr<Manifest>>> Manifest::WriteFresh(
   bytes.resize(manifest->size_bytes_);
   const std::string name(kManifestName);
   absl::Status status = co_await WriteWholeFile(core, directory.path(), name, bytes);
-  if (absl::IsResourceExhausted(status)) {
+  if (ShortageOf(status) == Shortage::kSpace) {
     manifest->size_bytes_ = manifest->offset_bytes_;
     bytes.resize(manifest->size_bytes_);
     status = co_await WriteWholeFile(core, directory.path(), name, bytes);
   }
-  if (status.ok()) status = co_await manifest->OpenFile();
+  if (status.ok()) {
+    status = co_await manifest->OpenForAppends(directory.PathOf(name), manifest->file_);
+  }
   if (!status.ok()) co_return status;
   co_return std::move(manifest);
 }
@@ -256,31 +259,38 @@ void Manifest::GoOnBehind(Bytes sectors) {
   rewrite_bytes_ = std::max(2 * offset_bytes_, offset_bytes_ + AppendsMaxBytes());
 }
 
-Task<absl::Status> Manifest::OpenFile() {
-  const std::string path = directory_.PathOf(kManifestName);
-  absl::StatusOr<File> file =
-      co_await pakv::OpenFile(owner_, path, O_RDWR | directory_.direct_flag());
-  if (!file.ok()) co_return file.status();
-  file_ = std::move(*file);
+Task<absl::Status> Manifest::OpenForAppends(std::string path, File& file) {
+  absl::StatusOr<File> opened = co_await OpenFile(owner_, path, O_RDWR | directory_.direct_flag());
+  if (!opened.ok()) co_return opened.status();
+  file = std::move(*opened);
   co_return absl::OkStatus();
 }
 
 // What the file says, in a new one. As long as that has not got the file's name the old one goes
-// on; from there on an error leaves open which of them a restart finds, so nothing more is written.
+// on; from there on an error leaves open which of them a restart finds, so nothing more is written,
+// but for the shortage of a descriptor, see MakeNameLast.
 Task<void> Manifest::Rewrite() {
   ManifestState state = InOrder();
   const std::string path = directory_.PathOf(kManifestName);
   const std::string tmp = path + ".tmp";
   std::vector<uint8_t> bytes;
   size_t length = 0;
-  absl::Status prepared = co_await ForgetRemoved(state);
+  File fresh;
+  absl::Status prepared = co_await WriteAfresh(state, bytes, length, fresh);
   if (prepared.ok()) {
-    bytes = EncodeManifest(state);
-    length = bytes.size();
-    bytes.resize(RoundUp(length, directory_.alignment()) + kAheadUnits * directory_.alignment());
-    prepared = co_await WriteSynced(owner_, tmp, bytes);
+    const IoResult renamed = co_await RenameFile(owner_.io(), tmp.c_str(), path.c_str());
+    if (!renamed.ok()) prepared = IoError("rename", tmp, renamed);
+    failed_ = !renamed.ok();
   }
   if (!prepared.ok()) {
+    if (fresh.valid()) {
+      const IoResult closed = co_await fresh.Close();
+      if (!closed.ok()) LogDebug("{}", MessageOf(IoError("close", tmp, closed)));
+    }
+    if (failed_) {
+      LogError("{}", MessageOf(prepared));
+      co_return;
+    }
     LogWarning("MANIFEST goes on growing: {}", MessageOf(prepared));
     // The next one overwrites what cannot be removed.
     const IoResult unlinked = co_await UnlinkFile(owner_.io(), tmp.c_str());
@@ -288,21 +298,44 @@ Task<void> Manifest::Rewrite() {
     rewrite_bytes_ = offset_bytes_ + AppendsMaxBytes();
     co_return;
   }
-  absl::Status status;
-  const IoResult renamed = co_await RenameFile(owner_.io(), tmp.c_str(), path.c_str());
-  if (!renamed.ok()) status = IoError("rename", tmp, renamed);
-  if (status.ok()) status = co_await SyncNames(owner_, directory_.path());
-  const IoResult closed = co_await file_.Close();
-  if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path, closed)));
-  if (status.ok()) status = co_await OpenFile();
-  if (!status.ok()) {
-    LogError("{}", MessageOf(status));
-    failed_ = true;
-    co_return;
-  }
+  File old = std::exchange(file_, std::move(fresh));
   listed_ = std::move(state);
   GoOnBehind(Bytes(bytes).first(length));
+  name_is_new_ = true;
   PAKV_COVERED(kManifestRewritten);
+  const IoResult closed = co_await old.Close();
+  if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path, closed)));
+}
+
+// The file that is to take MANIFEST's place, under another name, and open: what comes after the
+// rename needs no further descriptor but the directory's.
+Task<absl::Status> Manifest::WriteAfresh(ManifestState& state, std::vector<uint8_t>& bytes,
+                                         size_t& length, File& fresh) {
+  const std::string tmp = directory_.PathOf(kManifestName) + ".tmp";
+  const absl::Status forgotten = co_await ForgetRemoved(state);
+  if (!forgotten.ok()) co_return forgotten;
+  bytes = EncodeManifest(state);
+  length = bytes.size();
+  bytes.resize(RoundUp(length, directory_.alignment()) + kAheadUnits * directory_.alignment());
+  const absl::Status written = co_await WriteSynced(owner_, tmp, bytes);
+  if (!written.ok()) co_return written;
+  co_return co_await OpenForAppends(tmp, fresh);
+}
+
+// Before the first append to a fresh file: a crash before this finds it or the old one, which say
+// the same. If the directory cannot be opened that is so for a while longer: the append is refused,
+// and tried again by whoever has asked for it.
+Task<absl::Status> Manifest::MakeNameLast() {
+  if (!name_is_new_ || PAKV_BUG(kManifestNameNotSynced)) co_return absl::OkStatus();
+  const absl::Status status = co_await SyncNames(owner_, directory_.path());
+  if (status.ok()) {
+    name_is_new_ = false;
+  } else if (ShortageOf(status) == Shortage::kDescriptors) {
+    PAKV_COVERED(kManifestNameWaited);
+  } else {
+    failed_ = true;
+  }
+  co_return status;
 }
 
 // What is listed, in the order of creation; a number that was given away is not given again.
@@ -355,7 +388,12 @@ Task<absl::Status> Manifest::AppendHere(std::vector<ManifestEntry> entries) {
   absl::Status status;
   if (!entries.empty()) {
     if (!failed_ && offset_bytes_ >= rewrite_bytes_) co_await Rewrite();
-    status = co_await AppendSector(entries);
+    if (!failed_) status = co_await MakeNameLast();
+    if (status.ok()) status = co_await AppendSector(entries);
+    // What has begun is not tried again, whatever the system has called it.
+    if (failed_ && ShortageOf(status) != Shortage::kNone) {
+      status = absl::InternalError(MessageOf(status));
+    }
   }
   one_at_a_time_.Release();
   co_return status;
@@ -400,12 +438,12 @@ Task<absl::Status> Manifest::Extend() {
   Bytes bytes(zeros.data(), kAheadUnits * directory_.alignment());
   absl::Status written =
       co_await WriteAll(file_, bytes, size_bytes_, directory_.transfer_unit(), true, path);
-  if (absl::IsResourceExhausted(written)) {
+  if (ShortageOf(written) == Shortage::kSpace) {
     bytes = bytes.first(directory_.alignment());
     written = co_await WriteAll(file_, bytes, size_bytes_, directory_.transfer_unit(), true, path);
   }
   if (written.ok()) size_bytes_ += bytes.size();
-  failed_ = !written.ok() && !absl::IsResourceExhausted(written);
+  failed_ = !written.ok() && ShortageOf(written) == Shortage::kNone;
   co_return written;
 }
 

@@ -3,7 +3,10 @@
 //
 // When the appended part has become long, an append first writes a fresh MANIFEST in the place of
 // the present one: tmp, sync, rename, directory sync. Appends wait for that, so at a crash in
-// between the old file and the new one say the same.
+// between the old file and the new one say the same. Where the system refuses what that takes for
+// now (kv/log/shortage.h), the present file goes on growing; or, if the fresh one has the name and
+// only the directory cannot be opened to be synced, an append fails, with nothing begun, until it
+// can: before that a crash may bring the old file back.
 #pragma once
 
 #include <absl/status/status.h>
@@ -75,8 +78,9 @@ class Manifest {
   Manifest& operator=(const Manifest&) = delete;
 
   // Any core: appends `entries`, which fit one sector; they are on stable storage when it returns
-  // ok. Appends happen one after another in the order of arrival. After a failure every further
-  // one fails too. Suspends.
+  // ok. Appends happen one after another in the order of arrival. With an error that is a shortage
+  // (ShortageOf) nothing has begun, and it may be tried again; after any other failure every
+  // further one fails too. Suspends.
   Task<absl::Status> Append(Core& here, std::vector<ManifestEntry> entries);
   // The owner: a fresh one is written after so many appends, at the least. As many as now and then
   // more, if the list itself is long.
@@ -111,8 +115,11 @@ class Manifest {
   Task<absl::Status> AppendSector(const std::vector<ManifestEntry>& entries);
   Task<absl::Status> Extend();
   void GoOnBehind(Bytes sectors);
-  Task<absl::Status> OpenFile();
+  Task<absl::Status> OpenForAppends(std::string path, File& file);
   Task<void> Rewrite();
+  Task<absl::Status> WriteAfresh(ManifestState& state, std::vector<uint8_t>& bytes, size_t& length,
+                                 File& fresh);
+  Task<absl::Status> MakeNameLast();
   ManifestState InOrder() const;
   Task<absl::Status> ForgetRemoved(ManifestState& state);
   uint64_t AppendsMaxBytes() const { return appends_max_ * uint64_t{directory_.alignment()}; }
@@ -134,6 +141,7 @@ class Manifest {
   uint32_t appends_max_ = 1024;
   uint32_t index_ = 0;
   uint32_t chain_ = 0;
+  bool name_is_new_ = false;  // it was given to the present file, and may not last yet
   bool failed_ = false;
 };
 

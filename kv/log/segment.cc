@@ -6,6 +6,7 @@
 
 #include "kv/log/file_io.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/core/space.h"
 
@@ -47,7 +48,7 @@ void SegmentSupply::SayWhatIsOwed() {
 }
 
 void SegmentSupply::Retry() {
-  if (disk_full_) needed_.Set();
+  if (disk_full()) needed_.Set();
 }
 
 Task<void> SegmentSupply::Stop() {
@@ -78,7 +79,7 @@ Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
     std::optional<NewSegment>* place = nullptr;
     if (spare_ && spare_->size >= bytes) place = &spare_;
     if (special_ && special_->size >= bytes) place = &special_;
-    if (place == nullptr && disk_full_ && reserve_ && reserve_->size >= bytes) place = &reserve_;
+    if (place == nullptr && is_short() && reserve_ && reserve_->size >= bytes) place = &reserve_;
     if (place != nullptr) {
       NewSegment taken = std::move(**place);
       place->reset();
@@ -87,10 +88,10 @@ Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
       needed_.Set();
       co_return std::move(taken);
     }
-    if (disk_full_ && !wait_for_space_) co_return absl::ResourceExhaustedError("the disk is full");
+    if (is_short() && !wait_for_space_) co_return short_of_;
     waiting_ = true;
     wanted_bytes_ = bytes;
-    // Once: a full disk is asked again by the timer, not by those who wait for it.
+    // Once: in a shortage the timer tries again, not those who wait for its end.
     if (!std::exchange(asked, true)) needed_.Set();
     changed_.Reset();
     co_await changed_.Wait();
@@ -119,35 +120,52 @@ Task<void> SegmentSupply::Work() {
     absl::Status made;
     if (place != nullptr) {
       made = co_await Make(*place, bytes);
-      if (absl::IsResourceExhausted(made) && !reserve_ && place != &reserve_ && !stopped_) {
+      const bool no_space = ShortageOf(made) == Shortage::kSpace;
+      if (no_space && !reserve_ && place != &reserve_ && !stopped_) {
         // Not enough for a whole segment: perhaps for what lets space be freed.
         const absl::Status small = co_await Make(reserve_, reserve_size_);
-        if (!small.ok() && !absl::IsResourceExhausted(small)) made = small;
+        if (!small.ok() && ShortageOf(small) != Shortage::kSpace) made = small;
       }
     }
     if (stopped_) break;
-    if (absl::IsResourceExhausted(made)) {
-      if (!disk_full_) {
-        LogWarning("{}; {} until there is space", MessageOf(made),
-                   kind_ == SegmentKind::kCompaction ? "compaction lives on its reserve"
-                                                     : "writes are refused");
-      }
-      disk_full_ = true;
+    const bool waits = ShortageOf(made) != Shortage::kNone;
+    if (waits) {
+      NoteShortage(made);
       retry_.Arm(core_.timers(), core_.now_ns() + kRetryNs);
     } else if (!made.ok()) {
       failure_ = made;
-    } else if (disk_full_ && (spare_ || special_ || place == nullptr)) {
-      disk_full_ = false;
-      LogInfo(
-          "{}: there is space again, {}", context_.directory->path(),
-          kind_ == SegmentKind::kCompaction ? "compaction has its reserve" : "writes are accepted");
+    } else if (is_short() && (spare_ || special_ || place == nullptr)) {
+      ShortageEnded();
     }
     if (place != nullptr) changed_.Set();
-    if (place == nullptr || absl::IsResourceExhausted(made)) {
+    if (place == nullptr || waits) {
       needed_.Reset();
       co_await needed_.Wait();
     }
   }
+}
+
+void SegmentSupply::NoteShortage(const absl::Status& why) {
+  shortage_ = ShortageOf(why);
+  short_of_ = why;
+  if (shortage_ != Shortage::kSpace) PAKV_COVERED(kSegmentNoDescriptor);
+  if (told_ == shortage_ && core_.now_ns() < tell_again_ns_) return;
+  told_ = shortage_;
+  tell_again_ns_ = core_.now_ns() + kTellEveryNs;
+  tells_end_ = true;
+  LogWarning("{}; {} until that passes, which is tried each second. What to do: {}", MessageOf(why),
+             kind_ == SegmentKind::kCompaction ? "compaction lives on its reserve"
+                                               : "writes are refused once what is ready is full",
+             RemedyOfShortage(why));
+}
+
+void SegmentSupply::ShortageEnded() {
+  const bool was_space = disk_full();
+  shortage_ = Shortage::kNone;
+  if (!std::exchange(tells_end_, false)) return;
+  LogInfo("{}: {}, {}", context_.directory->path(),
+          was_space ? "there is space again" : "files can be opened again",
+          kind_ == SegmentKind::kCompaction ? "compaction has its reserve" : "writes are accepted");
 }
 
 Task<absl::Status> SegmentSupply::Make(std::optional<NewSegment>& place, uint64_t bytes) {

@@ -1,6 +1,8 @@
 // New segments: files that are zero, on stable storage with their names, before anything is
 // written into them, so that a commit changes no metadata. A background task of each core keeps
-// one spare ready, and a small reserve that only what frees space may use when the disk is full.
+// one spare ready, and a small reserve that only what frees space may use while the system gives no
+// further one: the disk is full, or no file can be opened. Nobody needs a spare yet, so that is no
+// failure of the log (kv/log/shortage.h): it is tried again, and writes go on in what is ready.
 #pragma once
 
 #include <absl/status/status.h>
@@ -12,6 +14,7 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/manifest.h"
+#include "kv/log/shortage.h"
 #include "runtime/core/core.h"
 #include "runtime/io/file.h"
 #include "runtime/io/timer.h"
@@ -66,8 +69,10 @@ class SegmentSupply {
   static constexpr uint64_t kReserveBytesMax = uint64_t{4} << 20;
   // What a file system needs beside the file itself: its own metadata, and other small files.
   static constexpr uint64_t kSpaceMarginBytes = uint64_t{256} << 10;
-  // A full disk is asked again after this long.
+  // Where there was a shortage it is tried again after this long,
   static constexpr uint64_t kRetryNs = 1 * kNsPerSecond;
+  // and the log tells of the same one as often.
+  static constexpr uint64_t kTellEveryNs = 60 * kNsPerSecond;
 
   SegmentSupply(Core& core, const LogContext& context, SegmentKind kind);
   SegmentSupply(const SegmentSupply&) = delete;
@@ -79,18 +84,19 @@ class SegmentSupply {
   Task<void> Stop();
 
   // A segment of at least `bytes` (a multiple of the alignment): the spare if that is enough, the
-  // reserve if the disk is full, else one that is made now. Waits as long as the disk is full.
-  // An error other than a full disk is returned, and by every further call. One call at a time.
-  // Suspends.
+  // reserve if there is a shortage, else one that is made now. Waits as long as a shortage lasts.
+  // An error that is none is returned, and by every further call. One call at a time. Suspends.
   Task<absl::StatusOr<NewSegment>> Take(uint64_t bytes);
-  // From now on Take does not wait for a full disk: kResourceExhausted.
+  // From now on Take does not wait for the end of a shortage, but returns it as an error.
   void DoNotWait();
 
   // Space was freed: a full disk is asked again at once.
   void Retry();
 
-  // The last attempt to make a segment found no space.
-  bool disk_full() const { return disk_full_; }
+  // What the last attempt to make a segment has met.
+  Shortage shortage() const { return shortage_; }
+  bool is_short() const { return shortage_ != Shortage::kNone; }
+  bool disk_full() const { return shortage_ == Shortage::kSpace; }
   // Bytes of segments that are ready for ordinary records, and for those that free space.
   uint64_t spare_bytes() const { return spare_ ? spare_->size : 0; }
   uint64_t reserve_bytes() const { return reserve_ ? reserve_->size : 0; }
@@ -106,6 +112,8 @@ class SegmentSupply {
   };
 
   Task<void> Work();
+  void NoteShortage(const absl::Status& why);
+  void ShortageEnded();
   // The next thing to make: its place and size; nothing if all is there.
   std::optional<NewSegment>* NextPlace(uint64_t& bytes);
   Task<absl::Status> Make(std::optional<NewSegment>& place, uint64_t bytes);
@@ -121,7 +129,11 @@ class SegmentSupply {
   std::optional<NewSegment> reserve_;
   std::optional<NewSegment> special_;  // what a Take waits for: larger than the usual size
   absl::Status failure_;
-  bool disk_full_ = false;
+  Shortage shortage_ = Shortage::kNone;
+  absl::Status short_of_;            // in the system's words
+  Shortage told_ = Shortage::kNone;  // by the log: the last
+  uint64_t tell_again_ns_ = 0;
+  bool tells_end_ = false;
   bool hurry_ = false;
   bool waiting_ = false;       // a Take waits,
   uint64_t wanted_bytes_ = 0;  // for this much

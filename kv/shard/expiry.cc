@@ -20,10 +20,6 @@ constexpr uint64_t kSweepHurryNs = 1 * kNsPerMs;
 // Draws of a random key before the index is walked from a random place.
 constexpr int kRandomDraws = 32;
 
-Outcome OutcomeOf(Admission refused) {
-  return refused == Admission::kDiskFull ? Outcome::kDiskFull : Outcome::kReadOnly;
-}
-
 }  // namespace
 
 ExpiryMap::ExpiryMap(HashRange range)

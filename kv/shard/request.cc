@@ -1,6 +1,7 @@
 #include "kv/shard/request.h"
 
 #include "kv/shard/shard.h"
+#include "runtime/base/check.h"
 
 namespace pakv {
 namespace {
@@ -21,6 +22,21 @@ bool Holds(const std::string& memory, std::string_view bytes) {
 }
 
 }  // namespace
+
+Outcome OutcomeOf(Admission refused) {
+  switch (refused) {
+    case Admission::kOk:
+      break;
+    case Admission::kReadOnly:
+      return Outcome::kReadOnly;
+    case Admission::kDiskFull:
+      return Outcome::kDiskFull;
+    case Admission::kNoDescriptors:
+      return Outcome::kNoDescriptors;
+  }
+  PAKV_CHECK(false, "it was not refused");
+  return Outcome::kReadOnly;
+}
 
 Outcome OutcomeOfRead(const absl::Status& failed) {
   return absl::IsDataLoss(failed) ? Outcome::kDamaged : Outcome::kFileError;

@@ -17,6 +17,7 @@
 
 #include "kv/log/durable_entry.h"
 #include "kv/log/format.h"
+#include "kv/log/shortage.h"
 #include "runtime/core/mailbox.h"
 
 namespace pakv {
@@ -61,9 +62,11 @@ using KeyFunction = Change (*)(const OldValue& old, Request& request);
 // How it ended, before the command's own reply counts.
 enum class Outcome : uint8_t {
   kDone,
-  kUnknown,      // the log failed after admission: the write may appear after a restart
-  kReadOnly,     // refused, never happened: the log has failed before
-  kDiskFull,     // refused, never happened
+  kUnknown,   // the log failed after admission: the write may appear after a restart
+  kReadOnly,  // refused, never happened: the log has failed before
+  kDiskFull,  // refused, never happened
+  // Refused, never happened: the system opens no further file, or has no memory for that.
+  kNoDescriptors,
   kOutOfMemory,  // refused, never happened: a new key beyond the memory limit
   kDamaged,      // the value on disk is not what was written, for good; `reply.bytes` says where
   kStopping,     // refused, never happened: the store is being closed
@@ -77,6 +80,7 @@ enum class Outcome : uint8_t {
   kFileError,
 };
 
+Outcome OutcomeOf(Admission refused);
 // Of a read that has failed: kDamaged if what is there is not what was written, else kFileError.
 Outcome OutcomeOfRead(const absl::Status& failed);
 // Whether the outcome comes with a text in `reply.bytes`.

@@ -262,14 +262,9 @@ bool Shard::AppendWrite(Request& request, const Change& change, bool in_file) {
   fields.expiry_ms = is_delete ? kNoExpiry : change.expiry_ms;
   fields.key = request.key;
   fields.value = is_delete ? std::string_view() : change.value;
-  switch (log_->Admit(EncodedRecordSize(fields.key, fields.value), /*frees_space=*/is_delete)) {
-    case Admission::kOk:
-      break;
-    case Admission::kReadOnly:
-      return Refuse(request, Outcome::kReadOnly);
-    case Admission::kDiskFull:
-      return Refuse(request, Outcome::kDiskFull);
-  }
+  const Admission admission =
+      log_->Admit(EncodedRecordSize(fields.key, fields.value), /*frees_space=*/is_delete);
+  if (admission != Admission::kOk) return Refuse(request, OutcomeOf(admission));
   const uint64_t cost = WriteCost(fields.key.size(), fields.value.size());
   if (!is_delete && !memory_.Charge(cost) && RefusesForMemory(request, cost)) [[unlikely]] {
     request.outcome = Outcome::kOutOfMemory;
@@ -367,14 +362,8 @@ std::optional<Outcome> Shard::AppendAsOne(std::span<Request* const> requests,
     bytes += EncodedRecordSize(fields[i].key, fields[i].value);
     frees_space = frees_space && request.pending_delete_;
   }
-  switch (log_->Admit(bytes, frees_space)) {
-    case Admission::kOk:
-      break;
-    case Admission::kReadOnly:
-      return Outcome::kReadOnly;
-    case Admission::kDiskFull:
-      return Outcome::kDiskFull;
-  }
+  const Admission admission = log_->Admit(bytes, frees_space);
+  if (admission != Admission::kOk) return OutcomeOf(admission);
   const Lsn lsn = NextLsn();
   for (size_t i = 0; i < requests.size(); ++i) {
     fields[i].lsn = lsn;

@@ -252,7 +252,7 @@ class Shard {
   // walk from a random hash on will.
   Entry RandomLive(Prng& prng, uint32_t namespace_id);
   uint64_t RandomHash(Prng& prng) const;
-  // Suspends until what is over now is so for good. kReadOnly, kDiskFull: it cannot be made so.
+  // Suspends until what is over now is so for good; else why it cannot be made so (Admission).
   Task<Outcome> MakeClockDurable();
 
   // All that was started is answered; the log ends with a mark. Nothing is started meanwhile.

@@ -31,14 +31,8 @@ std::unique_ptr<ValueCache> Shard::MakeCache() {
 // ---- FLUSH ----
 
 Task<Outcome> Shard::WriteDrop(uint32_t namespace_id, Lsn lsn) {
-  switch (log_->Admit(EncodedRecordSize(0, 0), /*frees_space=*/true)) {
-    case Admission::kOk:
-      break;
-    case Admission::kReadOnly:
-      co_return Outcome::kReadOnly;
-    case Admission::kDiskFull:
-      co_return Outcome::kDiskFull;
-  }
+  const Admission admission = log_->Admit(EncodedRecordSize(0, 0), /*frees_space=*/true);
+  if (admission != Admission::kOk) co_return OutcomeOf(admission);
   RecordFields fields;
   fields.lsn = lsn;
   fields.namespace_id = namespace_id;
@@ -281,6 +275,8 @@ void Shard::AddTo(StoreStats& stats) const {
   stats.value_file_bytes += table_->file_bytes();
   stats.value_chunks_damaged += files_->counters().damaged;
   stats.disk_full = stats.disk_full || log_->disk_full();
+  const Admission admission = log_->Admit(EncodedRecordSize(0, 0), /*frees_space=*/false);
+  stats.no_descriptors = stats.no_descriptors || admission == Admission::kNoDescriptors;
   const MemoryUse use = UseOfMemory();
   stats.memory_bytes += use.counted_bytes + use.cached_bytes;
   if (!options_.keeps_values) stats.cache_cap_bytes += cache_->cap_bytes();

@@ -434,7 +434,7 @@ bool Shard::WaitForProof(TransactionPart& part, bool by_pending) {
   if (part.is_unproven) {
     const Admission admission = log_->WaitClock(waiter);
     if (admission != Admission::kOk) {
-      part.outcome = admission == Admission::kDiskFull ? Outcome::kDiskFull : Outcome::kReadOnly;
+      part.outcome = OutcomeOf(admission);
       return false;
     }
   } else if (!by_pending || !log_->WaitNewest(waiter)) {

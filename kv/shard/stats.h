@@ -40,6 +40,7 @@ struct StoreStats {
   uint64_t damaged_segments = 0;             // that compaction has to leave alone
   bool read_only = false;                    // a log has failed
   bool disk_full = false;                    // some core refuses writes for now
+  bool no_descriptors = false;               // ... as the system opens no further file for it
   bool memory_full = false;                  // some core refuses new keys for now
 };
 

@@ -5,6 +5,8 @@
 #include <cerrno>
 
 #include "kv/log/file_io.h"
+#include "kv/log/segment.h"
+#include "kv/log/shortage.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/crc32c.h"
@@ -40,6 +42,14 @@ ValueChunk::~ValueChunk() {
   if (files_ == nullptr) return;
   files_->chunk_bytes_ -= memory_.size();
   files_->chunks_.Release();
+}
+
+void ValueFiles::TellOfShortage(const absl::Status& why) {
+  if (core_.now_ns() < tell_again_ns_) return;
+  tell_again_ns_ = core_.now_ns() + SegmentSupply::kTellEveryNs;
+  LogWarning(
+      "{}; values that need files of their own are refused until that passes. What to do: {}",
+      MessageOf(why), RemedyOfShortage(why));
 }
 
 // ---- Reading ----

@@ -146,6 +146,8 @@ class ValueFiles {
   std::string PathOf(uint64_t file) const { return directory_.PathOf(ValueFileName(file)); }
   Task<absl::Status> ReadInto(ValueReference reference, uint32_t index, AlignedBuffer& memory);
   Task<void> SendBack(ValueFiles& owner, uint64_t file);
+  // In the log, now and then: a value was refused (kv/log/shortage.h).
+  void TellOfShortage(const absl::Status& why);
   void RemoveSoon(uint64_t file);
   Task<void> RemoveAll();
 
@@ -161,6 +163,7 @@ class ValueFiles {
   bool removing_ = false;
   bool stopping_ = false;
   uint64_t chunk_bytes_ = 0;  // in memory
+  uint64_t tell_again_ns_ = 0;
   Counters counters_;
   Nursery nursery_;  // last: its tasks use all of the above
 };

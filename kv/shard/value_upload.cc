@@ -25,9 +25,12 @@ constexpr size_t kWriteBytesMax = 64 << 10;
 }  // namespace
 
 Outcome ValueUpload::Failed(const absl::Status& status) {
-  if (absl::IsResourceExhausted(status)) {
-    PAKV_COVERED(kValueFileWithoutRoom);
-    return Outcome::kDiskFull;
+  const Shortage shortage = ShortageOf(status);
+  if (shortage == Shortage::kSpace) PAKV_COVERED(kValueFileWithoutRoom);
+  if (shortage == Shortage::kDescriptors) PAKV_COVERED(kValueFileNoDescriptor);
+  if (shortage != Shortage::kNone) {
+    files_.TellOfShortage(status);
+    return OutcomeOf(RefusalFor(shortage));
   }
   error_ = MessageOf(status);
   LogError("a value is not stored: {}", error_);

@@ -48,8 +48,8 @@ class ValueUpload {
   ~ValueUpload() = default;
 
   // Waits for its turn, and makes the file. `length_bytes`: about how many there will be.
-  // kReadOnly, kDiskFull, kFileError (error() says why); after an error of this or any other step
-  // nothing but Close is called. Suspends.
+  // kReadOnly, kDiskFull, kNoDescriptors, kFileError (error() says why); after an error of this or
+  // any other step nothing but Close is called. Suspends.
   Task<Outcome> Begin(uint64_t length_bytes);
   // Bytes that Add takes; 0: MakeRoom comes before.
   size_t room() const { return capacity() - buffered_; }

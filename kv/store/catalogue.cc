@@ -57,8 +57,8 @@ Task<Catalogue::Found> Catalogue::Open(std::string name, bool create) {
       found.id = entry.namespace_id;
       names_.push_back(std::move(name));
       end_.store(entry.namespace_id + 1, std::memory_order_relaxed);
-    } else if (absl::IsResourceExhausted(status)) {
-      found.outcome = Outcome::kDiskFull;
+    } else if (const Shortage shortage = ShortageOf(status); shortage != Shortage::kNone) {
+      found.outcome = OutcomeOf(RefusalFor(shortage));
     } else {
       found.outcome = Outcome::kReadOnly;
       failed_(owner_, status);

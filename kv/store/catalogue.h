@@ -35,7 +35,7 @@ class Catalogue {
     bool too_many = false;       // it is not there, and there is no room for one more
   };
   // Its core: the id of a name (IsNamespaceName); a new one, durable when this returns, if there is
-  // none and `create`. kReadOnly, kDiskFull: nothing was created. Suspends.
+  // none and `create`. kReadOnly, kDiskFull, kNoDescriptors: nothing was created. Suspends.
   Task<Found> Open(std::string name, bool create);
 
   struct Named {

@@ -122,7 +122,7 @@ Task<void> Compactor::Run() {
       // Deletes that stay only for want of a look at other segments are no gain as they are.
       if (books_.GravesMatter()) worked = co_await HelpDeletesToLeave();
       if (victim != 0 && !ended()) {
-        why_.clear();
+        why_ = absl::OkStatus();
         const SegmentInfo info = manifest_.segments().at(victim);
         const Passed passed = co_await Compact(info);
         NoteForRequest(info, passed);
@@ -260,7 +260,7 @@ Task<void> Compactor::Pace() {
 // It is tried again with each tick.
 void Compactor::SayOnce(const absl::Status& status) {
   const std::string message = MessageOf(status);
-  why_ = message;
+  why_ = status;
   if (message == said_) return;
   said_ = message;
   LogWarning("cannot compact: {}", message);

@@ -176,8 +176,8 @@ class Compactor {
 
   bool failed_ = false;
   std::string said_;
-  std::string why_;  // the present pass could not be finished
-  Event news_;       // a segment was sealed, or it is time to look
+  absl::Status why_;  // the present pass could not be finished
+  Event news_;        // a segment was sealed, or it is time to look
   TickTimer tick_;
   CompactionCounters counters_;
   Nursery nursery_;  // last: its task uses all of the above

@@ -233,7 +233,7 @@ Task<Compactor::Passed> Compactor::AppendSome(size_t& next) {
       counters_.copied_bytes += length;
     }
     if (next > begin) co_return Passed::kDone;
-    if (log_.disk_full()) {
+    if (log_.shortage() != Shortage::kNone) {
       PAKV_COVERED(kCompactionWithoutRoom);
       co_return Passed::kNoRoom;
     }
@@ -305,8 +305,11 @@ Task<bool> Compactor::Drop(const SegmentInfo& victim) {
   entries.push_back({.type = ManifestEntry::Type::kDropped, .segment = victim.segment});
   const absl::Status status = co_await manifest_.Append(core_, std::move(entries));
   if (!status.ok()) {
-    // A full disk has begun nothing: the next pass tries again.
-    if (absl::IsResourceExhausted(status)) co_return false;
+    // In a shortage nothing has begun: the next pass tries again.
+    if (ShortageOf(status) != Shortage::kNone) {
+      SayOnce(status);
+      co_return false;
+    }
     failed_ = true;
     parts_.failed(parts_.owner, status);
     co_return false;

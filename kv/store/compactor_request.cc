@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kv/log/directory.h"
+#include "kv/log/file_io.h"
 #include "kv/store/compactor.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
@@ -61,11 +62,16 @@ void Compactor::NoteForRequest(const SegmentInfo& victim, Passed passed) {
   }
   if (passed == Passed::kEnded) return;           // Run says why
   if (books_.IsSetAside(victim.segment)) return;  // it goes on with the next
-  // It is tried again when there is space, but nobody is made to wait for that.
-  EndRequest(Outcome::kDiskFull, !why_.empty() ? why_
-                                               : "there is no room to copy what lives in " +
-                                                     SegmentName(victim.segment) +
-                                                     "; free some space on the disk");
+  // It is tried again when what it lacks is there, but nobody is made to wait for that.
+  const Shortage shortage = why_.ok() ? log_.shortage() : ShortageOf(why_);
+  const bool no_files = shortage == Shortage::kDescriptors || shortage == Shortage::kMemory;
+  std::string why = MessageOf(why_);
+  if (why_.ok()) {
+    why = no_files ? "no file can be opened for" : "there is no room to copy";
+    why += " what lives in " + SegmentName(victim.segment);
+    why += no_files ? "; the server's log says why" : "; free some space on the disk";
+  }
+  EndRequest(no_files ? Outcome::kNoDescriptors : Outcome::kDiskFull, std::move(why));
 }
 
 void Compactor::EndRequest(Outcome outcome, std::string why) {

@@ -275,6 +275,9 @@ Task<absl::Status> Store::RemoveLost(Core& here, std::span<const LostValue> lost
     if (outcome == Outcome::kDone) continue;
     const std::string what = options_.directory + ": cannot write that values are lost: ";
     if (outcome == Outcome::kDiskFull) co_return absl::ResourceExhaustedError(what + "disk full");
+    if (outcome == Outcome::kNoDescriptors) {
+      co_return absl::ResourceExhaustedError(what + "out of file descriptors (ulimit -n)");
+    }
     co_return absl::InternalError(what + "the log has failed");
   }
   co_return absl::OkStatus();

@@ -9,6 +9,10 @@ std::string_view ReasonNotReady(const ServerStats& stats, ServerPhase phase) {
     return "read-only: the log has failed; writes are refused until a restart";
   }
   if (stats.store.disk_full) return "disk full: writes are refused until there is space";
+  if (stats.store.no_descriptors) {
+    return "out of file descriptors: writes are refused until the system opens files again; see "
+           "ulimit -n";
+  }
   return {};
 }
 

@@ -15,7 +15,7 @@ enum class ServerPhase : uint8_t {
 };
 
 // Empty: it is ready. Otherwise one line for people, which begins with "recovering", "stopping",
-// "read-only" or "disk full".
+// "read-only", "disk full" or "out of file descriptors".
 std::string_view ReasonNotReady(const ServerStats& stats, ServerPhase phase);
 
 }  // namespace pakv

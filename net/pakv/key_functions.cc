@@ -329,6 +329,8 @@ PakvStatus PakvStatusOf(Outcome outcome) {
       return PakvStatus::kReadOnly;
     case Outcome::kDiskFull:
       return PakvStatus::kDiskFull;
+    case Outcome::kNoDescriptors:
+      return PakvStatus::kNoDescriptors;
     case Outcome::kOutOfMemory:
       return PakvStatus::kOutOfMemory;
     case Outcome::kDamaged:
@@ -358,6 +360,10 @@ std::string_view PakvTextOf(Outcome outcome, std::string_view detail) {
     case Outcome::kDiskFull:
       return "the disk is full; writes are refused until there is space, deletes as soon as their "
              "reserve is used up";
+    case Outcome::kNoDescriptors:
+      return "out of file descriptors: the system opens no further file for the server, or has no "
+             "memory for that; writes are refused until it does, deletes as soon as their reserve "
+             "is used up; see ulimit -n, and the server's log";
     case Outcome::kOutOfMemory:
       return "the memory limit is reached; new keys are refused";
     case Outcome::kDamaged:

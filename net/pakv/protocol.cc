@@ -167,6 +167,8 @@ std::string_view PakvName(PakvStatus status) {
       return "timeout";
     case PakvStatus::kFileError:
       return "file-error";
+    case PakvStatus::kNoDescriptors:
+      return "no-descriptors";
     case PakvStatus::kUnknownOutcome:
       return "unknown-outcome";
     case PakvStatus::kMalformed:

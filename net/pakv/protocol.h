@@ -135,8 +135,9 @@ enum class PakvStatus : uint8_t {
   kReadOnly = 0x60,
   kDiskFull = 0x61,
   kStopping = 0x62,
-  kTimeout = 0x63,    // the request was not complete in time
-  kFileError = 0x64,  // a file of the server's could not be opened, written or read
+  kTimeout = 0x63,        // the request was not complete in time
+  kFileError = 0x64,      // a file of the server's could not be opened, written or read
+  kNoDescriptors = 0x65,  // the system opens no further file for the server
   // A write that may have happened, or happen at a restart.
   kUnknownOutcome = 0x70,
   // The request cannot be understood, or is of a kind that this server does not have.

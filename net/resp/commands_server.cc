@@ -175,10 +175,12 @@ void StateSections(InfoText& info, const RespServer& server, const ServerStats& 
     info.Line("rdb_last_bgsave_status", "ok");
     info.Line("aof_enabled", server.keeps_on_disk ? 1 : 0);
     info.Line("aof_rewrite_in_progress", 0);
-    info.Line("aof_last_write_status",
-              stats.store.read_only || stats.store.disk_full ? "err" : "ok");
+    const bool refuses =
+        stats.store.read_only || stats.store.disk_full || stats.store.no_descriptors;
+    info.Line("aof_last_write_status", refuses ? "err" : "ok");
     info.Line("pakv_read_only", stats.store.read_only ? 1 : 0);
     info.Line("pakv_disk_full", stats.store.disk_full ? 1 : 0);
+    info.Line("pakv_no_descriptors", stats.store.no_descriptors ? 1 : 0);
     info.Line("pakv_segments", stats.store.segments);
     info.Line("pakv_disk_bytes", stats.store.disk_bytes);
     info.Line("pakv_live_bytes", stats.store.live_bytes);

@@ -80,6 +80,11 @@ std::string OutcomeText(Outcome outcome, std::string_view detail) {
     case Outcome::kDiskFull:
       return "MISCONF disk full: writes are refused until there is space, deletes as soon as their "
              "reserve is used up";
+    case Outcome::kNoDescriptors:
+      return "MISCONF out of file descriptors: the system opens no further file for this server, "
+             "or "
+             "has no memory for that; writes are refused until it does, deletes as soon as their "
+             "reserve is used up; see ulimit -n, and the server's log";
     case Outcome::kOutOfMemory:
       return "OOM command not allowed when used memory > 'maxmemory'.";
     case Outcome::kDamaged:

@@ -101,6 +101,8 @@ constexpr ServerMetric kMetrics[] = {
      [](const ServerStats& stats) { return uint64_t{stats.store.read_only}; }},
     {"disk_full", kGauge, "1 if writes are refused until there is room on the disk.",
      [](const ServerStats& stats) { return uint64_t{stats.store.disk_full}; }},
+    {"no_descriptors", kGauge, "1 if writes are refused until the system opens files again.",
+     [](const ServerStats& stats) { return uint64_t{stats.store.no_descriptors}; }},
 
     {"memory_full", kGauge, "1 if new keys are refused until there is memory.",
      [](const ServerStats& stats) { return uint64_t{stats.store.memory_full}; }},

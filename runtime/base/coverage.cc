@@ -64,6 +64,9 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "device-read-queued",
     "reply-waited-for-output",
     "start-made-room",
+    "segment-no-descriptor",
+    "value-file-no-descriptor",
+    "manifest-name-waited",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

@@ -65,6 +65,9 @@ enum class CoverageMark : uint32_t {
   kDeviceReadQueued,         // a read from the device waited for memory
   kReplyWaitedForOutput,     // a reply waited until the client had read
   kStartMadeRoom,            // a start removed what nobody refers to before it wrote anything
+  kSegmentNoDescriptor,      // no file could be opened for a segment
+  kValueFileNoDescriptor,    // ... for a value
+  kManifestNameWaited,       // ... to make the name of a fresh MANIFEST last
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

@@ -56,6 +56,7 @@ enum class SeededBug : uint32_t {
   kRenameSharesFile,    // a renamed value's record refers to the file that its old key takes away
   kPutOffReadsNewest,   // a read that was put off shows what was written after it
   kTailsCutBeforeSeal,  // a start shortens segments before MANIFEST says where they end
+  kManifestNameNotSynced,  // a fresh MANIFEST is appended to before its name lasts
   kCount,
 };
 

@@ -2,10 +2,12 @@
 """What starts, stops, connects and cuts leave behind: nothing. And a listener on a unix socket."""
 
 import os
+import resource
 import select
 import socket
 import struct
 import subprocess
+import time
 
 import pakv
 
@@ -228,6 +230,53 @@ def a_unix_socket_whose_queue_is_full_is_somebodys(pakvd, _pakvctl, parent):
             connection.close()
 
 
+def write_until_refused(client, keys):
+    """All that is ready is used first. Notes what was acknowledged."""
+    for i in range(10_000):
+        client.send("SET", f"key{i:05d}", "v" * 2000)
+        reply = client.reply()
+        if reply != "OK":
+            return reply
+        keys.append(f"key{i:05d}")
+    return "nothing is refused"
+
+
+def a_process_out_of_descriptors_refuses_and_resumes(pakvd, _pakvctl, parent):
+    directory = os.path.join(parent, "data")
+    flags = ["--admin-addr", "none", "--segment-size", "64KiB", "--cores", "1"]
+    server = pakv.Server(pakvd, directory, *flags)
+    try:
+        client = server.connect()
+        client.call("SET", "first", "1")
+        # What is open stays so, and nothing more can be.
+        limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        keys = []
+        refused = write_until_refused(client, keys)
+        pakv.check(str(refused).startswith("MISCONF out of file descriptors: "), refused)
+        pakv.check(client.call("GET", keys[-1]) == b"v" * 2000, "reads suffer")
+        pakv.check(client.call("DEL", keys.pop()) == 1, "deletes are refused")
+        pakv.check("ulimit -n" in server.log(), f"the log does not help:\n{server.log()}")
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
+        deadline = time.monotonic() + 60
+        reply = None
+        while reply != "OK":
+            client.send("SET", "after", "2" * 2000)
+            reply = client.reply()
+            pakv.check(reply == "OK" or str(reply) == str(refused), reply)
+            pakv.check(time.monotonic() < deadline, "writes do not resume")
+            time.sleep(0.05)  # polls for the server's own retry
+        server.kill()
+        server = pakv.Server(pakvd, directory, *flags)
+        client = server.connect()
+        pakv.check(client.call("EXISTS", "first", "after", *keys) == len(keys) + 2,
+                   "what was acknowledged is lost")
+        pakv.check(server.stop() == 0, "no clean stop")
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
+
 if __name__ == "__main__":
     pakv.main([
         a_hundred_starts_and_stops_of_one_directory,
@@ -237,4 +286,5 @@ if __name__ == "__main__":
         a_unix_socket_is_served_and_its_file_is_cared_for,
         a_file_that_is_no_socket_is_left_alone,
         a_unix_socket_whose_queue_is_full_is_somebodys,
+        a_process_out_of_descriptors_refuses_and_resumes,
     ])

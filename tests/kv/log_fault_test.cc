@@ -1,15 +1,20 @@
 // kv/log when the disk misbehaves: short transfers, errors, failed flushes, no space, no direct
-// I/O. On the kernel's ring, with the faults put between (tests/kv/fault_ring.h).
+// I/O, no descriptors. On the kernel's ring, with the faults put between (tests/kv/fault_ring.h).
+//
+// Long because: each fault is a small story of its own on the same fixture.
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kv/log/file_io.h"
 #include "kv/log/log_writer.h"
+#include "kv/log/shortage.h"
 #include "tests/kv/log_fixture.h"
 
 namespace pakv {
@@ -183,21 +188,22 @@ TEST_F(LogFaultTest, SegmentThatCannotBeListedFailsTheLog) {
   EXPECT_EQ(values.at("before").size(), 50'000u);
 }
 
-// ---- No descriptors ----
+// ---- A segment that cannot be opened ----
 
-// Descriptors are planned so that a log never lacks one (cmd/pakvd/descriptor_plan.h); the whole
-// system may. The next segment is made in the background, and what became of it is not forgotten
-// when there are descriptors again: the log is of one piece, or it has ended.
+bool OpensSegment(const Operation& operation) {
+  return operation.request.opcode == Opcode::kOpen &&
+         std::string_view(operation.request.path).ends_with(".seg");
+}
+
+// The next segment is made in the background. What became of it is not forgotten when the disk is
+// well again: the log is of one piece, or it has ended.
 template <int kError>
-Task<void> RunOutOfDescriptors(TestLog& log, Core& core, FaultRing& faults) {
+Task<void> FailToMakeASegment(TestLog& log, Core& core, FaultRing& faults) {
   const std::string value(50'000, 'v');  // each needs a segment of its own
   EXPECT_TRUE(co_await log.Put("before", value));
   int refused = 0;
   faults.rule = [&refused](Operation& operation) {
-    const IoRequest& request = operation.request;
-    if (request.opcode != Opcode::kOpen || !std::string_view(request.path).ends_with(".seg")) {
-      return true;
-    }
+    if (!OpensSegment(operation)) return true;
     ++refused;
     operation.result = IoResult(-kError);
     return false;
@@ -208,9 +214,9 @@ Task<void> RunOutOfDescriptors(TestLog& log, Core& core, FaultRing& faults) {
     durable = co_await log.Put("at" + std::to_string(done), value);
     if (durable) ++done;
   }
-  EXPECT_FALSE(durable) << "it is no full disk, for which writes wait";
+  EXPECT_FALSE(durable) << "it is no shortage, for which writes wait";
   EXPECT_LE(done, 1) << "there was but one to spare";
-  EXPECT_EQ(refused, 1) << "it is not asked in a loop";
+  EXPECT_EQ(refused, 1) << "it is not tried again";
   EXPECT_EQ(log.failures, 1);
   EXPECT_EQ(ErrnoOf(log.failure), kError);
   EXPECT_TRUE(log.failure.message().find(".seg: ") != absl::string_view::npos) << log.failure;
@@ -232,14 +238,179 @@ class LogDescriptorTest : public LogFaultTest {
   }
 };
 
-TEST_F(LogDescriptorTest, ASegmentForWhichTheProcessHasNoDescriptorFailsTheLog) {
-  Life(RunOutOfDescriptors<EMFILE>);
+TEST_F(LogDescriptorTest, ASegmentThatTheDiskCannotMakeFailsTheLog) {
+  Life(FailToMakeASegment<EIO>);
   ExpectOnlyWhatWasAcknowledged();
 }
 
-TEST_F(LogDescriptorTest, ASegmentForWhichTheSystemHasNoDescriptorFailsTheLog) {
-  Life(RunOutOfDescriptors<ENFILE>);
+TEST_F(LogDescriptorTest, ASegmentOnAFileSystemThatIsReadOnlyFailsTheLog) {
+  Life(FailToMakeASegment<EROFS>);
   ExpectOnlyWhatWasAcknowledged();
+}
+
+// Descriptors are planned so that a log never lacks one (cmd/pakvd/descriptor_plan.h); but the
+// whole system may, and who lowers the limit of a process that runs.
+template <int kError>
+Task<void> RunOutOfDescriptors(TestLog& log, Core& core, FaultRing& faults) {
+  const std::string value(50'000, 'v');  // each needs a segment of its own
+  EXPECT_TRUE(co_await log.Put("before", value));
+  co_await log.Sleep(100 * kNsPerMs);  // spare and reserve are there
+  int refused = 0;
+  faults.rule = [&refused](Operation& operation) {
+    if (!OpensSegment(operation)) return true;
+    ++refused;
+    operation.result = IoResult(-kError);
+    return false;
+  };
+  int done = 0;
+  while (done < 10 && log.writer->Admit(60'000, false) == Admission::kOk) {
+    EXPECT_TRUE(co_await log.Put("at" + std::to_string(done), value));
+    ++done;
+    co_await log.Sleep(100 * kNsPerMs);  // the next one is tried
+  }
+  EXPECT_EQ(done, 1) << "there was one to spare";
+  EXPECT_EQ(refused, 1) << "it is not tried in a loop";
+  EXPECT_EQ(log.writer->Admit(60'000, false), Admission::kNoDescriptors);
+  EXPECT_EQ(log.writer->Admit(1000, false), Admission::kOk) << "there is room for it";
+  // What frees space goes on from the reserve.
+  int deletes = 0;
+  while (deletes < 10 && log.writer->Admit(EncodedRecordSize(6, 0), true) == Admission::kOk) {
+    TestEntry entry(core.ready());
+    log.Append("before", "", entry, kRecordDelete);
+    co_await entry.settled.Wait();
+    EXPECT_TRUE(entry.ok);
+    ++deletes;
+  }
+  EXPECT_EQ(deletes, 10);
+  EXPECT_FALSE(log.writer->disk_full());
+  EXPECT_FALSE(log.writer->read_only());
+  EXPECT_EQ(log.failures, 0);
+  // And writing resumes by itself.
+  faults.rule = nullptr;
+  const uint64_t until_ns = core.now_ns() + 10 * kNsPerSecond;
+  while (log.writer->Admit(60'000, false) != Admission::kOk && core.now_ns() < until_ns) {
+    co_await log.Sleep(10 * kNsPerMs);
+  }
+  EXPECT_EQ(log.writer->Admit(60'000, false), Admission::kOk);
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(co_await log.Put("later", value));
+}
+
+TEST_F(LogDescriptorTest, WithoutDescriptorsOfTheProcessWritesAreRefusedAndResume) {
+  Life(RunOutOfDescriptors<EMFILE>);
+  const auto values = Recovered();
+  EXPECT_EQ(values.at("at0").size(), 50'000u);
+  EXPECT_EQ(values.at("before"), "");
+  EXPECT_EQ(values.at("later").size(), 50'000u);
+}
+TEST_F(LogDescriptorTest, WithoutDescriptorsOfTheSystemWritesAreRefusedAndResume) {
+  Life(RunOutOfDescriptors<ENFILE>);
+  EXPECT_EQ(Recovered().at("later").size(), 50'000u);
+}
+TEST_F(LogDescriptorTest, WithoutMemoryOfTheSystemWritesAreRefusedAndResume) {
+  Life(RunOutOfDescriptors<ENOMEM>);
+  EXPECT_EQ(Recovered().at("later").size(), 50'000u);
+}
+TEST_F(LogDescriptorTest, AnInterruptedOpenIsTriedAgain) {
+  Life(RunOutOfDescriptors<EINTR>);
+  EXPECT_EQ(Recovered().at("later").size(), 50'000u);
+}
+
+// What was admitted before it was known waits, as nobody may be told that it never happened.
+Task<void> AdmittedBeforeItIsKnown(TestLog& log, Core& core, FaultRing& faults) {
+  const std::string value(50'000, 'v');
+  EXPECT_TRUE(co_await log.Put("before", value));
+  co_await log.Sleep(100 * kNsPerMs);
+  faults.rule = [](Operation& operation) {
+    if (!OpensSegment(operation)) return true;
+    operation.result = IoResult(-EMFILE);
+    return false;
+  };
+  TestEntry spare(core.ready());
+  TestEntry reserve(core.ready());
+  TestEntry waiting(core.ready());
+  log.Append("spare", value, spare);
+  log.Append("reserve", value, reserve);
+  log.Append("waiting", value, waiting);
+  co_await reserve.settled.Wait();
+  EXPECT_TRUE(spare.ok && reserve.ok);
+  co_await log.Sleep(50 * kNsPerMs);
+  EXPECT_FALSE(waiting.settled.is_set());
+  faults.rule = nullptr;
+  co_await waiting.settled.Wait();
+  EXPECT_TRUE(waiting.ok);
+  EXPECT_EQ(log.failures, 0);
+}
+
+TEST_F(LogDescriptorTest, WhatWasAdmittedBeforeItWasKnownIsWrittenOnceThereIsOne) {
+  Life(AdmittedBeforeItIsKnown);
+  EXPECT_EQ(Recovered().at("waiting").size(), 50'000u);
+}
+
+// A fresh MANIFEST has got its name, and the directory cannot be opened to make that last: a power
+// cut may bring the old file back. So nothing is appended until it could be.
+Task<void> NameOfAFreshManifestWaits(TestLog& log, Core& core, FaultRing& faults) {
+  log.recovered.manifest->set_appends_max(1);
+  bool renamed = false;
+  bool short_of = true;
+  int refused = 0;
+  int early = 0;
+  faults.rule = [&](Operation& operation) {
+    const IoRequest& request = operation.request;
+    if (request.opcode == Opcode::kRename) renamed = true;
+    if (!renamed || !short_of) return true;
+    if (request.opcode == Opcode::kWrite && request.length >= 8) {
+      const auto* bytes = static_cast<const char*>(request.const_buffer);
+      if (std::memcmp(bytes + 4, "PAKM", 4) == 0) ++early;
+    }
+    if (request.opcode != Opcode::kSyncDirectory) return true;
+    ++refused;
+    operation.result = IoResult(-EMFILE);
+    return false;
+  };
+  std::vector<std::unique_ptr<TestEntry>> entries;
+  for (int i = 0; i < 10 && !renamed; ++i) {
+    entries.push_back(std::make_unique<TestEntry>(core.ready()));
+    log.Append("key" + std::to_string(i), std::string(50'000, 'v'), *entries.back());
+    co_await log.Sleep(100 * kNsPerMs);
+  }
+  EXPECT_TRUE(renamed);
+  EXPECT_GT(refused, 0);
+  EXPECT_EQ(early, 0);
+  EXPECT_FALSE(entries.back()->settled.is_set());
+  EXPECT_EQ(log.failures, 0);
+  short_of = false;
+  for (const auto& entry : entries) {
+    co_await entry->settled.Wait();
+    EXPECT_TRUE(entry->ok);
+  }
+  EXPECT_EQ(log.failures, 0);
+  EXPECT_TRUE(co_await log.Put("after", std::string(50'000, 'v')));
+}
+
+TEST_F(LogDescriptorTest, NothingIsAppendedToAFreshManifestBeforeItsNameLasts) {
+  Life(NameOfAFreshManifestWaits);
+  const auto values = Recovered();
+  EXPECT_EQ(values.at("key0").size(), 50'000u);
+  EXPECT_EQ(values.at("after").size(), 50'000u);
+}
+
+TEST(ShortageTest, IsTheTable) {
+  constexpr std::pair<int, Shortage> kTable[] = {
+      {ENOSPC, Shortage::kSpace},       {EDQUOT, Shortage::kSpace},
+      {EMFILE, Shortage::kDescriptors}, {ENFILE, Shortage::kDescriptors},
+      {ENOMEM, Shortage::kMemory},      {EINTR, Shortage::kMemory},
+      {EIO, Shortage::kNone},           {EROFS, Shortage::kNone},
+      {ENOENT, Shortage::kNone},        {EACCES, Shortage::kNone},
+      {EFBIG, Shortage::kNone},
+  };
+  for (const auto& [error, shortage] : kTable) {
+    const absl::Status status = IoError("open", "file", IoResult(-error));
+    EXPECT_EQ(ShortageOf(status), shortage) << status;
+  }
+  EXPECT_EQ(ShortageOf(absl::OkStatus()), Shortage::kNone);
+  EXPECT_EQ(ShortageOf(absl::ResourceExhaustedError("more --memory")), Shortage::kNone);
+  const auto remedy = RemedyOfShortage(IoError("open", "file", IoResult(-EMFILE)));
+  EXPECT_NE(remedy.find("ulimit -n"), std::string_view::npos) << remedy;
 }
 
 // ---- No space ----

@@ -222,6 +222,46 @@ TEST(AdminTest, AFullDiskIsNotReadyUntilThereIsRoom) {
   EXPECT_EQ(client.Get("/readyz").status(), 200);
 }
 
+TEST(AdminTest, AServerWithoutDescriptorsIsNotReadyUntilThereAreSome) {
+  SimServer server({.disk_bytes = 32 << 20});
+  AdminClient client(server);
+  server.world.RunFor(kNsPerSecond);
+  server.node.disk().faults.no_descriptor = 10'000;
+  EXPECT_EQ(client.Get("/readyz").status(), 200) << "what is ready is used first";
+  SimConnection data(server, server.data_address());
+  const std::string value(100'000, 'v');
+  std::string reply;
+  for (int i = 0; i < 200 && !reply.starts_with("-"); ++i) {
+    data.Send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n" + value + "\r\n");
+    reply = data.Receive(5);
+  }
+  const std::string rest = "ONF out of file descriptors: ";
+  EXPECT_EQ(reply + data.Receive(rest.size()), "-MISC" + rest);
+  server.world.RunFor(kNsPerMs);
+  data.ReceiveNow();
+  reply.clear();
+  for (int i = 0; i < 200 && !reply.starts_with("-"); ++i) {
+    data.Send("SET a b\r\n");
+    reply = data.Receive(5);
+  }
+  EXPECT_EQ(reply, "-MISC") << "now not even that has a place";
+  server.world.RunFor(kNsPerMs);
+  data.ReceiveNow();
+  const Response response = client.Get("/readyz");
+  EXPECT_EQ(response.status(), 503);
+  EXPECT_TRUE(response.body.starts_with("out of file descriptors: ")) << response.body;
+  EXPECT_NE(client.Get("/metrics").body.find("\npakv_no_descriptors 1\n"), std::string::npos);
+  data.Send("DEL a\r\n");
+  EXPECT_EQ(data.Receive(4), ":1\r\n");
+  EXPECT_NE(client.Get("/metrics").body.find("\npakv_read_only 0\n"), std::string::npos);
+  server.node.disk().faults.no_descriptor = 0;
+  server.world.RunFor(5 * kNsPerSecond);
+  EXPECT_EQ(client.Get("/readyz").status(), 200);
+  EXPECT_NE(client.Get("/metrics").body.find("\npakv_no_descriptors 0\n"), std::string::npos);
+  data.Send("SET a b\r\n");
+  EXPECT_EQ(data.Receive(5), "+OK\r\n");
+}
+
 // ---- /metrics ----
 
 std::string Content(const std::string& path) {
@@ -243,8 +283,8 @@ TEST(MetricsTest, EachCounterOfAServerIsOnThePage) {
         "pakv_connections_opened_total 1", "pakv_requests_total 3", "pakv_received_bytes_total 23",
         "pakv_sent_bytes_total 17", "pakv_reads_total 2", "pakv_read_hits_total 1",
         "pakv_read_misses_total 1", "pakv_read_device_total 0", "pakv_writes_total 1",
-        "pakv_keys 1", "pakv_read_only 0", "pakv_disk_full 0", "pakv_protocol_errors_total 0",
-        "pakv_request_timeouts_total 0"}) {
+        "pakv_keys 1", "pakv_read_only 0", "pakv_disk_full 0", "pakv_no_descriptors 0",
+        "pakv_protocol_errors_total 0", "pakv_request_timeouts_total 0"}) {
     EXPECT_NE(page.find("\n" + std::string(line) + "\n"), std::string::npos) << line << page;
   }
 }

@@ -240,6 +240,7 @@ TEST(PakvProtocolTest, StatusesHaveNamesAndExitCodes) {
   EXPECT_EQ(PakvExitCode(PakvStatus::kConditionFailed), 1);
   EXPECT_EQ(PakvExitCode(PakvStatus::kNotAnInteger), 4);
   EXPECT_EQ(PakvExitCode(PakvStatus::kReadOnly), 4);
+  EXPECT_EQ(PakvExitCode(PakvStatus::kNoDescriptors), 4);
   EXPECT_EQ(PakvExitCode(PakvStatus::kValueTooLong), 4);
   EXPECT_EQ(PakvExitCode(PakvStatus::kUnknownOutcome), 5);
   EXPECT_EQ(PakvExitCode(PakvStatus::kMalformed), 5);

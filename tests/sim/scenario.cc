@@ -80,6 +80,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kRenameSharesFile, "rename-shares-file", "server"},
     SeededBugProof{SeededBug::kPutOffReadsNewest, "put-off-reads-newest", "server"},
     SeededBugProof{SeededBug::kTailsCutBeforeSeal, "tails-cut-before-seal", "sweep"},
+    SeededBugProof{SeededBug::kManifestNameNotSynced, "manifest-name-not-synced", "store"},
 };
 
 }  // namespace

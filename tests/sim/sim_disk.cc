@@ -91,6 +91,7 @@ void SimDisk::CommitNames() {
 }
 
 int32_t SimDisk::Open(const char* path, int flags, InodeRef& inode) {
+  if (Fault(faults.no_descriptor)) return -EMFILE;
   if (Fault(faults.name_error)) return -EIO;
   const bool direct = (flags & O_DIRECT) != 0;
   const Place place = Find(path);
@@ -158,6 +159,7 @@ int32_t SimDisk::MakeDirectory(const char* path) {
 }
 
 int32_t SimDisk::SyncDirectory(const char* path) {
+  if (Fault(faults.no_descriptor)) return -EMFILE;
   const Place place = Find(path);
   if (place.inode == nullptr) return place.error;
   if (!place.inode->directory) return -ENOTDIR;

@@ -46,6 +46,7 @@ struct SimDiskFaults {
   uint32_t write_error = 0;     // some of the sectors may have been written
   uint32_t flush_error = 0;     // of fdatasync and of a sync write
   uint32_t name_error = 0;      // of open, rename, unlink, directory sync
+  uint32_t no_descriptor = 0;   // of open, and of directory sync, which opens the directory
   uint32_t short_transfer = 0;  // fewer bytes than asked for
   uint32_t stall = 0;           // an operation takes up to a second (SimRing looks here)
   // The medium lies: the write is reported as done, and flushed, and what it has overwritten is

@@ -237,7 +237,9 @@ Task<void> StoreSession::StartLargeCall(uint64_t number, OracleOperation what) {
     StartCall(number, std::move(what), std::move(upload));
     co_return;
   }
-  if (!load_.disk_is_ill) load_.wrong = "a value was not taken to a file: " + upload->error();
+  if (!load_.disk_is_ill && !load_.lacks_descriptors_for(outcome)) {
+    load_.wrong = "a value was not taken to a file: " + upload->error();
+  }
   co_await upload->Close(false);
 }
 
@@ -360,6 +362,7 @@ void StoreSession::Report(Call& call) {
   // A disk that fails does not damage what is on it.
   const bool may_refuse = (load_.disk_is_ill && call.outcome != Outcome::kDamaged) ||
                           call.outcome == Outcome::kInFile ||
+                          load_.lacks_descriptors_for(call.outcome) ||
                           (may_be_damaged && call.outcome == Outcome::kDamaged) ||
                           (load_.memory_is_short && call.outcome == Outcome::kOutOfMemory &&
                            is_new && call.what.command != OracleCommand::kDelete && !call.is_read);
@@ -460,6 +463,18 @@ Task<void> StoreSession::WriteUntilDone() {
     StartCall(0, {OracleCommand::kSet, RandomValue(), 0});
     co_await WaitUntilBelow(1);
     co_await core_.timers().SleepUntil(core_.now_ns() + 100 * kNsPerMs);
+  }
+  ++load_.sessions_done;
+}
+
+Task<void> StoreSession::WriteEachUntilDone() {
+  for (uint32_t i = 0; i < load_.key_count; ++i) {
+    const uint64_t done = load_.oracle.acknowledged_count();
+    while (load_.oracle.acknowledged_count() == done && load_.oracle.ok() && load_.wrong.empty()) {
+      StartCall(i, {OracleCommand::kSet, RandomValue(), 0});
+      co_await WaitUntilBelow(1);
+      co_await core_.timers().SleepUntil(core_.now_ns() + 100 * kNsPerMs);
+    }
   }
   ++load_.sessions_done;
 }

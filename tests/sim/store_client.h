@@ -43,12 +43,18 @@ struct StoreLoad {
   bool values_may_be_damaged = false;
   // So may refusals of new keys.
   bool memory_is_short = false;
+  // So may those for want of a file descriptor; nothing else comes of that.
+  bool lacks_descriptors = false;
   // Nobody else is at work: what is there and is refused as new is wrong.
   bool alone = false;
   // Of each key's name, at least.
   size_t key_bytes = 0;
 
-  bool may_refuse() const { return disk_is_ill || memory_is_short; }
+  bool may_refuse() const { return disk_is_ill || memory_is_short || lacks_descriptors; }
+  bool lacks_descriptors_for(Outcome outcome) const {
+    return lacks_descriptors &&
+           (outcome == Outcome::kNoDescriptors || outcome == Outcome::kFileError);
+  }
 
   // Keys whose records the medium has lost or changed: theirs may be refused as damaged, and what
   // is left of them after a restart is none of the oracle's.
@@ -99,6 +105,8 @@ class StoreSession {
   Task<void> DeleteAll();
   // One write, as often as it takes: until there is memory for it.
   Task<void> WriteUntilDone();
+  // The same of each key: until there are file descriptors.
+  Task<void> WriteEachUntilDone();
 
  private:
   struct Call : Request {

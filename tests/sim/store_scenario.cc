@@ -314,12 +314,14 @@ class StoreScenario {
       short_life_ = prng_.Chance(1, 2);
       if (prng_.Chance(3, 4)) node_.CrashAfter(prng_.Below(short_life_ ? 100 : 1000), RandomKind());
       FillDiskForAWhile();
+      LackDescriptorsForAWhile(load);
       LookAfterStore(store, load);
       if (prng_.Chance(1, 2)) StepClockUnderLoad();
       sessions_work_ = true;
       const bool lives = RunSessions(load, prng_.Between(1, 6), Work::kRandom);
       sessions_work_ = false;
       if (!lives) return;
+      if (load.lacks_descriptors && !WriteAgain(store, load)) return;
       if (transactions_max_ > 0 && !RunSessions(load, 1, Work::kCheckAll)) return;
     }
     node_.disk().SetBallast(0);
@@ -444,13 +446,45 @@ class StoreScenario {
                           [this] { node_.disk().SetBallast(0); });
   }
 
+  // The system opens no further file, or only some.
+  void LackDescriptorsForAWhile(StoreLoad& load) {
+    if (kind_ == Kind::kClock || !prng_.Chance(1, 4)) return;
+    load.lacks_descriptors = true;
+    uint32_t& chance = node_.disk().faults.no_descriptor;
+    chance = prng_.Chance(1, 2) ? 10'000 : static_cast<uint32_t>(prng_.Between(500, 5'000));
+    world_.agenda().After(prng_.Below(3 * kNsPerSecond), /*owner=*/0, [&chance] { chance = 0; });
+  }
+
+  // There are descriptors again: writes go on by themselves, on each core. False: the life is over.
+  bool WriteAgain(Store& store, StoreLoad& load) {
+    node_.disk().faults.no_descriptor = 0;
+    if (!disk_is_ill_) {
+      const bool opens = node_.Run(UntilFilesOpen(store, node_.core(0))).has_value();
+      if (!opens && node_.running()) Fail("no file is opened again: " + world_.failure());
+      if (!opens) oracle_.Crashed();
+      if (!opens || !node_.running()) return false;
+      // What memory refuses is another matter.
+      if (key_bytes_ == 0 && !RunSessions(load, 1, Work::kWriteEachUntilDone)) return false;
+    }
+    load.lacks_descriptors = false;
+    return true;
+  }
+  static Task<bool> UntilFilesOpen(Store& store, Core& core) {
+    while (true) {
+      const StoreStats stats = co_await store.Stats(core);
+      if (!stats.no_descriptors) co_return true;
+      co_await core.timers().SleepUntil(core.now_ns() + 100 * kNsPerMs);
+    }
+  }
+
   enum class Work : uint8_t {
     kRandom,
     kReadAll,
     kWriteAll,
     kCheckAll,
     kDeleteAll,
-    kWriteUntilDone
+    kWriteUntilDone,
+    kWriteEachUntilDone,
   };
 
   // False if the life is over: the node crashed, or the scenario has failed.
@@ -484,6 +518,9 @@ class StoreScenario {
           break;
         case Work::kWriteUntilDone:
           node_.Spawn(id, session.WriteUntilDone());
+          break;
+        case Work::kWriteEachUntilDone:
+          node_.Spawn(id, session.WriteEachUntilDone());
           break;
       }
     }

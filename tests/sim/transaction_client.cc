@@ -72,7 +72,7 @@ bool TransactionSession::IsDone(Outcome outcome, const char* what) {
   if (outcome == Outcome::kDone) return true;
   // A disk that fails does not damage what is on it.
   const bool may_refuse = (load_.disk_is_ill && outcome != Outcome::kDamaged) ||
-                          outcome == Outcome::kInFile ||
+                          outcome == Outcome::kInFile || load_.lacks_descriptors_for(outcome) ||
                           (load_.values_may_be_damaged && outcome == Outcome::kDamaged) ||
                           (load_.memory_is_short && outcome == Outcome::kOutOfMemory);
   if (!may_refuse) {
