@@ -8,6 +8,15 @@
 //   expiry <= clock now                           over, and whoever is told so waits for a block
 //   otherwise                                     lives
 //
+// What this guarantees, after any crash and any step of the wall clock: the next start's clock
+// begins at the largest one of any durable block (of all logs, so it does not matter who owns a key
+// then; a segment that compaction drops leaves its clock behind, Compactor::KeepClock), so whatever
+// was told as gone stays gone. Two things alone are told without a block, and may be told again of
+// an earlier time after a crash: that a key lives, and how long. For them each log with keys that
+// expire writes a mark a second after its last block (LogWriter::PersistClock), so that is at most
+// a second; as long as a shortage leaves no room for marks it may be more. A log without such keys
+// writes none: nobody was told anything by its clock.
+//
 // A write that takes such a key as absent lies in a block that says so itself. What is over for
 // good is taken out of the index bit by bit. It needs no tombstone: its record tells the next start
 // that it is over, and hides older ones of its key as long as it exists.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "kv/log/log_writer.h"
 #include "kv/store/store.h"
 #include "tests/kv/store_call.h"
 #include "tests/sim/sim_node.h"
@@ -238,6 +239,40 @@ TEST_F(ExpiryTest, RandomKeyLeavesOutWhatIsOver) {
 }
 
 // The clock stands still at what was durable, but does not go back: a key lives longer.
+// What is told of the time that is left is not made durable each time: that would be a flush per
+// read. So a kill may take back what the clock has gone since the last block, which is a second at
+// most: each log with keys that expire writes one that often, whatever else happens.
+TEST_F(ExpiryTest, AKillTakesNoMoreThanASecondBackOfTheExpiryClock) {
+  constexpr int64_t kMarkMs = LogWriter::kClockIntervalNs / kNsPerMs;
+  constexpr int64_t kWrittenMs = 20;  // until the block is durable
+  constexpr int64_t kHourMs = 3'600'000;
+  for (const CrashKind kind : {CrashKind::kProcessKill, CrashKind::kPowerCut}) {
+    for (const uint64_t rested_ms : {50, 900, 1500, 3700}) {
+      for (const int64_t step_ms : {int64_t{0}, -kMarkMs / 2, -kHourMs}) {
+        node_.Crash(kind);
+        const uint32_t core_count = 1 + rested_ms % 3;
+        Open(core_count);
+        Set("key", "value", WallMs() + 60'000);
+        // Writes of others, which are on other cores as a rule, are no marks of this key's log.
+        for (uint64_t passed_ms = 0; passed_ms < rested_ms; passed_ms += 50) {
+          WaitUntilMs(WallMs() + 50);
+          Set("other" + std::to_string(passed_ms), "value", kNoExpiry);
+        }
+        const int64_t before = Integer(true, TimeLeft, OldState::kExistence, "key");
+        EXPECT_LE(before, 60'000 - static_cast<int64_t>(rested_ms));
+        node_.Crash(kind);
+        node_.clock().StepWall(step_ms * 1000);
+        Open(4 - core_count);
+        const int64_t after = Integer(true, TimeLeft, OldState::kExistence, "key");
+        EXPECT_LE(after, before + (step_ms < 0 ? kMarkMs + kWrittenMs : 0))
+            << rested_ms << " ms, then " << step_ms;
+        EXPECT_GT(after, before - 1000) << "it never runs ahead";
+        node_.clock().StepWall(-step_ms * 1000);
+      }
+    }
+  }
+}
+
 TEST_F(ExpiryTest, SetBackClockMakesNoKeyExpireEarly) {
   Open();
   const uint64_t until_ms = WallMs() + 5000;
