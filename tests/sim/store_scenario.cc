@@ -436,14 +436,24 @@ class StoreScenario {
     return true;
   }
 
-  // Somebody else fills the disk, and frees it again.
+  // Somebody else fills the disk, and frees it again: once for long, or a few times while something
+  // is on its way to it.
   void FillDiskForAWhile() {
     if (!disk_fills_ || !prng_.Chance(1, 2)) return;
-    SpaceStat space;
-    node_.disk().Space(space);
-    node_.disk().SetBallast(space.free_bytes - std::min(space.free_bytes, prng_.Below(1 << 20)));
-    world_.agenda().After(prng_.Below(5 * kNsPerSecond), /*owner=*/0,
-                          [this] { node_.disk().SetBallast(0); });
+    const bool for_long = prng_.Chance(1, 3);
+    for (uint64_t times = for_long ? 1 : prng_.Between(1, 10); times > 0; --times) {
+      const uint64_t left_bytes = prng_.Chance(1, 2) ? 0 : prng_.Below(1 << 20);
+      const uint64_t begin_ns = for_long ? 0 : prng_.Below(20 * kNsPerMs);
+      const uint64_t end_ns = begin_ns + prng_.Below(for_long ? 5 * kNsPerSecond : 2 * kNsPerMs);
+      world_.agenda().After(begin_ns, /*owner=*/0, [this, left_bytes] {
+        if (!sessions_work_) return;
+        SpaceStat space;
+        node_.disk().SetBallast(0);
+        node_.disk().Space(space);
+        node_.disk().SetBallast(space.free_bytes - std::min(space.free_bytes, left_bytes));
+      });
+      world_.agenda().After(end_ns, /*owner=*/0, [this] { node_.disk().SetBallast(0); });
+    }
   }
 
   // The system opens no further file, or only some.
