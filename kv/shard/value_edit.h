@@ -11,6 +11,7 @@
 #include "kv/shard/request.h"
 #include "kv/shard/value_files.h"
 #include "kv/shard/value_upload.h"
+#include "runtime/base/seeded_bug.h"
 #include "runtime/task/task.h"
 
 namespace pakv {
@@ -30,7 +31,9 @@ class ValueEdit {
   // Makes the file. As ValueUpload's steps; kDamaged, too. Suspends.
   Task<Outcome> Make();
   // Whether it is what `asking` wants to make of the value of that LSN.
-  bool Is(const Request& asking, Lsn lsn) const { return &asking == &request_ && lsn == lsn_; }
+  bool Is(const Request& asking, Lsn lsn) const {
+    return &asking == &request_ && (lsn == lsn_ || PAKV_BUG(kEditOfGoneValue));
+  }
 
   Lsn lsn() const { return lsn_; }
   std::string_view old() const { return old_; }

@@ -8,6 +8,7 @@
 
 #include "net/session/session.h"
 #include "runtime/base/check.h"
+#include "runtime/base/seeded_bug.h"
 
 namespace pakv {
 namespace {
@@ -63,7 +64,7 @@ Task<bool> Session::ReceiveTurn(size_t need) {
     co_return false;
   }
   input_.CountElsewhere(result.count());
-  protocol_->PayloadReceived(result.count());
+  protocol_->PayloadReceived(PAKV_BUG(kShortTurnTakenForFull) ? length : result.count());
   co_return true;
 }
 
