@@ -266,8 +266,7 @@ void SimDisk::Store(Inode& inode, uint64_t sector, bool direct, const Sector& da
 }
 
 void SimDisk::Persist(Inode& inode, uint64_t sector, const Sector& data) {
-  if (sector >= inode.platter.size()) inode.platter.resize(sector + 1);
-  inode.platter[sector] = data;
+  inode.platter.Put(sector, data);
 }
 
 uint64_t SimDisk::SectorsToAllocate(const Inode& inode, uint64_t first, uint64_t end) const {
@@ -390,8 +389,7 @@ void SimDisk::WriteSome(Inode& inode, bool direct, const void* buffer, uint32_t 
 
 void SimDisk::MakeMetadataDurable(Inode& inode) {
   if (inode.cut_bytes) {
-    const uint64_t sectors = SectorCount(*inode.cut_bytes);
-    if (inode.platter.size() > sectors) inode.platter.resize(sectors);
+    inode.platter.CutTo(SectorCount(*inode.cut_bytes));
     inode.cut_bytes.reset();
   }
   inode.durable_size_bytes = inode.size_bytes;

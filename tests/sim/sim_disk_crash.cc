@@ -12,6 +12,12 @@
 
 namespace pakv {
 
+namespace {
+
+constexpr SimDisk::Sector kZeros{};
+
+}  // namespace
+
 void SimDisk::EvictCleanPages(Inode& inode) {
   // A clean page may leave the cache at any time; then what the drive has shows.
   std::erase_if(inode.pages,
@@ -34,11 +40,11 @@ void SimDisk::CutPower(Inode& inode) {
   inode.drive.clear();
   inode.size_bytes = inode.durable_size_bytes;
   const uint64_t sectors = SectorCount(inode.size_bytes);
-  if (inode.platter.size() > sectors) inode.platter.resize(sectors);
+  inode.platter.CutTo(sectors);
   // What was written behind the size is gone; what a lost cut had freed is back.
   inode.allocated.resize(sectors);
   for (uint64_t sector = 0; sector < inode.platter.size(); ++sector) {
-    if (inode.platter[sector] != Sector{}) inode.allocated[sector] = true;
+    if (!inode.allocated[sector] && inode.platter[sector] != kZeros) inode.allocated[sector] = true;
   }
   const auto count =
       static_cast<uint64_t>(std::count(inode.allocated.begin(), inode.allocated.end(), true));

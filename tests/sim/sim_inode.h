@@ -17,6 +17,35 @@ inline uint64_t SectorCount(uint64_t bytes) {
   return (bytes + SimDisk::kSectorBytes - 1) / SimDisk::kSectorBytes;
 }
 
+// What flushes have reached of a file, by sector. Copies share it until one of them changes it: a
+// disk is copied at each crash point, and a recovery leaves most of what is there as it is.
+class SimPlatter {
+ public:
+  using Sector = SimDisk::Sector;
+  uint64_t size() const { return sectors_ == nullptr ? 0 : sectors_->size(); }
+  const Sector& operator[](uint64_t sector) const { return (*sectors_)[sector]; }
+  void Put(uint64_t sector, const Sector& data) {
+    std::vector<Sector>& own = Own();
+    if (sector >= own.size()) own.resize(sector + 1);
+    own[sector] = data;
+  }
+  // Shorter; nothing if it is as short.
+  void CutTo(uint64_t sectors) {
+    if (sectors < size()) Own().resize(sectors);
+  }
+
+ private:
+  std::vector<Sector>& Own() {
+    if (sectors_ == nullptr) {
+      sectors_ = std::make_shared<std::vector<Sector>>();
+    } else if (sectors_.use_count() > 1) {
+      sectors_ = std::make_shared<std::vector<Sector>>(*sectors_);
+    }
+    return *sectors_;
+  }
+  std::shared_ptr<std::vector<Sector>> sectors_;
+};
+
 struct SimDisk::Inode {
   struct Page {
     Sector data;
@@ -39,7 +68,7 @@ struct SimDisk::Inode {
   uint64_t durable_size_bytes = 0;
   // The smallest size since the last sync, if it was cut: behind it the platter does not count.
   std::optional<uint64_t> cut_bytes;
-  std::vector<Sector> platter;
+  SimPlatter platter;
   std::map<uint64_t, std::vector<Sector>> drive;  // versions since the last flush, newest last
   std::map<uint64_t, Page> pages;
   std::vector<bool> allocated;
