@@ -247,7 +247,7 @@ class StoreScenario {
     options.recovery_read_bytes = read_bytes_;
     options.compaction = compaction_;
     // From hardly ever to all the time.
-    options.manifest_appends_max = 2 + key_count_ * key_count_;
+    options.manifest_appends_max = prng_.Chance(1, 4) ? 1 : 2 + key_count_ * key_count_;
     options.publish_pause_ns = publish_pause_ns_;
     options.sweep_dropped_step = sweep_dropped_step_;
     options.inline_value_bytes_max = inline_bytes_max_;
@@ -461,7 +461,8 @@ class StoreScenario {
     if (kind_ == Kind::kClock || !prng_.Chance(1, 4)) return;
     load.lacks_descriptors = true;
     uint32_t& chance = node_.disk().faults.no_descriptor;
-    chance = prng_.Chance(1, 2) ? 10'000 : static_cast<uint32_t>(prng_.Between(500, 5'000));
+    constexpr uint32_t kChances[] = {10'000, 10'000, 3'000, 1'000};
+    chance = kChances[prng_.Below(4)];
     world_.agenda().After(prng_.Below(3 * kNsPerSecond), /*owner=*/0, [&chance] { chance = 0; });
   }
 
