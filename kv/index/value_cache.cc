@@ -1,9 +1,6 @@
 #include "kv/index/value_cache.h"
 
-#include <malloc.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "runtime/base/check.h"
@@ -12,12 +9,12 @@ namespace pakv {
 namespace {
 
 constexpr uint32_t kStrideMin = 32;
-size_t LargeBytes(void* memory) { return malloc_usable_size(memory) + sizeof(size_t); }
 
 }  // namespace
 
 ValueCache::ValueCache(size_t cap_bytes, Dropped dropped, void* context)
-    : cap_bytes_(cap_bytes), dropped_(dropped), context_(context) {
+    : dropped_(dropped), context_(context) {
+  SetCap(cap_bytes);
   uint32_t units = 0;  // of 8 bytes, up to the class's stride
   for (uint32_t stride = kStrideMin; units < kStrideMax / 8; ++class_count_) {
     PAKV_CHECK(class_count_ < kSlabClasses);
@@ -47,7 +44,7 @@ char* ValueCache::LargeValue(const Slot* slot) {
 }
 
 uint32_t ValueCache::ClassOf(size_t value_bytes) const {
-  if (value_bytes > kStrideMax - sizeof(Slot)) return kLargeClass;
+  if (HasRun(value_bytes)) return kLargeClass;
   return class_of_stride_[(value_bytes + sizeof(Slot) + 7) / 8];
 }
 
@@ -69,22 +66,16 @@ uint32_t ValueCache::Insert(uint64_t hash, std::string_view value) {
   ContinueDrain(drops_left);
   if (value.size() > cap_bytes_ / 2 || value.size() > UINT32_MAX) return kNoHandle;
   const uint32_t class_index = ClassOf(value.size());
-  void* large = nullptr;
-  if (class_index == kLargeClass) {
-    // malloc rounds up by less than a page and a half.
-    const size_t bytes = value.size() + 6144;
-    if (!MakeRoomForLarge(bytes, drops_left)) return kNoHandle;
-  }
+  const bool is_large = class_index == kLargeClass;
+  if (is_large && !MakeRoomForLarge(value.size(), drops_left)) return kNoHandle;
   const uint32_t handle = MakeSlot(class_index, drops_left);
   if (handle == kNoHandle) return kNoHandle;
   Slot* slot = SlotAt(handle);
   char* target = reinterpret_cast<char*>(slot + 1);
-  if (class_index == kLargeClass) {
-    large = std::malloc(value.size());
-    PAKV_CHECK(large != nullptr, "out of memory");
-    large_bytes_ += LargeBytes(large);
-    std::memcpy(target, &large, sizeof(large));
-    target = static_cast<char*>(large);
+  if (is_large) {
+    char* const run = runs_.Allocate(value.size());
+    std::memcpy(target, &run, sizeof(run));
+    target = run;
   }
   if (!value.empty()) std::memcpy(target, value.data(), value.size());
   Fill(*slot, hash, value.size());
@@ -98,11 +89,7 @@ void ValueCache::Erase(uint32_t handle) {
   PAKV_CHECK(slot->used, "erased twice");
   --count_;
   value_bytes_ -= slot->length;
-  if (IsLarge(handle)) {
-    char* value = LargeValue(slot);
-    large_bytes_ -= LargeBytes(value);
-    std::free(value);
-  }
+  if (IsLarge(handle)) runs_.Free(LargeValue(slot));
   ReleaseSlot(handle);
 }
 
@@ -111,17 +98,21 @@ uint32_t ValueCache::Replace(uint32_t handle, uint64_t hash, std::string_view va
   const uint32_t stride = arena_.Stride(ChunkArena::ChunkOf(handle));
   // While room is being made each call does its part of that.
   const bool busy = IsDraining() || held_bytes() > cap_bytes_;
-  if (class_index == kLargeClass || classes_[class_index].stride != stride || busy) {
+  Slot* slot = SlotAt(handle);
+  const bool is_large = class_index == kLargeClass;
+  const bool fits = classes_[class_index].stride == stride &&
+                    (!is_large || PageRuns::Suits(LargeValue(slot), value.size()));
+  if (!fits || busy) {
     Erase(handle);
     return Insert(hash, value);
   }
   ++inserts_;
-  Slot* slot = SlotAt(handle);
   PAKV_CHECK(slot->used, "replaced after it was erased");
   value_bytes_ += value.size();
   value_bytes_ -= slot->length;
   Fill(*slot, hash, value.size());
-  if (!value.empty()) std::memcpy(slot + 1, value.data(), value.size());
+  char* target = is_large ? LargeValue(slot) : reinterpret_cast<char*>(slot + 1);
+  if (!value.empty()) std::memcpy(target, value.data(), value.size());
   return handle;
 }
 
@@ -264,18 +255,21 @@ uint32_t ValueCache::MakeSlot(uint32_t class_index, uint32_t& drops_left) {
   return AddChunk(class_index) ? TakeSlot(in) : kNoHandle;
 }
 
-bool ValueCache::MakeRoomForLarge(size_t bytes, uint32_t& drops_left) {
+bool ValueCache::MakeRoomForLarge(size_t value_bytes, uint32_t& drops_left) {
   Class& large = classes_[kLargeClass];
   const auto needed = [&] {
-    return bytes + (large.open_head == ChunkArena::kNoChunk ? ChunkArena::kChunkBytes : 0);
+    return runs_.GrowthFor(value_bytes) +
+           (large.open_head == ChunkArena::kNoChunk ? ChunkArena::kChunkBytes : 0);
   };
+  uint32_t give_backs_left = kGiveBacksPerCallMax;
   while (!Fits(needed())) {
-    if (drops_left == 0) return false;
-    if (large.used > 0) {
+    if (large.used > 0 && drops_left > 0) {
       if (!DropByClock(large)) return false;
       --drops_left;
       Balance(kLargeClass);
-    } else if (!IsDraining() && !DrainColdest(kLargeClass)) {
+    } else if (give_backs_left > 0 && runs_.GiveBack()) {
+      --give_backs_left;
+    } else if (drops_left == 0 || (!IsDraining() && !DrainColdest(kLargeClass))) {
       return false;
     } else {
       ContinueDrain(drops_left);
@@ -321,6 +315,10 @@ bool ValueCache::DropByClock(Class& in) {
 }
 
 bool ValueCache::DropStep(uint32_t steps_max) {
+  runs_.set_warm_bytes_max(0);
+  for (; runs_.warm_bytes() > 0; runs_.GiveBack()) {
+    if (steps_max-- == 0) return false;
+  }
   for (; drop_chunk_ <= arena_.chunk_id_max(); ++drop_chunk_) {
     if (arena_.Stride(drop_chunk_) == 0) continue;
     Chunk* chunk = ChunkAt(drop_chunk_);
@@ -328,9 +326,7 @@ bool ValueCache::DropStep(uint32_t steps_max) {
       const Slot* slot = SlotAt(ChunkArena::HandleOf(drop_chunk_, chunk->carved - 1));
       if (slot->used) {
         if (steps_max-- == 0) return false;
-        char* value = LargeValue(slot);
-        large_bytes_ -= LargeBytes(value);
-        std::free(value);
+        runs_.Free(LargeValue(slot));
       }
       --chunk->carved;
     }
@@ -344,7 +340,7 @@ bool ValueCache::DropStep(uint32_t steps_max) {
 void ValueCache::CheckInvariants() const {
   uint64_t count = 0;
   uint64_t value_bytes = 0;
-  size_t large_bytes = 0;
+  size_t run_bytes = 0;
   std::array<uint64_t, kSlabClasses + 1> used{};
   std::array<uint64_t, kSlabClasses + 1> chunks{};
   std::array<uint64_t, kSlabClasses + 1> open{};
@@ -362,7 +358,7 @@ void ValueCache::CheckInvariants() const {
       ++chunk_used;
       value_bytes += slot->length;
       if (chunk->class_index == kLargeClass) {
-        large_bytes += LargeBytes(LargeValue(slot));
+        run_bytes += PageRuns::BytesOf(LargeValue(slot));
       } else {
         PAKV_CHECK(ClassOf(slot->length) == chunk->class_index);
       }
@@ -379,7 +375,11 @@ void ValueCache::CheckInvariants() const {
     ++chunks[chunk->class_index];
     open[chunk->class_index] += chunk->used < in.slots_per_chunk ? 1 : 0;
   }
-  PAKV_CHECK(count == count_ && value_bytes == value_bytes_ && large_bytes == large_bytes_);
+  PAKV_CHECK(count == count_ && value_bytes == value_bytes_);
+  runs_.CheckInvariants();
+  PAKV_CHECK(run_bytes + runs_.warm_bytes() + runs_.regions() * PageRuns::kPageBytes ==
+             runs_.held_bytes());
+  PAKV_CHECK(runs_.held_bytes() == 0 || chunks[kLargeClass] > 0, "draining would not find them");
   for (uint32_t i = 0; i < classes_.size(); ++i) {
     const Class& each = classes_[i];
     PAKV_CHECK(each.used == used[i] && each.chunks == chunks[i]);

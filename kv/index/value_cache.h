@@ -1,10 +1,14 @@
 // Values in memory, by 4-byte handle: CLOCK in slab classes under one cap.
 //
-// A class holds values of one size (steps of 1/8) in chunks of 64 KiB; values over 8 KiB have
-// memory of their own. A class without a free slot takes a new chunk while the cap allows; then its
-// hand drops a value that has no touches left: each counts, up to three, and the hand takes one per
-// visit. New values have none, so what is read once leaves first, and a scan does not flush what is
-// in use.
+// A class holds values of one size (steps of 1/8) in chunks of 64 KiB; values over 8 KiB are one
+// class, each with a run of pages of its own (page_runs.h). A class without a free slot takes a new
+// chunk while the cap allows; then its hand drops a value that has no touches left: each counts, up
+// to three, and the hand takes one per visit. New values have none, so what is read once leaves
+// first, and a scan does not flush what is in use.
+//
+// Large values differ in size, so what one leaves seldom fits the next one. The runs that are left
+// stay, as a part of the cap at most (kWarmPart), and the hand drops values until one fits, or
+// until there are so many of them that some are given back for a new one.
 //
 // Chunks follow the demand: a class that drops values compares one of its chunks with one of
 // another class by the values that were touched lately, and takes the other one if that has less
@@ -24,6 +28,7 @@
 #include <string_view>
 
 #include "kv/index/chunk_arena.h"
+#include "kv/index/page_runs.h"
 #include "runtime/base/prefetch.h"
 
 namespace pakv {
@@ -33,6 +38,11 @@ class ValueCache {
   static constexpr uint32_t kNoHandle = ChunkArena::kNoHandle;
   static constexpr uint32_t kDropsPerCallMax = 16;
   static constexpr uint32_t kScansPerCallMax = 64;
+  // Runs given back to the system in one call, beside those that drops give back.
+  static constexpr uint32_t kGiveBacksPerCallMax = 64;
+  // Of the cap, for runs without a value.
+  static constexpr size_t kWarmPart = 32;
+  static constexpr size_t kWarmBytesMax = size_t{8} << 20;
 
   // Told of each value that leaves, but for Erase's. May not call the cache.
   using Dropped = void (*)(void* context, uint64_t hash, uint32_t handle);
@@ -65,25 +75,33 @@ class ValueCache {
   // Erase and Insert in one: the new value takes the old one's place where it can.
   [[nodiscard]] uint32_t Replace(uint32_t handle, uint64_t hash, std::string_view value);
 
+  // Whether a value of so many bytes has a run of its own (page_runs.h).
+  static constexpr bool HasRun(size_t value_bytes) {
+    return value_bytes > kStrideMax - sizeof(Slot);
+  }
+
   // Bytes that held_bytes() may reach; 0 holds nothing, and so does less than a chunk. A lower cap
   // takes effect step by step, with each Insert and ShrinkStep.
-  void SetCap(size_t cap_bytes) { cap_bytes_ = cap_bytes; }
+  void SetCap(size_t cap_bytes) {
+    cap_bytes_ = cap_bytes;
+    runs_.set_warm_bytes_max(std::min(cap_bytes / kWarmPart, kWarmBytesMax));
+  }
   size_t cap_bytes() const { return cap_bytes_; }
   // Drops at most `drops_max` values to get below the cap; true once it is.
   bool ShrinkStep(uint32_t drops_max);
 
-  // Frees everything in bounded steps, `dropped` is not called: a step is a chunk or a large value.
+  // Frees everything in bounded steps, `dropped` is not called: a step is a chunk or a run.
   // True when all is free; after the first call only DropStep and destruction are allowed.
   bool DropStep(uint32_t steps_max);
 
   uint64_t count() const { return count_; }
   uint64_t value_bytes() const { return value_bytes_; }  // the values' own
-  // Chunks and large values: what the cap bounds.
+  // Chunks and runs: what the cap bounds.
   size_t held_bytes() const {
-    return size_t{arena_.chunks_used()} * ChunkArena::kChunkBytes + large_bytes_;
+    return size_t{arena_.chunks_used()} * ChunkArena::kChunkBytes + runs_.held_bytes();
   }
   // All memory behind the cache, exact.
-  size_t bytes_used() const { return sizeof(*this) + arena_.bytes_used() + large_bytes_; }
+  size_t bytes_used() const { return sizeof(*this) + arena_.bytes_used() + runs_.held_bytes(); }
   uint64_t drops() const { return drops_; }
   // For tests: aborts unless the whole structure is sound.
   void CheckInvariants() const;
@@ -96,7 +114,7 @@ class ValueCache {
     uint32_t was_touched : 1;  // ever
     uint32_t touches : 2;      // that the hand has not taken yet
     uint32_t touched_at : 28;  // or inserted
-    // Then the value, or for large ones its address.
+    // Then the value, or for large ones the address of its run.
   };
   static_assert(sizeof(Slot) == 16);
   static constexpr uint32_t kTouchesMax = 3;
@@ -169,7 +187,7 @@ class ValueCache {
   bool DropByClock(Class& in);
   void AdvanceHandChunk(Class& in);
   uint32_t MakeSlot(uint32_t class_index, uint32_t& drops_left);
-  bool MakeRoomForLarge(size_t bytes, uint32_t& drops_left);
+  bool MakeRoomForLarge(size_t value_bytes, uint32_t& drops_left);
 
   struct Use {
     double touched = 0;  // values per chunk's worth of memory
@@ -183,7 +201,7 @@ class ValueCache {
   bool DrainColdest(uint32_t class_index);
   void ContinueDrain(uint32_t& drops_left);
 
-  size_t cap_bytes_;
+  size_t cap_bytes_ = 0;
   const Dropped dropped_;
   void* const context_;
   ChunkArena arena_{0};
@@ -193,8 +211,8 @@ class ValueCache {
   uint32_t draining_ = ChunkArena::kNoChunk;  // on its way to other classes; in no list
   uint32_t draining_slot_ = 0;
   uint32_t donor_hand_ = 0;          // the chunk that was looked at last for others' sake
-  size_t draining_large_bytes_ = 0;  // large values have to give up this much
-  size_t large_bytes_ = 0;
+  size_t draining_large_bytes_ = 0;  // runs have to give up this much
+  PageRuns runs_;                    // of the large values
   uint64_t count_ = 0;
   uint64_t value_bytes_ = 0;
   uint64_t drops_ = 0;

@@ -81,7 +81,7 @@ uint32_t ValueCache::NextDonor(uint32_t class_index) {
 void ValueCache::StartDrain(uint32_t id) {
   PAKV_CHECK(!IsDraining());
   const Chunk* chunk = ChunkAt(id);
-  if (chunk->class_index == kLargeClass && classes_[kLargeClass].used > 0) {
+  if (chunk->class_index == kLargeClass && runs_.held_bytes() > 0) {
     draining_large_bytes_ = ChunkArena::kChunkBytes;
     return;
   }
@@ -118,21 +118,28 @@ void ValueCache::ContinueDrain(uint32_t& drops_left) {
     --drops_left;
     Drop(handle);  // the last one frees the chunk
   }
+  // Runs without a value first.
   while (draining_large_bytes_ > 0 && drops_left > 0) {
-    const size_t before = large_bytes_;
-    if (classes_[kLargeClass].used == 0) {
+    const size_t before = runs_.held_bytes();
+    if (before == 0) {
       draining_large_bytes_ = 0;
-    } else if (!DropByClock(classes_[kLargeClass])) {
       return;
-    } else {
-      --drops_left;
-      draining_large_bytes_ -= std::min(draining_large_bytes_, before - large_bytes_);
     }
+    --drops_left;
+    if (!runs_.GiveBack()) {
+      if (!DropByClock(classes_[kLargeClass])) return;
+      runs_.GiveBack();
+    }
+    draining_large_bytes_ -= std::min(draining_large_bytes_, before - runs_.held_bytes());
   }
 }
 
 bool ValueCache::ShrinkStep(uint32_t drops_max) {
   while (held_bytes() > cap_bytes_ && drops_max > 0) {
+    if (runs_.GiveBack()) {
+      --drops_max;
+      continue;
+    }
     const uint32_t before = drops_max;
     if (!IsDraining()) {
       const uint32_t donor = NextDonor(kNoClass);

@@ -20,6 +20,8 @@
 #include <cstdint>
 
 #include "kv/index/item.h"
+#include "kv/index/page_runs.h"
+#include "kv/index/value_cache.h"
 
 namespace pakv {
 
@@ -33,9 +35,12 @@ class MemoryShare {
   // What a key of so many bytes takes of the index at most, with its part of a bucket.
   static constexpr uint64_t KeyCost(size_t key_bytes) { return kItemBytes + key_bytes; }
 
-  // What a kept value takes at most, with its part of a chunk.
+  // What a kept value takes at most, with its part of a chunk, or of a region of runs: a page of at
+  // least 1 MiB.
   static constexpr uint64_t ValueCost(size_t value_bytes) {
-    return value_bytes + value_bytes / 8 + kValueBytes;
+    if (!ValueCache::HasRun(value_bytes)) return value_bytes + value_bytes / 8 + kValueBytes;
+    const uint64_t run_bytes = PageRuns::RunBytesMax(value_bytes);
+    return run_bytes + run_bytes / 256 + kValueBytes;
   }
 
   // ---- For each write ----

@@ -2,13 +2,16 @@
 // lookup, the longest single insert while it grows (not only the mean), memory per key.
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kv/index/table.h"
@@ -228,6 +231,64 @@ void CacheInsert(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 
+size_t ResidentBytes() {
+  size_t pages = 0;
+  size_t resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+// Values of 8 KiB to 1 MiB into a full cache of so many KiB, a tenth of them erased by their owner:
+// how many find room, and whether the memory of the process follows what is counted.
+void CacheInsertLarge(benchmark::State& state) {
+  struct Owner {
+    std::vector<uint32_t> handles = std::vector<uint32_t>(1 << 16);
+    uint32_t& of(uint64_t hash) { return handles[hash % handles.size()]; }
+  };
+  Owner owner;
+  const size_t cap_bytes = static_cast<size_t>(state.range(0)) << 10;
+  const std::string value(size_t{1} << 20, 'v');
+  Prng prng(1);
+  const auto pick_size = [&] { return prng.Between(8193, uint64_t{1} << prng.Between(14, 20)); };
+  const size_t resident_empty = ResidentBytes();
+  ValueCache cache(
+      cap_bytes,
+      [](void* context, uint64_t hash, uint32_t) { static_cast<Owner*>(context)->of(hash) = 0; },
+      &owner);
+  uint64_t hash = 0;
+  uint64_t declined = 0;
+  const auto insert = [&](size_t size) {
+    uint32_t& old = owner.of(++hash);
+    if (old != 0) cache.Erase(old);
+    old = 0;
+    const uint32_t handle = cache.Insert(hash, {value.data(), size});
+    owner.of(hash) = handle;
+    declined += handle == 0 ? 1 : 0;
+    uint32_t& any = owner.of(prng.Next());
+    if (hash % 10 == 0 && any != 0) cache.Erase(std::exchange(any, 0));
+  };
+  for (uint64_t bytes = 0; bytes < 4 * cap_bytes;) {
+    const size_t size = pick_size();
+    insert(size);
+    bytes += size;
+  }
+  declined = 0;
+  size_t inserted = 0;
+  for (auto _ : state) {
+    const size_t size = pick_size();
+    insert(size);
+    inserted += size;
+  }
+  const auto part = [](size_t of, size_t whole) {
+    return static_cast<double>(of) / static_cast<double>(whole);
+  };
+  state.counters["declined"] = part(declined, static_cast<size_t>(state.iterations()));
+  state.counters["values_of_cap"] = part(cache.value_bytes(), cap_bytes);
+  state.counters["resident_of_cap"] = part(ResidentBytes() - resident_empty, cap_bytes);
+  state.SetBytesProcessed(static_cast<int64_t>(inserted));
+  state.SetItemsProcessed(state.iterations());
+}
+
 void CacheGetAndTouch(benchmark::State& state) {
   const uint64_t values = static_cast<uint64_t>(state.range(0));
   ValueCache cache(values * 128, nullptr, nullptr);
@@ -262,6 +323,7 @@ BENCHMARK(EraseAndInsert)->Apply(Sizes);
 BENCHMARK(Scan)->Apply(Sizes);
 BENCHMARK(Random)->Apply(Sizes);
 BENCHMARK(CacheInsert)->Apply(Sizes);
+BENCHMARK(CacheInsertLarge)->Arg(10'000)->Arg(250'000);
 BENCHMARK(CacheGetAndTouch)->Apply(Sizes);
 BENCHMARK(InsertGrowth)
     ->Apply(Sizes)

@@ -63,6 +63,11 @@ class IntrusiveList {
     return hook.next_ == &head_ ? nullptr : static_cast<T*>(hook.next_);
   }
   T* First() { return empty() ? nullptr : &front(); }
+  const T* First() const { return empty() ? nullptr : static_cast<const T*>(head_.next_); }
+  const T* Next(const T& element) const {
+    const ListHook& hook = element;
+    return hook.next_ == &head_ ? nullptr : static_cast<const T*>(hook.next_);
+  }
   // Moves all elements of `other` to the end of this list, in order; O(1).
   void Splice(IntrusiveList& other) {
     if (other.empty()) return;

@@ -47,9 +47,10 @@ void RandomOperations(uint64_t seed) {
   size_t cap = pick_cap();
   Owner owner;
   ValueCache cache(cap, Owner::Dropped, &owner);
-  uint64_t size_bits_max = prng.Between(4, 18);
+  const auto pick_size_bits = [&] { return prng.Between(4, prng.Chance(1, 4) ? 21 : 18); };
+  uint64_t size_bits_max = pick_size_bits();
   for (uint64_t i = 0; i < 20'000; ++i) {
-    if (i % 4'000 == 0) size_bits_max = prng.Between(4, 18);
+    if (i % 4'000 == 0) size_bits_max = pick_size_bits();
     const uint64_t told = owner.told;
     switch (prng.Below(10)) {
       case 0: {
@@ -147,6 +148,70 @@ TEST(ValueCacheTest, AValueOfTheSameSizeTakesTheOldOnesPlace) {
   EXPECT_EQ(cache.value_bytes(), 64u);
   EXPECT_EQ(owner.told, 0u);
   cache.CheckInvariants();
+}
+
+TEST(ValueCacheTest, ALargeValueOfTheSameClassTakesTheOldOnesRun) {
+  Owner owner;
+  ValueCache cache(8 * kMiB, Owner::Dropped, &owner);
+  for (const size_t size : {9'000u, 100'000u, 2'000'000u}) {
+    const uint32_t handle = cache.Insert(1, ValueOf(1, size));
+    const char* const run = cache.Get(handle).data();
+    const size_t held = cache.held_bytes();
+    EXPECT_EQ(cache.Replace(handle, 2, ValueOf(2, size + 1'000)), handle);
+    EXPECT_EQ(cache.Get(handle), ValueOf(2, size + 1'000));
+    EXPECT_EQ(cache.Get(handle).data(), run);
+    EXPECT_EQ(cache.held_bytes(), held);
+    EXPECT_EQ(cache.value_bytes(), size + 1'000);
+    cache.CheckInvariants();
+    cache.Erase(handle);
+  }
+  EXPECT_EQ(owner.told, 0u);
+}
+
+// What one value leaves is the next one's, so a full cache asks the system for nothing.
+TEST(ValueCacheTest, AFullCacheOfLargeValuesReusesTheirRuns) {
+  Owner owner;
+  ValueCache cache(8 * kMiB, Owner::Dropped, &owner);
+  const auto insert = [&](uint64_t number) {
+    const std::string value = ValueOf(number, 300'000);
+    const uint32_t handle = cache.Insert(number, value);
+    ASSERT_NE(handle, ValueCache::kNoHandle);
+    owner.held[handle] = {number, value};
+  };
+  uint64_t number = 0;
+  while (owner.told == 0) insert(++number);
+  const size_t held = cache.held_bytes();
+  const uint64_t count = cache.count();
+  for (int i = 0; i < 200; ++i) insert(++number);
+  EXPECT_EQ(cache.held_bytes(), held);
+  EXPECT_EQ(cache.count(), count);
+  EXPECT_EQ(owner.told, 201u);
+}
+
+// Runs without a value are no reserve against values of other sizes.
+TEST(ValueCacheTest, WarmRunsMakeRoomForSmallValues) {
+  const auto small_values_held = [](size_t large) {
+    Owner owner;
+    ValueCache cache(4 * kMiB, Owner::Dropped, &owner);
+    std::vector<uint32_t> handles;
+    for (size_t i = 0; i < large; ++i) {
+      const std::string value = ValueOf(i, 10'000 + i * 1'000);
+      handles.push_back(cache.Insert(i, value));
+      owner.held[handles.back()] = {i, value};
+    }
+    for (const uint32_t handle : handles) {
+      cache.Erase(handle);
+      owner.held.erase(handle);
+    }
+    for (uint64_t i = 0; i < 100'000; ++i) {
+      const std::string value = ValueOf(i, 100);
+      const uint32_t handle = cache.Insert(i, value);
+      if (handle != ValueCache::kNoHandle) owner.held[handle] = {i, value};
+    }
+    cache.CheckInvariants();
+    return cache.count();
+  };
+  EXPECT_EQ(small_values_held(20), small_values_held(0));
 }
 
 TEST(ValueCacheTest, AReplacedValueMovesWhereItsSizeIsAtHome) {
