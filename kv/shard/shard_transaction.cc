@@ -232,9 +232,7 @@ void Shard::KeepFound(TransactionKey& key, Found found, const OldValue& old) {
   switch (found) {
     case Found::kValue:
       key.KeepOld(old);
-      if (key.takes_file && old.in_file && !PAKV_BUG(kTransactionFileNotPinned)) {
-        PinFile(key, old.value);
-      }
+      if (key.takes_file && old.in_file) PinFile(key, old.value);
       if (key.outcome != Outcome::kDone) part.outcome = key.outcome;
       return;
     case Found::kFailed:

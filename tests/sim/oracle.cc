@@ -163,8 +163,24 @@ bool Oracle::HasExpired(ValueId value, uint64_t clock_ms) const {
 // A node's expiry clock is never behind its wall clock, nor beyond what that has ever shown.
 void Oracle::LookAtClock() {
   if (!wall_ms_) return;
-  clock_min_ms_ = wall_ms_();
+  const uint64_t clock_ms = wall_ms_();
+  if (clock_ms < clock_min_ms_) ClockWasSetBack(clock_ms);
+  clock_min_ms_ = clock_ms;
   clock_max_ms_ = std::max(clock_max_ms_, clock_min_ms_);
+}
+
+// A node may not have looked at its clock between the beginning of what is under way and this.
+void Oracle::ClockWasSetBack(uint64_t clock_ms) {
+  for (auto& [name, key] : keys_) {
+    if (key.pending.empty()) continue;
+    for (auto& [id, pending] : key.pending) pending.begin_ms = std::min(pending.begin_ms, clock_ms);
+    std::set<Explanation> explanations;
+    for (Explanation explanation : key.explanations) {
+      LookAround(key, explanation);
+      explanations.insert(std::move(explanation));
+    }
+    key.explanations = std::move(explanations);
+  }
 }
 
 Oracle::Answer Oracle::AnswerOf(const OracleReply& reply) {

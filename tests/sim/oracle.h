@@ -178,6 +178,7 @@ class Oracle {
   void RefusePart(const std::string& name, OperationId id);
   static bool Eligible(const Key& key, const Explanation& explanation, OperationId id);
   static bool HasLaterOne(const Key& key, OperationId id);
+  void ClockWasSetBack(uint64_t clock_ms);
   void HasNotHappened(const Key& key, Explanation& explanation, OperationId id) const;
   void LookAround(const Key& key, Explanation& explanation) const;
   // Walks from the present explanations through all that follow when operations under way take

@@ -448,6 +448,17 @@ TEST_F(OracleExpiryTest, AfterAClockStepEitherIsPossibleButNotBoth) {
   EXPECT_FALSE(oracle.ok()) << "it has come back";
 }
 
+// The node need not have looked at its clock in between.
+TEST_F(OracleExpiryTest, WhatIsUnderWayAsTheClockIsSetBackMayComeBeforeItsTime) {
+  Do(SetUntil("a", 2000), Ok());
+  wall_ms_ = 2000;
+  const Oracle::OperationId read = oracle.Begin(2, "k", Plain(OracleCommand::kExpireTime));
+  oracle.LookAtClock();
+  wall_ms_ = 1500;
+  oracle.Acknowledged(read, Number(2000));
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+}
+
 TEST_F(OracleExpiryTest, WhatWasShownAsOverDoesNotComeBackAfterAClockStep) {
   Do(SetUntil("a", 2000), Ok());
   wall_ms_ = 2500;

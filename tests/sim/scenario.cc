@@ -82,7 +82,6 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kTailsCutBeforeSeal, "tails-cut-before-seal", "sweep"},
     SeededBugProof{SeededBug::kManifestNameNotSynced, "manifest-name-not-synced", "store"},
     SeededBugProof{SeededBug::kEditOfGoneValue, "edit-of-gone-value", "store"},
-    SeededBugProof{SeededBug::kTransactionFileNotPinned, "transaction-file-not-pinned", "server"},
     SeededBugProof{SeededBug::kShortTurnTakenForFull, "short-turn-taken-for-full", "server"},
 };
 
