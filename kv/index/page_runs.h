@@ -6,11 +6,10 @@
 // Classes of runs: 1 to 16 pages, from there eight per doubling up to 1 MiB; what is larger has a
 // region of its own. Nothing is ever split or merged, so a hole is address space and no memory: a
 // run that is free is cold, its pages are the system's, or warm, kept for the next value, which
-// saves faults: one of its class, or of one whose runs have at least four fifths of its size. Warm
-// ones take up to warm_bytes_max(); beyond it Free gives some back,
-// of the class that has most. A region that holds no memory but its header is unmapped, so address
-// space stays below the most that each class has ever held, and no map grows: a run's address leads
-// to its region.
+// saves faults: one of its class, or a smaller one of at least four fifths of the run. Warm ones
+// take up to warm_bytes_max(); beyond it Free gives some back, of the class that has most. A region
+// that holds no memory but its header is unmapped, so address space stays below the most that each
+// class has ever held, and no map grows: a run's address leads to its region.
 //
 // held_bytes() is exact: used runs, warm runs and headers, in whole pages of 4 KiB, never huge ones
 // (a page of a used run beyond its value may not be resident yet). Where the system's pages are

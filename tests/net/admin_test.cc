@@ -13,6 +13,7 @@
 #include "net/admin/admin_protocol.h"
 #include "net/admin/metrics.h"
 #include "tests/net/pakv_frames.h"
+#include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
 
 namespace pakv {
@@ -201,17 +202,22 @@ TEST(AdminTest, AStoreThatTakesNoWritesIsNotReady) {
   EXPECT_NE(client.Get("/metrics").body.find("\npakv_read_only 1\n"), std::string::npos);
 }
 
+// The first bytes of the reply that is no OK, or of the last one.
+std::string SetUntilRefused(SimConnection& data, const std::string& value) {
+  std::string reply;
+  for (int i = 0; i < 200 && !reply.starts_with("-"); ++i) {
+    data.Send(RespRequest({"SET", "a", value}));
+    reply = data.Receive(5);
+  }
+  return reply;
+}
+
 TEST(AdminTest, AFullDiskIsNotReadyUntilThereIsRoom) {
   SimServer server({.disk_bytes = 32 << 20});
   AdminClient client(server);
   server.node.disk().SetBallast(32 << 20);
   SimConnection data(server, server.data_address());
-  const std::string value(100'000, 'v');
-  std::string reply;
-  for (int i = 0; i < 200 && !reply.starts_with("-"); ++i) {
-    data.Send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n" + value + "\r\n");
-    reply = data.Receive(5);
-  }
+  std::string reply = SetUntilRefused(data, std::string(100'000, 'v'));
   EXPECT_EQ(reply, "-MISC");
   const Response response = client.Get("/readyz");
   EXPECT_EQ(response.status(), 503);
@@ -229,22 +235,12 @@ TEST(AdminTest, AServerWithoutDescriptorsIsNotReadyUntilThereAreSome) {
   server.node.disk().faults.no_descriptor = 10'000;
   EXPECT_EQ(client.Get("/readyz").status(), 200) << "what is ready is used first";
   SimConnection data(server, server.data_address());
-  const std::string value(100'000, 'v');
-  std::string reply;
-  for (int i = 0; i < 200 && !reply.starts_with("-"); ++i) {
-    data.Send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n" + value + "\r\n");
-    reply = data.Receive(5);
-  }
+  std::string reply = SetUntilRefused(data, std::string(100'000, 'v'));
   const std::string rest = "ONF out of file descriptors: ";
   EXPECT_EQ(reply + data.Receive(rest.size()), "-MISC" + rest);
   server.world.RunFor(kNsPerMs);
   data.ReceiveNow();
-  reply.clear();
-  for (int i = 0; i < 200 && !reply.starts_with("-"); ++i) {
-    data.Send("SET a b\r\n");
-    reply = data.Receive(5);
-  }
-  EXPECT_EQ(reply, "-MISC") << "now not even that has a place";
+  EXPECT_EQ(SetUntilRefused(data, "b"), "-MISC") << "now not even that has a place";
   server.world.RunFor(kNsPerMs);
   data.ReceiveNow();
   const Response response = client.Get("/readyz");

@@ -42,6 +42,19 @@ class LargeValueTest : public testing::TestWithParam<uint32_t> {
   }
   ~LargeValueTest() override { client_.reset(); }
 
+  // A fresh server with a large value under way, cut elsewhere for each `i`.
+  void StartWithinAValue(uint64_t i) {
+    const std::string request = RespRequest({"SET", "key", ValueOf('a', 50'000)});
+    Start({.seed = i + 1});
+    Expect({"SET", "small", "1"}, "+OK\r\n");
+    if (i % 2 == 0) {
+      client_->SendAlone(request.substr(0, 30'000));
+    } else {
+      client_->Send(request.substr(0, 40'000));
+      server_->world.RunFor(i * 10 * kNsPerUs);
+    }
+  }
+
   // Sends, and expects exactly this.
   void Expect(const std::vector<std::string>& args, const std::string& reply) {
     client_->Expect(RespRequest(args), reply);
@@ -573,16 +586,8 @@ TEST_P(LargeValueTest, AClientThatGoesAtAnyTimeLeavesNothing) {
 
 // The server's stop does not wait for the rest of a value, and ends what is under way.
 TEST_P(LargeValueTest, AStopDoesNotWaitForTheRest) {
-  const std::string request = RespRequest({"SET", "key", ValueOf('a', 50'000)});
   for (uint64_t i = 0; i < 20; ++i) {
-    Start({.seed = i + 1});
-    Expect({"SET", "small", "1"}, "+OK\r\n");
-    if (i % 2 == 0) {
-      client_->SendAlone(request.substr(0, 30'000));
-    } else {
-      client_->Send(request.substr(0, 40'000));
-      server_->world.RunFor(i * 10 * kNsPerUs);
-    }
+    StartWithinAValue(i);
     const uint64_t begin_ns = server_->world.now_ns();
     server_->Stop();
     EXPECT_LT(server_->world.now_ns() - begin_ns, 5 * kNsPerSecond);
@@ -592,16 +597,8 @@ TEST_P(LargeValueTest, AStopDoesNotWaitForTheRest) {
 }
 
 TEST_P(LargeValueTest, ADrainDoesNotWaitForTheRest) {
-  const std::string request = RespRequest({"SET", "key", ValueOf('a', 50'000)});
   for (uint64_t i = 0; i < 20; ++i) {
-    Start({.seed = i + 1});
-    Expect({"SET", "small", "1"}, "+OK\r\n");
-    if (i % 2 == 0) {
-      client_->SendAlone(request.substr(0, 30'000));
-    } else {
-      client_->Send(request.substr(0, 40'000));
-      server_->world.RunFor(i * 10 * kNsPerUs);
-    }
+    StartWithinAValue(i);
     EXPECT_EQ(server_->node.Run(server_->server->Drain(5 * kNsPerSecond)), true) << i;
     EXPECT_EQ(client_->ReceiveToEnd(), "") << i;
     EXPECT_TRUE(Files().empty()) << i;
