@@ -12,9 +12,6 @@ PendingTable::~PendingTable() {
   for (Slot& slot : slots_) delete slot.blocked;
 }
 
-// The hash's high bits choose the owner and the bucket of the index: its low ones are left.
-size_t PendingTable::Home(uint64_t hash) const { return hash & (slots_.size() - 1); }
-
 bool PendingTable::Matches(const Slot& slot, uint64_t hash, uint32_t namespace_id,
                            std::string_view key) {
   if (slot.hash != hash) return false;

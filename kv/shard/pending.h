@@ -17,6 +17,7 @@
 
 #include "kv/shard/request.h"
 #include "runtime/base/intrusive_list.h"
+#include "runtime/base/prefetch.h"
 
 namespace pakv {
 
@@ -64,6 +65,9 @@ class PendingTable {
   }
   const Slot* Find(uint64_t hash, uint32_t namespace_id, std::string_view key) const;
 
+  // Begins to fetch what Find, PushNewest and RemoveOldest look at first.
+  void Prefetch(uint64_t hash) const { PrefetchLine(&slots_[Home(hash)]); }
+
   // `request` is now the key's newest pending write. Its pending fields are set.
   void PushNewest(Request& request);
   // `request`, the key's oldest pending write, has settled. If it was the last one and a
@@ -81,7 +85,8 @@ class PendingTable {
   static constexpr size_t kInitialSlots = 4096;
 
   static bool Matches(const Slot& slot, uint64_t hash, uint32_t namespace_id, std::string_view key);
-  size_t Home(uint64_t hash) const;
+  // The hash's high bits choose the owner and the bucket of the index: its low ones are left.
+  size_t Home(uint64_t hash) const { return hash & (slots_.size() - 1); }
   Slot& FindOrInsert(uint64_t hash, uint32_t namespace_id, std::string_view key);
   BlockedKey& NewBlocked(const Request& request);
   void EraseAt(size_t index);

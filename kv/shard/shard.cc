@@ -431,6 +431,7 @@ void Shard::Publish(Request& request) {
       .hash = request.hash, .namespace_id = request.namespace_id, .key = request.pending_key_};
   if (request.pending_delete_) {
     const Table::Change change = table_->Erase(key, request.lsn);
+    if (change.outcome == Table::Outcome::kErased) NoteDead(change.previous);
     if (change.cache != 0) cache_->Erase(change.cache);
     if (change.outcome == Table::Outcome::kErased && change.previous.file != 0) {
       files_->Remove(change.previous.file);
@@ -446,6 +447,7 @@ void Shard::Publish(Request& request) {
   const Table::Change change = table_->Upsert(key, version);
   PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
   if (change.outcome == Table::Outcome::kStale) return;
+  if (change.outcome == Table::Outcome::kReplaced) NoteDead(change.previous);
   if (change.previous.file != 0 && change.previous.file != version.file) [[unlikely]]
     files_->Remove(change.previous.file);
   if (request.pending_expiry_ms_ != kNoExpiry) {

@@ -9,6 +9,8 @@
 // waits, for that write alone. Whatever was decided by a pending write is answered when that write
 // is durable. While a key's value is read from the device, or a transaction holds the key
 // (kv/shard/transaction_part.h), later writes to it queue behind; other keys pass.
+//
+// Long because: one core's state is one class; what is done to it lies in shard_*.cc by subject.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -33,6 +35,7 @@
 #include "kv/log/log_writer.h"
 #include "kv/log/lsn.h"
 #include "kv/log/recovery_sink.h"
+#include "kv/shard/dead_records.h"
 #include "kv/shard/expiry.h"
 #include "kv/shard/memory_share.h"
 #include "kv/shard/pending.h"
@@ -108,6 +111,8 @@ class Shard {
   // See Store::Prefetch: at most kPrefetchMax of them. One would only wait twice: does nothing.
   static constexpr size_t kPrefetchMax = 16;
   void Prefetch(std::span<const uint64_t> hashes) const;
+  // See Store::PrefetchPending.
+  void PrefetchPending(uint64_t hash) const { pending_.Prefetch(hash); }
   // `request` has come from another core and is run now: of each few that came together, the first
   // lets all of them be fetched.
   void PrefetchArrived(const Request& request);
@@ -314,6 +319,7 @@ class Shard {
   void BecomePending(Request& request, const Appended& appended, bool is_delete);
   void Settled(Request& request, bool durable);
   void Publish(Request& request);
+  void NoteDead(const Version& overtaken);
   Found OldPublished(const Request& request, OldValue& old);
   Lsn DropLsn(uint32_t namespace_id) const { return drops_.Of(namespace_id); }
   std::optional<bool> ReadBehindOwnWrite(Request& request);
@@ -418,6 +424,8 @@ class Shard {
   void HoldRead(Request& request, IntrusiveList<Request>& list);
 
   bool AnyDeviceReadOf(uint32_t segment) const;
+  void PrefetchSettling(std::span<const uint64_t> hashes) const;
+  void LookUpFates(std::span<Asked* const> asked);
   void TakeTurn();
   Task<void> FreeInBackground(std::unique_ptr<Table> table, std::unique_ptr<ValueCache> cache);
   Task<void> SweepDropped();
@@ -447,6 +455,7 @@ class Shard {
   std::unique_ptr<Table> table_;
   std::unique_ptr<ValueCache> cache_;
   PendingTable pending_;
+  DeadRecords dead_records_;
   std::optional<LsnClock> clock_;
   std::unique_ptr<LogWriter> log_;
   LogReader* reader_ = nullptr;

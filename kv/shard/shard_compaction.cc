@@ -1,5 +1,7 @@
 // What compaction asks of a shard, and what it does to it.
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
@@ -53,15 +55,34 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Locat
   return hides ? Fate::kGrave : Fate::kDead;
 }
 
+// What FateOf would say of this version from now on, with a newer one durable: dead. Not so of one
+// with an expiry, once the newer one is gone, too.
+void Shard::NoteDead(const Version& overtaken) {
+  if (overtaken.expiry_ms == kNoExpiry && !overtaken.tombstone) {
+    dead_records_.Note(overtaken.location);
+  }
+}
+
 void Shard::JudgeFates(std::span<Asked> asked) {
-  for (size_t begin = 0; begin < asked.size(); begin += kPrefetchMax) {
-    const auto group = asked.subspan(begin, std::min(kPrefetchMax, asked.size() - begin));
-    for (const Asked& each : group) table_->PrefetchDirectory(each.hash);
-    for (const Asked& each : group) table_->PrefetchBucket(each.hash);
-    for (const Asked& each : group) table_->PrefetchItem(each.hash);
-    for (Asked& each : group) {
-      each.fate = FateOf(each.hash, each.record->fields, each.record->location);
+  std::array<Asked*, kPrefetchMax> others;
+  size_t count = 0;
+  for (Asked& each : asked) {
+    if (dead_records_.Has(each.record->location)) {
+      PAKV_COVERED(kKnownToBeDead);
+      PAKV_DCHECK(FateOf(each.hash, each.record->fields, each.record->location) == Fate::kDead);
+      each.fate = Fate::kDead;
+      continue;
     }
+    others[count++] = &each;
+    if (count == others.size()) LookUpFates(std::span(others.data(), std::exchange(count, 0)));
+  }
+  LookUpFates(std::span(others.data(), count));
+}
+
+void Shard::LookUpFates(std::span<Asked* const> asked) {
+  table_->Prefetch(asked, [](const Asked* each) { return each->hash; });
+  for (Asked* each : asked) {
+    each->fate = FateOf(each->hash, each->record->fields, each->record->location);
   }
 }
 
@@ -69,9 +90,7 @@ size_t Shard::FollowMoves(std::span<const Moved> moves) {
   size_t followed = 0;
   for (size_t begin = 0; begin < moves.size(); begin += kPrefetchMax) {
     const auto group = moves.subspan(begin, std::min(kPrefetchMax, moves.size() - begin));
-    for (const Moved& moved : group) table_->PrefetchDirectory(moved.hash);
-    for (const Moved& moved : group) table_->PrefetchBucket(moved.hash);
-    for (const Moved& moved : group) table_->PrefetchItem(moved.hash);
+    table_->Prefetch(group, [](const Moved& moved) { return moved.hash; });
     for (const Moved& moved : group) {
       if (table_->MoveLocation(moved.hash, moved.lsn, moved.source, moved.target)) {
         ++followed;
@@ -93,6 +112,7 @@ bool Shard::AnyDeviceReadOf(uint32_t segment) const {
 // version that was found before (Request::FoundVersion::releases).
 Task<bool> Shard::ReleaseSegment(uint32_t segment) {
   ++releases_;
+  dead_records_.Forget(segment);
   while (AnyDeviceReadOf(segment)) {
     PAKV_COVERED(kReaderPinsSegment);
     device_read_ended_.Reset();

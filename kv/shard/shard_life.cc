@@ -137,9 +137,7 @@ void Shard::RestartFrozen() {
 void Shard::Recover(std::span<const HashedRecord> records) {
   for (size_t begin = 0; begin < records.size(); begin += kPrefetchMax) {
     const auto group = records.subspan(begin, std::min(kPrefetchMax, records.size() - begin));
-    for (const HashedRecord& found : group) table_->PrefetchDirectory(found.hash);
-    for (const HashedRecord& found : group) table_->PrefetchBucket(found.hash);
-    for (const HashedRecord& found : group) table_->PrefetchItem(found.hash);
+    table_->Prefetch(group, [](const HashedRecord& found) { return found.hash; });
     for (const HashedRecord& found : group) {
       RecoverOne(found.hash, found.record->fields, found.record->location);
     }
@@ -187,7 +185,7 @@ void Shard::Run(const LogContext& context, const LogWriterOptions& log_options, 
   static_assert(LogWriter::kSettlingMax <= kPrefetchMax);
   LogWriterOptions options = log_options;
   options.settling = [](void* self, std::span<const uint64_t> hashes) {
-    static_cast<Shard*>(self)->Prefetch(hashes);
+    static_cast<Shard*>(self)->PrefetchSettling(hashes);
   };
   options.settler = this;
   options.lsn_before = largest;
@@ -211,15 +209,25 @@ void Shard::PrefetchArrived(const Request& request) {
   --arrived_left_;
 }
 
-// Step by step for all of them: each step's addresses come from what the one before has fetched.
 void Shard::Prefetch(std::span<const uint64_t> hashes) const {
   if (hashes.size() < 2) return;
-  for (const uint64_t hash : hashes) table_->PrefetchDirectory(hash);
-  for (const uint64_t hash : hashes) table_->PrefetchBucket(hash);
-  for (const uint64_t hash : hashes) table_->PrefetchItem(hash);
+  table_->Prefetch(hashes, [](uint64_t hash) { return hash; });
   for (const uint64_t hash : hashes) {
     const Entry entry = table_->FindByHash(hash);
     if (entry && entry.cache() != 0) cache_->Prefetch(entry.cache());
+  }
+}
+
+// Of writes that are about to be published: also what is changed of the versions before them.
+void Shard::PrefetchSettling(std::span<const uint64_t> hashes) const {
+  if (hashes.size() < 2) return;
+  for (const uint64_t hash : hashes) pending_.Prefetch(hash);
+  table_->Prefetch(hashes, [](uint64_t hash) { return hash; });
+  for (const uint64_t hash : hashes) {
+    const Entry entry = table_->FindByHash(hash);
+    if (!entry) continue;
+    if (entry.cache() != 0) cache_->Prefetch(entry.cache());
+    dead_records_.Prefetch(entry.location());
   }
 }
 

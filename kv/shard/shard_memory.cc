@@ -17,8 +17,9 @@ constexpr uint64_t kLookAgainNs = 1 * kNsPerMs;
 
 uint64_t Shard::CountedBytes() const {
   uint64_t bytes = table_->bytes_used() + (cache_->bytes_used() - cache_->held_bytes()) +
-                   dropping_bytes_ + pending_.bytes_used() + short_reads_.bytes +
-                   long_reads_.bytes + transaction_memory_.used_bytes() + reply_room_.used_bytes();
+                   dropping_bytes_ + pending_.bytes_used() + dead_records_.bytes_used() +
+                   short_reads_.bytes + long_reads_.bytes + transaction_memory_.used_bytes() +
+                   reply_room_.used_bytes();
   if (files_ != nullptr) bytes += files_->memory_bytes();
   if (log_ != nullptr) bytes += log_->memory_bytes();
   if (options_.keeps_values) bytes += cache_->held_bytes();

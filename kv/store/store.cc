@@ -37,6 +37,10 @@ void Store::Prefetch(const Core& here, std::span<const uint64_t> hashes) const {
   shards_[here.id()]->Prefetch(std::span(own.data(), count));
 }
 
+void Store::PrefetchPending(const Core& here, uint64_t hash) const {
+  if (OwnerOf(hash) == here.id()) shards_[here.id()]->PrefetchPending(hash);
+}
+
 size_t Store::ReadBytesExpected(const Core& here, uint64_t hash) const {
   const Entry entry = shards_[here.id()]->table().FindByHash(hash);
   return entry ? entry.location().length : 0;

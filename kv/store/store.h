@@ -117,6 +117,8 @@ class Store {
   // For batches: fetches memory that Starts with these hashes will need, of keys that `here` owns,
   // so that they wait for it together and not one after another.
   void Prefetch(const Core& here, std::span<const uint64_t> hashes) const;
+  // The same for one write that needs nothing of the index before it settles.
+  void PrefetchPending(const Core& here, uint64_t hash) const;
   // About as much memory as the reply to a read of the key takes that has this hash and that `here`
   // owns; its record's length. Cheap.
   size_t ReadBytesExpected(const Core& here, uint64_t hash) const;

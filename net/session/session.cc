@@ -565,7 +565,11 @@ void Session::StartBatchNow() {
   for (size_t index = 0; index < count; ++index) {
     const ReplySlot& slot = *batch.slots[index];
     PAKV_DCHECK(slot.args_checksum_ == ArgsChecksum(slot), "see StartKey: its bytes have changed");
-    if (slot.needs != OldState::kNothing) hashes[hash_count++] = slot.hash;
+    if (slot.needs != OldState::kNothing) {
+      hashes[hash_count++] = slot.hash;
+    } else {
+      store_->PrefetchPending(core_, slot.hash);
+    }
   }
   store_->Prefetch(core_, std::span(hashes.data(), hash_count));
   for (size_t index = 0; index < count; ++index) {

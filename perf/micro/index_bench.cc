@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <ranges>
 #include <string>
 #include <utility>
 #include <vector>
@@ -104,9 +105,8 @@ void FindHitPrefetched(benchmark::State& state) {
   size_t i = 0;
   uint64_t found = 0;
   for (auto _ : state) {
-    for (size_t j = 0; j < kBatch; ++j) table.PrefetchDirectory(queries.at(i + j).hash);
-    for (size_t j = 0; j < kBatch; ++j) table.PrefetchBucket(queries.at(i + j).hash);
-    for (size_t j = 0; j < kBatch; ++j) table.PrefetchItem(queries.at(i + j).hash);
+    table.Prefetch(std::views::iota(i, i + kBatch),
+                   [&](size_t number) { return queries.at(number).hash; });
     for (size_t j = 0; j < kBatch; ++j) found += table.Find(queries.at(i + j)) ? 1 : 0;
     i += kBatch;
   }

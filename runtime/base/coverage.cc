@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::array<const char*, kCoverageMarks> kNames{
     "segment-compacted",
+    "known-to-be-dead",
     "copy-overtaken",
     "reader-pins-segment",
     "delete-left",

@@ -149,9 +149,7 @@ class Model {
         return;
       }
       case kFind: {
-        table_.PrefetchDirectory(key.hash);
-        table_.PrefetchBucket(key.hash);
-        table_.PrefetchItem(key.hash);
+        table_.Prefetch(std::span(&key, 1), [](const TableKey& each) { return each.hash; });
         const Entry entry = table_.Find(key);
         ASSERT_EQ(static_cast<bool>(entry), known != model_.end());
         if (entry) Same(entry, known->second);
