@@ -1,6 +1,7 @@
 #include "tests/sim/runner.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +38,10 @@ std::string ReadLog(int file) {
   const ssize_t got = pread(file, text.data(), shown, static_cast<off_t>(size - shown));
   text.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
   return size > shown ? "[...]\n" + text : text;
+}
+
+uint64_t MicrosecondsOf(const timeval& time) {
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000 + static_cast<uint64_t>(time.tv_usec);
 }
 
 // Seeds first, first + stride, ... Never returns.
@@ -95,13 +100,17 @@ std::optional<SeedFailure> RunSeeds(const SeedRun& run, uint64_t& operations) {
   std::optional<SeedFailure> failure;
   for (size_t left = workers.size(); left > 0; --left) {
     int status = 0;
-    const pid_t ended = wait(&status);
+    rusage usage{};
+    const pid_t ended = wait4(-1, &status, 0, &usage);
     PAKV_CHECK(ended > 0);
     const auto found = std::find(workers.begin(), workers.end(), ended);
     PAKV_CHECK(found != workers.end(), "somebody else's child");
     const auto index = static_cast<size_t>(found - workers.begin());
     operations += shared->boards[index].operations;
     if (run.crash_points != nullptr) *run.crash_points += shared->boards[index].crash_points;
+    if (run.cpu_us != nullptr) {
+      *run.cpu_us += MicrosecondsOf(usage.ru_utime) + MicrosecondsOf(usage.ru_stime);
+    }
     for (uint32_t k = 0; k < kCoverageMarks && run.marks != nullptr; ++k) {
       run.marks[k] += shared->boards[index].marks[k];
     }

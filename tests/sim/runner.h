@@ -25,6 +25,7 @@ struct SeedRun {
   unsigned jobs = 1;
   uint64_t* marks = nullptr;         // kCoverageMarks counts, to be added to
   uint64_t* crash_points = nullptr;  // the same
+  uint64_t* cpu_us = nullptr;        // the same: CPU time, the system's for them included
 };
 
 // The failure with the smallest seed that was found before the others stopped, or nothing.

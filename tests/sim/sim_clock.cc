@@ -8,12 +8,22 @@ namespace pakv {
 
 SimAgenda::Id SimAgenda::At(uint64_t time_ns, Owner owner, Action action) {
   const Id id{std::max(time_ns, now_ns_), next_sequence_++};
-  events_.emplace(id, Event{owner, std::move(action)});
+  events_.push_back({id, owner, std::move(action)});
+  std::push_heap(events_.begin(), events_.end());
   return id;
 }
 
+template <typename Strikes>
+void SimAgenda::Strike(Strikes strikes) {
+  if (std::erase_if(events_, strikes) != 0) std::make_heap(events_.begin(), events_.end());
+}
+
+void SimAgenda::Cancel(Id id) {
+  Strike([id](const Event& event) { return event.id == id; });
+}
+
 void SimAgenda::CancelAll(Owner owner) {
-  std::erase_if(events_, [owner](const auto& entry) { return entry.second.owner == owner; });
+  Strike([owner](const Event& event) { return event.owner == owner; });
 }
 
 void SimAgenda::AdvanceTo(uint64_t time_ns) {
@@ -22,9 +32,11 @@ void SimAgenda::AdvanceTo(uint64_t time_ns) {
 }
 
 bool SimAgenda::RunDue() {
-  if (events_.empty() || events_.begin()->first.first > now_ns_) return false;
-  auto node = events_.extract(events_.begin());
-  node.mapped().action();
+  if (next_ns() > now_ns_) return false;
+  std::pop_heap(events_.begin(), events_.end());
+  const Action action = std::move(events_.back().action);
+  events_.pop_back();
+  action();
   return true;
 }
 

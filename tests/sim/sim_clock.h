@@ -5,8 +5,8 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <utility>
+#include <vector>
 
 #include "runtime/base/clock.h"
 
@@ -28,23 +28,29 @@ class SimAgenda {
   Id After(uint64_t delay_ns, Owner owner, Action action) {
     return At(now_ns_ + delay_ns, owner, std::move(action));
   }
-  void Cancel(Id id) { events_.erase(id); }
+  void Cancel(Id id);
   void CancelAll(Owner owner);
 
   // When the next event is due, kNever if none is.
-  uint64_t next_ns() const { return events_.empty() ? kNever : events_.begin()->first.first; }
+  uint64_t next_ns() const { return events_.empty() ? kNever : events_.front().id.first; }
   void AdvanceTo(uint64_t time_ns);
   // Runs the first event if it is due. False if none is.
   bool RunDue();
 
  private:
   struct Event {
+    Id id;
     Owner owner;
     Action action;
+    // As the standard library's heaps have it, in which the largest is in front.
+    bool operator<(const Event& other) const { return id > other.id; }
   };
+  template <typename Strikes>
+  void Strike(Strikes strikes);
+
   uint64_t now_ns_ = kNsPerSecond;
   uint64_t next_sequence_ = 0;
-  std::map<Id, Event> events_;
+  std::vector<Event> events_;  // a heap: the next one is in front
 };
 
 // A node's clocks: the monotonic one is the world's, the wall clock may be off and may step.

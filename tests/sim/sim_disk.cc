@@ -228,51 +228,49 @@ void SimDisk::Unlock(Inode& inode, uint64_t owner) {
 
 // ---- Contents ----
 
-SimDisk::Sector SimDisk::Base(const Inode& inode, uint64_t sector) const {
+const uint8_t* SimDisk::Look(const Inode& inode, uint64_t sector, bool direct) {
+  const SimSector* found = inode.sectors.Find(sector);
+  if (found == nullptr) return DataOf(nullptr);
+  if (!direct && found->page != SimSector::Page::kNone) return DataOf(found->page_bytes);
+  if (!found->drive.empty()) return DataOf(found->drive.back());
   const bool cut = inode.cut_bytes && sector >= SectorCount(*inode.cut_bytes);
-  return cut || sector >= inode.platter.size() ? Sector{} : inode.platter[sector];
+  return DataOf(cut ? nullptr : found->platter);
 }
 
-SimDisk::Sector SimDisk::Look(const Inode& inode, uint64_t sector, bool direct) const {
-  if (const auto page = inode.pages.find(sector); !direct && page != inode.pages.end()) {
-    return page->second.data;
-  }
-  const auto versions = inode.drive.find(sector);
-  return versions == inode.drive.end() ? Base(inode, sector) : versions->second.back();
-}
-
-void SimDisk::WriteBack(Inode& inode, uint64_t sector) {
-  const auto page = inode.pages.find(sector);
-  if (page == inode.pages.end() || !page->second.dirty) return;
-  inode.drive[sector].push_back(page->second.data);
-  page->second.dirty = false;
-}
-
-void SimDisk::Store(Inode& inode, uint64_t sector, bool direct, const Sector& data) {
-  if (sector >= inode.allocated.size()) inode.allocated.resize(sector + 1);
-  if (!inode.allocated[sector]) {
-    inode.allocated[sector] = true;
+void SimDisk::Store(Inode& inode, uint64_t sector, bool direct, const uint8_t* data) {
+  SimSector& stored = inode.sectors.Edit(sector);
+  inode.NoteCached(sector);
+  if (!stored.allocated) {
+    stored.allocated = true;
     ++inode.allocated_count;
     ++*used_sectors_;
   }
   if (!direct) {
-    inode.pages.insert_or_assign(sector, Inode::Page{data, true});
+    stored.page_bytes = BytesOf(data);
+    stored.page = SimSector::Page::kDirty;
     return;
   }
   // The page cache never hides what was written past it.
-  WriteBack(inode, sector);
-  inode.pages.erase(sector);
-  inode.drive[sector].push_back(data);
+  stored.WriteBack();
+  stored.DropPage();
+  stored.drive.push_back(BytesOf(data));
 }
 
-void SimDisk::Persist(Inode& inode, uint64_t sector, const Sector& data) {
-  inode.platter.Put(sector, data);
+void SimDisk::StorePart(Inode& inode, uint64_t offset, bool direct, const uint8_t* source,
+                        uint64_t count) {
+  const uint64_t sector = offset / kSectorBytes;
+  if (count == kSectorBytes) return Store(inode, sector, direct, source);
+  Sector data;
+  std::memcpy(data.data(), Look(inode, sector, direct), kSectorBytes);
+  std::memcpy(data.data() + offset % kSectorBytes, source, count);
+  Store(inode, sector, direct, data.data());
 }
 
-uint64_t SimDisk::SectorsToAllocate(const Inode& inode, uint64_t first, uint64_t end) const {
+uint64_t SimDisk::SectorsToAllocate(const Inode& inode, uint64_t first, uint64_t end) {
   uint64_t count = 0;
   for (uint64_t sector = first; sector < end; ++sector) {
-    count += sector >= inode.allocated.size() || !inode.allocated[sector] ? 1 : 0;
+    const SimSector* found = inode.sectors.Find(sector);
+    count += found == nullptr || !found->allocated ? 1 : 0;
   }
   return count;
 }
@@ -306,9 +304,11 @@ int32_t SimDisk::Read(Inode& inode, bool direct, void* buffer, uint32_t length, 
     const uint64_t sector = at / kSectorBytes;
     const uint64_t begin = at % kSectorBytes;
     const uint64_t count = std::min(kSectorBytes - begin, end - at);
-    if (direct) WriteBack(inode, sector);
-    const Sector data = Look(inode, sector, direct);
-    std::memcpy(target + (at - offset), data.data() + begin, count);
+    const SimSector* found = inode.sectors.Find(sector);
+    if (direct && found != nullptr && found->page == SimSector::Page::kDirty) {
+      inode.sectors.Edit(sector).WriteBack();
+    }
+    std::memcpy(target + (at - offset), Look(inode, sector, direct) + begin, count);
     at += count;
   }
   return static_cast<int32_t>(end - offset);
@@ -353,14 +353,11 @@ int32_t SimDisk::Write(Inode& inode, bool direct, const void* buffer, uint32_t l
   }
   end = std::min(end, end_sector * kSectorBytes);
   if (end <= offset) return -ENOSPC;
+  static_cast<void>(inode.sectors.Edit(first_sector, end_sector));  // all at once
   const auto* source = static_cast<const uint8_t*>(buffer);
   for (uint64_t at = offset; at < end;) {
-    const uint64_t sector = at / kSectorBytes;
-    const uint64_t begin = at % kSectorBytes;
-    const uint64_t count = std::min(kSectorBytes - begin, end - at);
-    Sector data = count == kSectorBytes ? Sector{} : Look(inode, sector, direct);
-    std::memcpy(data.data() + begin, source + (at - offset), count);
-    Store(inode, sector, direct, data);
+    const uint64_t count = std::min(kSectorBytes - at % kSectorBytes, end - at);
+    StorePart(inode, at, direct, source + (at - offset), count);
     at += count;
   }
   inode.size_bytes = std::max(inode.size_bytes, end);
@@ -374,13 +371,10 @@ void SimDisk::WriteSome(Inode& inode, bool direct, const void* buffer, uint32_t 
   const uint64_t chance = prng_.Below(4);
   for (uint64_t at = offset; at < offset + length;) {
     const uint64_t sector = at / kSectorBytes;
-    const uint64_t begin = at % kSectorBytes;
-    const uint64_t count = std::min(kSectorBytes - begin, offset + length - at);
+    const uint64_t count = std::min(kSectorBytes - at % kSectorBytes, offset + length - at);
     if ((chance == 1 || (chance >= 2 && prng_.Chance(1, 2))) &&
         MakeRoom(SectorsToAllocate(inode, sector, sector + 1))) {
-      Sector data = Look(inode, sector, direct);
-      std::memcpy(data.data() + begin, source + (at - offset), count);
-      Store(inode, sector, direct, data);
+      StorePart(inode, at, direct, source + (at - offset), count);
       inode.size_bytes = std::max(inode.size_bytes, at + count);
     }
     at += count;
@@ -389,48 +383,45 @@ void SimDisk::WriteSome(Inode& inode, bool direct, const void* buffer, uint32_t 
 
 void SimDisk::MakeMetadataDurable(Inode& inode) {
   if (inode.cut_bytes) {
-    inode.platter.CutTo(SectorCount(*inode.cut_bytes));
+    const uint64_t kept = SectorCount(*inode.cut_bytes);
+    for (SimSector& sector : inode.sectors.Edit(kept, inode.sectors.size())) {
+      sector.platter = nullptr;
+    }
+    inode.sectors.CutTo(SectorCount(inode.size_bytes));
     inode.cut_bytes.reset();
   }
   inode.durable_size_bytes = inode.size_bytes;
 }
 
-int32_t SimDisk::Flush(Inode& inode, const std::vector<uint64_t>& sectors) {
+int32_t SimDisk::Flush(Inode& inode, uint64_t begin_sector, uint64_t end_sector) {
   const bool failed = Fault(faults.flush_error);
   if (!failed) MakeMetadataDurable(inode);
-  for (const uint64_t sector : sectors) {
+  begin_sector = std::max(begin_sector, inode.cached_begin);
+  end_sector = std::min(end_sector, inode.cached_end);
+  for (SimSector& sector : inode.sectors.Edit(begin_sector, end_sector)) {
+    if (!sector.unsettled()) continue;
     // After a failed write-back the page looks clean, whether the drive has it or not.
-    const auto page = inode.pages.find(sector);
-    if (failed && page != inode.pages.end() && prng_.Chance(1, 2)) page->second.dirty = false;
-    WriteBack(inode, sector);
-    const auto versions = inode.drive.find(sector);
-    if (versions == inode.drive.end()) continue;
+    if (failed && sector.page != SimSector::Page::kNone && prng_.Chance(1, 2)) {
+      sector.page = SimSector::Page::kClean;
+    }
+    sector.WriteBack();
+    if (sector.drive.empty()) continue;
     // After a failed flush: on the platter, still in the drive's cache, or gone from it.
     const uint64_t fate = failed ? prng_.Below(3) : 0;
     if (fate == 1) continue;
-    if (fate == 0) Persist(inode, sector, versions->second.back());
-    inode.drive.erase(versions);
+    if (fate == 0) sector.platter = sector.drive.back();
+    sector.drive.clear();
   }
+  inode.TrimCached();
   return failed ? -EIO : 0;
 }
 
 int32_t SimDisk::SyncRange(Inode& inode, uint64_t offset, uint32_t length) {
-  std::vector<uint64_t> sectors;
-  for (uint64_t sector = offset / kSectorBytes; sector < SectorCount(offset + length); ++sector) {
-    sectors.push_back(sector);
-  }
-  return Flush(inode, sectors);
+  return Flush(inode, offset / kSectorBytes, SectorCount(offset + length));
 }
 
 int32_t SimDisk::SyncData(Inode& inode) {
-  std::vector<uint64_t> sectors;
-  for (const auto& [sector, page] : inode.pages) {
-    if (page.dirty) sectors.push_back(sector);
-  }
-  for (const auto& [sector, versions] : inode.drive) sectors.push_back(sector);
-  std::sort(sectors.begin(), sectors.end());
-  sectors.erase(std::unique(sectors.begin(), sectors.end()), sectors.end());
-  return Flush(inode, sectors);
+  return Flush(inode, inode.cached_begin, inode.cached_end);
 }
 
 int32_t SimDisk::Truncate(Inode& inode, uint64_t size_bytes) {
@@ -438,19 +429,20 @@ int32_t SimDisk::Truncate(Inode& inode, uint64_t size_bytes) {
   if (size_bytes < inode.size_bytes) {
     const uint64_t sectors = SectorCount(size_bytes);
     if (size_bytes % kSectorBytes != 0) {
-      Sector last = Look(inode, sectors - 1, /*direct=*/false);
-      std::fill(last.begin() + static_cast<int64_t>(size_bytes % kSectorBytes), last.end(), 0);
-      Store(inode, sectors - 1, /*direct=*/false, last);
+      Sector last{};
+      std::memcpy(last.data(), Look(inode, sectors - 1, /*direct=*/false),
+                  size_bytes % kSectorBytes);
+      Store(inode, sectors - 1, /*direct=*/false, last.data());
     }
     inode.cut_bytes = std::min(inode.cut_bytes.value_or(size_bytes), size_bytes);
-    inode.pages.erase(inode.pages.lower_bound(sectors), inode.pages.end());
-    inode.drive.erase(inode.drive.lower_bound(sectors), inode.drive.end());
-    for (uint64_t sector = sectors; sector < inode.allocated.size(); ++sector) {
-      if (!inode.allocated[sector]) continue;
+    for (SimSector& sector : inode.sectors.Edit(sectors, inode.sectors.size())) {
+      sector.DropPage();
+      sector.drive.clear();
+      if (!std::exchange(sector.allocated, false)) continue;
       --inode.allocated_count;
       --*used_sectors_;
     }
-    inode.allocated.resize(std::min<uint64_t>(inode.allocated.size(), sectors));
+    inode.TrimCached();
   }
   inode.size_bytes = size_bytes;
   return 0;

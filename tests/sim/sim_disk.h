@@ -149,15 +149,14 @@ class SimDisk {
   static void ListFiles(const std::string& path, const Inode& directory,
                         std::vector<std::string>& paths);
 
-  Sector Base(const Inode& inode, uint64_t sector) const;
-  Sector Look(const Inode& inode, uint64_t sector, bool direct) const;
-  void Store(Inode& inode, uint64_t sector, bool direct, const Sector& data);
-  uint64_t SectorsToAllocate(const Inode& inode, uint64_t first, uint64_t end) const;
-  void WriteBack(Inode& inode, uint64_t sector);
-  void Persist(Inode& inode, uint64_t sector, const Sector& data);
-  void MakeMetadataDurable(Inode& inode);
-  // `sectors` in their order, each once.
-  int32_t Flush(Inode& inode, const std::vector<uint64_t>& sectors);
+  // A sector's bytes as they can be read, valid until it changes.
+  static const uint8_t* Look(const Inode& inode, uint64_t sector, bool direct);
+  void Store(Inode& inode, uint64_t sector, bool direct, const uint8_t* data);
+  // `count` bytes, all of one sector.
+  void StorePart(Inode& inode, uint64_t offset, bool direct, const uint8_t* source, uint64_t count);
+  static uint64_t SectorsToAllocate(const Inode& inode, uint64_t first, uint64_t end);
+  static void MakeMetadataDurable(Inode& inode);
+  int32_t Flush(Inode& inode, uint64_t begin_sector, uint64_t end_sector);
   void CutPower(Inode& inode);
   void CutPowerBelow(Inode& directory);
   void EvictCleanPages(Inode& inode);

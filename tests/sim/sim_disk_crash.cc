@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 #include <string>
 #include <utility>
@@ -12,16 +13,12 @@
 
 namespace pakv {
 
-namespace {
-
-constexpr SimDisk::Sector kZeros{};
-
-}  // namespace
-
 void SimDisk::EvictCleanPages(Inode& inode) {
   // A clean page may leave the cache at any time; then what the drive has shows.
-  std::erase_if(inode.pages,
-                [this](const auto& entry) { return !entry.second.dirty && prng_.Chance(1, 2); });
+  for (SimSector& sector : inode.Cached()) {
+    if (sector.page == SimSector::Page::kClean && prng_.Chance(1, 2)) sector.DropPage();
+  }
+  inode.TrimCached();
 }
 
 void SimDisk::CutPower(Inode& inode) {
@@ -29,25 +26,26 @@ void SimDisk::CutPower(Inode& inode) {
   const bool metadata_kept = prng_.Chance(1, 2);
   if (metadata_kept) MakeMetadataDurable(inode);
   inode.cut_bytes.reset();
-  for (auto& [sector, page] : inode.pages) {
-    if (page.dirty && prng_.Chance(1, 2)) inode.drive[sector].push_back(page.data);
+  for (SimSector& sector : inode.Cached()) {
+    if (sector.page == SimSector::Page::kDirty && prng_.Chance(1, 2)) sector.WriteBack();
+    sector.DropPage();
   }
-  inode.pages.clear();
-  for (auto& [sector, versions] : inode.drive) {
-    const uint64_t kept = prng_.Below(versions.size() + 1);
-    if (kept < versions.size()) Persist(inode, sector, versions[kept]);
+  for (SimSector& sector : inode.Cached()) {
+    if (sector.drive.empty()) continue;
+    const uint64_t kept = prng_.Below(sector.drive.size() + 1);
+    if (kept < sector.drive.size()) sector.platter = sector.drive[kept];
+    sector.drive.clear();
   }
-  inode.drive.clear();
+  inode.cached_begin = inode.cached_end = 0;
   inode.size_bytes = inode.durable_size_bytes;
-  const uint64_t sectors = SectorCount(inode.size_bytes);
-  inode.platter.CutTo(sectors);
   // What was written behind the size is gone; what a lost cut had freed is back.
-  inode.allocated.resize(sectors);
-  for (uint64_t sector = 0; sector < inode.platter.size(); ++sector) {
-    if (!inode.allocated[sector] && inode.platter[sector] != kZeros) inode.allocated[sector] = true;
+  inode.sectors.CutTo(SectorCount(inode.size_bytes));
+  uint64_t count = 0;
+  for (uint64_t number = 0; number < inode.sectors.size(); ++number) {
+    const SimSector& sector = *inode.sectors.Find(number);
+    count += sector.allocated || sector.platter != nullptr ? 1 : 0;
+    if (!sector.allocated && sector.platter != nullptr) inode.sectors.Edit(number).allocated = true;
   }
-  const auto count =
-      static_cast<uint64_t>(std::count(inode.allocated.begin(), inode.allocated.end(), true));
   *used_sectors_ += count - inode.allocated_count;
   inode.allocated_count = count;
 }
@@ -111,10 +109,9 @@ const SimDisk::InodeRef& SimDisk::CopyOf(const InodeRef& original, Copies& copie
   copy->size_bytes = original->size_bytes;
   copy->durable_size_bytes = original->durable_size_bytes;
   copy->cut_bytes = original->cut_bytes;
-  copy->platter = original->platter;
-  copy->drive = original->drive;
-  copy->pages = original->pages;
-  copy->allocated = original->allocated;
+  copy->sectors = original->sectors;
+  copy->cached_begin = original->cached_begin;
+  copy->cached_end = original->cached_end;
   copy->allocated_count = original->allocated_count;
   *used_sectors_ += copy->allocated_count;
   for (const auto& [name, inode] : original->names) {
@@ -148,8 +145,8 @@ SimDisk::Copies SimDisk::CopyFrom(const SimDisk& other) {
 void SimDisk::LoseWrite(Inode& inode, const void* buffer, uint32_t length, uint64_t offset) {
   if (on_media_fault) on_media_fault({static_cast<const char*>(buffer), length});
   for (uint64_t sector = offset / kSectorBytes; sector < SectorCount(offset + length); ++sector) {
-    if (sector < inode.allocated.size() && inode.allocated[sector]) continue;
-    Store(inode, sector, /*direct=*/true, Sector{});
+    if (SectorsToAllocate(inode, sector, sector + 1) == 0) continue;
+    Store(inode, sector, /*direct=*/true, DataOf(nullptr));
   }
   inode.size_bytes = std::max(inode.size_bytes, offset + length);
 }
@@ -174,12 +171,12 @@ void SimDisk::Misdirect(const void* buffer, uint32_t length) {
   if (on_media_fault) on_media_fault(*Contents(path.c_str()));
   const auto* source = static_cast<const uint8_t*>(buffer);
   for (uint64_t at = offset; at + kSectorBytes <= end; at += kSectorBytes) {
-    Sector data;
-    std::copy_n(source + (at - offset), kSectorBytes, data.begin());
-    Persist(target, at / kSectorBytes, data);
-    target.drive.erase(at / kSectorBytes);
-    target.pages.erase(at / kSectorBytes);
+    SimSector& sector = target.sectors.Edit(at / kSectorBytes);
+    sector.platter = BytesOf(source + (at - offset));
+    sector.drive.clear();
+    sector.DropPage();
   }
+  target.TrimCached();
 }
 
 void SimDisk::ListFiles(const std::string& path, const Inode& directory,
@@ -198,12 +195,15 @@ void SimDisk::ListFiles(const std::string& path, const Inode& directory,
 void SimDisk::FlipBit(const char* path, uint64_t offset, uint32_t bit) {
   const Place place = Find(path);
   PAKV_CHECK(place.inode != nullptr && offset < place.inode->size_bytes);
-  const uint64_t sector = offset / kSectorBytes;
-  place.inode->pages.erase(sector);
-  Sector data = Look(*place.inode, sector, /*direct=*/true);
+  const uint64_t number = offset / kSectorBytes;
+  SimSector& sector = place.inode->sectors.Edit(number);
+  sector.DropPage();
+  Sector data;
+  std::memcpy(data.data(), Look(*place.inode, number, /*direct=*/true), kSectorBytes);
   data[offset % kSectorBytes] ^= static_cast<uint8_t>(1u << bit);
-  place.inode->drive.erase(sector);
-  Persist(*place.inode, sector, data);
+  sector.platter = BytesOf(data.data());
+  sector.drive.clear();
+  place.inode->TrimCached();
 }
 
 std::optional<std::string> SimDisk::Contents(const char* path) {
@@ -211,8 +211,8 @@ std::optional<std::string> SimDisk::Contents(const char* path) {
   if (place.inode == nullptr || place.inode->directory) return std::nullopt;
   std::string contents;
   for (uint64_t sector = 0; sector < SectorCount(place.inode->size_bytes); ++sector) {
-    const Sector data = Look(*place.inode, sector, /*direct=*/false);
-    contents.append(data.begin(), data.end());
+    const uint8_t* data = Look(*place.inode, sector, /*direct=*/false);
+    contents.append(data, data + kSectorBytes);
   }
   contents.resize(place.inode->size_bytes);
   return contents;

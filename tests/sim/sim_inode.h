@@ -1,15 +1,18 @@
 // SimDisk's insides: a file or directory with all that is known of it at once.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_sectors.h"
 
 namespace pakv {
 
@@ -17,41 +20,7 @@ inline uint64_t SectorCount(uint64_t bytes) {
   return (bytes + SimDisk::kSectorBytes - 1) / SimDisk::kSectorBytes;
 }
 
-// What flushes have reached of a file, by sector. Copies share it until one of them changes it: a
-// disk is copied at each crash point, and a recovery leaves most of what is there as it is.
-class SimPlatter {
- public:
-  using Sector = SimDisk::Sector;
-  uint64_t size() const { return sectors_ == nullptr ? 0 : sectors_->size(); }
-  const Sector& operator[](uint64_t sector) const { return (*sectors_)[sector]; }
-  void Put(uint64_t sector, const Sector& data) {
-    std::vector<Sector>& own = Own();
-    if (sector >= own.size()) own.resize(sector + 1);
-    own[sector] = data;
-  }
-  // Shorter; nothing if it is as short.
-  void CutTo(uint64_t sectors) {
-    if (sectors < size()) Own().resize(sectors);
-  }
-
- private:
-  std::vector<Sector>& Own() {
-    if (sectors_ == nullptr) {
-      sectors_ = std::make_shared<std::vector<Sector>>();
-    } else if (sectors_.use_count() > 1) {
-      sectors_ = std::make_shared<std::vector<Sector>>(*sectors_);
-    }
-    return *sectors_;
-  }
-  std::shared_ptr<std::vector<Sector>> sectors_;
-};
-
 struct SimDisk::Inode {
-  struct Page {
-    Sector data;
-    bool dirty;
-  };
-
   explicit Inode(std::shared_ptr<uint64_t> used) : used_sectors(std::move(used)) {}
   Inode(const Inode&) = delete;
   Inode& operator=(const Inode&) = delete;
@@ -68,12 +37,25 @@ struct SimDisk::Inode {
   uint64_t durable_size_bytes = 0;
   // The smallest size since the last sync, if it was cut: behind it the platter does not count.
   std::optional<uint64_t> cut_bytes;
-  SimPlatter platter;
-  std::map<uint64_t, std::vector<Sector>> drive;  // versions since the last flush, newest last
-  std::map<uint64_t, Page> pages;
-  std::vector<bool> allocated;
+  SimSectors sectors;
+  // Of those that a cache has something of, the first and the end.
+  uint64_t cached_begin = 0;
+  uint64_t cached_end = 0;
   uint64_t allocated_count = 0;
   uint64_t lock_owner = 0;  // 0: not locked
+
+  // To change what the caches have.
+  std::span<SimSector> Cached() { return sectors.Edit(cached_begin, cached_end); }
+  void NoteCached(uint64_t sector) {
+    const bool first = cached_begin == cached_end;
+    cached_begin = first ? sector : std::min(cached_begin, sector);
+    cached_end = first ? sector + 1 : std::max(cached_end, sector + 1);
+  }
+  // Something has left the caches.
+  void TrimCached() {
+    while (cached_end > cached_begin && !sectors.Find(cached_end - 1)->cached()) --cached_end;
+    while (cached_begin < cached_end && !sectors.Find(cached_begin)->cached()) ++cached_begin;
+  }
 };
 
 }  // namespace pakv

@@ -84,7 +84,7 @@ void SimRing::LeaveBehind(const InFlight& flight, SimDisk& disk, const SimDisk::
 }
 
 void SimRing::Forget() {
-  for (auto& [id, flight] : in_flight_) {
+  for (const InFlight& flight : in_flight_) {
     Operation& operation = *flight.operation;
     operation.in_flight = false;
     LeaveBehind(flight, process_.disk_, /*copies=*/nullptr, process_.prng_);
@@ -107,7 +107,7 @@ bool SimProcess::interruptible() const {
 void SimProcess::LeaveOn(SimDisk& image) const {
   const SimDisk::Copies copies = image.CopyFrom(disk_);
   for (const SimRing* ring : rings_) {
-    for (const auto& [id, flight] : ring->in_flight_) {
+    for (const SimRing::InFlight& flight : ring->in_flight_) {
       ring->LeaveBehind(flight, image, &copies, image.prng());
     }
   }

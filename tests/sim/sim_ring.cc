@@ -80,7 +80,7 @@ void SimRing::Submit(Operation& operation) {
   operation.cancelled = false;
   operation.ring_data = next_id_++;
   const uint64_t id = operation.ring_data;
-  in_flight_.emplace(id, InFlight{&operation});
+  in_flight_.push_back({id, &operation});
   SimTrace& trace = process_.machine_.trace;
   trace.Add(static_cast<uint64_t>(operation.request.opcode));
   trace.Add(operation.request.offset << 32 | operation.request.length);
@@ -90,18 +90,25 @@ void SimRing::Submit(Operation& operation) {
   waiting_.push_back(id);
 }
 
+SimRing::InFlight* SimRing::Find(uint64_t id) {
+  const auto found =
+      std::lower_bound(in_flight_.begin(), in_flight_.end(), id,
+                       [](const InFlight& flight, uint64_t wanted) { return flight.id < wanted; });
+  return found == in_flight_.end() || found->id != id ? nullptr : &*found;
+}
+
 // The kernel takes it.
 void SimRing::Begin(uint64_t id) {
-  const auto found = in_flight_.find(id);
-  if (found == in_flight_.end() || process_.dying_) return;
+  InFlight* const found = Find(id);
+  if (found == nullptr || process_.dying_) return;
   ++submissions_;
   if (process_.submissions_++ >= process_.submissions_left_) {
     process_.dying_ = true;
     agenda_.CancelAll(process_.id_);
     return;
   }
-  found->second.begun = true;
-  Operation& operation = *found->second.operation;
+  found->begun = true;
+  Operation& operation = *found->operation;
   if (ChangesDisk(operation.request)) ++process_.disk_steps_;
   int32_t result = 0;
   if (SubmitNow(operation, result)) {
@@ -152,7 +159,7 @@ bool SimRing::SubmitNow(Operation& operation, int32_t& result) {
 }
 
 void SimRing::RunLater(uint64_t id) {
-  Operation& operation = *in_flight_.at(id).operation;
+  Operation& operation = *Find(id)->operation;
   const IoRequest& request = operation.request;
   Prng& prng = process_.prng_;
   const uint64_t soon_ns = prng.Between(1, 20) * kNsPerUs;
@@ -180,7 +187,7 @@ void SimRing::RunLater(uint64_t id) {
           process_.id_, process_.host_, request.path,
           [this, id](int32_t error, SimNet::EndpointRef endpoint) {
             // A cancelled attempt has been answered already.
-            if (!in_flight_.contains(id)) {
+            if (Find(id) == nullptr) {
               if (endpoint != nullptr) process_.machine_.net.Abandon(endpoint, /*reset=*/true);
               return;
             }
@@ -233,28 +240,34 @@ void SimRing::RunLater(uint64_t id) {
 
 // The moment at which an operation takes effect; it completes now or a little later.
 void SimRing::Land(uint64_t id) {
-  const auto found = in_flight_.find(id);
-  if (found == in_flight_.end()) return;
-  Operation& operation = *found->second.operation;
+  InFlight* found = Find(id);
+  if (found == nullptr) return;
+  Operation& operation = *found->operation;
   const IoRequest& request = operation.request;
   Prng& prng = process_.prng_;
   if (operation.cancelled && request.opcode != Opcode::kClose && prng.Chance(1, 2)) {
     return Finish(id, -ECANCELED);
   }
   const int32_t result = Carry(operation);
-  found->second.landed = true;
+  found = Find(id);  // others may have finished
+  found->landed = true;
+  found->result = result;
   if (ChangesDisk(request)) ++process_.disk_steps_;
   if (request.opcode == Opcode::kWrite && request.sync && result > 0) {
-    agenda_.After(DiskDelay(), process_.id_, [this, id, result] {
-      const IoRequest& write = in_flight_.at(id).operation->request;
-      const int32_t synced = process_.disk_.SyncRange(*process_.FileOf(write.handle).inode,
-                                                      write.offset, static_cast<uint32_t>(result));
-      ++process_.disk_steps_;
-      FinishAfter(process_.prng_.Below(10) * kNsPerUs, id, synced < 0 ? synced : result);
-    });
+    agenda_.After(DiskDelay(), process_.id_, [this, id] { Sync(id); });
     return;
   }
   FinishAfter(prng.Below(10) * kNsPerUs, id, result);
+}
+
+// The flush that is part of a sync write.
+void SimRing::Sync(uint64_t id) {
+  const InFlight& flight = *Find(id);
+  const IoRequest& write = flight.operation->request;
+  const int32_t synced = process_.disk_.SyncRange(
+      *process_.FileOf(write.handle).inode, write.offset, static_cast<uint32_t>(flight.result));
+  ++process_.disk_steps_;
+  FinishAfter(process_.prng_.Below(10) * kNsPerUs, id, synced < 0 ? synced : flight.result);
 }
 
 int32_t SimRing::Carry(Operation& operation) {
@@ -358,14 +371,17 @@ int32_t SimRing::ReceiveNow(const IoRequest& request) {
 }
 
 void SimRing::FinishAfter(uint64_t delay_ns, uint64_t id, int32_t result) {
-  agenda_.After(delay_ns, process_.id_, [this, id, result] { Finish(id, result); });
+  Find(id)->result = result;
+  agenda_.After(delay_ns, process_.id_, [this, id] {
+    if (const InFlight* found = Find(id)) Finish(id, found->result);
+  });
 }
 
 void SimRing::Finish(uint64_t id, int32_t result) {
-  const auto found = in_flight_.find(id);
-  if (found == in_flight_.end()) return;
-  Operation& operation = *found->second.operation;
-  in_flight_.erase(found);
+  const InFlight* const found = Find(id);
+  if (found == nullptr) return;
+  Operation& operation = *found->operation;
+  in_flight_.erase(in_flight_.begin() + (found - in_flight_.data()));
   operation.result = IoResult(result);
   finished_.push_back(&operation);
   process_.machine_.trace.Add(static_cast<uint64_t>(static_cast<uint32_t>(result)));
@@ -386,9 +402,9 @@ void SimRing::RequestCancel(Operation& operation) {
       return;  // what is on its way to the disk is looked at when it lands
   }
   agenda_.After(process_.prng_.Between(1, 20) * kNsPerUs, process_.id_, [this, id] {
-    const auto found = in_flight_.find(id);
-    if (found == in_flight_.end()) return;
-    const Operation* late = found->second.operation;
+    const InFlight* const found = Find(id);
+    if (found == nullptr) return;
+    const Operation* late = found->operation;
     for (auto& [handle, socket] : process_.sockets_) {
       if (socket.send == late) socket.send = nullptr;
       if (socket.readable == late) socket.readable = nullptr;
@@ -501,7 +517,7 @@ IoResult SimRing::RegisterBuffers(std::span<const std::span<std::byte>> buffers)
 
 std::string SimRing::Describe() const {
   std::string text;
-  for (const auto& [id, flight] : in_flight_) {
+  for (const InFlight& flight : in_flight_) {
     const IoRequest& request = flight.operation->request;
     text += " opcode " + std::to_string(static_cast<int>(request.opcode)) + " on handle " +
             std::to_string(static_cast<int>(request.handle)) +

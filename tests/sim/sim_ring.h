@@ -166,15 +166,20 @@ class SimRing final : public Ring {
  private:
   friend class SimProcess;
   struct InFlight {
+    uint64_t id;
     Operation* operation;
     bool begun = false;   // it is more than an entry in the queue
-    bool landed = false;  // kWrite: the bytes are in the drive's cache
+    bool landed = false;  // it took effect, with this result; kWrite: in the drive's cache
+    int32_t result = 0;
   };
 
+  // nullptr: it is not in flight any more. Valid until something is submitted or finished.
+  InFlight* Find(uint64_t id);
   void Begin(uint64_t id);
   bool SubmitNow(Operation& operation, int32_t& result);
   void RunLater(uint64_t id);
   void Land(uint64_t id);
+  void Sync(uint64_t id);
   int32_t Carry(Operation& operation);
   int32_t Open(Operation& operation);
   int32_t ReceiveNow(const IoRequest& request);
@@ -191,7 +196,7 @@ class SimRing final : public Ring {
   SimProcess& process_;
   SimAgenda& agenda_;
   uint64_t next_id_ = 1;
-  std::map<uint64_t, InFlight> in_flight_;
+  std::vector<InFlight> in_flight_;  // by id
   const uint32_t submissions_max_;
   uint32_t submissions_ = 0;          // since the last pass
   std::deque<uint64_t> waiting_;      // for the next one
