@@ -11,13 +11,6 @@
 #include "runtime/base/check.h"
 
 namespace pakv {
-namespace {
-
-// A cursor is the top 52 bits of a hash: clients keep it in a double.
-constexpr uint32_t kCursorShift = 12;
-
-}  // namespace
-
 Store::Store(StoreOptions options) : options_(std::move(options)) {}
 
 Store::~Store() = default;
@@ -159,7 +152,7 @@ Task<ScanStep> Store::Scan(Core& here, uint32_t namespace_id, uint64_t cursor, s
                            KeyFilter accept) {
   ScanStep step;
   size_t step_bytes = 0;
-  uint64_t begin = cursor << kCursorShift;
+  uint64_t begin = FirstHashOf(cursor);
   uint32_t owner = OwnerOf(begin);
   size_t left = count == 0 ? 1 : count;
   while (true) {
@@ -214,16 +207,43 @@ Task<ScanStep> Store::Scan(Core& here, uint32_t namespace_id, uint64_t cursor, s
   }
 }
 
-Task<uint64_t> Store::CountKeys(Core& here, uint32_t namespace_id) {
+Task<uint64_t> Store::CountKeys(Core& here, uint32_t namespace_id,
+                                std::span<const KeyName> but_for) {
   uint64_t count = 0;
   for (uint32_t id = 0; id < here.count(); ++id) {
     const Shard* shard = shards_[id].get();
-    count += co_await here.CallOn(id, [shard, namespace_id](Core&) {
+    // Owners have ranges of hashes, in the order of their numbers.
+    const auto end =
+        std::partition_point(but_for.begin(), but_for.end(),
+                             [this, id](const KeyName& name) { return OwnerOf(name.hash) <= id; });
+    const auto own = but_for.first(static_cast<size_t>(end - but_for.begin()));
+    but_for = but_for.subspan(own.size());
+    count += co_await here.CallOn(id, [shard, namespace_id, own](Core&) {
       const Table& table = shard->table();
-      return namespace_id == kEveryNamespace ? table.count() : table.count(namespace_id);
+      const uint64_t all =
+          namespace_id == kEveryNamespace ? table.count() : table.count(namespace_id);
+      return all - CountThere(*shard, namespace_id, own);
     });
   }
   co_return count;
+}
+
+uint64_t Store::CountThere(const Shard& shard, uint32_t namespace_id,
+                           std::span<const KeyName> names) {
+  uint64_t count = 0;
+  while (!names.empty()) {
+    const auto group = names.first(std::min(Shard::kPrefetchMax, names.size()));
+    names = names.subspan(group.size());
+    std::array<uint64_t, Shard::kPrefetchMax> hashes;
+    std::transform(group.begin(), group.end(), hashes.begin(),
+                   [](const KeyName& name) { return name.hash; });
+    shard.Prefetch(std::span(hashes.data(), group.size()));
+    for (const KeyName& name : group) {
+      const TableKey key{.hash = name.hash, .namespace_id = namespace_id, .key = name.key};
+      if (shard.table().Find(key)) ++count;
+    }
+  }
+  return count;
 }
 
 Task<std::vector<NamespaceCount>> Store::CountNumbered(Core& here) {
@@ -315,6 +335,14 @@ Task<Outcome> Store::Flush(Core& here, uint32_t namespace_id, Lsn* lsn) {
     });
   }
   co_await AtAllOwners(here, [](Shard& shard) { shard.Thaw(); });
+  co_return outcome;
+}
+
+Task<Outcome> Store::FlushFor(Core& here, uint32_t namespace_id, Transaction& transaction) {
+  if (transaction.too_large()) co_return Outcome::kTooLarge;
+  const Outcome outcome = co_await Flush(here, namespace_id);
+  Shard& own = *shards_[here.id()];
+  transaction.TakeClock(own, own.ExpiryClockMs());
   co_return outcome;
 }
 

@@ -160,11 +160,19 @@ class Store {
   // while is returned at least once, also across growth, restarts and other numbers of cores.
   using KeyFilter = std::function<bool(std::string_view key, uint64_t& work)>;
   static constexpr size_t kScanBytesMax = 1 << 20;
+  // Keys that share a cursor come in one step; this is the smallest hash of them.
+  static uint64_t FirstHashOf(uint64_t cursor) { return cursor << kCursorShift; }
   Task<ScanStep> Scan(Core& here, uint32_t namespace_id, uint64_t cursor, size_t count,
                       KeyFilter accept);
   // In a namespace or in kEveryNamespace. Those too whose time is over, until they are taken out of
-  // the index.
-  Task<uint64_t> CountKeys(Core& here, uint32_t namespace_id);
+  // the index. `but_for`: keys of the one namespace, by their hashes, none twice, that are not
+  // counted; in each core's moment, whether they are there then or not.
+  struct KeyName {
+    uint64_t hash;
+    std::string_view key;
+  };
+  Task<uint64_t> CountKeys(Core& here, uint32_t namespace_id,
+                           std::span<const KeyName> but_for = {});
   // The same for each of the numbered namespaces in which there are keys.
   Task<std::vector<NamespaceCount>> CountNumbered(Core& here);
   // Some key; nothing if there is none. Every key is as likely as the others where those of the
@@ -174,6 +182,9 @@ class Store {
   // that takes does not depend on their number. `lsn`, if given, is set to that of the record: what
   // is older is gone.
   Task<Outcome> Flush(Core& here, uint32_t namespace_id, Lsn* lsn = nullptr);
+  // The same; then the transaction's functions of reads may be run (Transaction::Run), on what it
+  // has left of the transaction's keys, all of which are of what it removes: nothing.
+  Task<Outcome> FlushFor(Core& here, uint32_t namespace_id, Transaction& transaction);
   Task<StoreStats> Stats(Core& here);
   // What clients hold on `here` (sessions, buffers): counted with the store's own memory, asked now
   // and then on that core, until it is replaced by nothing or the core is gone.
@@ -204,6 +215,8 @@ class Store {
  private:
   struct Shared;
   class Course;
+  // A cursor is the top 52 bits of a hash: clients keep it in a double.
+  static constexpr uint32_t kCursorShift = 12;
   // What one visit of a scan does on one core: entries, and bytes that it compares and copies.
   static constexpr size_t kScanStepMax = 1024;
   static constexpr uint64_t kScanWorkMax = 256 << 10;
@@ -227,6 +240,9 @@ class Store {
   static void RunAtOwner(Message& message, Core& there);
   // One after the other.
   Task<void> AtAllOwners(Core& here, absl::FunctionRef<void(Shard&)> what);
+  // How many of the keys, all owned by it, are in its index.
+  static uint64_t CountThere(const Shard& shard, uint32_t namespace_id,
+                             std::span<const KeyName> names);
   void MakeParts(Core& here, Transaction& transaction);
   Task<Outcome> TransactAlone(Core& here, Transaction& transaction,
                               absl::FunctionRef<bool(Transaction&)> decide);

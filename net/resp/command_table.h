@@ -96,8 +96,8 @@ struct CommandRow {
   RunNow now = nullptr;
   // kAlone
   RunAlone alone = nullptr;
-  // Runs at once, also between MULTI and EXEC, where others are queued and those of kind kAlone
-  // refused.
+  // Runs at once, also between MULTI and EXEC, where others are queued. Those of kind kAlone run
+  // in their places when EXEC has written, but for FLUSH.
   bool runs_in_multi = false;
 
   // For COMMAND: how the keys are used; hints; subcommands; for COMMAND DOCS.

@@ -98,6 +98,8 @@ Task<void> RunKeys(RespProtocol& protocol, RespArgs args);
 Task<void> RunRandomKey(RespProtocol& protocol, RespArgs args);
 Task<void> RunDbSize(RespProtocol& protocol, RespArgs args);
 Task<void> RunFlush(RespProtocol& protocol, RespArgs args);
+// What FLUSHDB or FLUSHALL empties; nothing if it is a syntax error.
+std::optional<uint32_t> FlushedNamespace(RespArgs args, uint32_t selected);
 
 // commands_object.cc: what is known of a key beside its value. In the functions that fill in their
 // requests, the subcommand is argument 0.

@@ -8,6 +8,7 @@
 
 #include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
+#include "net/resp/own_keys.h"
 #include "net/resp/resp_protocol.h"
 #include "net/session/unread_reply.h"
 
@@ -177,8 +178,7 @@ Task<void> RunScan(RespProtocol& protocol, RespArgs args) {
   }
   Store::KeyFilter accept = MakeFilter(scan.pattern);
   if (!scan.strings) accept = [](std::string_view, uint64_t&) { return false; };
-  ScanStep step = co_await protocol.store().Scan(protocol.core(), protocol.namespace_id(),
-                                                 scan.cursor, scan.count, std::move(accept));
+  ScanStep step = co_await ScanKeys(protocol, scan.cursor, scan.count, accept);
   co_await DropOthers(protocol, scan.pattern, step.keys);
   AloneReply reply(protocol);
   if (step.outcome != Outcome::kDone) {
@@ -202,8 +202,7 @@ Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
   size_t count = 0;
   uint64_t cursor = 0;
   do {
-    ScanStep step = co_await protocol.store().Scan(protocol.core(), protocol.namespace_id(), cursor,
-                                                   kKeysStep, accept);
+    ScanStep step = co_await ScanKeys(protocol, cursor, kKeysStep, accept);
     co_await DropOthers(protocol, args[1], step.keys);
     if (step.outcome != Outcome::kDone) {
       AloneReply(protocol)->Error(OutcomeText(step.outcome, {}));
@@ -225,8 +224,7 @@ Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
 }
 
 Task<void> RunRandomKey(RespProtocol& protocol, RespArgs) {
-  const RandomDraw draw =
-      co_await protocol.store().RandomKey(protocol.core(), protocol.namespace_id());
+  const RandomDraw draw = co_await DrawKey(protocol);
   AloneReply reply(protocol);
   if (draw.outcome != Outcome::kDone) {
     reply->Error(OutcomeText(draw.outcome, {}));
@@ -238,21 +236,26 @@ Task<void> RunRandomKey(RespProtocol& protocol, RespArgs) {
 }
 
 Task<void> RunDbSize(RespProtocol& protocol, RespArgs) {
-  const uint64_t keys =
-      co_await protocol.store().CountKeys(protocol.core(), protocol.namespace_id());
+  const uint64_t keys = co_await CountKeys(protocol);
   AloneReply(protocol)->Integer(static_cast<int64_t>(keys));
 }
 
+// Either way, ASYNC or SYNC, it is one record, and what it drops is given back in the background.
+std::optional<uint32_t> FlushedNamespace(RespArgs args, uint32_t selected) {
+  if (args.size() > 2) return std::nullopt;
+  if (args.size() == 2 && !IsWord(args[1], "async") && !IsWord(args[1], "sync")) {
+    return std::nullopt;
+  }
+  return IsWord(args[0], "flushall") ? kEveryNamespace : selected;
+}
+
 Task<void> RunFlush(RespProtocol& protocol, RespArgs args) {
-  // Either way it is one record, and what it drops is given back in the background.
-  if (args.size() > 2 ||
-      (args.size() == 2 && !IsWord(args[1], "async") && !IsWord(args[1], "sync"))) {
+  const std::optional<uint32_t> namespace_id = FlushedNamespace(args, protocol.namespace_id());
+  if (!namespace_id) {
     AloneReply(protocol)->Error(kErrSyntax);
     co_return;
   }
-  const uint32_t namespace_id =
-      IsWord(args[0], "flushall") ? kEveryNamespace : protocol.namespace_id();
-  const Outcome outcome = co_await protocol.store().Flush(protocol.core(), namespace_id);
+  const Outcome outcome = co_await protocol.store().Flush(protocol.core(), *namespace_id);
   AloneReply reply(protocol);
   if (outcome == Outcome::kDone) {
     reply->Ok();

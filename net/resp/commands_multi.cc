@@ -1,7 +1,12 @@
 // MULTI, EXEC, DISCARD, WATCH, UNWATCH. EXEC runs what was queued as one transaction of the store:
 // the keys of all commands are read at one moment, each command's function runs on what those
 // before it have left, and all that they write becomes durable and visible together. A command that
-// ends with an error is one that changed nothing, as in Redis; the others go on.
+// ends with an error is one that changed nothing, as in Redis; the others go on. Commands that are
+// not about keys by their names run when it is their turn to reply (OwnKeys).
+//
+// FLUSHDB and FLUSHALL are one record of the log, and stop all writes until every core knows of it,
+// which no transaction does. So an EXEC with one of them writes nothing else, and looks at nothing
+// that would have to be of the same moment: of the keys that it reads it knows that they are gone.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -10,12 +15,26 @@
 #include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
 #include "net/resp/multi.h"
+#include "net/resp/own_keys.h"
 #include "net/resp/relocation.h"
 #include "net/resp/resp_protocol.h"
 #include "net/session/unread_reply.h"
 #include "runtime/base/check.h"
 
 namespace pakv {
+namespace {
+
+constexpr std::string_view kErrFlush =
+    "ERR Command not allowed inside a transaction: FLUSHDB and FLUSHALL come before all that is "
+    "about keys, and without WATCH; behind them what they have emptied may be read, and nothing "
+    "written";
+
+// Commands on keys that are named.
+bool IsOnKeys(const CommandRow& row) {
+  return row.kind != CommandKind::kNow && row.kind != CommandKind::kAlone;
+}
+
+}  // namespace
 
 QueuedCommand::QueuedCommand(const CommandRow& row_in, RespArgs args_in) : row(row_in) {
   size_t total = 0;
@@ -39,7 +58,28 @@ std::string MultiState::TooMuch(size_t bytes) const {
          "when some of them are done";
 }
 
+bool MultiState::ConflictsWithFlush(const CommandRow& row, RespArgs args) {
+  if (row.now == &RunSelect) {
+    selected_ = SelectedNamespace(args[1]).value_or(selected_);
+    return false;
+  }
+  const bool is_emptied = flushed_ && (*flushed_ == kEveryNamespace || *flushed_ == selected_);
+  if (row.alone == &RunFlush) {
+    const std::optional<uint32_t> flushed = FlushedNamespace(args, selected_);
+    if (!flushed) return false;  // it does nothing
+    if (is_about_keys_ || !watches.empty()) return true;
+    if (flushed_ && !is_emptied && *flushed != kEveryNamespace) return true;
+    if (!is_emptied || *flushed == kEveryNamespace) flushed_ = flushed;
+    return false;
+  }
+  if (!IsOnKeys(row) && !OwnKeys::LooksAtAll(row)) return false;
+  if (flushed_) return row.is_write() || !is_emptied;
+  is_about_keys_ = true;
+  return false;
+}
+
 std::string MultiState::Queue(const CommandRow& row, RespArgs args) {
+  if (ConflictsWithFlush(row, args)) return std::string(kErrFlush);
   if (commands_.size() == kCommandsMax) {
     return "ERR too many commands wait for EXEC (at most " + std::to_string(kCommandsMax) + ")";
   }
@@ -84,6 +124,10 @@ class Execution {
   // many, each counted as often as it is named.
   bool Prepare(Transaction& transaction) {
     uint32_t namespace_id = protocol_.namespace_id();
+    const auto looks = [](const QueuedCommand& command) {
+      return OwnKeys::LooksAtAll(command.row);
+    };
+    if (std::any_of(commands_.begin(), commands_.end(), looks)) own_.emplace();
     for (const QueuedCommand& command : commands_) {
       Step& step = steps_.emplace_back();
       step.first_part = parts_.size();
@@ -98,22 +142,32 @@ class Execution {
       if (parts_.size() > kTransactionKeysMax) return false;
       for (size_t i = step.first_part; i < step.end_part; ++i) {
         Part& part = parts_[i];
-        part.index = transaction.AddKey(part.slot.hash, part.slot.namespace_id, part.slot.key,
-                                        part.slot.needs, command.row.is_write());
+        part.index = AddKey(transaction, part.slot.namespace_id, part.slot.hash, part.slot.key,
+                            part.slot.needs, command.row.is_write());
       }
     }
     return true;
   }
   // Apart from replies.
   size_t memory_bytes() const {
-    return steps_.size() * sizeof(Step) + parts_.size() * sizeof(Part);
+    return steps_.size() * sizeof(Step) + parts_.size() * sizeof(Part) +
+           (own_ ? own_->memory_bytes() : 0);
+  }
+  // There is nothing of what it looks at.
+  void SetEmptied() {
+    if (own_) own_->SetEmptied();
   }
 
   // Runs the functions. On whatever core decides.
   void Decide(Transaction& transaction) {
+    if (own_) own_->Begin(transaction);
     for (size_t at = 0; at < commands_.size(); ++at) {
       Step& step = steps_[at];
-      if (step.relocation) step.relocation->Decide(transaction);
+      if (step.relocation) {
+        step.relocation->Decide(transaction);
+        Note(transaction, at, step.relocation->source_index());
+        Note(transaction, at, step.relocation->target_index());
+      }
       if (commands_[at].row.kind == CommandKind::kGroup &&
           commands_[at].row.needs != OldState::kNothing) {
         step.is_refused = AnyExists(transaction, step);
@@ -121,6 +175,7 @@ class Execution {
       }
       for (size_t i = step.first_part; i < step.end_part; ++i) {
         transaction.Run(parts_[i].index, parts_[i].slot);
+        Note(transaction, at, parts_[i].index);
       }
     }
   }
@@ -128,16 +183,23 @@ class Execution {
   // The whole reply, no faster than the client reads.
   Task<void> Reply() {
     Session& session = protocol_.session();
+    const ShowsOwnKeys shows(protocol_, own_ ? &*own_ : nullptr);
     AloneReply(protocol_)->Array(commands_.size());
     for (size_t at = 0; at < commands_.size(); ++at) {
+      const QueuedCommand& command = commands_[at];
       const Step& step = steps_[at];
-      // A command before this one may have changed the version.
-      ReplyTo(commands_[at], step, *AloneReply(protocol_));
+      if (RunsInItsPlace(command.row)) {
+        if (own_) own_->AdvanceTo(at);
+        co_await command.row.alone(protocol_, command.args);
+      } else {
+        // A command before this one may have changed the version.
+        ReplyTo(command, step, *AloneReply(protocol_));
+      }
       co_await session.Room();
       if (session.broken()) co_return;
-      if (!RepliesByPart(commands_[at].row, step)) continue;
+      if (!RepliesByPart(command.row, step)) continue;
       for (size_t i = step.first_part; i < step.end_part; ++i) {
-        protocol_.EncoderOf(commands_[at].row)(parts_[i].slot, AloneReply(protocol_)->output());
+        protocol_.EncoderOf(command.row)(parts_[i].slot, AloneReply(protocol_)->output());
         co_await session.Room();
         if (session.broken()) co_return;
       }
@@ -158,8 +220,31 @@ class Execution {
     std::optional<Relocation> relocation;
   };
 
-  static bool IsOnKeys(const CommandRow& row) {
-    return row.kind != CommandKind::kNow && row.kind != CommandKind::kAlone;
+  struct ShowsOwnKeys {
+    ShowsOwnKeys(RespProtocol& protocol_in, OwnKeys* own) : protocol(protocol_in) {
+      protocol.set_own_keys(own);
+    }
+    ShowsOwnKeys(const ShowsOwnKeys&) = delete;
+    ShowsOwnKeys& operator=(const ShowsOwnKeys&) = delete;
+    ~ShowsOwnKeys() { protocol.set_own_keys(nullptr); }
+    RespProtocol& protocol;
+  };
+
+  // A FLUSH has been done already, and UNWATCH by EXEC itself.
+  static bool RunsInItsPlace(const CommandRow& row) {
+    return row.kind == CommandKind::kAlone && row.alone != &RunFlush && row.alone != &RunUnwatch;
+  }
+
+  size_t AddKey(Transaction& transaction, uint32_t namespace_id, uint64_t hash,
+                std::string_view key, OldState needs, bool may_write) {
+    if (own_) needs = std::max(needs, OldState::kExistence);
+    const size_t index = transaction.AddKey(hash, namespace_id, key, needs, may_write);
+    if (own_) own_->Add(index, hash, namespace_id, key);
+    return index;
+  }
+
+  void Note(const Transaction& transaction, size_t at, size_t index) {
+    if (own_) own_->Note(transaction, at, index);
   }
 
   void PrepareRelocation(const QueuedCommand& command, uint32_t namespace_id, Step& step,
@@ -168,6 +253,16 @@ class Execution {
     step.error = command.row.relocation(protocol_, command.args, namespace_id, relocation);
     if (!step.error.empty()) return;
     relocation.AddKeys(protocol_.store(), transaction, /*takes_files=*/false);
+    if (own_) {
+      const auto note = [&](uint32_t its_namespace, std::string_view key) {
+        const uint64_t hash = protocol_.store().Hash(its_namespace, key);
+        return AddKey(transaction, its_namespace, hash, key, OldState::kExistence, true);
+      };
+      const size_t source = note(relocation.source_namespace, relocation.source);
+      PAKV_CHECK(source == relocation.source_index(), "it is the same key");
+      const size_t target = note(relocation.target_namespace, relocation.target);
+      PAKV_CHECK(target == relocation.target_index(), "it is the same key");
+    }
     step.relocation = relocation;
   }
 
@@ -216,8 +311,10 @@ class Execution {
       command.row.now(protocol_, command.args, writer);
     } else if (step.relocation) {
       step.relocation->Reply(writer);
+    } else if (command.row.alone == &RunFlush && !FlushedNamespace(command.args, 0)) {
+      writer.Error(kErrSyntax);
     } else if (!IsOnKeys(command.row)) {
-      writer.Ok();  // UNWATCH: EXEC has done so already
+      writer.Ok();  // FLUSH, UNWATCH: EXEC has done so already
     } else {
       ReplyOnKeys(command.row, step, writer);
     }
@@ -244,8 +341,9 @@ class Execution {
 
   RespProtocol& protocol_;
   const std::deque<QueuedCommand>& commands_;
-  std::deque<Step> steps_;  // one per command
-  std::deque<Part> parts_;  // one per key of each
+  std::deque<Step> steps_;      // one per command
+  std::deque<Part> parts_;      // one per key of each
+  std::optional<OwnKeys> own_;  // if a command looks at all keys
 };
 
 // What it holds is charged while it runs; what is left of that then, while the client reads, by
@@ -261,12 +359,24 @@ Task<Outcome> Run(RespProtocol& protocol, Execution& execution, Transaction& tra
   co_return co_await protocol.store().Transact(protocol.core(), transaction, decide);
 }
 
+// The same of one that removes all that its other commands read.
+Task<Outcome> RunWithFlush(RespProtocol& protocol, uint32_t flushed, Execution& execution,
+                           Transaction& transaction) {
+  BudgetCharge charge(protocol.session().group().write_budget,
+                      execution.memory_bytes() + transaction.memory_bytes());
+  const Outcome outcome = co_await protocol.store().FlushFor(protocol.core(), flushed, transaction);
+  if (outcome != Outcome::kDone) co_return outcome;
+  execution.SetEmptied();
+  execution.Decide(transaction);
+  co_return Outcome::kDone;
+}
+
 }  // namespace
 
 void RunMulti(RespProtocol& protocol, RespArgs, RespWriter& writer) {
   MultiState& multi = protocol.multi();
   if (multi.is_open()) return writer.Error("ERR MULTI calls can not be nested");
-  multi.Open();
+  multi.Open(protocol.namespace_id());
   writer.Ok();
 }
 
@@ -305,7 +415,10 @@ Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
   // It has written when it turns out that others do not read.
   if (!unread.has_room()) transaction.LimitReplies(unread.small_bytes());
   Outcome outcome = Outcome::kTooLarge;
-  if (execution.Prepare(transaction)) {
+  const bool is_prepared = execution.Prepare(transaction);
+  if (is_prepared && multi.flushed()) {
+    outcome = co_await RunWithFlush(protocol, *multi.flushed(), execution, transaction);
+  } else if (is_prepared) {
     transaction.Require(multi.watches);  // keys, too
     outcome = co_await Run(protocol, execution, transaction);
   }

@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "kv/store/store.h"
 #include "kv/store/transaction.h"
 #include "net/resp/command_table.h"
 #include "net/session/byte_budget.h"
@@ -41,13 +43,20 @@ class MultiState {
   ~MultiState() { budget_.Give(bytes_ + watched_bytes_); }
 
   bool is_open() const { return is_open_; }
-  void Open() { is_open_ = true; }
+  // `selected`: the database that the first command meets.
+  void Open(uint32_t selected) {
+    is_open_ = true;
+    selected_ = selected;
+  }
   // A command was refused: EXEC will be, too. Nothing outside of MULTI.
   void Break() { is_broken_ = is_open_; }
   bool is_broken() const { return is_broken_; }
   // Queues the command, or does nothing and returns the error of one that is too much.
   std::string Queue(const CommandRow& row, RespArgs args);
   const std::deque<QueuedCommand>& commands() const { return commands_; }
+  // What the queued commands flush: a database, or kEveryNamespace. All of them are about that
+  // then.
+  std::optional<uint32_t> flushed() const { return flushed_; }
 
   // Makes room for watches of `keys`, or returns the error if they are too many. NoteWatches
   // follows as soon as `watches` has changed.
@@ -60,11 +69,18 @@ class MultiState {
  private:
   // The error of so many more bytes; empty if they may be taken.
   std::string TooMuch(size_t bytes) const;
+  // Whether the command cannot be one with a FLUSH before it, or as one with what is before it.
+  bool ConflictsWithFlush(const CommandRow& row, RespArgs args);
 
   ByteBudget& budget_;
   bool is_open_ = false;
   bool is_broken_ = false;
   std::deque<QueuedCommand> commands_;
+  // Where the queue has come to: the selected database, what has been flushed, and whether anything
+  // before that is about keys.
+  uint32_t selected_ = kDefaultNamespace;
+  std::optional<uint32_t> flushed_;
+  bool is_about_keys_ = false;
   size_t bytes_ = 0;          // of commands_
   size_t watched_bytes_ = 0;  // of watches, and of those to come
 };

@@ -49,6 +49,9 @@ struct Relocation {
   // Within the transaction's decision, on whatever core decides.
   void Decide(Transaction& transaction);
   void Reply(RespWriter& writer) const;
+  // Of the transaction's keys.
+  size_t source_index() const { return source_index_; }
+  size_t target_index() const { return target_index_; }
 
  private:
   size_t source_index_ = 0;

@@ -234,9 +234,6 @@ void RespProtocol::Refuse(std::string_view text) {
 }
 
 void RespProtocol::Queue(const CommandRow& row, RespArgs args) {
-  if (row.kind == CommandKind::kAlone && row.alone != &RunUnwatch) {
-    return Refuse("ERR Command not allowed inside a transaction");
-  }
   const std::string error = multi_->Queue(row, args);
   if (!error.empty()) return Refuse(error);
   RespWriter(session_.OpenReply(), version_).Simple("QUEUED");

@@ -22,6 +22,8 @@
 
 namespace pakv {
 
+class OwnKeys;
+
 class RespProtocol final : public Protocol {
  public:
   // Both outlive it.
@@ -66,6 +68,9 @@ class RespProtocol final : public Protocol {
   // Between MULTI and EXEC; `multi` makes its state if there is none.
   bool in_multi() const { return multi_ != nullptr && multi_->is_open(); }
   MultiState& multi();
+  // Of the EXEC whose replies are being written; nullptr outside of it.
+  OwnKeys* own_keys() const { return own_keys_; }
+  void set_own_keys(OwnKeys* own_keys) { own_keys_ = own_keys; }
   // A command that runs alone needs its arguments no more: they may be long, and its reply too.
   // What was granted for them goes back before its client has to read anything.
   void ForgetArgs() {
@@ -130,6 +135,7 @@ class RespProtocol final : public Protocol {
   bool quitting_ = false;
   std::string error_text_;
   std::unique_ptr<MultiState> multi_;
+  OwnKeys* own_keys_ = nullptr;
   bool long_runs_alone_ = false;  // the long request that is being received
   const CommandRow* slow_ = nullptr;
   OwnedArgs slow_args_;

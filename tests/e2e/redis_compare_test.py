@@ -392,6 +392,25 @@ TABLE = [
     ["WATCH", "y"], ["RENAME", "y", "x"], ["MULTI"], ["PING"], ["EXEC"],
     ["WATCH", "y"], ["COPY", "x", "y"], ["MULTI"], ["PING"], ["EXEC"],
     ["WATCH", "x"], ["COPY", "x", "y"], ["MULTI"], ["PING"], ["EXEC"], ["DEL", "x", "y"],
+    # Commands of a transaction that look at all keys.
+    ["FLUSHALL"], ["MSET", "one", "1", "one's", "2"], ["DEL", "one's"],
+    ["MULTI"], ["DBSIZE"], ["KEYS", "*"], ["SET", "two", "2"], ["DBSIZE"], ["KEYS", "t*"],
+    ["SCAN", "0", "MATCH", "t*", "COUNT", "1000"], ["SCAN", "0", "TYPE", "list", "COUNT", "1000"],
+    ["SCAN", "x"], ["DEL", "one"], ["KEYS", "*"], ["RANDOMKEY"], ["SCAN", "0", "COUNT", "1000"],
+    ["RENAME", "two", "three"], ["KEYS", "*"], ["DBSIZE"], ["COPY", "three", "four"], ["DBSIZE"],
+    ["MSETNX", "three", "3", "five", "5"], ["DBSIZE"], ["SET", "six", "6", "EX", "0"], ["DBSIZE"],
+    ["DEL", "two", "three", "four"], ["DBSIZE"], ["RANDOMKEY"], ["KEYS", "*"], ["SCAN", "0"],
+    ["SELECT", "1"], ["DBSIZE"], ["SET", "in1", "1"], ["DBSIZE"], ["KEYS", "*"], ["SELECT", "0"],
+    ["DBSIZE"], ["MOVE", "one", "1"], ["SET", "one", "1"], ["MOVE", "one", "1"], ["DBSIZE"],
+    ["SELECT", "1"], ["DBSIZE"], ["DEL", "one", "in1"], ["SELECT", "0"], ["SET", "one", "back"],
+    ["INFO", "nosuch"], ["CONFIG", "RESETSTAT"], ["EXEC"], ["KEYS", "*"], ["DBSIZE"],
+    ["MULTI"], ["FLUSHDB"], ["GET", "one"], ["DBSIZE"], ["EXISTS", "one", "one"], ["KEYS", "*"],
+    ["SCAN", "0"], ["RANDOMKEY"], ["MGET", "one", "two"], ["TTL", "one"], ["TYPE", "one"],
+    ["OBJECT", "IDLETIME", "one"], ["OBJECT", "ENCODING", "one"], ["MEMORY", "USAGE", "one"],
+    ["FLUSHDB", "SYNC"], ["FLUSHDB", "x"], ["FLUSHALL", "ASYNC"], ["SELECT", "5"], ["DBSIZE"],
+    ["STRLEN", "one"], ["EXEC"], ["SELECT", "0"], ["DBSIZE"], ["SET", "one", "1"],
+    ["MULTI"], ["FLUSHALL"], ["EXEC"], ["EXISTS", "one"],
+    ["MULTI"], ["FLUSHDB", "x"], ["SET", "one", "1"], ["FLUSHALL", "x"], ["EXEC"], ["DEL", "one"],
 ]
 
 # Commands whose replies differ by nature.
@@ -486,7 +505,7 @@ def random_commands(prng, count):
             commands[index - 1] = ["WATCH", key(), key()]
         commands[index] = ["MULTI"]
         for at in range(index + 1, index + 1 + length):
-            while commands[at][0] in ("DBSIZE", "KEYS", "SCAN", "INFO"):
+            while commands[at][0] in ("KEYS", "SCAN", "INFO"):  # orders, and EXEC's end
                 commands[at] = prng.choice(makers)()
         commands[index + 1 + length] = prng.choice([["EXEC"], ["EXEC"], ["EXEC"], ["DISCARD"]])
     for index in range(0, count, 500):

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -78,15 +79,6 @@ TEST_P(RespMultiTest, AConnectionThatEndsLeavesNothingBehind) {
   client.Expect("WATCH a\r\nQUIT\r\n", "+OK\r\n+OK\r\n");
   SimConnection other(server_);
   other.Expect("GET a\r\nSET a 2\r\nSET b 2\r\n", "$-1\r\n+OK\r\n+OK\r\n");
-}
-
-TEST_P(RespMultiTest, ABarrierIsRefusedAndEndsTheTransaction) {
-  SimConnection client(server_);
-  for (const std::string barrier : {"KEYS *", "SCAN 0", "DBSIZE", "FLUSHALL", "INFO"}) {
-    client.Expect("MULTI\r\n" + barrier + "\r\nSET a 1\r\nEXEC\r\nGET a\r\n",
-                  "+OK\r\n-ERR Command not allowed inside a transaction\r\n+QUEUED\r\n"
-                  "-EXECABORT Transaction discarded because of previous errors.\r\n$-1\r\n");
-  }
 }
 
 TEST_P(RespMultiTest, ATransactionSpansDatabasesAndKeys) {
@@ -184,6 +176,155 @@ TEST_P(RespMultiTest, ALittleMayAlwaysBeQueued) {
   server.world.RunFor(kNsPerSecond);
   other.Expect("MULTI\r\n", "+OK\r\n");
   for (int i = 0; i < 4; ++i) other.Expect(kLongSet, "+QUEUED\r\n");
+}
+
+// ---- Commands that look at all keys ----
+
+TEST_P(RespMultiTest, WhatLooksAtAllKeysRunsInItsPlace) {
+  SimConnection client(server_);
+  std::string sets;
+  for (int i = 0; i < 40; ++i) sets += "SET k" + std::to_string(i) + " v\r\n";
+  client.Expect(sets, Times(40, "+OK\r\n"));
+  const std::string commands =
+      "DBSIZE\r\nSET k0 w\r\nSET new w\r\nDBSIZE\r\nKEYS n*\r\nDEL k1 k2 new\r\nDBSIZE\r\n"
+      "KEYS n*\r\nKEYS k1\r\nSET k1 again\r\nKEYS k1\r\nRENAME k3 other\r\nKEYS other\r\nKEYS "
+      "k3\r\n"
+      "SELECT 4\r\nDBSIZE\r\nRANDOMKEY\r\nMSET a 1 b 2\r\nDBSIZE\r\nSELECT 0\r\nDBSIZE\r\n";
+  client.Expect(
+      "MULTI\r\n" + commands + "EXEC\r\nDBSIZE\r\n",
+      "+OK\r\n" + Times(21, "+QUEUED\r\n") +
+          "*21\r\n:40\r\n+OK\r\n+OK\r\n:41\r\n*1\r\n$3\r\nnew\r\n:3\r\n:38\r\n*0\r\n*0\r\n"
+          "+OK\r\n*1\r\n$2\r\nk1\r\n+OK\r\n*1\r\n$5\r\nother\r\n*0\r\n+OK\r\n:0\r\n$-1\r\n"
+          "+OK\r\n:2\r\n+OK\r\n:39\r\n:39\r\n");
+}
+
+// Whatever others make of the keys meanwhile: a key counts as the transaction has left it.
+TEST_P(RespMultiTest, OthersDoNotMoveWhatIsCountedOfItsOwn) {
+  SimConnection client(server_);
+  SimConnection other(server_);
+  client.Expect("MSET a 1 b 2 c 3\r\n", "+OK\r\n");
+  // The same keys come and go there.
+  const std::string toggles = Times(40, "SET mine 1\r\nSET my2 1\r\nDEL mine\r\nDEL my2\r\n");
+  size_t asked = 0;
+  for (int round = 0; round < 30; ++round) {
+    if (round % 5 == 0) {
+      other.Send(toggles);
+      asked += 80 * 5 + 80 * 4;
+    }
+    client.Expect(
+        "MULTI\r\nSET mine 1\r\nDBSIZE\r\nSET my2 1\r\nDBSIZE\r\nKEYS m*\r\nDEL mine "
+        "my2\r\nDBSIZE\r\n"
+        "KEYS m*\r\nRANDOMKEY\r\nDEL a\r\nSET a 1\r\nSET mine 2\r\nDBSIZE\r\nEXEC\r\n",
+        "+OK\r\n" + Times(13, "+QUEUED\r\n") + "*13\r\n+OK\r\n:4\r\n+OK\r\n:5\r\n*2\r\n");
+    const std::string first = client.Receive(10);
+    const std::string second = client.Receive(9);
+    EXPECT_TRUE((first + second).find("mine") != std::string::npos &&
+                (first + second).find("my2") != std::string::npos)
+        << first << second;
+    client.ExpectReply(":2\r\n:3\r\n*0\r\n$1\r\n");
+    const std::string drawn = client.Receive(3);
+    EXPECT_TRUE(drawn[0] >= 'a' && drawn[0] <= 'c') << drawn;
+    client.ExpectReply(":1\r\n+OK\r\n+OK\r\n:4\r\n");
+  }
+  other.Receive(asked);
+}
+
+// Step by step, over keys of others and its own, of which some are gone again at the end.
+TEST_P(RespMultiTest, AScanWithinExecFindsEachKeyOnce) {
+  SimConnection client(server_);
+  std::string sets;
+  std::string deletes = "DEL";
+  std::set<std::string> expected;
+  for (int i = 0; i < 300; ++i) {
+    sets += "SET other" + std::to_string(i) + " v\r\n";
+    expected.insert("other" + std::to_string(i));
+  }
+  client.Expect(sets, Times(300, "+OK\r\n"));
+  std::string own = "DEL other7\r\n";
+  expected.erase("other7");
+  for (int i = 0; i < 200; ++i) {
+    own += "SET own" + std::to_string(i) + " v\r\n";
+    expected.insert("own" + std::to_string(i));
+    deletes += " own" + std::to_string(i);
+  }
+  std::multiset<std::string> found;
+  std::string cursor = "0";
+  do {
+    client.Expect("MULTI\r\n" + own + "SCAN " + cursor + " COUNT 30\r\n" + deletes +
+                      "\r\nSET other7 v\r\nEXEC\r\n",
+                  "+OK\r\n" + Times(204, "+QUEUED\r\n") + "*204\r\n:1\r\n" + Times(200, "+OK\r\n") +
+                      "*2\r\n");
+    client.ReceiveLine();
+    cursor = client.ReceiveLine();
+    cursor.resize(cursor.size() - 2);
+    const int count = std::stoi(client.ReceiveLine().substr(1));
+    for (int i = 0; i < count; ++i) {
+      client.ReceiveLine();
+      std::string key = client.ReceiveLine();
+      key.resize(key.size() - 2);
+      found.insert(key);
+    }
+    client.ExpectReply(":200\r\n+OK\r\n");
+  } while (cursor != "0" && !HasFailure());
+  EXPECT_EQ(found, std::multiset<std::string>(expected.begin(), expected.end()));
+}
+
+TEST_P(RespMultiTest, InfoTellsOfTheServerAsExecLeavesIt) {
+  SimConnection client(server_);
+  client.Expect("SET a 1\r\nMULTI\r\nINFO keyspace\r\nSET b 1\r\nCONFIG RESETSTAT\r\nEXEC\r\n",
+                "+OK\r\n+OK\r\n" + Times(3, "+QUEUED\r\n") + "*3\r\n" +
+                    RespBulk("# Keyspace\r\ndb0:keys=2,expires=0,avg_ttl=0\r\n") +
+                    "+OK\r\n+OK\r\n");
+}
+
+// ---- FLUSH ----
+
+TEST_P(RespMultiTest, AFlushWithinExecIsOneWithTheReadsBehindIt) {
+  SimConnection client(server_);
+  SimConnection other(server_);
+  client.Expect("MSET a 1 b 2 c 3\r\nSELECT 3\r\nSET in3 1\r\nSELECT 0\r\n",
+                "+OK\r\n+OK\r\n+OK\r\n+OK\r\n");
+  // Writes that come while it is under way are behind it, and its reads are not.
+  server_.node.disk().faults.stall = 5000;
+  client.SendAlone(
+      "MULTI\r\nPING\r\nFLUSHDB\r\nGET a\r\nEXISTS b c\r\nDBSIZE\r\nKEYS *\r\nEXEC\r\n");
+  other.SendAlone("SET a late\r\nSET d late\r\n");
+  client.ExpectReply("+OK\r\n" + Times(6, "+QUEUED\r\n") +
+                     "*6\r\n+PONG\r\n+OK\r\n$-1\r\n:0\r\n:0\r\n*0\r\n");
+  other.ExpectReply("+OK\r\n+OK\r\n");
+  client.Expect("MGET a b c d\r\nSELECT 3\r\nGET in3\r\n",
+                "*4\r\n$4\r\nlate\r\n$-1\r\n$-1\r\n$4\r\nlate\r\n+OK\r\n$1\r\n1\r\n");
+  client.Expect("MULTI\r\nFLUSHALL\r\nSELECT 0\r\nGET a\r\nEXEC\r\n",
+                "+OK\r\n" + Times(3, "+QUEUED\r\n") + "*3\r\n+OK\r\n+OK\r\n$-1\r\n");
+}
+
+TEST_P(RespMultiTest, WhatCannotBeOneWithAFlushIsRefused) {
+  SimConnection client(server_);
+  constexpr std::string_view kRefused =
+      "-ERR Command not allowed inside a transaction: FLUSHDB and FLUSHALL come before all that is "
+      "about keys, and without WATCH; behind them what they have emptied may be read, and nothing "
+      "written\r\n";
+  const std::string aborted = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+  client.Expect("SET a 1\r\n", "+OK\r\n");
+  for (const std::string_view before :
+       {"SET b 1\r\n", "GET a\r\n", "DBSIZE\r\n", "KEYS *\r\n", "COPY a b\r\n", "MGET a b\r\n"}) {
+    client.Expect("MULTI\r\n" + std::string(before) + "FLUSHDB\r\nEXEC\r\n",
+                  "+OK\r\n+QUEUED\r\n" + std::string(kRefused) + aborted);
+  }
+  for (const std::string_view behind :
+       {"SET b 1\r\n", "GETDEL a\r\n", "MOVE a 1\r\n", "DEL b\r\n", "MSET b 1 c 2\r\n"}) {
+    client.Expect("MULTI\r\nFLUSHALL\r\n" + std::string(behind) + "EXEC\r\n",
+                  "+OK\r\n+QUEUED\r\n" + std::string(kRefused) + aborted);
+  }
+  // What it has not emptied.
+  for (const std::string_view behind : {"GET a\r\n", "DBSIZE\r\n", "FLUSHDB\r\n"}) {
+    client.Expect("MULTI\r\nFLUSHDB\r\nSELECT 1\r\n" + std::string(behind) + "EXEC\r\n",
+                  "+OK\r\n+QUEUED\r\n+QUEUED\r\n" + std::string(kRefused) + aborted);
+  }
+  client.Expect("WATCH b\r\nMULTI\r\nFLUSHALL\r\nEXEC\r\n",
+                "+OK\r\n+OK\r\n" + std::string(kRefused) + aborted);
+  client.Expect("GET a\r\nMULTI\r\nFLUSHDB\r\nDISCARD\r\nMULTI\r\nSET b 1\r\nEXEC\r\nGET a\r\n",
+                "$1\r\n1\r\n+OK\r\n+QUEUED\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n$1\r\n1\r\n");
 }
 
 }  // namespace
