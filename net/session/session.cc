@@ -380,9 +380,19 @@ void Session::Received() {
       }
     } else if (error != 0) {
       Break();
+    } else {
+      PeerEnded();
     }
   }
   Poke();
+}
+
+// Who has ended his stream may read what he is owed, but nobody waits for ever for one who does
+// not: of a client that is gone this may be all that is ever seen.
+void Session::PeerEnded() {
+  if (discarding_) return;
+  linger_end_ns_ = core_.now_ns() + kLingerNs;
+  ArmDeadline();
 }
 
 // ---- Sending ----
@@ -424,7 +434,7 @@ void Session::Sent() {
     group_.counters().bytes_sent += send_.result.count();
     last_active_ns_ = core_.now_ns();
     // Values may take any time, as long as they move.
-    if (discarding_ && (streaming() || queue_.count() > 0)) {
+    if (discarding_ ? streaming() || queue_.count() > 0 : linger_end_ns_ != kNever) {
       linger_end_ns_ = last_active_ns_ + kLingerNs;
     }
     if (sent_bytes_ < sending_.size() && !broken_) {
@@ -505,7 +515,7 @@ void Session::DeadlinePassed() {
   const uint64_t now_ns = core_.now_ns();
   const uint64_t idle_timeout_ns = group_.limits().idle_timeout_ns;
   if (now_ns >= linger_end_ns_) {
-    if (send_.in_flight || outstanding_ == 0) return Break();
+    if (send_.in_flight || (discarding_ && outstanding_ == 0)) return Break();
     linger_end_ns_ = now_ns + kLingerNs;  // it is not the client that is waited for
   }
   if (now_ns < NextDeadlineNs()) return ArmDeadline();

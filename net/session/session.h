@@ -218,6 +218,7 @@ class Session : public ListHook {
   void StartReceiving();
   void StopReceiving();
   void Received();
+  void PeerEnded();
   // session_turns.cc
   Task<bool> ReceiveTurn(size_t need);
   Task<void> BeforeWait();

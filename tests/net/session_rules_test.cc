@@ -55,6 +55,31 @@ TEST(SessionTimeTest, HalfARequestThenSilenceEndsTheConnection) {
   EXPECT_EQ(StatsOf(server).sessions.request_timeouts, 1u);
 }
 
+// While commands of it wait for room, as well as when all are done.
+TEST(SessionTimeTest, WhoHasEndedItsStreamAndReadsNothingIsLetGo) {
+  SimServer::Options options;
+  options.session_limits.output_bytes_max = 64 << 10;
+  SimServer server(options);
+  SimConnection client(server);
+  client.Expect(RespRequest({"SET", "k", std::string(20'000, 'v')}), "+OK\r\n");
+  SimConnection open(server);
+  for (SimConnection* each : {&client, &open}) each->Send(Times(1000, "GET k\r\n"));
+  server.world.RunFor(100 * kMs);
+  client.EndSending();
+  server.world.RunFor(20 * kSecond);
+  // What it takes then shows that it is there.
+  EXPECT_NE(client.ReceiveNow(100'000), "");
+  server.world.RunFor(29 * kSecond);
+  EXPECT_EQ(StatsOf(server).connections, 2u);
+  server.world.RunFor(1100 * kMs);
+  EXPECT_EQ(StatsOf(server).connections, 1u);
+  EXPECT_EQ(StatsOf(server).sessions.ended_by_error, 1u);
+  // Who has not ended it is nobody's to judge without --idle-timeout.
+  server.world.RunFor(1000 * kSecond);
+  EXPECT_EQ(StatsOf(server).connections, 1u);
+  EXPECT_EQ(open.Receive(20'010 * 1000).size(), 20'010u * 1000);
+}
+
 TEST(SessionTimeTest, DrippingBytesDoesNotExtendIt) {
   SimServer server({.request_timeout_ns = 30 * kSecond});
   SimConnection client(server);
