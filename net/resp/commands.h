@@ -133,6 +133,12 @@ Task<void> RunConfigResetStat(RespProtocol& protocol, RespArgs args);
 void RunHelp(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 Task<void> RunInfo(RespProtocol& protocol, RespArgs args);
 
+// commands_client.cc
+Task<void> RunClientList(RespProtocol& protocol, RespArgs args);
+void RunClientInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+Task<void> RunClientKill(RespProtocol& protocol, RespArgs args);
+void RunClientNoEvict(RespProtocol& protocol, RespArgs args, RespWriter& writer);
+
 // commands_multi.cc
 void RunMulti(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 Task<void> RunExec(RespProtocol& protocol, RespArgs args);

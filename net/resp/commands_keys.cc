@@ -1,16 +1,15 @@
 // Commands on keys, whatever their values.
 #include <algorithm>
 #include <charconv>
-#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
+#include "net/resp/gathered_reply.h"
 #include "net/resp/own_keys.h"
 #include "net/resp/resp_protocol.h"
-#include "net/session/unread_reply.h"
 
 namespace pakv {
 namespace {
@@ -22,41 +21,10 @@ constexpr int64_t kScanCountMax = 10000;
 constexpr uint64_t kCursorEnd = uint64_t{1} << 52;
 // What KEYS takes from the store at once.
 constexpr size_t kKeysStep = 1000;
-// What KEYS adds to the output at once.
-constexpr size_t kKeysPieceBytes = 64 << 10;
 // What the owner of a key spends on matching it with a pattern, and what a session spends at once
 // on patterns and keys that take longer; a pass may have several such steps.
 constexpr uint64_t kMatchWorkMax = 64 << 10;
 constexpr uint64_t kMatchStepWork = 32 << 10;
-
-// Replies' bytes, held until they are sent.
-class GatheredKeys {
- public:
-  explicit GatheredKeys(Session& session) : unread_(session) {}
-
-  bool empty() const { return pieces_.empty(); }
-  // False: there is no memory for more.
-  bool Add(const std::vector<std::string>& keys, RespVersion version) {
-    OutputBuffer encoded;
-    RespWriter writer(encoded, version);
-    for (const std::string& key : keys) writer.Bulk(key);
-    for (std::string_view rest = encoded.view(); !rest.empty();) {
-      pieces_.emplace_back(rest.substr(0, kKeysPieceBytes));
-      rest.remove_prefix(pieces_.back().size());
-    }
-    return unread_.Hold(encoded.size());
-  }
-  std::string TakePiece() {
-    std::string piece = std::move(pieces_.front());
-    pieces_.pop_front();
-    unread_.Drop(piece.size());
-    return piece;
-  }
-
- private:
-  UnreadReply unread_;
-  std::deque<std::string> pieces_;
-};
 
 struct ScanArgs {
   uint64_t cursor = 0;
@@ -198,7 +166,7 @@ Task<void> RunScan(RespProtocol& protocol, RespArgs args) {
 Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
   Session& session = protocol.session();
   const Store::KeyFilter accept = MakeFilter(args[1]);
-  GatheredKeys keys(session);
+  GatheredReply keys(session);
   size_t count = 0;
   uint64_t cursor = 0;
   do {
@@ -210,17 +178,16 @@ Task<void> RunKeys(RespProtocol& protocol, RespArgs args) {
     }
     count += step.keys.size();
     cursor = step.cursor;
-    if (!keys.Add(step.keys, protocol.version())) {
+    OutputBuffer encoded;
+    for (const std::string& key : step.keys) RespWriter(encoded, protocol.version()).Bulk(key);
+    if (!keys.Add(encoded.view())) {
       AloneReply(protocol)->Error("ERR the reply to KEYS is too large; use SCAN");
       co_return;
     }
   } while (cursor != 0 && !session.broken());
   protocol.ForgetArgs();
   AloneReply(protocol)->Array(count);
-  while (!keys.empty() && !session.broken()) {
-    AloneReply(protocol)->output().Append(keys.TakePiece());
-    co_await session.Room();
-  }
+  co_await keys.Send(protocol);
 }
 
 Task<void> RunRandomKey(RespProtocol& protocol, RespArgs) {

@@ -54,6 +54,7 @@ class MultiState {
   // Queues the command, or does nothing and returns the error of one that is too much.
   std::string Queue(const CommandRow& row, RespArgs args);
   const std::deque<QueuedCommand>& commands() const { return commands_; }
+  size_t memory_bytes() const { return bytes_ + watched_bytes_; }
   // What the queued commands flush: a database, or kEveryNamespace. All of them are about that
   // then.
   std::optional<uint32_t> flushed() const { return flushed_; }

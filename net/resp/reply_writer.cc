@@ -79,13 +79,17 @@ void RespWriter::Boolean(bool value) {
 void RespWriter::BigNumber(std::string_view digits) { is3() ? Line('(', digits) : Bulk(digits); }
 
 void RespWriter::Verbatim(std::string_view format, std::string_view bytes) {
-  if (!is3()) return Bulk(bytes);
-  PAKV_CHECK(format.size() == 3, "RESP3's verbatim strings name their format in three bytes");
-  Header('=', bytes.size() + 4);
-  output_.Append(format);
-  output_.Append(":");
+  VerbatimHeader(format, bytes.size());
   output_.Append(bytes);
   output_.Append("\r\n");
+}
+
+void RespWriter::VerbatimHeader(std::string_view format, size_t bytes) {
+  PAKV_CHECK(format.size() == 3, "RESP3's verbatim strings name their format in three bytes");
+  if (!is3()) return BulkHeader(bytes);
+  Header('=', bytes + 4);
+  output_.Append(format);
+  output_.Append(":");
 }
 
 bool RespWriter::Attribute(size_t pairs) {

@@ -45,6 +45,8 @@ class RespWriter {
   void BigNumber(std::string_view digits);
   // `format`: three bytes, such as "txt"; RESP2: a bulk without it.
   void Verbatim(std::string_view format, std::string_view bytes);
+  // What stands before one of `bytes`; the caller adds these and CR LF.
+  void VerbatimHeader(std::string_view format, size_t bytes);
 
   void Array(size_t elements) { Header('*', elements); }
   // `pairs` keys and values follow.

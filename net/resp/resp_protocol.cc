@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "net/resp/commands.h"
+#include "net/session/session_state.h"
 #include "runtime/base/check.h"
 
 namespace pakv {
@@ -140,6 +141,20 @@ void RespProtocol::SayGoodbye(ProtocolEnd end) {
   }
 }
 
+void RespProtocol::Describe(SessionState& state) const {
+  state.version = static_cast<uint32_t>(version_);
+  state.name = name;
+  state.library_name = library_name;
+  state.library_version = library_version;
+  state.namespace_id = namespace_id_;
+  if (last_ != nullptr) state.command = last_->name;
+  if (multi_ != nullptr) {
+    if (multi_->is_open()) state.queued_count = multi_->commands().size();
+    state.queued_bytes = multi_->memory_bytes();
+  }
+  state.is_exempt_from_eviction = is_exempt_from_eviction_;
+}
+
 void RespProtocol::ReplyError(std::string_view text) {
   RespWriter(session_.OpenReply(), version_).Error(text);
   session_.CloseReply();
@@ -221,6 +236,7 @@ bool RespProtocol::Run(RespArgs args) {
 }
 
 bool RespProtocol::Dispatch(const CommandRow& row, RespArgs args) {
+  last_ = &row;
   if (multi_ != nullptr && multi_->is_open() && !row.runs_in_multi) [[unlikely]] {
     Queue(row, args);
     return true;

@@ -31,6 +31,7 @@ class RespProtocol final : public Protocol {
 
   Progress Consume(std::string_view& input) override;
   Task<void> RunSlow() override;
+  bool finished() const override { return quitting_; }
   size_t frame_bytes_min() const override { return parser_.frame_bytes_min(); }
   bool in_frame() const override { return parser_.in_request(); }
   Task<void> BeforeLongRequest() override;
@@ -42,6 +43,7 @@ class RespProtocol final : public Protocol {
   Task<void> EndInput() override;
   Task<void> End() override { return EndMulti(); }
   void SayGoodbye(ProtocolEnd end) override;
+  void Describe(SessionState& state) const override;
 
   // ---- For the commands ----
   Session& session() { return session_; }
@@ -55,6 +57,7 @@ class RespProtocol final : public Protocol {
   void set_namespace_id(uint32_t namespace_id) { namespace_id_ = namespace_id; }
   // No further request is taken; the connection ends when all is answered.
   void Quit() { quitting_ = true; }
+  void set_exempt_from_eviction(bool is_exempt) { is_exempt_from_eviction_ = is_exempt; }
   // Keeps an error's text for a function that returns a view of it.
   std::string_view ErrorText(std::string text) { return error_text_ = std::move(text); }
   // The error of a key or value that is too long, empty for others.
@@ -133,6 +136,8 @@ class RespProtocol final : public Protocol {
   RespVersion version_ = RespVersion::kResp2;
   uint32_t namespace_id_ = kDefaultNamespace;
   bool quitting_ = false;
+  bool is_exempt_from_eviction_ = false;
+  const CommandRow* last_ = nullptr;  // that was called
   std::string error_text_;
   std::unique_ptr<MultiState> multi_;
   OwnKeys* own_keys_ = nullptr;

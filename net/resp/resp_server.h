@@ -1,6 +1,8 @@
 // RespServer: what RESP commands know of the server that they run in.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -12,6 +14,8 @@
 #include "runtime/task/task.h"
 
 namespace pakv {
+
+class Session;
 
 // One core's; the same content on each.
 struct RespServer {
@@ -33,6 +37,11 @@ struct RespServer {
   // Counters count from the last reset_stats, of whichever session.
   std::function<Task<ServerStats>(Core& here)> stats;
   std::function<Task<void>(Core& here)> reset_stats;
+  // Visits the sessions of all cores, each on its own (SessionGroup::VisitNext). `between` is asked
+  // here after every few of them; false: no more.
+  using VisitSession = absl::FunctionRef<void(Session&)>;
+  using MayGoOn = absl::FunctionRef<bool()>;
+  std::function<Task<void>(Core& here, VisitSession visit, MayGoOn between)> visit_sessions;
 };
 
 // What clients are told that this is a version of.

@@ -9,6 +9,7 @@
 #include "net/session/session.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
+#include "runtime/core/next_pass.h"
 
 namespace pakv {
 namespace {
@@ -185,6 +186,10 @@ RespServer Server::DescribeServer() {
   if (!data_addresses_.empty()) resp.tcp_port = PortOf(data_addresses_[0]);
   resp.stats = [this](Core& here) { return StatsSinceReset(here); };
   resp.reset_stats = [this](Core& here) { return ResetStats(here); };
+  resp.visit_sessions = [this](Core& here, RespServer::VisitSession visit,
+                               RespServer::MayGoOn between) {
+    return VisitSessions(here, visit, between);
+  };
   return resp;
 }
 
@@ -278,6 +283,30 @@ Task<ServerStats> Server::Stats(Core& here) {
   stats.uptime_s = (here.now_ns() - started_ns_) / kNsPerSecond;
   stats.store = co_await store_->Stats(here);
   co_return stats;
+}
+
+Task<void> Server::VisitSessions(Core& here, RespServer::VisitSession visit,
+                                 RespServer::MayGoOn between) {
+  for (uint32_t id = 0; id < per_core_.size(); ++id) {
+    SessionGroup* const group = &per_core_[id]->group;
+    SessionWalk walk;
+    SessionWalk* const walking = &walk;
+    bool more = true;
+    while (more) {
+      more = co_await here.CallOn(
+          id, [group, walking, visit](Core&) { return group->VisitNext(*walking, visit); });
+      if (between()) {
+        co_await NextPass(here);
+        continue;
+      }
+      if (!more) co_return;
+      more = co_await here.CallOn(id, [walking](Core&) {
+        walking->Unlink();
+        return false;
+      });
+      co_return;
+    }
+  }
 }
 
 Task<ServerStats> Server::StatsSinceReset(Core& here) {

@@ -73,6 +73,7 @@ class Server {
   ServerPhase phase() const;
   Task<ServerStats> StatsSinceReset(Core& here);
   Task<void> ResetStats(Core& here);
+  Task<void> VisitSessions(Core& here, RespServer::VisitSession visit, RespServer::MayGoOn between);
   RespServer DescribeServer();
   PakvServer DescribePakv();
   SessionGroup::MakeProtocol DataProtocols(PerCore& of_core);

@@ -14,6 +14,7 @@ namespace pakv {
 
 class OutputBuffer;
 class ReplySlot;
+struct SessionState;
 
 // Why a session ends a connection that its client would go on with.
 enum class ProtocolEnd : uint8_t {
@@ -76,6 +77,9 @@ class Protocol {
   // Tells the client, if the protocol has words for it, why the connection is about to be closed.
   // Called once, when all requests are answered; not if the client has ended the stream.
   virtual void SayGoodbye(ProtocolEnd) {}
+
+  // Adds what is the protocol's to know of the connection.
+  virtual void Describe(SessionState&) const {}
 
   // The connection is over, and nothing of it is under way: lets go of what it has in the store.
   // May suspend.

@@ -71,6 +71,7 @@ Task<void> Session::Serve() {
   co_await Close();
   if (protocol_ != nullptr) co_await protocol_->End();
   group_.buffer_bytes_ -= noted_bytes_;
+  group_.PassBy(*this);
   Unlink();
   if (--group_.session_count_ == 0) group_.empty_.Set();
   if (ended_) ended_();

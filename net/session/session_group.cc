@@ -50,6 +50,26 @@ void SessionGroup::RequestKill() {
   }
 }
 
+bool SessionGroup::VisitNext(SessionWalk& walk, absl::FunctionRef<void(Session&)> visit) {
+  if (!walk.linked()) {
+    walk.next = sessions_.First();
+    walks_.PushBack(walk);
+  }
+  for (size_t count = 0; count < kVisitedPerStep && walk.next != nullptr; ++count) {
+    Session& session = *walk.next;
+    walk.next = sessions_.Next(session);
+    visit(session);
+  }
+  if (walk.next == nullptr) walk.Unlink();
+  return walk.linked();
+}
+
+void SessionGroup::PassBy(Session& session) {
+  for (SessionWalk* walk = walks_.First(); walk != nullptr; walk = walks_.Next(*walk)) {
+    if (walk->next == &session) walk->next = sessions_.Next(session);
+  }
+}
+
 void SessionGroup::WaitForFrame(ByteBudget::Taker& taker) {
   const bool is_first = !frame_budget.is_wanted();
   frame_budget.Wait(taker);

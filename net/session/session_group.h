@@ -1,6 +1,8 @@
 // SessionGroup: what the sessions of one core share: their slots, bounds, buffers and counters.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -45,6 +47,12 @@ struct ConnectionInfo {
   std::string local;  // the address that was connected to
 };
 
+// Where a visit of a group's sessions has come to. Linked while it is under way (VisitNext); who
+// gives up before unlinks it, on the group's core.
+struct SessionWalk : ListHook {
+  Session* next = nullptr;
+};
+
 class SessionGroup {
  public:
   // Makes the protocol of a connection by the first bytes that it sent; nullptr as long as they
@@ -65,6 +73,10 @@ class SessionGroup {
   SessionCounters& counters() { return counters_; }
   size_t session_count() const { return session_count_; }
   IntrusiveList<Session>& sessions() { return sessions_; }
+  // Visits the next few sessions, in the order of their opening, beginning with the first if `walk`
+  // is not under way; `visit` may end them (RequestKill). False: there is none any more, and `walk`
+  // is not under way. Each session that is there all the while is visited once.
+  bool VisitNext(SessionWalk& walk, absl::FunctionRef<void(Session&)> visit);
 
   ByteBudget write_budget;
   ByteBudget read_budget;
@@ -112,11 +124,16 @@ class SessionGroup {
  private:
   friend class Session;
 
+  // Visited in one pass: what each may cost is some 2 us.
+  static constexpr size_t kVisitedPerStep = 64;
   static constexpr size_t kKeptBuffers = 64;
   static constexpr size_t kKeptBufferBytes = 64 << 10;
   // Of a session besides its object: its protocol, the frame of its coroutine, strings (three names
   // that the client may give).
   static constexpr size_t kBytesPerSession = 3072;
+
+  // No walk waits at the session, which is about to end.
+  void PassBy(Session& session);
 
   Core& core_;
   Store* const store_;
@@ -125,6 +142,7 @@ class SessionGroup {
   SessionCounters counters_;
   std::vector<OutputBuffer> buffers_;
   IntrusiveList<Session> sessions_;
+  IntrusiveList<SessionWalk> walks_;
   size_t session_count_ = 0;
   uint64_t buffer_bytes_ = 0;  // that sessions have noted
   uint64_t kept_buffer_bytes_ = 0;

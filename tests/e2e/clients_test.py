@@ -88,6 +88,27 @@ def redis_benchmark(pakvd, _pakvctl, parent):
     return None
 
 
+def connections_are_listed_and_killed(server, client):
+    """Of both cores, by redis-py's own parser."""
+    others = [redis.Redis(port=server.port(), client_name=f"other{i}") for i in range(8)]
+    for other in others:
+        pakv.check(other.ping(), "ping")
+    listed = {entry["name"]: entry for entry in client.client_list()}
+    pakv.check(all(f"other{i}" in listed for i in range(8)), f"client list: {listed}")
+    ids = [other.client_id() for other in others]
+    pakv.check([listed[f"other{i}"]["id"] for i in range(8)] == [str(each) for each in ids],
+               f"ids: {listed}")
+    own = client.client_info()
+    pakv.check(own["id"] == client.client_id() and own["cmd"] == "client|info", f"info: {own}")
+    pakv.check(client.client_kill(listed["other0"]["addr"]), "client kill")
+    for other_id in ids[1:]:
+        pakv.check(client.client_kill_filter(_id=other_id) == 1, "client kill id")
+    left = [entry["name"] for entry in client.client_list()]
+    pakv.check(not any(name.startswith("other") for name in left), f"left: {left}")
+    # They connect again.
+    pakv.check(all(other.ping() for other in others), "ping after a kill")
+
+
 def by_another_python(test):
     """Runs the test with the interpreter that Debian's python3-redis belongs to; why not, if there
     is none."""
@@ -144,6 +165,13 @@ def redis_py(pakvd, _pakvctl, parent):
         pakv.check(sorted(client.scan_iter("p*")) == sorted(b"p%d" % i for i in range(1000)),
                    "scan_iter")
         pakv.check(client.dbsize() == 1000, "dbsize")
+        connections_are_listed_and_killed(server, client)
+        with client.pipeline(transaction=True) as pipeline:
+            pipeline.set("q", 1).dbsize().keys("q*").delete("q").dbsize()
+            pakv.check(pipeline.execute() == [True, 1001, [b"q"], 1, 1000], "dbsize in MULTI")
+        with client.pipeline(transaction=True) as pipeline:
+            pipeline.flushdb().get("p1").dbsize()
+            pakv.check(pipeline.execute() == [True, None, 0], "flushdb in MULTI")
         pakv.check(client.info()["redis_mode"] == "standalone", "info")
         pakv.check(client.config_get("save") is not None, "config get")
         try:

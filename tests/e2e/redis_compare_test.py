@@ -97,6 +97,15 @@ TABLE = [
     ["CLIENT", "SETNAME", "a b"], ["CLIENT", "SETNAME", "a\nb"], ["CLIENT", "GETNAME"],
     ["CLIENT", "SETNAME", ""], ["CLIENT", "GETNAME"], ["CLIENT", "SETNAME"], ["CLIENT"],
     ["CLIENT", "NOSUCH"], ["CLIENT", "ID", "x"], ["client", "getname", "x"],
+    *[["CLIENT", *more.split()] for more in (
+        "list type", "list type x y", "list nosuch", "list nosuch 1", "list id", "list id x",
+        "list id 1 x", "list id 999999999", "list id 0 -1", "list type nosuch", "list type pubsub",
+        "list TYPE master", "list type replica", "info x", "kill", "kill 127.0.0.1:1", "kill id",
+        "kill id x", "kill id 0", "kill id -1", "kill id 999999999", "kill id 9223372036854775808",
+        "kill addr 127.0.0.1:1", "kill laddr 127.0.0.1:1", "kill user nosuch", "kill type nosuch",
+        "kill type pubsub", "kill type replica skipme no", "kill addr x skipme maybe",
+        "kill addr x skipme", "kill nosuch x", "kill id 999999999 addr x laddr y type normal "
+        "user default skipme yes", "no-evict", "no-evict x", "no-evict on", "no-evict OFF")],
     ["CLIENT", "SETNAME", "again"], ["RESET"], ["CLIENT", "GETNAME"], ["RESET", "x"],
     ["HELLO", "2", "SETNAME", "q", "AUTH", "nobody", "x"], ["CLIENT", "GETNAME"],
     ["HELLO", "2", "SETNAME", "stays", "NOSUCH"], ["CLIENT", "GETNAME"],
@@ -124,7 +133,8 @@ TABLE = [
     ["COMMAND", "LIST", "FILTERBY", "PATTERN", "nosuch*"],
     ["COMMAND", "INFO", "get|x"], ["COMMAND", "INFO", "client|nosuch"], ["COMMAND", "INFO", ""],
     *[["COMMAND", "INFO", name] for name in (
-        "client|getname client|id client|setname command|count command|docs command|getkeys "
+        "client|getname client|id client|info client|kill client|list client|no-evict "
+        "client|setname command|count command|docs command|getkeys "
         "command|help command|info command|list config|get config|help CONFIG|RESETSTAT "
         "config|set").split()],
     ["COMMAND", "DOCS", "nosuch"],
