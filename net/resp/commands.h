@@ -137,6 +137,7 @@ Task<void> RunInfo(RespProtocol& protocol, RespArgs args);
 Task<void> RunClientList(RespProtocol& protocol, RespArgs args);
 void RunClientInfo(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 Task<void> RunClientKill(RespProtocol& protocol, RespArgs args);
+Task<void> RunClientReply(RespProtocol& protocol, RespArgs args);
 void RunClientNoEvict(RespProtocol& protocol, RespArgs args, RespWriter& writer);
 
 // commands_multi.cc

@@ -1,6 +1,6 @@
-// CLIENT LIST, INFO, KILL and NO-EVICT: the connections of all cores. Each is looked at on its own
-// core, a few per pass; those that come or end meanwhile are met or not. One that is broken has
-// ended for its client, whatever is still under way for it.
+// CLIENT REPLY, and CLIENT LIST, INFO, KILL and NO-EVICT: the connections of all cores. Each is
+// looked at on its own core, a few per pass; those that come or end meanwhile are met or not. One
+// that is broken has ended for its client, whatever is still under way for it.
 #include <algorithm>
 #include <limits>
 #include <optional>
@@ -266,6 +266,22 @@ Task<void> RunClientKill(RespProtocol& protocol, RespArgs args) {
     reply->Error("ERR No such client");
   }
   if (kills_own) protocol.Quit();  // when it has been answered
+}
+
+// It runs alone, so that no reply is being written when it says who gets any.
+Task<void> RunClientReply(RespProtocol& protocol, RespArgs args) {
+  using Mode = RespProtocol::ReplyMode;
+  if (IsWord(args[2], "on")) {
+    protocol.set_reply_mode(Mode::kOn);
+    AloneReply(protocol)->Ok();
+  } else if (IsWord(args[2], "off")) {
+    protocol.set_reply_mode(Mode::kOff);
+  } else if (!IsWord(args[2], "skip")) {
+    AloneReply(protocol)->Error(kErrSyntax);
+  } else if (protocol.reply_mode() != Mode::kOff) {
+    protocol.set_reply_mode(Mode::kSkipNext);
+  }
+  co_return;
 }
 
 // Nothing is closed here to gain memory, so it changes nothing but what is told.

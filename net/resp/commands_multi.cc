@@ -80,6 +80,8 @@ bool MultiState::ConflictsWithFlush(const CommandRow& row, RespArgs args) {
 
 std::string MultiState::Queue(const CommandRow& row, RespArgs args) {
   if (ConflictsWithFlush(row, args)) return std::string(kErrFlush);
+  // Half of EXEC's reply would be none.
+  if (row.alone == &RunClientReply) return "ERR Command not allowed inside a transaction";
   if (commands_.size() == kCommandsMax) {
     return "ERR too many commands wait for EXEC (at most " + std::to_string(kCommandsMax) + ")";
   }

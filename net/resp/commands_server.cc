@@ -253,6 +253,7 @@ Task<void> RunReset(RespProtocol& protocol, RespArgs) {
   protocol.set_version(RespVersion::kResp2);
   protocol.set_namespace_id(kDefaultNamespace);
   protocol.name.clear();
+  protocol.set_reply_mode(RespProtocol::ReplyMode::kOn);
   AloneReply(protocol)->Simple("RESET");
 }
 

@@ -169,6 +169,7 @@ Protocol::Progress RespProtocol::Consume(std::string_view& input) {
     switch (parser_.Next(input)) {
       case RespRequestParser::Status::kRequest:
         session_.CountRequest();
+        NextReplyMode();
         if (!Run(parser_.args())) return Progress::kSlow;
         if (quitting_) return Progress::kClose;
         if (parser_.args_in_parser()) [[unlikely]]
@@ -181,6 +182,7 @@ Protocol::Progress RespProtocol::Consume(std::string_view& input) {
         return Progress::kInput;
       case RespRequestParser::Status::kTooLarge:
         session_.CountRequest();
+        if (large_ == nullptr) NextReplyMode();
         Refuse(parser_.error());
         if (large_ != nullptr) {
           large_->step = LargeValue::Step::kGiveUp;
@@ -188,7 +190,10 @@ Protocol::Progress RespProtocol::Consume(std::string_view& input) {
         }
         break;
       case RespRequestParser::Status::kLarge:
-        if (StartLarge(input)) return Progress::kSlow;
+        if (StartLarge(input)) {
+          NextReplyMode();
+          return Progress::kSlow;
+        }
         break;
       case RespRequestParser::Status::kLargeEnd:
         session_.CountRequest();
@@ -390,6 +395,8 @@ std::string_view RespProtocol::CheckValue(std::string_view value) {
 }
 
 ReplySlot::Encode RespProtocol::EncoderOf(const CommandRow& row) const {
+  if (session_.drops_replies()) [[unlikely]]
+    return &ReplySlot::EncodeNothing;
   if (version_ == RespVersion::kResp2) return row.encode2 != nullptr ? row.encode2 : &EncodeReply2;
   return row.encode3 != nullptr ? row.encode3 : &EncodeReply3;
 }
@@ -479,7 +486,7 @@ void RespProtocol::StartValues(const CommandRow& row, RespArgs args) {
 }
 
 void RespProtocol::StartSum(const CommandRow& row, RespArgs args) {
-  ReplySlot& whole = session_.BeginParts(&EncodeReply2);
+  ReplySlot& whole = session_.BeginParts(Wanted(&EncodeReply2));
   for (const std::string_view key : args.subspan(1)) {
     session_.StartPart(whole, *Fill(row, args, key, {}));
   }
@@ -534,7 +541,7 @@ void RespProtocol::RunGroup(const CommandRow& row, RespArgs args) {
                             }),
                 entries.end());
 
-  ReplySlot& whole = session_.BeginParts(&EncodeOk);
+  ReplySlot& whole = session_.BeginParts(Wanted(&EncodeOk));
   std::vector<ReplySlot*> parts;
   for (const Given& entry : entries) {
     Fill(row, args, args[entry.index], args[entry.index + 1]);

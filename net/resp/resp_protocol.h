@@ -57,6 +57,13 @@ class RespProtocol final : public Protocol {
   void set_namespace_id(uint32_t namespace_id) { namespace_id_ = namespace_id; }
   // No further request is taken; the connection ends when all is answered.
   void Quit() { quitting_ = true; }
+  // CLIENT REPLY's: kOff drops the replies to all that comes, kSkipNext that to the next command.
+  enum class ReplyMode : uint8_t { kOn, kOff, kSkipNext, kSkipping };
+  ReplyMode reply_mode() const { return reply_mode_; }
+  void set_reply_mode(ReplyMode mode) {
+    reply_mode_ = mode;
+    session_.set_drops_replies(mode == ReplyMode::kOff || mode == ReplyMode::kSkipping);
+  }
   void set_exempt_from_eviction(bool is_exempt) { is_exempt_from_eviction_ = is_exempt; }
   // Keeps an error's text for a function that returns a view of it.
   std::string_view ErrorText(std::string text) { return error_text_ = std::move(text); }
@@ -101,6 +108,16 @@ class RespProtocol final : public Protocol {
     }
   };
 
+  // A request begins.
+  void NextReplyMode() {
+    if (reply_mode_ == ReplyMode::kOn) [[likely]]
+      return;
+    if (reply_mode_ == ReplyMode::kSkipping) set_reply_mode(ReplyMode::kOn);
+    if (reply_mode_ == ReplyMode::kSkipNext) set_reply_mode(ReplyMode::kSkipping);
+  }
+  ReplySlot::Encode Wanted(ReplySlot::Encode encode) const {
+    return session_.drops_replies() ? &ReplySlot::EncodeNothing : encode;
+  }
   // True: done with; false: it has to wait (slow_).
   bool Run(RespArgs args);
   bool Dispatch(const CommandRow& row, RespArgs args);
@@ -137,6 +154,7 @@ class RespProtocol final : public Protocol {
   uint32_t namespace_id_ = kDefaultNamespace;
   bool quitting_ = false;
   bool is_exempt_from_eviction_ = false;
+  ReplyMode reply_mode_ = ReplyMode::kOn;
   const CommandRow* last_ = nullptr;  // that was called
   std::string error_text_;
   std::unique_ptr<MultiState> multi_;

@@ -28,6 +28,9 @@ class ReplySlot final : public Request {
   // Appends the reply to `output`. Set by whoever starts the request.
   using Encode = void (*)(const ReplySlot& slot, OutputBuffer& output);
   Encode encode = nullptr;
+  // Of a reply that nobody wants.
+  static void EncodeNothing(const ReplySlot&, OutputBuffer&) {}
+  bool is_unwanted() const { return encode == &EncodeNothing; }
   uint64_t id = 0;  // the client's own, in the pakv protocol
   bool is_write = false;
 

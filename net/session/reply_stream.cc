@@ -31,7 +31,7 @@ Task<void> ReplyStream::Run() {
   // Never from within the call that has filled the slot.
   co_await session_.core().ready().Yield();
   while (ReplySlot* slot = session_.queue_.FileDue()) {
-    if (!session_.broken()) co_await Send(*slot);
+    if (!session_.broken() && !slot->is_unwanted()) co_await Send(*slot);
     session_.store().ReleaseFile(session_.core(), *slot);
     session_.queue_.EndFile();
     session_.HasOutput();

@@ -144,12 +144,18 @@ class Session : public ListHook {
   // A reply that is known at once: write it to the buffer, then call CloseReply.
   OutputBuffer& OpenReply() {
     StartBatch();
-    return queue_.Open();
+    return drops_replies_ ? group_.dropped : queue_.Open();
   }
   void CloseReply() {
+    if (drops_replies_) [[unlikely]]
+      return group_.dropped.Clear(0);
     queue_.Close();
     HasOutput();
   }
+  // Nobody wants the replies from now on: what is opened goes nowhere. Slots are the protocol's to
+  // encode so (ReplySlot::EncodeNothing). Not between OpenReply and CloseReply.
+  void set_drops_replies(bool drops) { drops_replies_ = drops; }
+  bool drops_replies() const { return drops_replies_; }
   // The stream cannot be understood: counted; Consume then returns kClose.
   void CountProtocolError() { ++group_.counters().protocol_errors; }
 
@@ -315,6 +321,7 @@ class Session : public ListHook {
   size_t noted_bytes_ = 0;  // of buffers, that the group knows of
 
   bool batching_ = false;  // within Consume
+  bool drops_replies_ = false;
   uint32_t turn_left_ = 0;
   uint32_t parts_ = 0;        // slots of this session's that are parts
   uint32_t outstanding_ = 0;  // requests that the store has

@@ -114,6 +114,9 @@ class SessionGroup {
   };
   Batch batch;
 
+  // Where replies go that nobody wants; empty between OpenReply and CloseReply of one.
+  OutputBuffer dropped;
+
   // What the sessions hold: themselves, their slots, what is in their buffers or on its way.
   uint64_t memory_bytes() const;
 

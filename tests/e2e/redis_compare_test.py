@@ -105,7 +105,8 @@ TABLE = [
         "kill addr 127.0.0.1:1", "kill laddr 127.0.0.1:1", "kill user nosuch", "kill type nosuch",
         "kill type pubsub", "kill type replica skipme no", "kill addr x skipme maybe",
         "kill addr x skipme", "kill nosuch x", "kill id 999999999 addr x laddr y type normal "
-        "user default skipme yes", "no-evict", "no-evict x", "no-evict on", "no-evict OFF")],
+        "user default skipme yes", "reply", "reply x", "reply ON", "reply x y",
+        "no-evict", "no-evict x", "no-evict on", "no-evict OFF")],
     ["CLIENT", "SETNAME", "again"], ["RESET"], ["CLIENT", "GETNAME"], ["RESET", "x"],
     ["HELLO", "2", "SETNAME", "q", "AUTH", "nobody", "x"], ["CLIENT", "GETNAME"],
     ["HELLO", "2", "SETNAME", "stays", "NOSUCH"], ["CLIENT", "GETNAME"],
@@ -134,7 +135,7 @@ TABLE = [
     ["COMMAND", "INFO", "get|x"], ["COMMAND", "INFO", "client|nosuch"], ["COMMAND", "INFO", ""],
     *[["COMMAND", "INFO", name] for name in (
         "client|getname client|id client|info client|kill client|list client|no-evict "
-        "client|setname command|count command|docs command|getkeys "
+        "client|reply client|setname command|count command|docs command|getkeys "
         "command|help command|info command|list config|get config|help CONFIG|RESETSTAT "
         "config|set").split()],
     ["COMMAND", "DOCS", "nosuch"],

@@ -190,8 +190,11 @@ TEST_P(RespClientTest, KillEndsConnectionsOfAnyCore) {
   ExpectEnd(killer, ":1\r\n");
   SimConnection last(server_);
   last.Expect("GET late\r\n", "$-1\r\n");
-  last.Send("CLIENT KILL " + List(last).begin()->second["addr"] + "\r\n");
+  const uint64_t last_id = IdOf(last);
+  last.Send("CLIENT KILL " + List(last)[last_id]["addr"] + "\r\n");
   ExpectEnd(last, "+OK\r\n");
+  // Who has been told has a second to close his end.
+  server_.world.RunFor(2 * kNsPerSecond);
   EXPECT_EQ(Connections(), 0u);
 }
 
@@ -257,7 +260,7 @@ TEST_P(RespClientTest, ListsAreBounded) {
   options.session_limits.core_unread_bytes_max = 40 << 10;
   SimServer server(options);
   std::vector<std::unique_ptr<SimConnection>> clients;
-  for (int i = 0; i < 100; ++i) clients.push_back(std::make_unique<SimConnection>(server));
+  for (int i = 0; i < 250; ++i) clients.push_back(std::make_unique<SimConnection>(server));
   SimConnection client(server);
   client.Expect("CLIENT LIST\r\nCLIENT LIST TYPE pubsub\r\nPING\r\n",
                 "-ERR no memory for so long a list now; ask for some of it with CLIENT LIST ID\r\n"
@@ -277,6 +280,53 @@ TEST_P(RespClientTest, WithinExecItIsTheServerAsExecLeavesIt) {
   client.ExpectReply("+OK\r\n" + Times(6, "+QUEUED\r\n") + "*6\r\n+OK\r\n");
   EXPECT_NE(ReceiveBulk(client).find("id=" + id), std::string::npos);
   EXPECT_EQ(client.ReceiveToEnd(), ":1\r\n$0\r\n\r\n:1\r\n$1\r\n1\r\n");
+}
+
+// ---- CLIENT REPLY ----
+
+TEST_P(RespClientTest, NoReplyToAnythingUntilRepliesAreOnAgain) {
+  SimServer::Options options = Options();
+  options.inline_value_bytes_max = 1000;
+  SimServer server(options);
+  SimConnection client(server);
+  client.Expect("CLIENT REPLY ON\r\nSET a 1\r\n", "+OK\r\n+OK\r\n");
+  const std::string large = RespRequest({"SET", "large", std::string(100'000, 'l')});
+  client.Send(
+      "SET b 1\r\nCLIENT REPLY OFF\r\nSET a 2\r\nGET a\r\nMGET a b large\r\nINCR n\r\n" + large +
+      "GET large\r\nMGET large a\r\nGETRANGE large 0 5\r\nDEL a b\r\nMSET x 1 y 2\r\n"
+      "MSETNX x 1 z 2\r\nKEYS *\r\nSCAN 0\r\nPING\r\nNOSUCH\r\nGET\r\nCLIENT LIST\r\nINFO\r\n"
+      "MULTI\r\nINCR n\r\nGET n\r\nDBSIZE\r\nEXEC\r\nEXISTS x y\r\nTYPE x\r\nRENAME x w\r\n"
+      "CLIENT REPLY x\r\nCLIENT REPLY SKIP\r\nPING\r\nPING\r\nHELLO 3\r\nHELLO 2\r\n"
+      "CLIENT REPLY ON\r\nGET n\r\nEXISTS a b w y large\r\n");
+  client.ExpectReply("+OK\r\n+OK\r\n$1\r\n2\r\n:3\r\n");
+  client.Expect("CLIENT REPLY OFF\r\nGET n\r\nRESET\r\nGET n\r\n", "+RESET\r\n$1\r\n2\r\n");
+  client.Send("CLIENT REPLY OFF\r\nSET last 1\r\nQUIT\r\n");
+  EXPECT_EQ(client.ReceiveToEnd(), "");
+  SimConnection other(server);
+  other.Expect("GET last\r\n", "$1\r\n1\r\n");
+}
+
+TEST_P(RespClientTest, OneReplyIsSkipped) {
+  SimServer::Options options = Options();
+  options.inline_value_bytes_max = 1000;
+  SimServer server(options);
+  SimConnection client(server);
+  const std::string large = RespRequest({"SET", "large", std::string(100'000, 'l')});
+  const std::string skip = "CLIENT REPLY SKIP\r\n";
+  client.Expect("SET a 1\r\n" + skip + "SET a 2\r\nGET a\r\n", "+OK\r\n$1\r\n2\r\n");
+  client.Expect(skip + skip + "PING\r\nPING\r\n", "+PONG\r\n");
+  client.Expect(skip + "KEYS *\r\nDBSIZE\r\n" + skip + "NOSUCH\r\nINCR a\r\n", ":1\r\n:3\r\n");
+  client.Expect(skip + large + "STRLEN large\r\n", ":100000\r\n");
+  client.Expect(skip + "GET large\r\nGETRANGE large 0 2\r\n", "$3\r\nlll\r\n");
+  client.Expect(skip + "MGET large a\r\nMGET a none\r\n", "*2\r\n$1\r\n3\r\n$-1\r\n");
+  // An argument that is too long where it stands, and is skipped with an error.
+  client.Expect(skip + RespRequest({"APPEND", "a", std::string(100'000, 'x')}) + "GET a\r\n",
+                "$1\r\n3\r\n");
+  client.Expect(skip + "MULTI\r\nINCR a\r\nEXEC\r\n", "+QUEUED\r\n*1\r\n:4\r\n");
+  client.Expect(skip + "CLIENT REPLY ON\r\nPING\r\n", "+OK\r\n+PONG\r\n");
+  client.Expect("MULTI\r\nCLIENT REPLY OFF\r\nEXEC\r\n",
+                "+OK\r\n-ERR Command not allowed inside a transaction\r\n-EXECABORT Transaction "
+                "discarded because of previous errors.\r\n");
 }
 
 }  // namespace
