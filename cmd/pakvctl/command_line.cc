@@ -44,6 +44,8 @@ constexpr CommandName kCommands[] = {
      "let the server give back what is dead, and wait for it; Ctrl-C leaves it at work"},
     {"namespace", CtlCommand::kNamespaceList,
      "list the namespaces and how many keys they have; drop NAME: remove all keys of one"},
+    {"client", CtlCommand::kClientList,
+     "list the connections that the server has; kill ID|HOST:PORT: end one"},
     {"dump", CtlCommand::kDump, "write keys with value and expiry, one JSON object per line"},
     {"load", CtlCommand::kLoad, "read what dump has written, or all strings of a Redis"},
     {"verify", CtlCommand::kVerify,
@@ -112,6 +114,8 @@ struct Parser {
   CLI::Option* compact_gain;
   CLI::Option* namespace_action;
   CLI::Option* namespace_name;
+  CLI::Option* client_action;
+  CLI::Option* client_which;
   CLI::Option* dump_file;
   CLI::Option* dump_prefix;
   CLI::Option* load_source;
@@ -199,6 +203,11 @@ Parser::Parser() {
       case CtlCommand::kNamespaceDrop:
         namespace_action = AddValue(sub, "list|drop", "", "what to do")->required();
         namespace_name = AddValue(sub, "NAME", "", "drop: of which; its name stays, without keys");
+        break;
+      case CtlCommand::kClientList:
+      case CtlCommand::kClientKill:
+        client_action = AddValue(sub, "list|kill", "", "what to do")->required();
+        client_which = AddValue(sub, "ID|HOST:PORT", "", "kill: which, as list has it");
         break;
       case CtlCommand::kDump:
         dump_file = AddValue(sub, "FILE", "", "where to; stdout if not given, or -");
@@ -306,6 +315,9 @@ class Reader {
       case CtlCommand::kNamespaceList:
       case CtlCommand::kNamespaceDrop:
         return ReadNamespace();
+      case CtlCommand::kClientList:
+      case CtlCommand::kClientKill:
+        return ReadClient();
       case CtlCommand::kDump:
         request_.file = FileName(*parser_.dump_file);
         request_.prefix = Single(*parser_.dump_prefix).value_or("");
@@ -410,6 +422,20 @@ class Reader {
                          kNamespaceNameBytesMax);
     }
     request_.name_space = *name;
+    return std::nullopt;
+  }
+
+  std::optional<std::string> ReadClient() {
+    const std::string action = arguments_.Values(*parser_.client_action).front();
+    const std::optional<std::string> which = Single(*parser_.client_which);
+    if (action == "list") {
+      if (which) return "client list: unexpected: " + EscapeControls(*which);
+      return std::nullopt;
+    }
+    if (action != "kill") return fmt::format("client: {} is none of: list, kill", Quoted(action));
+    request_.command = CtlCommand::kClientKill;
+    if (!which) return "client kill: ID or HOST:PORT is required";
+    request_.connection = *which;
     return std::nullopt;
   }
 

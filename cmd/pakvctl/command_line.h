@@ -27,6 +27,8 @@ enum class CtlCommand : uint8_t {
   kCompact,
   kNamespaceList,
   kNamespaceDrop,
+  kClientList,
+  kClientKill,
   kDump,
   kLoad,
   kVerify,
@@ -63,7 +65,8 @@ struct CtlRequest {
   std::string directory;       // verify and segments
   std::string file;            // dump, load and batch; empty: stdout and stdin
   CtlBatch batch;
-  std::string prefix;  // dump
+  std::string prefix;      // dump
+  std::string connection;  // client kill: its id, or the address that it comes from
   bool load_if_absent = false;
   std::optional<RedisAddress> redis;  // load: instead of a file
 };

@@ -9,6 +9,7 @@
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/batch.h"
+#include "cmd/pakvctl/connections.h"
 #include "cmd/pakvctl/dump.h"
 #include "cmd/pakvctl/maintenance.h"
 #include "cmd/pakvctl/output.h"
@@ -61,6 +62,10 @@ class Runner {
         return RunNamespaceList(request_, client_, streams_);
       case CtlCommand::kNamespaceDrop:
         return RunNamespaceDrop(request_, client_, streams_);
+      case CtlCommand::kClientList:
+        return RunClientList(request_, client_, streams_);
+      case CtlCommand::kClientKill:
+        return RunClientKill(request_, client_, streams_);
       case CtlCommand::kDump:
         return RunDump(request_, client_, streams_);
       // It needs more of the connection: RunLoad. The others need no server: RunOffline.

@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "cmd/pakvctl/connections.h"
 #include "cmd/pakvctl/input_file.h"
 #include "net/client/value_reader.h"
 #include "net/client/value_writer.h"
@@ -248,6 +249,7 @@ OnlineClient::OnlineClient(std::unique_ptr<Ring> ring, const std::vector<Endpoin
                            const std::string& name_space)
     : core_(0, 1, SystemClock(), std::move(ring), kCoreOptions),
       client_(core_, OptionsFor(endpoints)),
+      endpoints_(endpoints),
       name_space_(name_space),
       entered_(name_space == kFirstNamespace) {
   core_.ring().Start();
@@ -384,6 +386,14 @@ ClientResult<bool> OnlineClient::DropNamespace() {
   const ClientResult<uint64_t> flushed = Run(FlushOne(client_));
   if (!flushed.ok()) return flushed.error();
   return true;
+}
+
+ClientResult<std::string> OnlineClient::Connections() {
+  return Run(AskConnections(core_, endpoints_));
+}
+
+ClientResult<uint64_t> OnlineClient::KillConnection(const std::string& which) {
+  return Run(AskToKill(core_, endpoints_, which));
 }
 
 uint64_t OnlineClient::NowNs() { return SystemClock().MonotonicNs(); }

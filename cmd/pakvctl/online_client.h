@@ -46,6 +46,8 @@ class OnlineClient : public StoreClient {
   ClientResult<ClientCompaction> Compact(uint32_t gain_percent, const std::string& cursor) override;
   ClientResult<ClientNamespacesPage> Namespaces(const std::string& cursor) override;
   ClientResult<bool> DropNamespace() override;
+  ClientResult<std::string> Connections() override;
+  ClientResult<uint64_t> KillConnection(const std::string& which) override;
   uint64_t NowNs() override;
   void Pause(uint64_t ns) override;
 
@@ -72,6 +74,7 @@ class OnlineClient : public StoreClient {
     uint64_t id = 0;
   };
   std::optional<NextPage> next_page_;
+  const std::vector<Endpoint> endpoints_;
   const std::string name_space_;
   bool entered_;
 };

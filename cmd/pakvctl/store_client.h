@@ -69,6 +69,10 @@ class StoreClient {
   virtual ClientResult<ClientNamespacesPage> Namespaces(const std::string& cursor) = 0;
   // Removes all keys of the namespace that the client is for. False: there is no such namespace.
   virtual ClientResult<bool> DropNamespace() = 0;
+  // A line per connection of the server, as CLIENT LIST has it.
+  virtual ClientResult<std::string> Connections() = 0;
+  // Ends those of that id, or from that address; how many there were.
+  virtual ClientResult<uint64_t> KillConnection(const std::string& which) = 0;
   // This end's monotonic clock, and a pause on it during which the connection is served.
   virtual uint64_t NowNs() = 0;
   virtual void Pause(uint64_t ns) = 0;

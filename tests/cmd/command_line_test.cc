@@ -57,6 +57,9 @@ TEST(CommandLineTest, CommandsHaveTheirDefaults) {
   EXPECT_EQ(Good({"namespace", "list"}).command, CtlCommand::kNamespaceList);
   EXPECT_EQ(Good({"namespace", "drop", "orders"}).command, CtlCommand::kNamespaceDrop);
   EXPECT_EQ(Good({"namespace", "drop", "orders"}).name_space, "orders");
+  EXPECT_EQ(Good({"client", "list"}).command, CtlCommand::kClientList);
+  EXPECT_EQ(Good({"client", "kill", "7"}).command, CtlCommand::kClientKill);
+  EXPECT_EQ(Good({"client", "kill", "10.0.0.9:7"}).connection, "10.0.0.9:7");
   EXPECT_EQ(Good({"compact", "--gain", "100"}).gain_percent, 100u);
 }
 
@@ -216,6 +219,10 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"namespace", "empty"}, "\"empty\" is none of: list, drop"},
       {{"namespace", "list", "x"}, "unexpected: x"},
       {{"namespace", "drop"}, "NAME is required"},
+      {{"client"}, "list|kill"},
+      {{"client", "end"}, "\"end\" is none of: list, kill"},
+      {{"client", "list", "x"}, "unexpected: x"},
+      {{"client", "kill"}, "ID or HOST:PORT is required"},
       {{"namespace", "drop", ""}, "1 to 255 bytes"},
       {{"-n", "orders", "namespace", "drop", "orders"}, "-n is for the other commands"},
       {{"compact", "--gain", "0"}, "--gain: must be at least 1"},

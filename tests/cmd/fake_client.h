@@ -227,6 +227,16 @@ class FakeClient : public StoreClient {
     return has_namespace;
   }
 
+  ClientResult<std::string> Connections() override {
+    if (!failure.ok()) return failure;
+    return connections;
+  }
+  ClientResult<uint64_t> KillConnection(const std::string& which) override {
+    if (!failure.ok()) return failure;
+    asked.push_back(which);
+    return killed;
+  }
+
   uint64_t NowNs() override { return now_ns; }
   void Pause(uint64_t ns) override { now_ns += ns; }
 
@@ -241,7 +251,9 @@ class FakeClient : public StoreClient {
   std::vector<uint64_t> limits;
   ClientCheck check;
   std::deque<ClientCompaction> compactions;  // what Compact answers, one after the other
-  std::vector<std::string> asked;            // of Compact
+  std::vector<std::string> asked;            // of Compact and KillConnection
+  std::string connections;
+  uint64_t killed = 1;
   std::vector<ClientNamespacesPage::Entry> namespaces = {{"0", 2}, {"orders", 3}};
   bool has_namespace = true;
   uint64_t now_ns = 0;

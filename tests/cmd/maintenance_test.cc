@@ -149,5 +149,34 @@ TEST_F(MaintenanceTest, ANamespaceIsDroppedByNameAlone) {
   EXPECT_EQ(err_, "Namespace not found: orders\n");
 }
 
+TEST_F(MaintenanceTest, ConnectionsAreListedALineEach) {
+  client_.connections =
+      "id=3 addr=10.0.0.9:7 name= cmd=get\nid=4 addr=[::1]:9 name=a\x1b cmd=NULL\n";
+  EXPECT_EQ(Run({"client", "list"}), 0);
+  EXPECT_EQ(out_, "id=3 addr=10.0.0.9:7 name= cmd=get\nid=4 addr=[::1]:9 name=a\\x1b cmd=NULL\n");
+  EXPECT_EQ(Run({"client", "list", "-o", "json"}), 0);
+  EXPECT_EQ(out_,
+            "[{\"id\":\"3\",\"addr\":\"10.0.0.9:7\",\"name\":\"\",\"cmd\":\"get\"},"
+            "{\"id\":\"4\",\"addr\":\"[::1]:9\",\"name\":\"a\\u001b\",\"cmd\":\"NULL\"}]\n");
+  client_.connections = "";
+  EXPECT_EQ(Run({"client", "list", "-o", "json"}), 0);
+  EXPECT_EQ(out_, "[]\n");
+}
+
+TEST_F(MaintenanceTest, KillIsExitOneIfThereIsNoSuchConnection) {
+  EXPECT_EQ(Run({"client", "kill", "7"}), 0);
+  EXPECT_EQ(out_, "OK\n");
+  EXPECT_EQ(Run({"client", "kill", "10.0.0.9:7", "-q"}), 0);
+  EXPECT_EQ(out_, "");
+  client_.killed = 0;
+  EXPECT_EQ(Run({"client", "kill", "8"}), 1);
+  EXPECT_EQ(err_, "Client not found: 8\n");
+  EXPECT_EQ(client_.asked, (std::vector<std::string>{"7", "10.0.0.9:7", "8"}));
+  client_.failure.fault = ClientFault::kConnectionLost;
+  client_.failure.text = "gone";
+  EXPECT_EQ(Run({"client", "kill", "8"}), 3);
+  EXPECT_EQ(Run({"client", "list"}), 3);
+}
+
 }  // namespace
 }  // namespace pakv

@@ -262,6 +262,29 @@ def check_and_compact_look_after_a_running_server(pakvd, pakvctl, parent):
         server.kill()
 
 
+def connections_are_listed_and_killed(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        client, other = server.connect(), server.connect()
+        for connection, name in ((client, "one"), (other, "two")):
+            pakv.check(connection.call("CLIENT", "SETNAME", name) == "OK", "SETNAME")
+        listed = {each["name"]: each for each in json.loads(ctl("client", "list", "-o", "json")[1])}
+        pakv.check({"one", "two", "pakvctl", ""} == set(listed), f"listed: {listed}")
+        pakv.check(listed["one"]["id"] == str(client.call("CLIENT", "ID")), f"id: {listed}")
+        pakv.check(ctl("client", "list")[1].count(b"\n") == 4, "not a line each")
+        ctl.says(["client", "kill", listed["one"]["id"]], b"OK\n")
+        ctl.says(["client", "kill", listed["one"]["id"]], b"", 1, b"Client not found: ")
+        ctl.says(["client", "kill", listed["two"]["addr"], "-q"], b"")
+        pakv.check(b"name=one" not in ctl("client", "list")[1], "it is still there")
+        for connection in (client, other):
+            try:
+                connection.call("PING")
+            except (OSError, EOFError, pakv.Failure):
+                continue
+            raise pakv.Failure("a killed connection answers")
+
+    with_server(pakvd, pakvctl, parent, body)
+
+
 def namespaces_are_apart(pakvd, pakvctl, parent):
     def body(ctl, server):
         client = server.connect()
@@ -440,6 +463,7 @@ if __name__ == "__main__":
         a_server_that_goes_while_stdin_is_silent_is_noticed,
         check_and_compact_look_after_a_running_server,
         namespaces_are_apart,
+        connections_are_listed_and_killed,
         any_bytes_go_through,
         scan_finds_every_key_once,
         who_is_not_there_is_exit_3,

@@ -1,0 +1,157 @@
+#include "cmd/pakvctl/connections.h"
+
+#include <algorithm>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "cmd/common/exit_codes.h"
+#include "cmd/pakvctl/output.h"
+#include "net/client/resp_connection.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/utf8.h"
+#include "runtime/io/address.h"
+
+namespace pakv {
+namespace {
+
+constexpr uint64_t kConnectNs = 5 * kNsPerSecond;
+
+bool IsNumber(std::string_view text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// The fields of a line: names, and values without blanks.
+OrderedJson FieldsOf(std::string_view line) {
+  OrderedJson object = OrderedJson::object();
+  while (!line.empty()) {
+    const std::string_view field = line.substr(0, line.find(' '));
+    line.remove_prefix(std::min(line.size(), field.size() + 1));
+    const size_t equals = std::min(field.find('='), field.size());
+    const std::string_view value = field.substr(std::min(equals + 1, field.size()));
+    PutBytes(object, std::string(field.substr(0, equals)), value);
+  }
+  return object;
+}
+
+// The first of the endpoints' addresses that can be connected to.
+class RespCall {
+ public:
+  explicit RespCall(Core& core) : core_(core) {}
+
+  Task<ClientError> Connect(const std::vector<Endpoint>& endpoints) {
+    ClientError error;
+    for (const Endpoint& endpoint : endpoints) {
+      std::vector<std::string> addresses;
+      if (endpoint.is_unix()) addresses.push_back(endpoint.text);
+      if (!endpoint.is_unix()) {
+        for (const SocketAddress& address : ResolveAddresses(endpoint.text)) {
+          addresses.push_back(AddressText(address));
+        }
+      }
+      for (std::string& address : addresses) {
+        const RespConnectionOptions options;
+        tried_.push_back(std::make_unique<RespConnection>(core_, options));
+        error = co_await tried_.back()->Open(std::move(address), core_.now_ns() + kConnectNs);
+        if (error.ok()) co_return error;
+      }
+    }
+    if (error.ok()) {
+      error.fault = ClientFault::kConnect;
+      error.text = "the host is not known";
+    }
+    co_return error;
+  }
+  RespConnection& connection() { return *tried_.back(); }
+  // Names itself, so that it is known in the list; that reply is taken with the other.
+  void Greet() { connection().Start({"CLIENT", "SETNAME", "pakvctl"}); }
+  Task<ClientResult<RespValue>> Reply() {
+    ClientResult<RespValue> greeted = co_await connection().Next();
+    if (!greeted.ok()) co_return greeted;
+    ClientResult<RespValue> reply = co_await connection().Next();
+    if (!reply.ok() || !reply->IsError()) co_return reply;
+    ClientError refused;
+    refused.fault = ClientFault::kProtocol;
+    refused.text = "the server answered: " + reply->text;
+    co_return refused;
+  }
+  Task<void> Close() {
+    for (const std::unique_ptr<RespConnection>& connection : tried_) co_await connection->Close();
+  }
+
+ private:
+  Core& core_;
+  std::vector<std::unique_ptr<RespConnection>> tried_;
+};
+
+}  // namespace
+
+Task<ClientResult<std::string>> AskConnections(Core& core, std::vector<Endpoint> endpoints) {
+  RespCall call(core);
+  ClientError error = co_await call.Connect(endpoints);
+  std::string lines;
+  if (error.ok()) {
+    call.Greet();
+    call.connection().Start({"CLIENT", "LIST"});
+    ClientResult<RespValue> reply = co_await call.Reply();
+    if (reply.ok()) {
+      lines = std::move(reply->text);
+    } else {
+      error = reply.error();
+    }
+  }
+  co_await call.Close();
+  if (!error.ok()) co_return error;
+  co_return lines;
+}
+
+Task<ClientResult<uint64_t>> AskToKill(Core& core, std::vector<Endpoint> endpoints,
+                                       std::string which) {
+  RespCall call(core);
+  ClientError error = co_await call.Connect(endpoints);
+  uint64_t killed = 0;
+  if (error.ok()) {
+    call.Greet();
+    call.connection().Start({"CLIENT", "KILL", IsNumber(which) ? "ID" : "ADDR", which});
+    ClientResult<RespValue> reply = co_await call.Reply();
+    if (reply.ok()) {
+      killed = static_cast<uint64_t>(reply->integer);
+    } else {
+      error = reply.error();
+    }
+  }
+  co_await call.Close();
+  if (!error.ok()) co_return error;
+  co_return killed;
+}
+
+int RunClientList(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
+  const auto connections = client.Connections();
+  if (!connections.ok()) return TellError(connections.error(), streams.err);
+  OrderedJson list = OrderedJson::array();
+  for (std::string_view rest = *connections; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    if (request.output == CtlOutput::kJson) {
+      list.push_back(FieldsOf(line));
+    } else {
+      streams.out << EscapeControls(line) << '\n';
+    }
+  }
+  if (request.output == CtlOutput::kJson) streams.out << list.dump() << '\n';
+  return kClientExitOk;
+}
+
+int RunClientKill(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
+  const auto killed = client.KillConnection(request.connection);
+  if (!killed.ok()) return TellError(killed.error(), streams.err);
+  if (*killed == 0) {
+    streams.err << "Client not found: " << EscapeControls(request.connection) << '\n';
+    return kClientExitNotMet;
+  }
+  if (!request.quiet) streams.out << "OK\n";
+  return kClientExitOk;
+}
+
+}  // namespace pakv
