@@ -169,7 +169,9 @@ Task<void> FooterWriter::Work() {
 
 Task<absl::Status> FooterWriter::Pause() {
   if (GivenUp()) co_return absl::CancelledError("the log is being closed");
-  if (!stopping_ && Busy()) {
+  const uint64_t completions = core_.counters().completions;
+  const uint64_t since = completions - std::exchange(completions_seen_, completions);
+  if (!stopping_ && (Busy() || since > kOwnCompletions)) {
     const uint64_t until_ns = core_.now_ns() + kPauseNs;
     co_await core_.timers().SleepUntil(until_ns);
   } else {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "kv/log/key_hash.h"
 #include "runtime/base/prng.h"
 #include "tests/kv/log_fixture.h"
+#include "tests/sim/sim_node.h"
 
 namespace pakv {
 namespace {
@@ -350,6 +352,72 @@ TEST_F(FooterTest, FootersThatAreMissingAreWrittenLater) {
   const Found found = Recover();
   EXPECT_EQ(found.report.footers, Manifest().segments.size());
   EXPECT_EQ(found.keys.size(), 30u);
+}
+
+// How long the footers of a few segments take, in virtual time, once the log has fallen idle; with
+// or without a user who asks for something every 100 us.
+class FooterPace {
+ public:
+  explicit FooterPace(bool is_used) {
+    SimWorld world(1);
+    SimNode node(world, "10.0.0.1");
+    node.disk().MakeDirectories("/pakv");
+    node.Start({});
+    log_.emplace(node.core(0), "/pakv/store", 1, kSegmentBytes);
+    log_->footer_segment_bytes_min = 1;
+    if (is_used) node.Spawn(0, Use(node.core(0)));
+    EXPECT_TRUE(node.Run(Live(node.core(0)))) << world.failure();
+    log_.reset();
+    node.Stop();
+  }
+  uint64_t ns = 0;
+  uint64_t windows = 0;
+
+ private:
+  static constexpr uint64_t kSegmentBytes = 2 << 20;
+  static constexpr uint64_t kSegments = 3;
+
+  Task<bool> Live(Core& core) {
+    const absl::Status opened = co_await log_->Open();
+    EXPECT_TRUE(opened.ok()) << opened;
+    FooterWriter& footers = log_->writer->footers();
+    uint64_t written_bytes = 0;
+    for (int i = 0; written_bytes < kSegments * kSegmentBytes; ++i) {
+      const std::string value(32 << 10, 'v');
+      const bool put = co_await log_->Put("k" + std::to_string(i), value);
+      EXPECT_TRUE(put);
+      written_bytes += value.size();
+    }
+    EXPECT_LT(footers.written(), kSegments);
+    co_await log_->Sleep(FooterWriter::kBusyNs);
+    const uint64_t begin_ns = core.now_ns();
+    const uint64_t begin_written = footers.written();
+    while (footers.written() < kSegments) co_await log_->Sleep(kNsPerMs);
+    ns = core.now_ns() - begin_ns;
+    windows = (kSegments - begin_written) * kSegmentBytes / FooterWriter::kWindowBytes;
+    done_ = true;
+    co_await log_->Close();
+    co_return true;
+  }
+  Task<void> Use(Core& core) {
+    while (!done_) {
+      SpaceStat space;
+      const IoResult asked = co_await StatSpace(core.io(), "/pakv", space);
+      EXPECT_TRUE(asked.ok());
+      co_await core.timers().SleepUntil(core.now_ns() + kNsPerMs / 10);
+    }
+  }
+
+  std::optional<TestLog> log_;
+  bool done_ = false;
+};
+
+TEST(FooterPaceTest, UsersGoFirstAlsoThoseWhoOnlyRead) {
+  const FooterPace alone(false);
+  const FooterPace beside(true);
+  ASSERT_GT(beside.windows, 8u);
+  EXPECT_GE(beside.ns, (beside.windows - 2) * FooterWriter::kPauseNs);
+  EXPECT_LT(alone.ns, alone.windows * FooterWriter::kPauseNs / 2);
 }
 
 TEST_F(FooterTest, MissingOrShortSegmentIsRefusedThoughItHadAFooter) {
