@@ -9,13 +9,12 @@
 namespace pakv {
 namespace {
 
-// The end of the last sector from `begin` on that is not zero; `begin` if all are.
-uint64_t NonZeroEnd(Bytes bytes, uint64_t begin) {
-  uint64_t end = RoundUp(bytes.size(), kSectorSize);
+// The end of the last sector of [begin, end) that is not zero; `begin` if all are. `begin` is a
+// multiple of kSectorSize, `end` too unless it is the bytes' own.
+uint64_t NonZeroEnd(Bytes bytes, uint64_t begin, uint64_t end) {
   while (end > begin) {
-    const uint64_t sector = end - kSectorSize;
-    const size_t length = std::min<size_t>(kSectorSize, bytes.size() - sector);
-    if (!AllZero(bytes.subspan(sector, length))) return std::min<uint64_t>(end, bytes.size());
+    const uint64_t sector = RoundUp(end, kSectorSize) - kSectorSize;
+    if (!AllZero(bytes.subspan(sector, end - sector))) return end;
     end = sector;
   }
   return begin;
@@ -50,24 +49,38 @@ bool LogJudge::Advance(uint64_t bytes_max) {
 
 Judgement LogJudge::TakeResult() {
   PAKV_CHECK(ended_);
-  if (result_.outcome != Judgement::Outcome::kCorrupt) {
-    // What follows the end has no block: nothing of it is kept.
-    while (result_.ends.size() < log_.segments.size()) {
-      const Bytes bytes = log_.segments[result_.ends.size()].bytes;
-      result_.ends.push_back({0, NonZeroEnd(bytes, 0)});
-    }
-  }
+  PAKV_CHECK(result_.outcome == Judgement::Outcome::kCorrupt ||
+             result_.ends.size() == log_.segments.size());
   return std::move(result_);
 }
 
-// Judges what lies at `offset_`; false when the log's end, or damage, is found.
+// False when the log's end, or damage, is found, and nothing is left to look at.
 bool LogJudge::Step() {
+  switch (phase_) {
+    case Phase::kBlock:
+      return StepBlock();
+    case Phase::kZeros:
+      return StepZeros();
+    case Phase::kWitness:
+      return StepWitness();
+    case Phase::kCutEnd:
+      break;
+  }
+  return StepCutEnd();
+}
+
+bool LogJudge::StepBlock() {
   const uint64_t end = limit();
-  if (offset_ == end) return GoOn(NonZeroEnd(segment().bytes, offset_));
+  if (offset_ == end) return GoOn();
   PAKV_CHECK(offset_ < end);
   const Bytes rest = segment().bytes.first(end).subspan(offset_);
   if (rest.size() < kSectorSize) return Corrupt("the segment ends within a sector");
-  if (AllZero(rest.first(kSectorSize))) return StepZero(rest);
+  if (AllZero(rest.first(kSectorSize))) {
+    if (segment().sealed_end) return Corrupt("zero before the segment's end");
+    phase_ = Phase::kZeros;
+    look_ = offset_ + kSectorSize;
+    return true;
+  }
 
   const std::optional<DecodedBlockHeader> decoded = DecodeBlockHeader(rest);
   if (!decoded) return Corrupt("not a block header, and not zero");
@@ -76,7 +89,7 @@ bool LogJudge::Step() {
   const BlockHeader& header = decoded->header;
   const Bytes block = rest.first(header.length);
   judged_bytes_ += header.length;
-  if (!BlockBodyRight(block, header)) return StepBadBody(block, header);
+  if (!BlockBodyRight(block, header)) return BadBody(block, header);
 
   if (visitor_ != nullptr) visitor_->OnBlock(segment(), header, block);
   offset_ += header.length;
@@ -86,27 +99,34 @@ bool LogJudge::Step() {
 }
 
 // Rules (a) and (b): the header sector is zero.
-bool LogJudge::StepZero(Bytes rest) {
-  if (segment().sealed_end) return Corrupt("zero before the segment's end");
-  if (AllZero(rest)) {
-    const bool rolled = next() != nullptr && next()->first_sequence == result_.sequence;
-    if (!rolled && WitnessedLater()) return Corrupt("a block that was durable is zero");
-    return GoOn(/*cut_end=*/offset_);
+bool LogJudge::StepZeros() {
+  constexpr std::string_view kLost = "a block that was durable is zero";
+  const Bytes piece = segment().bytes.subspan(look_).first(
+      std::min<uint64_t>(kLookBytesMax, segment().bytes.size() - look_));
+  judged_bytes_ += piece.size();
+  look_ += piece.size();
+  if (!AllZero(piece)) {
+    return Ask({.if_witnessed = kLost,
+                .otherwise = Judgement::Outcome::kTorn,
+                .reason = "a block without its header's sector"});
   }
-  if (Witnessed(rest)) return Corrupt("a block that was durable is zero");
-  return Torn("a block without its header's sector");
+  if (look_ < segment().bytes.size()) return true;
+  const bool rolled = next() != nullptr && next()->first_sequence == result_.sequence;
+  if (rolled) return GoOn();
+  return AskLater({.if_witnessed = kLost, .reason = ""});
 }
 
 // Rule (d): the header is valid, the body is not.
-bool LogJudge::StepBadBody(Bytes block, const BlockHeader& header) {
+bool LogJudge::BadBody(Bytes block, const BlockHeader& header) {
   if (segment().sealed_end) return Corrupt("a block's body is damaged");
-  if (Witnessed(segment().bytes.subspan(offset_))) {
-    return Corrupt("the body of a block that was durable is damaged");
-  }
+  Doubt doubt{.if_witnessed = "the body of a block that was durable is damaged",
+              .otherwise = Judgement::Outcome::kTorn,
+              .reason = "a block without some of its sectors"};
   if (CountZeroSectors(block) <= header.zero_sectors) {
-    return Corrupt("a block's body is damaged, and no write of it is missing");
+    doubt.otherwise = Judgement::Outcome::kCorrupt;
+    doubt.reason = "a block's body is damaged, and no write of it is missing";
   }
-  return Torn("a block without some of its sectors");
+  return Ask(doubt);
 }
 
 // Rule (c), as far as the header alone does not tell: nullptr if it belongs here.
@@ -122,31 +142,50 @@ const char* LogJudge::Mismatch(const BlockHeader& header) const {
   return nullptr;
 }
 
-// True if something later says that the block expected here was durable. `rest` goes from here to
-// the segment's end.
-bool LogJudge::Witnessed(Bytes rest) const {
-  return HoldsWitness(segment(), rest, offset_, kSectorSize) || WitnessedLater();
+// Looks for a witness behind the header that was expected at `offset_`, and in later segments.
+bool LogJudge::Ask(const Doubt& doubt) {
+  phase_ = Phase::kWitness;
+  doubt_ = doubt;
+  look_index_ = index_;
+  look_ = offset_ + kSectorSize;
+  return true;
 }
 
-bool LogJudge::WitnessedLater() const {
-  for (size_t i = index_ + 1; i < log_.segments.size(); ++i) {
-    const JudgedSegment& later = log_.segments[i];
-    if (later.first_sequence > result_.sequence) return true;
-    if (HoldsWitness(later, later.bytes, 0, 0)) return true;
+// In later segments alone.
+bool LogJudge::AskLater(const Doubt& doubt) {
+  phase_ = Phase::kWitness;
+  doubt_ = doubt;
+  look_index_ = index_ + 1;
+  look_ = 0;
+  return true;
+}
+
+bool LogJudge::StepWitness() {
+  if (look_index_ == log_.segments.size()) return Unwitnessed();
+  const JudgedSegment& in = log_.segments[look_index_];
+  if (look_index_ > index_ && in.first_sequence > result_.sequence) {
+    return Corrupt(doubt_.if_witnessed);
   }
-  return false;
+  const uint64_t end = std::min<uint64_t>(look_ + kLookBytesMax, in.bytes.size());
+  judged_bytes_ += end - look_;
+  if (HoldsWitness(in, look_, end)) return Corrupt(doubt_.if_witnessed);
+  look_ = end;
+  if (look_ == in.bytes.size()) {
+    ++look_index_;
+    look_ = 0;
+  }
+  return true;
 }
 
-// Searches `bytes`, which lie at `base` in `in`, from `begin` on.
-bool LogJudge::HoldsWitness(const JudgedSegment& in, Bytes bytes, uint64_t base,
-                            size_t begin) const {
-  for (size_t at = begin; at + kSectorSize <= bytes.size(); at += kSectorSize) {
+// Searches the whole sectors of [begin, end).
+bool LogJudge::HoldsWitness(const JudgedSegment& in, uint64_t begin, uint64_t end) const {
+  for (uint64_t at = begin; at + kSectorSize <= end; at += kSectorSize) {
     const std::optional<DecodedBlockHeader> decoded =
-        DecodeBlockHeader(bytes.subspan(at, kSectorSize));
+        DecodeBlockHeader(in.bytes.subspan(at, kSectorSize));
     if (!decoded) continue;
     const BlockHeader& header = decoded->header;
     if (header.run != log_.run || header.log != log_.log) continue;
-    if (header.segment != in.segment || header.offset != base + at) continue;
+    if (header.segment != in.segment || header.offset != at) continue;
     if (header.sequence > result_.sequence && header.known_durable >= result_.sequence) {
       return true;
     }
@@ -154,11 +193,24 @@ bool LogJudge::HoldsWitness(const JudgedSegment& in, Bytes bytes, uint64_t base,
   return false;
 }
 
-// The segment is used up to `offset_`: on to the log's next one, false if there is none.
-bool LogJudge::GoOn(uint64_t cut_end) {
+bool LogJudge::Unwitnessed() {
+  switch (doubt_.otherwise) {
+    case Judgement::Outcome::kEnd:
+      return GoOn();
+    case Judgement::Outcome::kTorn:
+      return Torn(doubt_.reason);
+    case Judgement::Outcome::kCorrupt:
+      break;
+  }
+  return Corrupt(doubt_.reason);
+}
+
+// The segment is used up to `offset_`, and behind that zero or sealed: on to the log's next one,
+// false if there is none.
+bool LogJudge::GoOn() {
   result_.segment = segment().segment;
   result_.offset = offset_;
-  result_.ends.push_back({offset_, cut_end});
+  result_.ends.push_back({offset_, offset_});
   if (next() == nullptr) return false;
   const JudgedSegment& to = *next();
   if (to.first_sequence < result_.sequence) {
@@ -176,16 +228,35 @@ bool LogJudge::GoOn(uint64_t cut_end) {
   result_.chain = to.first_chain;
   ++index_;
   offset_ = 0;
+  phase_ = Phase::kBlock;
   return true;
 }
 
+// All that lies behind `offset_` goes, in the later segments too.
 bool LogJudge::Torn(std::string_view reason) {
   result_.outcome = Judgement::Outcome::kTorn;
   result_.segment = segment().segment;
   result_.offset = offset_;
   result_.reason = reason;
-  result_.ends.push_back({offset_, NonZeroEnd(segment().bytes, offset_)});
-  return false;
+  phase_ = Phase::kCutEnd;
+  look_index_ = index_;
+  look_ = segment().bytes.size();
+  return true;
+}
+
+bool LogJudge::StepCutEnd() {
+  const uint64_t begin = look_index_ == index_ ? offset_ : 0;
+  const Bytes bytes = log_.segments[look_index_].bytes;
+  const uint64_t from =
+      std::max(begin, RoundUp(look_ - std::min(look_, kLookBytesMax), kSectorSize));
+  judged_bytes_ += look_ - from;
+  const uint64_t found = NonZeroEnd(bytes, from, look_);
+  look_ = from;
+  if (found == from && from > begin) return true;
+  result_.ends.push_back({begin, found});
+  if (++look_index_ == log_.segments.size()) return false;
+  look_ = log_.segments[look_index_].bytes.size();
+  return true;
 }
 
 bool LogJudge::Corrupt(std::string_view reason) {

@@ -51,7 +51,7 @@ struct Judgement {
   uint64_t sequence = 1;
   uint32_t chain = 0;
   // Per segment of the log: where its blocks end, and the end of the last sector behind them that
-  // is not zero (equal to `end` if all are zero). Not filled in for a corrupt log.
+  // is not zero (equal to `end` if all are zero, or it is sealed). Not filled in for a corrupt log.
   struct End {
     uint64_t end = 0;
     uint64_t cut_end = 0;
@@ -59,31 +59,54 @@ struct Judgement {
   std::vector<End> ends;
 };
 
-// Judges one log in steps, so that a core can do something else in between. `log`, its segments
-// and their bytes outlive it; `visitor` may be nullptr.
+// Judges one log in steps, so that a core can do something else in between: what lies behind the
+// blocks may be a whole segment of zeros, and is looked at a piece at a time, as blocks are. `log`,
+// its segments and their bytes outlive it; `visitor` may be nullptr.
 class LogJudge {
  public:
+  // Looked at in one step; but a block is judged whole.
+  static constexpr uint64_t kLookBytesMax = uint64_t{128} << 10;
+
   LogJudge(const JudgedLog& log, BlockVisitor* visitor);
   LogJudge(const LogJudge&) = delete;
   LogJudge& operator=(const LogJudge&) = delete;
 
-  // Goes on for about `bytes_max` of blocks (one block at least). True when it has come to an end.
+  // Goes on for about `bytes_max` (one step at least). True when it has come to an end.
   bool Advance(uint64_t bytes_max);
   // Once, after the end.
   Judgement TakeResult();
 
  private:
+  // What the next step looks at.
+  enum class Phase : uint8_t {
+    kBlock,    // what lies at `offset_`
+    kZeros,    // whether all is zero from there on
+    kWitness,  // whether something later knows that the block expected there was durable
+    kCutEnd,   // where what is to be cut off ends, in this segment and the later ones
+  };
+  // What is said of the block at `offset_` when nothing later is its witness; and when something
+  // is.
+  struct Doubt {
+    std::string_view if_witnessed;
+    Judgement::Outcome otherwise = Judgement::Outcome::kEnd;
+    std::string_view reason;
+  };
+
   const JudgedSegment& segment() const { return log_.segments[index_]; }
   const JudgedSegment* next() const;
   uint64_t limit() const;
   bool Step();
-  bool StepZero(Bytes rest);
-  bool StepBadBody(Bytes block, const BlockHeader& header);
+  bool StepBlock();
+  bool StepZeros();
+  bool StepWitness();
+  bool StepCutEnd();
+  bool BadBody(Bytes block, const BlockHeader& header);
   const char* Mismatch(const BlockHeader& header) const;
-  bool Witnessed(Bytes rest) const;
-  bool WitnessedLater() const;
-  bool HoldsWitness(const JudgedSegment& in, Bytes bytes, uint64_t base, size_t begin) const;
-  bool GoOn(uint64_t cut_end);
+  bool AskLater(const Doubt& doubt);
+  bool Ask(const Doubt& doubt);
+  bool HoldsWitness(const JudgedSegment& in, uint64_t begin, uint64_t end) const;
+  bool Unwitnessed();
+  bool GoOn();
   bool Torn(std::string_view reason);
   bool Corrupt(std::string_view reason);
 
@@ -91,6 +114,10 @@ class LogJudge {
   BlockVisitor* const visitor_;
   size_t index_ = 0;
   uint64_t offset_ = 0;
+  Phase phase_ = Phase::kBlock;
+  Doubt doubt_;            // while witnesses are looked for
+  size_t look_index_ = 0;  // the segment that is looked at meanwhile,
+  uint64_t look_ = 0;      // and how far: all before it was seen, for kCutEnd all behind it
   uint64_t judged_bytes_ = 0;
   bool ended_ = false;
   Judgement result_;

@@ -1,5 +1,6 @@
 // kv/log/judge: torn or corrupt. Each rule of docs/format.md is a named test on segments built
 // here block by block; at the end random damage is held against what may be said of it.
+// Long because: each rule is a test of its own on the same log in memory.
 #include "kv/log/judge.h"
 
 #include <gtest/gtest.h>
@@ -22,17 +23,19 @@ constexpr uint64_t kRun = 77;
 constexpr uint32_t kLog = 1;
 constexpr size_t kSegmentBytes = 8192;
 
-// A log in memory: segments 10, 11, ... of kSegmentBytes.
+// A log in memory: segments 10, 11, ... of kSegmentBytes, as a rule.
 class LogInMemory {
  public:
-  LogInMemory() { AddSegment(); }
+  explicit LogInMemory(size_t segment_bytes = kSegmentBytes) : segment_bytes_(segment_bytes) {
+    AddSegment();
+  }
 
   void AddSegment() {
     segments_.push_back({.segment = 10 + static_cast<uint32_t>(segments_.size()),
                          .first_sequence = sequence_,
                          .first_chain = chain_,
                          .sealed_end = {}});
-    memory_.emplace_back(kSegmentBytes, 0);
+    memory_.emplace_back(segment_bytes_, 0);
     offset_ = 0;
   }
 
@@ -51,7 +54,7 @@ class LogInMemory {
                       .sequence = sequence_,
                       .known_durable = durable < 0 ? sequence_ - 1 : static_cast<uint64_t>(durable),
                       .chain = chain_});
-    ASSERT_LE(offset_ + sealed.bytes.size(), kSegmentBytes);
+    ASSERT_LE(offset_ + sealed.bytes.size(), segment_bytes_);
     std::copy(sealed.bytes.begin(), sealed.bytes.end(), last().begin() + ptrdiff_t(offset_));
     starts_.push_back(offset_);
     offset_ += sealed.bytes.size();
@@ -78,14 +81,28 @@ class LogInMemory {
   };
 
   Judgement Judge() {
-    for (size_t i = 0; i < segments_.size(); ++i) segments_[i].bytes = memory_[i];
     counter_ = Counter();
-    return JudgeLog({.run = kRun, .log = kLog, .segments = segments_}, &counter_);
+    return JudgeLog(judged(), &counter_);
+  }
+  // The same in turns of `turn_bytes`, which are counted.
+  Judgement JudgeInTurns(uint64_t turn_bytes, uint64_t& turns) {
+    counter_ = Counter();
+    const JudgedLog log = judged();
+    LogJudge judge(log, &counter_);
+    turns = 1;
+    while (!judge.Advance(turn_bytes)) ++turns;
+    return judge.TakeResult();
   }
   // The blocks that the last Judge believed.
   size_t believed() const { return counter_.sequences.size(); }
 
  private:
+  JudgedLog judged() {
+    for (size_t i = 0; i < segments_.size(); ++i) segments_[i].bytes = memory_[i];
+    return {.run = kRun, .log = kLog, .segments = segments_};
+  }
+
+  const size_t segment_bytes_;
   std::vector<JudgedSegment> segments_;
   std::vector<Buffer> memory_;
   std::vector<size_t> starts_;
@@ -412,6 +429,84 @@ TEST(JudgeTest, FirstBlockTellsWhoseSegmentItIs) {
   EXPECT_FALSE(StartsWithBlockOf(log.last(), kRun + 1, 10));
   EXPECT_FALSE(StartsWithBlockOf(log.last(), kRun, 11));
   EXPECT_FALSE(StartsWithBlockOf(Bytes(log.last()).first(20), kRun, 10));
+}
+
+// ---- In turns ----
+
+constexpr size_t kLargeBytes = size_t{4} << 20;
+constexpr uint64_t kTurnBytes = uint64_t{256} << 10;
+
+// Judges in turns, none of which may look at more than it was told, but for a step's worth: of
+// `looked_bytes` in all. The judgement is that of all at once.
+Judgement JudgeInBoundedTurns(LogInMemory& log, uint64_t looked_bytes) {
+  const Judgement whole = log.Judge();
+  const size_t believed = log.believed();
+  uint64_t turns = 0;
+  const Judgement judgement = log.JudgeInTurns(kTurnBytes, turns);
+  EXPECT_GE(turns, looked_bytes / (kTurnBytes + LogJudge::kLookBytesMax));
+  EXPECT_EQ(log.believed(), believed);
+  EXPECT_EQ(judgement.outcome, whole.outcome);
+  EXPECT_EQ(judgement.segment, whole.segment);
+  EXPECT_EQ(judgement.offset, whole.offset);
+  EXPECT_EQ(judgement.reason, whole.reason);
+  EXPECT_EQ(judgement.ends.size(), whole.ends.size());
+  for (size_t i = 0; i < std::min(judgement.ends.size(), whole.ends.size()); ++i) {
+    EXPECT_EQ(judgement.ends[i].end, whole.ends[i].end);
+    EXPECT_EQ(judgement.ends[i].cut_end, whole.ends[i].cut_end);
+  }
+  return judgement;
+}
+
+TEST(JudgeTest, ZerosBehindALogsEndAreLookedAtInTurns) {
+  LogInMemory log(kLargeBytes);
+  log.Add(100);
+  ExpectEnd(JudgeInBoundedTurns(log, kLargeBytes), 10, 512);
+  // Nor are they left out: the very last byte counts.
+  log.last().back() = 1;
+  ExpectTorn(JudgeInBoundedTurns(log, 2 * kLargeBytes), 10, 512);
+}
+
+TEST(JudgeTest, ZerosBeforeTheNextSegmentAreLookedAtInTurns) {
+  LogInMemory log(kLargeBytes);
+  log.Add(100);
+  log.AddSegment();
+  log.Add(100);
+  ExpectEnd(JudgeInBoundedTurns(log, 2 * kLargeBytes), 11, 512);
+}
+
+// Three times: for a witness, for what is to be cut off, and of the next segment too.
+TEST(JudgeTest, TornLogIsLookedAtInTurns) {
+  LogInMemory log(kLargeBytes);
+  log.Add(100);
+  log.AddSegment();
+  log.Add(3000);
+  log.ZeroSector(1, 512);
+  log.AddSegment();
+  log.info(2).first_sequence = 2;  // made before block 2 was
+  const Judgement judgement = JudgeInBoundedTurns(log, 5 * kLargeBytes);
+  ExpectTorn(judgement, 11, 0);
+  ASSERT_EQ(judgement.ends.size(), 3u);
+  EXPECT_EQ(judgement.ends[1].cut_end, log.start(2) + 3584);
+  EXPECT_EQ(judgement.ends[2].cut_end, 0u);
+}
+
+TEST(JudgeTest, WitnessAtTheVeryEndIsLookedForInTurns) {
+  LogInMemory log(kLargeBytes);
+  log.Add(100);
+  log.Add(100);
+  log.AddSegment();
+  log.info(1).first_sequence = 2;
+  log.info(1).first_chain = 0;
+  Buffer& later = log.segment(1);
+  EncodeBlockHeader(later.data() + kLargeBytes - kSectorSize, {.run = kRun,
+                                                               .log = kLog,
+                                                               .segment = 11,
+                                                               .offset = kLargeBytes - kSectorSize,
+                                                               .length = kSectorSize,
+                                                               .sequence = 9,
+                                                               .known_durable = 2});
+  log.segment(0)[log.start(2) + kBlockHeaderSize + 5] ^= 1;
+  ExpectCorrupt(JudgeInBoundedTurns(log, 2 * kLargeBytes), 10, 512);
 }
 
 // ---- Every tear, every bit ----
