@@ -545,22 +545,44 @@ Task<void> LogWriter::WaitUntilIdle() {
   }
 }
 
-// So that the next start need not read it whole.
-Task<void> LogWriter::SealLast() {
-  if (read_only_ || segment_ == 0 || !footers_.Wanted(segment_offset_)) co_return;
+// All that lies in the last segment is durable, and MANIFEST says so: it is sealed, or dropped if
+// nothing lies in it. Before that sector is on stable storage a crash leaves the segment as every
+// crash does, to be judged; from then on as when a log moves on, or a file that the next start
+// removes. True: the file may go.
+Task<bool> LogWriter::GiveUpLast() {
+  if (segment_ == 0 || (read_only_ && !PAKV_BUG(kFailedLogSealed))) co_return false;
+  const bool empty = segment_offset_ == 0;
+  if (PAKV_BUG(kEmptySegmentRemovedEarly) && empty) co_await CloseLast(/*remove=*/true);
   std::vector<ManifestEntry> entries(1);
-  entries[0].type = ManifestEntry::Type::kSealed;
+  entries[0].type = empty ? ManifestEntry::Type::kDropped : ManifestEntry::Type::kSealed;
   entries[0].segment = segment_;
   entries[0].end_offset = segment_offset_;
   const absl::Status status = co_await context_.manifest->Append(core_, std::move(entries));
   if (!status.ok()) {
-    LogWarning("{}", MessageOf(status));
-    co_return;
+    LogWarning("{}; the next start reads all of {}", MessageOf(status),
+               context_.directory->PathOf(SegmentName(segment_)));
+    co_return false;
   }
+  if (empty) {
+    PAKV_COVERED(kStopRemovedSegment);
+    co_return true;
+  }
+  PAKV_COVERED(kStopSealedSegment);
   footers_.Add({.run = context_.run,
                 .log = options_.log,
                 .segment = segment_,
                 .end_offset = segment_offset_});
+  co_return false;
+}
+
+Task<void> LogWriter::CloseLast(bool remove) {
+  if (!file_.valid()) co_return;
+  const std::string path = context_.directory->PathOf(SegmentName(segment_));
+  const IoResult closed = co_await file_.Close();
+  if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path, closed)));
+  if (!remove) co_return;
+  const IoResult unlinked = co_await UnlinkFile(core_.io(), path.c_str());
+  if (!unlinked.ok()) LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
 }
 
 Task<void> LogWriter::Stop() {
@@ -574,13 +596,10 @@ Task<void> LogWriter::Stop() {
   mark_timer_.Disarm();
   co_await supply_.Stop();
   co_await nursery_.Join();
-  co_await SealLast();
+  const bool remove = co_await GiveUpLast();
   co_await footers_.Stop(failed_ ? 0 : kStopFootersNs);
   free_blocks_.clear();
-  if (file_.valid()) {
-    const IoResult closed = co_await file_.Close();
-    if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
-  }
+  co_await CloseLast(remove);
 }
 
 }  // namespace pakv

@@ -108,8 +108,10 @@ class LogWriter {
   // Begins to make segments in the background. Records may be appended at once; they are written
   // when the first segment is ready.
   void Start();
-  // Waits until all that was appended is settled, writes a last mark block, closes everything. A
-  // segment that is worth a footer is sealed and gets one. Nothing is appended meanwhile. Suspends.
+  // Waits until all that was appended is settled, writes a last mark block, closes everything. Then
+  // the last segment is sealed, so that the next start reads what lies in it and no zeros, and gets
+  // a footer if it is worth one; or it is removed, if nothing lies in it. After a failed write it
+  // is left for the next start to judge. Nothing is appended meanwhile. Suspends.
   Task<void> Stop();
 
   // Whether a record of `bytes` (EncodedRecordSize), or several together, may be appended now.
@@ -225,7 +227,8 @@ class LogWriter {
   Task<void> Roll(uint64_t bytes);
   Task<void> Reopen();
   Task<void> WaitUntilIdle();
-  Task<void> SealLast();
+  Task<bool> GiveUpLast();
+  Task<void> CloseLast(bool remove);
   bool Blocked() const { return in_flight_ != nullptr || rolling_ || failed_; }
   void MarkDue();
   bool MarkFits() const;

@@ -68,6 +68,9 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "segment-no-descriptor",
     "value-file-no-descriptor",
     "manifest-name-waited",
+    "stop-sealed-segment",
+    "stop-removed-segment",
+    "stop-crashed",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

@@ -69,6 +69,9 @@ enum class CoverageMark : uint32_t {
   kSegmentNoDescriptor,      // no file could be opened for a segment
   kValueFileNoDescriptor,    // ... for a value
   kManifestNameWaited,       // ... to make the name of a fresh MANIFEST last
+  kStopSealedSegment,        // a log that was closed has sealed its last segment
+  kStopRemovedSegment,       // ... has removed it, as nothing lies in it
+  kStopCrashed,              // a crash came while a store stopped
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

@@ -56,9 +56,11 @@ enum class SeededBug : uint32_t {
   kRenameSharesFile,    // a renamed value's record refers to the file that its old key takes away
   kPutOffReadsNewest,   // a read that was put off shows what was written after it
   kTailsCutBeforeSeal,  // a start shortens segments before MANIFEST says where they end
-  kManifestNameNotSynced,  // a fresh MANIFEST is appended to before its name lasts
-  kEditOfGoneValue,        // an edit is written although what it was made of has gone meanwhile
-  kShortTurnTakenForFull,  // a turn of a large value is taken for more bytes than it has brought
+  kManifestNameNotSynced,     // a fresh MANIFEST is appended to before its name lasts
+  kEditOfGoneValue,           // an edit is written although what it was made of has gone meanwhile
+  kShortTurnTakenForFull,     // a turn of a large value is taken for more bytes than it has brought
+  kFailedLogSealed,           // a stop seals a segment behind a block that could not be written
+  kEmptySegmentRemovedEarly,  // a stop removes a segment before MANIFEST says that it is gone
   kCount,
 };
 

@@ -153,7 +153,8 @@ class TestLog : private RecoverySink {
         co_await StoreDirectory::Open(core_, std::move(options));
     if (!opened.ok()) co_return opened.status();
     directory = std::move(*opened);
-    const RecoveryOptions how{.run = run_, .accept_clock = accept_clock};
+    RecoveryOptions how{.run = run_, .accept_clock = accept_clock};
+    how.scan.progress = &progress;
     absl::StatusOr<Recovered> found = co_await pakv::Recover(core_, *directory, *this, how);
     if (!found.ok()) {
       co_await directory->Close();
@@ -229,6 +230,7 @@ class TestLog : private RecoverySink {
   std::unique_ptr<LogWriter> writer;
   // Footers are off, since what is recovered from them has no values; 1: every segment has one.
   uint64_t footer_segment_bytes_min = UINT64_MAX;
+  ScanProgress progress;  // of the recovery
   int failures = 0;
   absl::Status failure;             // the last
   std::vector<uint64_t> announced;  // hashes of entries about to be settled

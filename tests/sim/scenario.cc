@@ -83,6 +83,8 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kManifestNameNotSynced, "manifest-name-not-synced", "store"},
     SeededBugProof{SeededBug::kEditOfGoneValue, "edit-of-gone-value", "store"},
     SeededBugProof{SeededBug::kShortTurnTakenForFull, "short-turn-taken-for-full", "server"},
+    SeededBugProof{SeededBug::kFailedLogSealed, "failed-log-sealed", "store"},
+    SeededBugProof{SeededBug::kEmptySegmentRemovedEarly, "empty-segment-removed-early", "sweep"},
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"
 #include "tests/sim/draw_compaction.h"
@@ -571,7 +572,9 @@ class StoreScenario {
       if (last) CheckValueFiles(store);
     }
     if (node_.running() && result_.failure.empty() && (last || prng_.Chance(1, 2))) {
+      if (!last && prng_.Chance(1, 3)) node_.CrashAfter(prng_.Below(60), RandomKind());
       auto stopped = node_.Run(Stop(store));
+      if (!node_.running()) PAKV_COVERED(kStopCrashed);
       if (!stopped && node_.running()) Fail("the store does not stop: " + world_.failure());
       if (stopped && !stopped->ok() && !disk_is_ill_) {
         Fail("the store does not stop well: " + std::string(stopped->message()));
