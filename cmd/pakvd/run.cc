@@ -16,12 +16,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "cmd/common/exit_codes.h"
-#include "cmd/pakvd/copy_on_write.h"
 #include "cmd/pakvd/descriptor_plan.h"
+#include "cmd/pakvd/file_system.h"
 #include "cmd/pakvd/port_file.h"
 #include "cmd/pakvd/process_facts.h"
 #include "cmd/pakvd/remedy.h"
@@ -186,7 +187,7 @@ class Service {
     return exit_code;
   }
 
-  StoreOptions OptionsOfStore() const {
+  StoreOptions OptionsOfStore() {
     StoreOptions options;
     options.directory = config_.server.directory;
     options.engine = config_.server.keeps_on_disk ? EngineKind::kLog : EngineKind::kMemory;
@@ -203,11 +204,30 @@ class Service {
     options.salvage = config_.server.salvage;
     // Not earlier: a start that is refused leaves the running server's file where it is.
     options.on_locked = [this] {
-      AvoidCopyOnWrite(config_.server.directory);
+      LookAtFileSystem();
       if (!config_.server.port_file_path.empty()) RemovePortFile(config_.server.port_file_path);
     };
     options.cancel_open = &cancel_open_;
     return options;
+  }
+
+  void LookAtFileSystem() {
+    const std::string& directory = config_.server.directory;
+    AvoidCopyOnWrite(directory);
+    if (!config_.server.keeps_on_disk) return;  // which was asked for
+    memory_file_system_ = MemoryFileSystem(directory);
+    if (memory_file_system_.empty()) return;
+    LogWarning(
+        "{}: in memory ({}): nothing here survives a power loss or reboot, whatever is "
+        "acknowledged. Give --dir a directory on a disk, unless that is what you want",
+        directory, memory_file_system_);
+  }
+
+  // What an acknowledged write has been promised here.
+  std::string Durability() const {
+    if (!config_.server.keeps_on_disk) return "none: in memory alone";
+    if (memory_file_system_.empty()) return "always";
+    return fmt::format("always (but {} is memory)", memory_file_system_);
   }
 
   absl::Status WritePortFile() {
@@ -233,8 +253,7 @@ class Service {
         "pakvd {} ready: engine {}, directory {} ({}, {} keys), {} {}, durability {}, address {}",
         PAKV_VERSION, config_.server.keeps_on_disk ? "log" : "memory", config_.server.directory,
         report.created ? "created" : "opened", report.keys, cores_.count(),
-        cores_.count() == 1 ? "core" : "cores",
-        config_.server.keeps_on_disk ? "always" : "none: in memory alone", given);
+        cores_.count() == 1 ? "core" : "cores", Durability(), given);
   }
 
   Cores& cores_;
@@ -245,6 +264,7 @@ class Service {
   StopMessage stop_;
   Event stop_requested_;
   std::atomic<bool> cancel_open_{false};
+  std::string_view memory_file_system_;  // that the directory lies in, if it does
   int ended_ = -1;
   int exit_code_ = kServerExitFailed;
   std::unique_ptr<Store> store_;

@@ -1,7 +1,9 @@
-// File systems that copy on write, where a log wants to write in place.
+// The file system that the data directory lies in, where that is not what a log expects: one that
+// copies on write, or one that is no disk at all.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace pakv {
 
@@ -12,5 +14,10 @@ namespace pakv {
 // sums, so that nothing is lost with btrfs'. Blocks briefly; a warning if it cannot be had. Nothing
 // elsewhere.
 void AvoidCopyOnWrite(const std::string& directory);
+
+// "tmpfs" or "ramfs" if `directory` lies in memory: a flush has nothing to flush there, and what is
+// on stable storage is gone with the machine's power. Empty: it does not, as far as the system
+// tells; what an overlay or a network's server keeps its files in cannot be asked. Blocks briefly.
+std::string_view MemoryFileSystem(const std::string& directory);
 
 }  // namespace pakv

@@ -1,4 +1,4 @@
-#include "cmd/pakvd/copy_on_write.h"
+#include "cmd/pakvd/file_system.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -33,6 +33,19 @@ void AvoidCopyOnWrite(const std::string& directory) {
     }
   }
   close(file);
+}
+
+std::string_view MemoryFileSystem(const std::string& directory) {
+  struct statfs system{};
+  if (statfs(directory.c_str(), &system) != 0) return {};  // the store says what is wrong with it
+  switch (system.f_type) {
+    case TMPFS_MAGIC:
+      return "tmpfs";
+    case RAMFS_MAGIC:
+      return "ramfs";
+    default:
+      return {};
+  }
 }
 
 }  // namespace pakv
