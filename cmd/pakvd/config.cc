@@ -11,6 +11,7 @@
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
 #include "cmd/pakvd/config_file.h"
+#include "cmd/pakvd/memory_plan.h"
 #include "cmd/pakvd/option_table.h"
 
 namespace pakv {
@@ -39,9 +40,9 @@ std::string VariableName(std::string_view option_name) {
   return name;
 }
 
-ConfigOutcome Fail(std::string message, bool with_usage = false) {
+ConfigOutcome Fail(std::string message, bool with_usage = false, int exit_code = kServerExitUsage) {
   ConfigOutcome outcome;
-  outcome.exit_code = kServerExitUsage;
+  outcome.exit_code = exit_code;
   outcome.stderr_text = "pakvd: " + std::move(message) + "\n";
   if (with_usage) outcome.stderr_text += "usage: pakvd [OPTION]...   (pakvd --help lists them)\n";
   return outcome;
@@ -120,8 +121,7 @@ std::optional<std::string> ApplyEnvironment(const EnvironmentVariables& environm
 // What has to hold between options.
 std::optional<std::string> CheckTogether(ConfigDraft& draft) {
   ServerOptions& server = draft.config.server;
-  server.admin_endpoint_is_default =
-      draft.config.sources.find("admin-addr")->second == ConfigSource::kDefault;
+  server.admin_endpoint_is_default = !IsAskedFor(draft.config, "admin-addr");
   const auto picks_port = [](const Endpoint& e) { return !e.is_unix() && e.port == 0; };
   if (server.admin_endpoint_is_default &&
       std::any_of(server.data_endpoints.begin(), server.data_endpoints.end(), picks_port)) {
@@ -221,10 +221,20 @@ ConfigOutcome LoadConfig(const std::vector<std::string>& arguments,
   if (auto fault = CheckTogether(draft)) return Fail(*std::move(fault));
 
   if (draft.print) return Print(PrintConfig(draft.config));
-  if (draft.check) return Print("");
+  if (draft.check) {
+    // What a start would say before it touches anything.
+    const auto cores = CoresWithinMemory(draft.config, facts.resident_bytes);
+    if (!cores.ok()) return Fail(Message(cores.status()), false, kServerExitDirectory);
+    return Print("");
+  }
   ConfigOutcome outcome;
   outcome.config = std::move(draft.config);
   return outcome;
+}
+
+bool IsAskedFor(const ServerConfig& config, std::string_view option) {
+  const auto source = config.sources.find(option);
+  return source != config.sources.end() && source->second != ConfigSource::kDefault;
 }
 
 std::string PrintConfig(const ServerConfig& config) {

@@ -28,6 +28,9 @@ struct ServerConfig {
   std::map<std::string, ConfigSource, std::less<>> sources;  // by option
 };
 
+// Whether `option` was given, rather than left at its default.
+bool IsAskedFor(const ServerConfig& config, std::string_view option);
+
 // What pakvd does after its options were read: run with `config`, or print and exit.
 struct ConfigOutcome {
   std::optional<int> exit_code;  // nothing: run

@@ -89,6 +89,7 @@ ProcessFacts AskProcessFacts() {
   const auto page_bytes = static_cast<uint64_t>(std::max(sysconf(_SC_PAGESIZE), 1L));
   facts.memory_bytes = std::min({pages * page_bytes, ControlGroupLimit(), ResourceLimit(RLIMIT_AS),
                                  ResourceLimit(RLIMIT_DATA)});
+  facts.resident_bytes = ResidentBytes();
   return facts;
 }
 

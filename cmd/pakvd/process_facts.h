@@ -8,8 +8,9 @@
 namespace pakv {
 
 struct ProcessFacts {
-  uint32_t cpu_count = 1;     // in the affinity mask that the process inherited
-  uint64_t memory_bytes = 0;  // the least of: machine, control group, resource limits
+  uint32_t cpu_count = 1;       // in the affinity mask that the process inherited
+  uint64_t memory_bytes = 0;    // the least of: machine, control group, resource limits
+  uint64_t resident_bytes = 0;  // of it, what the program takes by now
 };
 
 ProcessFacts AskProcessFacts();

@@ -23,6 +23,7 @@
 #include "cmd/common/exit_codes.h"
 #include "cmd/pakvd/descriptor_plan.h"
 #include "cmd/pakvd/file_system.h"
+#include "cmd/pakvd/memory_plan.h"
 #include "cmd/pakvd/port_file.h"
 #include "cmd/pakvd/process_facts.h"
 #include "cmd/pakvd/remedy.h"
@@ -282,9 +283,7 @@ std::optional<DescriptorPlan> FitDescriptors(ServerConfig& config) {
       static_cast<uint32_t>(options.data_endpoints.size() + (options.admin_endpoint ? 1 : 0));
   demand.connection_count_max = options.connection_count_max;
   const uint32_t cores = CoresWithin(demand, options.core_count);
-  const auto source = config.sources.find("cores");
-  const bool was_asked_for =
-      source != config.sources.end() && source->second != ConfigSource::kDefault;
+  const bool was_asked_for = IsAskedFor(config, "cores");
   if (cores == 0 || (cores < options.core_count && was_asked_for)) {
     LogError(
         "this process may open {} files (ulimit -n; LimitNOFILE= of a systemd unit), and {} are "
@@ -310,6 +309,24 @@ std::optional<DescriptorPlan> FitDescriptors(ServerConfig& config) {
   return plan;
 }
 
+// As many cores as --memory is enough for; nothing, with an error: not for those asked for. Returns
+// what the process holds whatever the store does.
+std::optional<uint64_t> FitMemory(ServerConfig& config) {
+  ServerOptions& options = config.server;
+  const uint64_t resident_bytes = ResidentBytes();
+  const absl::StatusOr<uint32_t> cores = CoresWithinMemory(config, resident_bytes);
+  if (!cores.ok()) {
+    LogError("{}", MessageOf(cores.status()));
+    return std::nullopt;
+  }
+  if (*cores < options.core_count) {
+    LogWarning("only {} of {} cores serve: more of them need more --memory", *cores,
+               options.core_count);
+    options.core_count = *cores;
+  }
+  return MemoryBaseBytes(resident_bytes, *cores);
+}
+
 }  // namespace
 
 int RunServer(const ServerConfig& given) {
@@ -319,16 +336,12 @@ int RunServer(const ServerConfig& given) {
 
   const std::optional<DescriptorPlan> descriptors = FitDescriptors(config);
   if (!descriptors) return kServerExitUsage;
+  const std::optional<uint64_t> base_bytes = FitMemory(config);
+  if (!base_bytes) return kServerExitDirectory;
 
   std::vector<std::unique_ptr<Ring>> rings;
   UringOptions ring_options;
   CoreOptions core_options;
-  // What is there whatever the store does: the program itself, and what each core sets aside.
-  const uint64_t base_bytes =
-      ResidentBytes() +
-      options.core_count *
-          (core_options.buffer_count * core_options.buffer_bytes +
-           uint64_t{ring_options.receive_buffer_count} * ring_options.receive_buffer_bytes);
   ring_options.registered_files =
       std::min<uint32_t>(ring_options.registered_files, options.connection_count_max + 16);
   for (uint32_t id = 0; id < options.core_count; ++id) {
@@ -347,7 +360,7 @@ int RunServer(const ServerConfig& given) {
   }
   core_options.blocking_pool = blocking_pool.get();
   Cores cores(SystemClock(), std::move(rings), core_options);
-  Service service(cores, config, *descriptors, base_bytes);
+  Service service(cores, config, *descriptors, *base_bytes);
   if (!cores.Start()) {
     LogError("the system gives no {} threads", options.core_count);
     return kServerExitFailed;

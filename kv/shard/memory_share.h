@@ -25,6 +25,13 @@
 
 namespace pakv {
 
+// What a core holds, and what for lack of more it has refused.
+struct MemoryUse {
+  uint64_t counted_bytes = 0;  // all but the cached values; with what pending writes may add
+  uint64_t cached_bytes = 0;
+  uint64_t refused_count = 0;  // writes of new keys, since the start
+};
+
 class MemoryShare {
  public:
   static constexpr uint64_t kNoLimit = UINT64_MAX;

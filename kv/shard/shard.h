@@ -217,13 +217,10 @@ class Shard {
   void RollLog() { log_->RollNow(); }
 
   // ---- Memory (kv/shard/memory_share.h) ----
-  struct MemoryUse {
-    uint64_t counted_bytes = 0;  // all but the cached values; with what pending writes may add
-    uint64_t cached_bytes = 0;
-  };
   MemoryUse UseOfMemory() const;
   // What this core may hold, from now on. MemoryShare::kNoLimit: anything.
   void SetMemoryLimit(uint64_t bytes);
+  bool refuses_new_keys() const { return memory_.refusing(); }
   // What others hold on this core for the store's clients is counted with it; nothing: no more.
   void SetClientMemory(std::function<uint64_t()> bytes) { client_bytes_ = std::move(bytes); }
   // Bytes of the index alone: during recovery.

@@ -27,9 +27,10 @@ uint64_t Shard::CountedBytes() const {
   return bytes;
 }
 
-Shard::MemoryUse Shard::UseOfMemory() const {
+MemoryUse Shard::UseOfMemory() const {
   return {.counted_bytes = CountedBytes() + memory_.pending_bytes(),
-          .cached_bytes = options_.keeps_values ? 0 : cache_->held_bytes()};
+          .cached_bytes = options_.keeps_values ? 0 : cache_->held_bytes(),
+          .refused_count = counters_.new_keys_refused};
 }
 
 void Shard::SetMemoryLimit(uint64_t bytes) {

@@ -4,7 +4,9 @@
 #include <bit>
 #include <utility>
 
+#include "kv/log/segment.h"
 #include "runtime/base/check.h"
+#include "runtime/base/log.h"
 #include "runtime/core/heap.h"
 
 namespace pakv {
@@ -73,27 +75,50 @@ Task<void> MemoryBudget::SetLimit(uint64_t bytes) {
 Task<uint64_t> MemoryBudget::Divide() {
   std::vector<uint64_t> counted;
   uint64_t sum = fixed_bytes();
+  uint64_t refused_count = 0;
   for (Shard* shard : shards_) {
-    const Shard::MemoryUse use =
+    const MemoryUse use =
         co_await core_.CallOn(shard->core().id(), [shard](Core&) { return shard->UseOfMemory(); });
     counted.push_back(use.counted_bytes);
     sum += use.counted_bytes;
+    refused_count += use.refused_count;
   }
   const uint64_t limit = options_.limit_bytes;
   const uint64_t left = (limit > sum ? limit - sum : 0) / shards_.size();
   // What is too much is missing everywhere.
   const uint64_t lacking = sum > limit ? (sum - limit) / shards_.size() : 0;
+  bool refusing = false;
   for (size_t i = 0; i < shards_.size(); ++i) {
     Shard* const shard = shards_[i];
     uint64_t share = counted[i] - std::min(counted[i], lacking) + left;
     if (limit == 0) share = MemoryShare::kNoLimit;
-    const bool told = co_await core_.CallOn(shard->core().id(), [shard, share](Core&) {
+    const bool refuses = co_await core_.CallOn(shard->core().id(), [shard, share](Core&) {
       shard->SetMemoryLimit(share);
-      return true;
+      return shard->refuses_new_keys();
     });
-    PAKV_CHECK(told);
+    refusing = refusing || refuses;
   }
+  TellOfRefusals(refused_count, refusing);
   co_return sum;
+}
+
+// Not where the room is used up and nobody wants more: only what was refused is an event. And not
+// for ever anew where it ends and begins: clients see each refusal, /metrics their number.
+void MemoryBudget::TellOfRefusals(uint64_t refused_count, bool refusing) {
+  const bool refused = refused_count > refused_count_;
+  refused_count_ = std::max(refused_count, refused_count_);
+  if (refused && !is_told_ && core_.now_ns() >= tell_again_ns_) {
+    is_told_ = true;
+    tell_again_ns_ = core_.now_ns() + SegmentSupply::kTellEveryNs;
+    LogWarning(
+        "new keys are refused (-OOM): the memory of {} MiB (--memory) is used up; deletes, writes "
+        "of keys that are there and reads go on. What to do: delete keys, or start with more "
+        "--memory",
+        options_.limit_bytes >> 20);
+  } else if (is_told_ && !refused && !refusing) {
+    is_told_ = false;
+    LogInfo("new keys are accepted: there is memory again");
+  }
 }
 
 }  // namespace pakv

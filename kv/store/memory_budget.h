@@ -30,6 +30,9 @@ namespace pakv {
 
 class MemoryBudget {
  public:
+  // With less for each core, beside the base, it is not worth while to begin: an empty index, a
+  // block of the log, a few sessions and the longest key.
+  static constexpr uint64_t kLeastBytesPerCore = uint64_t{1} << 20;
   // What recovery may hold, as it needs some more than the store does later: deletes too are in the
   // index until all is read.
   static constexpr uint64_t RecoveryLimit(const MemoryOptions& options) {
@@ -65,11 +68,17 @@ class MemoryBudget {
   Task<void> Run();
   // What is counted in all.
   Task<uint64_t> Divide();
+  // So many writes of new keys were refused by now, by all cores; `refusing`: one of them still
+  // does. Says in the log when that begins, and when it is over.
+  void TellOfRefusals(uint64_t refused_count, bool refusing);
 
   Core& core_;
   const std::vector<Shard*> shards_;
   const std::function<uint64_t()> others_;
   MemoryOptions options_;
+  uint64_t refused_count_ = 0;  // at the last look
+  bool is_told_ = false;        // that new keys are refused
+  uint64_t tell_again_ns_ = 0;
   Event due_;
   TickTimer tick_;
   Nursery nursery_;  // last: its task uses all of the above

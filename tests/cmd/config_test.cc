@@ -272,6 +272,15 @@ TEST_F(ConfigTest, CheckConfigValidatesAndExits) {
   EXPECT_THAT(Refusal({"--check-config", File("nonsense = 1")}), HasSubstr("nonsense"));
 }
 
+TEST_F(ConfigTest, CheckConfigKnowsHowMuchMemoryTheCoresNeed) {
+  const ConfigOutcome outcome = Load({"--check-config", "--cores", "8", "--memory", "90MiB"});
+  EXPECT_EQ(outcome.exit_code, 3);  // as a start
+  EXPECT_THAT(outcome.stderr_text, StartsWith("pakvd: 8 cores need at least "));
+  EXPECT_EQ(Load({"--check-config", "--cores", "8", "--memory", "128MiB"}).exit_code, 0);
+  // Fewer cores are no error where nobody has asked for six.
+  EXPECT_EQ(Load({"--check-config", "--memory", "32MiB"}).exit_code, 0);
+}
+
 TEST_F(ConfigTest, VersionAndHelpGoToStdout) {
   for (const char* flag : {"-V", "--version"}) {
     const ConfigOutcome outcome = Load({flag});

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """--memory on the real kernel: what is counted is held against what the process really takes, new
 keys are refused with Redis' kind of error, everything else goes on, deletes bring room back, and a
-start that does not fit says what it needs."""
+start that does not fit says what it needs, and touches nothing."""
 
 import os
+import re
+import subprocess
 import time
 
 import pakv
@@ -44,6 +46,51 @@ def fill(client, begin):
     raise pakv.Failure("nothing was refused")
 
 
+def wait_for_line(server, text):
+    """The server looks four times a second."""
+    deadline = time.monotonic() + 30
+    while text not in server.log():
+        pakv.check(time.monotonic() < deadline, f"no {text!r} in:\n{server.log()}")
+        time.sleep(0.05)  # polls for the line
+
+
+def too_little_for_a_single_key_is_refused_at_the_start(pakvd, _pakvctl, parent):
+    data = parent + "/data"
+    for cores, memory in ((8, "100MiB"), (1, "16MiB"), (2, "1MiB")):
+        flags = ["--admin-addr", "none", "--cores", str(cores)]
+        server = pakv.Server(pakvd, data, *flags, "--memory", memory, wait=False)
+        code = server.wait()
+        pakv.check(code == 3, f"exit {code}:\n{server.last_log}")
+        told = re.search(r"(\d+) cores? needs? at least (\d+MiB)", server.last_log)
+        pakv.check(told and int(told.group(1)) == cores, server.last_log)
+        for part in ("may use " + memory, "more --memory"):
+            pakv.check(part in server.last_log, f"no {part!r} in: {server.last_log}")
+        pakv.check(not os.path.exists(data), "a refused start left a data directory")
+        check = [pakvd, "--dir", data, "--check-config", *flags, "--memory"]
+        done = subprocess.run([*check, memory], capture_output=True, text=True, check=False)
+        pakv.check(done.returncode == 3 and "at least" in done.stderr, f"{done}")
+        # What it names is enough to serve with.
+        done = subprocess.run([*check, told.group(2)], capture_output=True, text=True, check=False)
+        pakv.check(done.returncode == 0 and not done.stderr, f"{done}")
+        server = pakv.Server(pakvd, data + str(cores), *flags, "--memory", told.group(2))
+        clients = [server.connect() for _ in range(10)]
+        for i, client in enumerate(clients * 20):
+            pakv.check(client.call("SET", f"key{i}", "value") == "OK", f"key{i}")
+        pakv.check(clients[0].call("SET", "k" * 65536, "value") == "OK", "the longest key")
+        pakv.check(server.stop() == 0, "no clean stop")
+        pakv.check("refused" not in server.last_log, server.last_log)
+
+
+def fewer_cores_where_nobody_has_asked_for_their_number(pakvd, _pakvctl, parent):
+    if len(os.sched_getaffinity(0)) < 2:
+        return "there is one CPU alone"
+    server = pakv.Server(pakvd, parent + "/data", "--admin-addr", "none", "--memory", "28MiB")
+    pakv.check("only 1 of " in server.log(), server.log())
+    pakv.check(server.connect().call("SET", "key", "value") == "OK", "no write")
+    pakv.check(server.stop() == 0, "no clean stop")
+    return None
+
+
 def new_keys_are_refused_and_nothing_else(pakvd, _pakvctl, parent):
     flags = ["--cores", "2", "--admin-addr", "none", "--segment-size", "4MiB"]
     server = pakv.Server(pakvd, parent + "/data", "--memory", "96MiB", *flags)
@@ -64,6 +111,7 @@ def new_keys_are_refused_and_nothing_else(pakvd, _pakvctl, parent):
         seen = check_sums(client, "keys refused")
         pakv.check(int(seen["maxmemory"]) == MEMORY, seen)
         pakv.check(int(seen["pakv_memory_full"]) == 1, seen)
+        wait_for_line(server, "new keys are refused (-OOM)")
         for i in range(0, refused, 100):
             pakv.check(client.call("SET", key(i), b"longer than before" * 100) == "OK", "SET")
             pakv.check(client.call("STRLEN", key(i)) == 1800, "STRLEN")
@@ -79,6 +127,8 @@ def new_keys_are_refused_and_nothing_else(pakvd, _pakvctl, parent):
             pakv.check(time.monotonic() < deadline, f"new keys are not admitted again: {reply}")
             time.sleep(0.05)  # polls for the server's own look
         check_sums(client, "half deleted")
+        wait_for_line(server, "new keys are accepted")
+        pakv.check(server.log().count("new keys are") == 2, server.log())
         server.kill()
 
         # Too little for what is there: told, and nothing is touched.
@@ -150,5 +200,7 @@ def the_memory_engine_keeps_nothing_on_disk(pakvd, _pakvctl, parent):
 
 
 if __name__ == "__main__":
-    pakv.main([new_keys_are_refused_and_nothing_else, a_start_after_a_clean_stop_reads_no_zeros,
+    pakv.main([too_little_for_a_single_key_is_refused_at_the_start,
+               fewer_cores_where_nobody_has_asked_for_their_number,
+               new_keys_are_refused_and_nothing_else, a_start_after_a_clean_stop_reads_no_zeros,
                the_memory_engine_keeps_nothing_on_disk])

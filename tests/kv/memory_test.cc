@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "kv/store/memory_budget.h"
 #include "kv/store/store.h"
 #include "runtime/base/crc32c.h"
 #include "tests/kv/store_call.h"
@@ -164,6 +165,62 @@ TEST_P(MemoryTest, NewKeysAreRefusedAndNothingElse) {
   EXPECT_EQ(Get(Key(5000)), "missing");
   for (int i = 0; i < count; i += 2) ASSERT_EQ(Delete(Key(i)), Outcome::kDone);
   ExpectAllThere();
+}
+
+TEST_P(MemoryTest, TheLeastThatAServerStartsWithHoldsTheLongestKeys) {
+  limit_bytes_ = GetParam() * MemoryBudget::kLeastBytesPerCore;
+  Open();
+  for (int i = 0; i < 3; ++i) {
+    std::string key = std::to_string(i);
+    key.resize(64 << 10, 'k');
+    EXPECT_EQ(Set(key, "v"), Outcome::kDone) << i;
+  }
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(Set("key" + std::to_string(i), "v"), Outcome::kDone) << i;
+  ExpectAllThere();
+}
+
+TEST_P(MemoryTest, TheLogSaysOnceThatNewKeysAreRefusedAndOnceThatThatIsOver) {
+  const std::string begin = "new keys are refused (-OOM)";
+  const std::string end = "new keys are accepted";
+  const auto told = [](const std::string& log, const std::string& what) {
+    int count = 0;
+    for (size_t at = log.find(what); at != std::string::npos; at = log.find(what, at + 1)) ++count;
+    return count;
+  };
+  Open();
+  LimitTo(kSlack);
+  testing::internal::CaptureStderr();
+  world_->RunFor(kNsPerSecond);
+  std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(told(log, begin) + told(log, end), 0) << log;
+  testing::internal::CaptureStderr();
+  int count = 0;
+  do {  // also once the core has got what others had left, so that it ends and begins again
+    count = FillUp("v");
+    world_->RunFor(kNsPerSecond);
+  } while (Set(Key(count), "v") == Outcome::kDone);
+  for (int second = 0; second < 200; ++second) {
+    EXPECT_EQ(Set(Key(count), "v"), Outcome::kOutOfMemory);
+    world_->RunFor(kNsPerSecond);
+  }
+  log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(told(log, begin), told(log, end) + 1) << log;
+  EXPECT_LE(told(log, begin), GetParam() == 1 ? 1 : 2) << log;
+  // Ends and begins all the time: told of the first, and a minute later.
+  testing::internal::CaptureStderr();
+  const uint64_t begin_ns = node_->core(0).now_ns();
+  while (node_->core(0).now_ns() < begin_ns + 50 * kNsPerSecond) {
+    for (int i = 0; i < count; ++i) ASSERT_EQ(Delete(Key(i)), Outcome::kDone);
+    world_->RunFor(kNsPerSecond);
+    FillUp("v");
+    world_->RunFor(kNsPerSecond);
+  }
+  for (int i = 0; i < count; ++i) ASSERT_EQ(Delete(Key(i)), Outcome::kDone);
+  world_->RunFor(kNsPerSecond);
+  log = testing::internal::GetCapturedStderr();
+  EXPECT_LE(told(log, begin), 1) << log;
+  EXPECT_LE(told(log, end), 2) << log;
+  EXPECT_GE(told(log, end), 1) << log;
 }
 
 TEST_P(MemoryTest, ARefusedKeyHasNeverBeen) {
