@@ -27,6 +27,9 @@ std::string RemedyOfError(int error, const std::string& directory) {
           "; no data is lost. Free some space on that disk (1 MiB is enough to start; leave the "
           "files in {} alone), or raise the quota, and start again",
           directory);
+    case EFBIG:
+      return "; no data is lost. Raise the size that a file of this process may have (ulimit -f; "
+             "LimitFSIZE= of a systemd unit), and start again";
     case EACCES:
     case EPERM:
       return fmt::format(

@@ -41,7 +41,8 @@ namespace pakv {
 namespace {
 
 // Delivers SIGTERM and SIGINT as events instead of interruptions. Made before any other thread,
-// which inherits the mask. SIGHUP is ignored: a server outlives the terminal it was started from.
+// which inherits the mask. SIGHUP is ignored: a server outlives the terminal it was started from;
+// SIGXFSZ too: a file that must not grow further is an error of that write (kv/log/shortage.h).
 class Signals {
  public:
   Signals() {
@@ -52,6 +53,7 @@ class Signals {
     PAKV_CHECK(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     descriptor_ = signalfd(-1, &set, SFD_CLOEXEC);
     PAKV_CHECK(descriptor_ >= 0, "no descriptor for signals");
   }

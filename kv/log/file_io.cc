@@ -22,6 +22,7 @@ absl::StatusCode CodeOf(IoResult result) {
   switch (result.error()) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
       return absl::StatusCode::kResourceExhausted;
     case EACCES:
     case EPERM:

@@ -185,6 +185,9 @@ Task<absl::Status> SegmentSupply::Make(std::optional<NewSegment>& place, uint64_
   } else if (context_.compaction_owed_bytes != nullptr) {
     others_bytes += context_.compaction_owed_bytes->load(std::memory_order_relaxed);
   }
+  // Asked before: the write at the limit would be cut to what is no multiple of the alignment, and
+  // what comes before it would be written in vain, again and again.
+  if (bytes > space.file_bytes_max) co_return IoError("make segment", path, IoResult(-EFBIG));
   if (space.free_bytes < bytes + others_bytes) {
     co_return IoError("make segment", path, IoResult(-ENOSPC));
   }

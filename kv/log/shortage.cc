@@ -10,6 +10,7 @@ Shortage ShortageOf(const absl::Status& status) {
   switch (ErrnoOf(status)) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
       return Shortage::kSpace;
     case EMFILE:
     case ENFILE:
@@ -28,6 +29,9 @@ std::string_view RemedyOfShortage(const absl::Status& status) {
       return "free some space on that disk";
     case EDQUOT:
       return "raise the quota, or free some space";
+    case EFBIG:
+      return "raise the size that a file of this process may have (ulimit -f; LimitFSIZE= of a "
+             "systemd unit; prlimit --fsize for one that runs)";
     case EMFILE:
       return "raise the number of files that this process may open (ulimit -n; LimitNOFILE= of a "
              "systemd unit; prlimit --nofile for one that runs)";

@@ -2,7 +2,8 @@
 // decided here and nowhere else, by this table:
 //
 //   errno             shortage      while it lasts, once what is ready is used up
-//   ENOSPC, EDQUOT    kSpace        writes are refused, disk full
+//   ENOSPC, EDQUOT,   kSpace        writes are refused, disk full
+//   EFBIG                           (the size that a file of this process may have: ulimit -f)
 //   EMFILE, ENFILE    kDescriptors  writes are refused, out of file descriptors
 //   ENOMEM, EINTR     kMemory       the same: the system does not get as far as opening a file
 //   all others        kNone         EIO, EROFS, ENOENT ...: the log has failed, until restart

@@ -110,6 +110,9 @@ Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
   // What is refused here was not written in vain.
   SpaceStat space;
   const IoResult asked = co_await AskSpace(files_.core_, files_.directory_.path(), space);
+  if (asked.ok() && length_bytes > space.file_bytes_max) {
+    co_return Failed(IoError("make a value's file in", files_.directory_.path(), IoResult(-EFBIG)));
+  }
   if (asked.ok() && space.free_bytes < length_bytes + SegmentSupply::kSpaceMarginBytes) {
     co_return Outcome::kDiskFull;
   }

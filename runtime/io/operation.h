@@ -35,7 +35,7 @@ enum class Opcode : uint8_t {
   kStat,           // path or handle, stat
   kList,           // path, names: the names in a directory, sorted, without . and ..
   kLock,           // handle: an exclusive lock of this open file, -EWOULDBLOCK if taken
-  kSpace,          // path, space: the file system's free and total bytes; see AskSpace
+  kSpace,          // path, space: what SpaceStat has; see AskSpace
   // Sockets. Addresses are texts: "127.0.0.1:7379", "[::1]:7379", "unix:/path".
   kResolve,  // path = address -> count; names: the addresses that its host has, with its port
   kListen,   // path = address, length = backlog -> handle; text receives the address bound to
@@ -58,7 +58,8 @@ struct FileStat {
 
 struct SpaceStat {
   uint64_t total_bytes = 0;
-  uint64_t free_bytes = 0;  // for this user
+  uint64_t free_bytes = 0;               // for this user
+  uint64_t file_bytes_max = UINT64_MAX;  // that a file may grow to, by this process (ulimit -f)
 };
 
 // What a Ring hands back: an operation that has ended, or a multishot one with news.

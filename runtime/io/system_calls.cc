@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -53,6 +54,9 @@ int Space(const IoRequest& request) {
   if (result < 0) return result;
   request.space->total_bytes = static_cast<uint64_t>(space.f_blocks) * space.f_frsize;
   request.space->free_bytes = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
+  rlimit limit{};
+  const bool is_limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  request.space->file_bytes_max = is_limited ? limit.rlim_cur : UINT64_MAX;
   return 0;
 }
 

@@ -18,6 +18,7 @@ TEST(RemedyTest, EachErrorOfTheSystemIsToldWithWhatToDo) {
     const char* what_to_do;
   } cases[] = {{ENOSPC, "Free some space"},
                {EDQUOT, "raise the quota"},
+               {EFBIG, "ulimit -f"},
                {EACCES, "chown -R"},
                {EPERM, "the right to read and write /data"},
                {EROFS, "mount it for writing"},

@@ -20,11 +20,19 @@ def check(condition, text):
         raise Failure(text)
 
 
+def limit_file_bytes(bytes_max, pid=0):
+    """As long as a file of the process may become (ulimit -Sf)."""
+    hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (bytes_max, hard))
+
+
 class Server:
     """pakvd on ports of its own choice. `directory` is the data directory. `file_limit`: as many
-    descriptors it may open, and cannot raise that (ulimit -Hn)."""
+    descriptors it may open, and cannot raise that (ulimit -Hn). `file_bytes_max`: so long its files
+    may become (ulimit -Sf), its log among them."""
 
-    def __init__(self, binary, directory, *flags, wait=True, environment=None, file_limit=None):
+    def __init__(self, binary, directory, *flags, wait=True, environment=None, file_limit=None,
+                 file_bytes_max=None):
         self.directory = directory
         self.scratch = tempfile.mkdtemp(prefix="pakv-e2e-")
         self.port_file = os.path.join(self.scratch, "ports")
@@ -32,11 +40,14 @@ class Server:
         command = [binary, "--addr", "127.0.0.1:0", "--dir", directory,
                    "--port-file", self.port_file, *flags]
         def limit_files():
-            resource.setrlimit(resource.RLIMIT_NOFILE, (file_limit, file_limit))
+            if file_limit is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (file_limit, file_limit))
+            if file_bytes_max is not None:
+                limit_file_bytes(file_bytes_max)
 
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment,
-                                            preexec_fn=limit_files if file_limit else None)
+                                            preexec_fn=limit_files)
         self.ports = {}
         if wait:
             self.wait_until_ready()

@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
-"""What pakvd makes of where it is started: a disk that is none."""
+"""What pakvd makes of where it is started: a disk that is none, a limit of the size of its
+files."""
 
+import functools
 import os
+import resource
+import shutil
 import subprocess
 import tempfile
+import time
 
 import pakv
 
@@ -38,5 +43,43 @@ def a_directory_in_memory_is_told(pakvd, _pakvctl, parent):
     return None
 
 
+def a_file_size_limit_is_a_full_disk(pakvd, _pakvctl, parent):
+    """`ulimit -f`: no signal ends it; writes are refused, and resume when the limit is raised."""
+    data = os.path.join(parent, "data")
+    large = b"x" * (2 << 20)  # goes to a file of its own
+    # Also a limit that direct I/O cannot write up to.
+    for limit in (1000 << 10, (1 << 20) + 77):
+        server = pakv.Server(pakvd, data, "--admin-addr", "none", "--cores", "1",
+                             "--segment-size", "4MiB", file_bytes_max=limit)
+        try:
+            client = server.connect()
+            client.send("SET", "key", "value")
+            for reply in (client.reply(), client.pipeline([("SET", "large", large)])[0]):
+                pakv.check(str(reply).startswith("MISCONF disk full: "), reply)
+            pakv.check(client.call("GET", "key") is None, "a refused write is there")
+            pakv.check("ulimit -f" in server.log(), server.log())
+            pakv.limit_file_bytes(resource.RLIM_INFINITY, server.process.pid)
+            deadline = time.monotonic() + 60
+            while client.pipeline([("SET", "key", "value")])[0] != "OK":
+                pakv.check(time.monotonic() < deadline, f"writes do not resume:\n{server.log()}")
+                time.sleep(0.05)  # polls for the server's own retry
+            pakv.check(client.call("SET", "large", large) == "OK", "a large value")
+            pakv.check(client.call("DEL", "key", "large") == 2, "DEL")
+            # What was zeroed ahead stays in use; for more there is no place again.
+            pakv.limit_file_bytes(limit, server.process.pid)
+            pakv.check(client.call("SET", "more", "value") == "OK", "what is ready is enough")
+            pakv.check(client.call("DEL", "more") == 1, "DEL")
+        finally:
+            code = server.stop()
+        pakv.check(code == 0, f"exit {code}:\n{server.last_log}")
+        shutil.rmtree(data)
+    # Too little even for the first files.
+    done = subprocess.run([pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", "none"],
+                          capture_output=True, text=True, timeout=60, check=False,
+                          preexec_fn=functools.partial(pakv.limit_file_bytes, 256))
+    pakv.check(done.returncode == 3 and "ulimit -f" in done.stderr, f"{done}")
+
+
 if __name__ == "__main__":
-    pakv.main([a_directory_in_memory_is_told])
+    pakv.main([a_directory_in_memory_is_told,
+               a_file_size_limit_is_a_full_disk])

@@ -401,7 +401,7 @@ TEST(ShortageTest, IsTheTable) {
       {ENOMEM, Shortage::kMemory},      {EINTR, Shortage::kMemory},
       {EIO, Shortage::kNone},           {EROFS, Shortage::kNone},
       {ENOENT, Shortage::kNone},        {EACCES, Shortage::kNone},
-      {EFBIG, Shortage::kNone},
+      {EFBIG, Shortage::kSpace},
   };
   for (const auto& [error, shortage] : kTable) {
     const absl::Status status = IoError("open", "file", IoResult(-error));
@@ -409,8 +409,11 @@ TEST(ShortageTest, IsTheTable) {
   }
   EXPECT_EQ(ShortageOf(absl::OkStatus()), Shortage::kNone);
   EXPECT_EQ(ShortageOf(absl::ResourceExhaustedError("more --memory")), Shortage::kNone);
-  const auto remedy = RemedyOfShortage(IoError("open", "file", IoResult(-EMFILE)));
-  EXPECT_NE(remedy.find("ulimit -n"), std::string_view::npos) << remedy;
+  const auto remedy = [](int error) {
+    return RemedyOfShortage(IoError("open", "file", IoResult(-error)));
+  };
+  EXPECT_NE(remedy(EMFILE).find("ulimit -n"), std::string_view::npos);
+  EXPECT_NE(remedy(EFBIG).find("ulimit -f"), std::string_view::npos);
 }
 
 // ---- No space ----
@@ -421,10 +424,17 @@ void FillDisk(FaultRing& faults) {
   };
 }
 
+void LimitFileSize(FaultRing& faults) {
+  faults.after = [](Operation& operation) {
+    if (operation.request.opcode == Opcode::kSpace) operation.request.space->file_bytes_max = 8191;
+  };
+}
+
+template <void (*kTakeSpace)(FaultRing&)>
 Task<void> RunOutOfSpace(TestLog& log, Core& core, FaultRing& faults) {
   EXPECT_TRUE(co_await log.Put("first", "1"));
   co_await log.Sleep(100 * kNsPerMs);  // spare and reserve are there
-  FillDisk(faults);
+  kTakeSpace(faults);
   const std::string value(3000, 'v');
   int admitted = 0;
   while (log.writer->Admit(EncodedRecordSize(3, value.size()), false) == Admission::kOk) {
@@ -459,7 +469,14 @@ Task<void> RunOutOfSpace(TestLog& log, Core& core, FaultRing& faults) {
 }
 
 TEST_F(LogFaultTest, FullDiskIsRefusedAtAdmissionDeletesGoOnAndWritingResumes) {
-  Life(RunOutOfSpace);
+  Life(RunOutOfSpace<FillDisk>);
+  const auto values = Recovered();
+  EXPECT_EQ(values.at("key"), "");
+  EXPECT_EQ(values.at("later").size(), 3000u);
+}
+
+TEST_F(LogFaultTest, AFileSizeLimitBelowASegmentIsAFullDisk) {
+  Life(RunOutOfSpace<LimitFileSize>);
   const auto values = Recovered();
   EXPECT_EQ(values.at("key"), "");
   EXPECT_EQ(values.at("later").size(), 3000u);
@@ -496,12 +513,13 @@ Task<void> StopOnFullDisk(TestLog& log, Core&, FaultRing&) {
 TEST_F(LogFaultTest, StopDoesNotWaitForSpace) { Life(StopOnFullDisk, FillDisk); }
 
 // A segment's zeros meet the end of the disk halfway: the piece is removed, nobody is hurt.
+template <int kError>
 Task<void> ZeroingFindsNoSpace(TestLog& log, Core& core, FaultRing& faults) {
   EXPECT_TRUE(co_await log.Put("a", "1"));
   co_await log.Sleep(100 * kNsPerMs);
   faults.rule = [](Operation& operation) {
     if (operation.request.opcode != Opcode::kWrite || operation.request.sync) return true;
-    operation.result = IoResult(-ENOSPC);
+    operation.result = IoResult(-kError);
     return false;
   };
   EXPECT_TRUE(co_await log.Put("b", std::string(60'000, 'b')));
@@ -518,7 +536,12 @@ Task<void> ZeroingFindsNoSpace(TestLog& log, Core& core, FaultRing& faults) {
 }
 
 TEST_F(LogFaultTest, ZeroingAheadThatFindsNoSpaceIsTriedAgain) {
-  Life(ZeroingFindsNoSpace);
+  Life(ZeroingFindsNoSpace<ENOSPC>);
+  EXPECT_EQ(Recovered().size(), 4u);
+}
+
+TEST_F(LogFaultTest, ZeroingAheadThatMeetsALimitOfFilesIsTriedAgain) {
+  Life(ZeroingFindsNoSpace<EFBIG>);
   EXPECT_EQ(Recovered().size(), 4u);
 }
 
