@@ -13,6 +13,7 @@
 #include "cmd/pakvd/config_file.h"
 #include "cmd/pakvd/memory_plan.h"
 #include "cmd/pakvd/option_table.h"
+#include "cmd/pakvd/port_file.h"
 
 namespace pakv {
 namespace {
@@ -221,6 +222,11 @@ ConfigOutcome LoadConfig(const std::vector<std::string>& arguments,
   if (auto fault = CheckTogether(draft)) return Fail(*std::move(fault));
 
   if (draft.print) return Print(PrintConfig(draft.config));
+  if (const std::string& path_of_ports = draft.config.server.port_file_path;
+      !path_of_ports.empty()) {
+    const absl::Status status = CheckPortFile(path_of_ports);
+    if (!status.ok()) return Fail(Message(status));
+  }
   if (draft.check) {
     // What a start would say before it touches anything.
     const auto cores = CoresWithinMemory(draft.config, facts.resident_bytes);

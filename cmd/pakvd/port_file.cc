@@ -1,5 +1,6 @@
 #include "cmd/pakvd/port_file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -7,6 +8,29 @@
 #include <cstring>
 
 namespace pakv {
+
+absl::Status CheckPortFile(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  std::string parent = slash == std::string::npos ? "." : path.substr(0, slash);
+  if (parent.empty()) parent = "/";
+  const auto wrong = [&path](const std::string& why) {
+    return absl::InvalidArgumentError("cannot create the port file " + path + ": " + why);
+  };
+  struct stat at_path{};
+  if (slash + 1 == path.size() || (stat(path.c_str(), &at_path) == 0 && S_ISDIR(at_path.st_mode))) {
+    return wrong("it is a directory; add the name of a file");
+  }
+  struct stat at_parent{};
+  if (stat(parent.c_str(), &at_parent) != 0) {
+    return wrong(parent + ": " + std::strerror(errno) + "; make that directory, or name another");
+  }
+  if (!S_ISDIR(at_parent.st_mode)) return wrong(parent + " is no directory; name another");
+  if (access(parent.c_str(), W_OK | X_OK) != 0) {
+    return wrong(parent + ": " + std::strerror(errno) + "; give user " + std::to_string(geteuid()) +
+                 " the right to write there, or name another directory");
+  }
+  return absl::OkStatus();
+}
 
 absl::Status WritePortFile(const std::string& path, const std::vector<NamedAddress>& addresses) {
   const std::string beside = path + ".tmp" + std::to_string(getpid());

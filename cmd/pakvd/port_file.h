@@ -13,6 +13,10 @@ struct NamedAddress {
   std::string address;  // HOST:PORT
 };
 
+// Whether WritePortFile could do it by now, in words for who has given the path: told at the start,
+// not when all data is read. Changes nothing. May block.
+absl::Status CheckPortFile(const std::string& path);
+
 // Removes the file that an earlier run left: it stands for a server that is ready. May block.
 void RemovePortFile(const std::string& path);
 

@@ -272,6 +272,16 @@ TEST_F(ConfigTest, CheckConfigValidatesAndExits) {
   EXPECT_THAT(Refusal({"--check-config", File("nonsense = 1")}), HasSubstr("nonsense"));
 }
 
+TEST_F(ConfigTest, APortFileThatCannotBeIsToldAtOnce) {
+  for (const bool checks : {false, true}) {
+    std::vector<std::string> arguments = {"--port-file", "/nowhere/ports"};
+    if (checks) arguments.push_back("--check-config");
+    EXPECT_THAT(Refusal(arguments), HasSubstr("port file /nowhere/ports: /nowhere: No such file"));
+  }
+  EXPECT_EQ(Printed({"--port-file", "/nowhere/ports"}, "port-file"),
+            "port-file /nowhere/ports flag");
+}
+
 TEST_F(ConfigTest, CheckConfigKnowsHowMuchMemoryTheCoresNeed) {
   const ConfigOutcome outcome = Load({"--check-config", "--cores", "8", "--memory", "90MiB"});
   EXPECT_EQ(outcome.exit_code, 3);  // as a start
@@ -315,7 +325,7 @@ TEST_F(ConfigTest, FillsTheServersOptions) {
                                       "--log-format",
                                       "json",
                                       "--port-file",
-                                      "/p"});
+                                      directory_ + "/ports"});
   ASSERT_EQ(outcome.exit_code, std::nullopt) << outcome.stderr_text;
   const ServerOptions& server = outcome.config.server;
   EXPECT_EQ(server.data_endpoints.size(), 1u);
@@ -326,7 +336,7 @@ TEST_F(ConfigTest, FillsTheServersOptions) {
   EXPECT_EQ(server.idle_timeout_ns, 2 * kNsPerSecond);
   EXPECT_EQ(server.segment_bytes, 1u << 20);
   EXPECT_TRUE(server.accept_clock);
-  EXPECT_EQ(server.port_file_path, "/p");
+  EXPECT_EQ(server.port_file_path, directory_ + "/ports");
   EXPECT_EQ(outcome.config.log.level, LogLevel::kError);
   EXPECT_EQ(outcome.config.log.format, LogFormat::kJson);
 }

@@ -52,6 +52,27 @@ TEST_F(PortFileTest, AFailureNamesTheFileAndLeavesNothing) {
   EXPECT_NE(status.ToString().find("No such file or directory"), std::string::npos) << status;
 }
 
+TEST_F(PortFileTest, WhatCannotBeWrittenIsKnownBefore) {
+  EXPECT_TRUE(CheckPortFile(Path("ports")).ok());
+  ASSERT_TRUE(WritePortFile(Path("ports"), {{"data", "127.0.0.1:1"}}).ok());
+  EXPECT_TRUE(CheckPortFile(Path("ports")).ok()) << "an earlier run's is written over";
+  EXPECT_TRUE(CheckPortFile("ports").ok());
+  const auto told = [this](const std::string& name) {
+    return CheckPortFile(Path(name)).ToString();
+  };
+  EXPECT_NE(told("no/ports").find("/no: No such file or directory; make"), std::string::npos)
+      << told("no/ports");
+  EXPECT_NE(told("ports/ports").find("is no directory"), std::string::npos) << told("ports/ports");
+  EXPECT_NE(told("no/").find("add the name of a file"), std::string::npos) << told("no/");
+  std::filesystem::create_directory(Path("folder"));
+  EXPECT_NE(told("folder").find("is a directory"), std::string::npos) << told("folder");
+  if (geteuid() != 0) {
+    std::filesystem::permissions(Path("folder"), std::filesystem::perms::owner_read);
+    EXPECT_NE(told("folder/ports").find("right to write"), std::string::npos);
+  }
+  EXPECT_EQ(FileCount(), 2u) << "nothing was made";
+}
+
 TEST_F(PortFileTest, AnEarlierRunsIsRemoved) {
   ASSERT_TRUE(WritePortFile(Path("ports"), {{"data", "127.0.0.1:1"}}).ok());
   RemovePortFile(Path("ports"));

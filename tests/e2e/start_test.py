@@ -167,6 +167,17 @@ def a_port_file_stands_for_a_server_that_is_ready(pakvd, _pakvctl, parent):
     pakv.check(not os.path.exists(ports), "the file of a killed server was left")
 
 
+def a_port_file_that_cannot_be_written_is_told_before_the_data_is_read(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    path = os.path.join(parent, "missing", "ports")
+    for flags in ([], ["--check-config"]):
+        code, _, err = run(pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", "none",
+                           "--port-file", path, *flags)
+        line = one_line(err)
+        pakv.check(code == 2 and path in line and "make that directory" in line, f"{code}: {err}")
+        pakv.check(not os.path.exists(data), "a refused start made a data directory")
+
+
 def directories_above_are_made_too(pakvd, _pakvctl, parent):
     top = os.path.join(parent, "a")
     with socket.socket() as taken:
@@ -363,6 +374,7 @@ if __name__ == "__main__":
         a_foreign_directory_is_refused_untouched,
         garbage_in_the_directory_is_told_by_file_and_offset,
         a_port_file_stands_for_a_server_that_is_ready,
+        a_port_file_that_cannot_be_written_is_told_before_the_data_is_read,
         directories_above_are_made_too,
         sigterm_answers_and_exits_0,
         a_terminal_that_hangs_up_ends_nothing,
