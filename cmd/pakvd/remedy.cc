@@ -50,6 +50,7 @@ std::string RemedyOfError(int error, const std::string& directory) {
           "; the disk has failed (dmesg and smartctl tell more): copy {} to a sound one, and start "
           "there, or load a dump into an empty directory",
           directory);
+    case ENOENT:
     case ENOTDIR:
     case ELOOP:
     case ENAMETOOLONG:

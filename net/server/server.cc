@@ -118,6 +118,7 @@ Task<absl::Status> Server::ListenAll() {
 Task<absl::Status> Server::ListenForAdmin() {
   ListenerOptions options;
   options.connection_count_max = kAdminConnectionsMax;
+  options.option = "--admin-addr";
   auto listener = std::make_unique<Listener>(core_, options);
   absl::Status status = co_await listener->Listen(*options_.admin_endpoint);
   if (absl::IsAlreadyExists(status) && options_.admin_endpoint_is_default) {

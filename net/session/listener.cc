@@ -27,6 +27,32 @@ bool IsShortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+// What follows the system's words where an address cannot be listened on.
+std::string RemedyOf(const Endpoint& endpoint, int error, const std::string& option) {
+  switch (error) {
+    case EADDRINUSE:
+      if (endpoint.is_unix()) {
+        return "; a server listens there, or that file is no socket: remove what is there, or "
+               "choose another " +
+               option;
+      }
+      return "; `ss -tlnp sport = :" + std::to_string(endpoint.port) +
+             "` shows who listens there: stop that, or choose another " + option +
+             " (port 0 picks a free one)";
+    case EADDRNOTAVAIL:
+      return "; none of this machine's interfaces has that address (`ip address` lists theirs): "
+             "choose another " +
+             option;
+    case EACCES:
+      if (endpoint.is_unix()) return "";
+      return "; a port below 1024 needs a right to it (CAP_NET_BIND_SERVICE; AmbientCapabilities= "
+             "of a systemd unit): choose another " +
+             option;
+    default:
+      return "";
+  }
+}
+
 }  // namespace
 
 // A connection's place: the message that takes it to its core, and that comes back at its end.
@@ -51,6 +77,12 @@ Task<absl::Status> Listener::Listen(const Endpoint& endpoint) {
   const std::string given = endpoint.is_unix() ? "unix:" + endpoint.path : endpoint.text;
   std::vector<std::string> addresses;
   IoResult result = co_await Socket::Resolve(core_.io(), given.c_str(), addresses);
+  if (result.error() == EADDRNOTAVAIL) {
+    co_return absl::InvalidArgumentError("cannot listen on " + endpoint.text +
+                                         ": no address is found for that name (in /etc/hosts, or "
+                                         "by DNS): choose another " +
+                                         options_.option);
+  }
   std::vector<std::unique_ptr<Listening>> opened;
   for (int attempt = 0; result.ok() && opened.empty(); ++attempt) {
     result = co_await ListenOnAll(addresses, endpoint.path, opened);
@@ -59,9 +91,9 @@ Task<absl::Status> Listener::Listen(const Endpoint& endpoint) {
     if (again && attempt < kPickedPortsMax) result = IoResult(0);
   }
   if (!result.ok()) {
-    std::string text = "cannot listen on " + endpoint.text + ": " + result.text();
+    const std::string text = "cannot listen on " + endpoint.text + ": " + result.text() +
+                             RemedyOf(endpoint, result.error(), options_.option);
     if (result.error() == EADDRINUSE) co_return absl::AlreadyExistsError(text);
-    if (result.error() == EADDRNOTAVAIL) text += " (no such host or address here)";
     co_return absl::InvalidArgumentError(text);
   }
   for (auto& listening : opened) {

@@ -27,6 +27,7 @@ struct ListenerOptions {
   size_t connection_count_max = 10240;
   OverflowPolicy overflow = OverflowPolicy::kWait;
   uint32_t backlog = 1024;
+  std::string option = "--addr";  // that has named the addresses: for errors
 };
 
 class Listener {
@@ -44,7 +45,8 @@ class Listener {
   ~Listener();
 
   // Listens on `endpoint` as well: on every address that its host has here, with one port. Several
-  // calls, before Accept. AlreadyExists if one of them is taken, InvalidArgument if none works.
+  // calls, before Accept. AlreadyExists if one of them is taken, InvalidArgument if none works;
+  // with what to do about it.
   Task<absl::Status> Listen(const Endpoint& endpoint);
   // Where it listens, in the order of the calls; with the port that the system picked. A host of
   // several addresses is there several times.

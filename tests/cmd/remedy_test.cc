@@ -25,6 +25,7 @@ TEST(RemedyTest, EachErrorOfTheSystemIsToldWithWhatToDo) {
                {EMFILE, "ulimit -n"},
                {ENFILE, "fs.file-max"},
                {EIO, "dmesg"},
+               {ENOENT, "give --dir"},
                {ENOTDIR, "give --dir"},
                {ENOMEM, "fewer --cores"},
                {EINVAL, "Try again"}};

@@ -99,8 +99,21 @@ def a_taken_port_is_exit_2(pakvd, _pakvctl, parent):
         address = "127.0.0.1:%d" % taken.getsockname()[1]
         code, _, err = run(pakvd, "--dir", data, "--addr", address, "--admin-addr", "none")
         pakv.check(code == 2 and address in err, f"exit {code}: {err}")
+        pakv.check("ss -tlnp" in err and "another --addr (port 0 picks a free one)" in err, err)
         code, _, err = run(pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", address)
         pakv.check(code == 2 and address in err, f"exit {code}: {err}")
+        pakv.check("another --admin-addr" in err, err)
+
+
+def an_address_that_cannot_be_had_is_told_apart(pakvd, _pakvctl, parent):
+    flags = ["--dir", os.path.join(parent, "data"), "--admin-addr", "none", "--insecure"]
+    for address, words in (("nosuch.invalid:7000", "no address is found for that name"),
+                           ("192.0.2.1:7000", "none of this machine's interfaces has that")):
+        code, _, err = run(pakvd, "--addr", address, *flags)
+        pakv.check(code == 2 and address in err and words in err, f"exit {code}: {err}")
+    code, _, err = run(pakvd, "--dir", "/proc/data", "--addr", "127.0.0.1:0", "--admin-addr",
+                       "none")
+    pakv.check(code == 3 and "/proc/data" in err and "give --dir" in err, f"exit {code}: {err}")
 
 
 def a_second_server_is_refused(pakvd, _pakvctl, parent):
@@ -370,6 +383,7 @@ if __name__ == "__main__":
         print_config_shows_value_and_source,
         version_and_help,
         a_taken_port_is_exit_2,
+        an_address_that_cannot_be_had_is_told_apart,
         a_second_server_is_refused,
         a_foreign_directory_is_refused_untouched,
         garbage_in_the_directory_is_told_by_file_and_offset,

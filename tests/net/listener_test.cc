@@ -68,6 +68,25 @@ TEST_F(ListenerTest, IfOneAddressIsTakenNoneStaysOpen) {
   EXPECT_TRUE(Listen("10.0.0.1:7379").ok());
 }
 
+TEST_F(ListenerTest, WhatCannotBeHadIsToldWithAWayOut) {
+  const auto told = [this](const std::string& address) { return Listen(address).ToString(); };
+  const auto holds = [](const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  };
+  ASSERT_TRUE(Listen("10.0.0.1:7379").ok());
+  const std::string taken = told("10.0.0.1:7379");
+  EXPECT_TRUE(holds(taken, "`ss -tlnp sport = :7379`")) << taken;
+  EXPECT_TRUE(holds(taken, "another --addr (port 0 picks a free one)")) << taken;
+  // A name that leads nowhere is another thing than an address of another machine.
+  const std::string unknown = "no address is found for that name";
+  world_.net().SetName("nobody", {});
+  EXPECT_TRUE(holds(told("nobody:7379"), unknown)) << told("nobody:7379");
+  world_.net().SetAbsent("10.0.0.9");
+  const std::string foreign = told("10.0.0.9:7379");
+  EXPECT_TRUE(holds(foreign, "none of this machine's interfaces has that address")) << foreign;
+  EXPECT_FALSE(holds(foreign, unknown)) << foreign;
+}
+
 TEST_F(ListenerTest, APickedPortIsFreeOnAllAddresses) {
   ASSERT_TRUE(Listen("10.0.0.1:0").ok());
   const int picked = std::stoi(addresses()[0].substr(9));
