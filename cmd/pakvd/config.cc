@@ -247,7 +247,9 @@ std::string PrintConfig(const ServerConfig& config) {
   std::string text;
   for (const ConfigOption& option : ConfigOptions()) {
     if (option.print == nullptr) continue;
-    const auto source = config.sources.find(option.name);
+    // Without a disk it is the engine that says when what is written lasts: never.
+    const bool is_engines = option.name == "durability" && !config.server.keeps_on_disk;
+    const auto source = config.sources.find(is_engines ? "engine" : option.name);
     const ConfigSource from =
         source == config.sources.end() ? ConfigSource::kDefault : source->second;
     text += fmt::format("{} {} {}\n", option.name, option.print(config), SourceName(from));

@@ -270,9 +270,12 @@ const ConfigOption kOptions[] = {
      [](const ServerConfig& config) -> std::string {
        return config.server.keeps_on_disk ? "log" : "memory";
      }},
-    {"durability", "always", "when a write is acknowledged: once it is on stable storage",
+    {"durability", "always",
+     "when a write is acknowledged: once it is on stable storage (engine memory: none)",
      [](const ProcessFacts&) -> std::string { return "always"; }, SetDurability,
-     [](const ServerConfig&) -> std::string { return "always"; }},
+     [](const ServerConfig& config) -> std::string {
+       return config.server.keeps_on_disk ? "always" : "none";
+     }},
     {"memory", "SIZE",
      "index, cache, buffers and sessions; the default is 80 % of what it may use. Near it the "
      "cache shrinks, then new keys are refused",

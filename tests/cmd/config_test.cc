@@ -272,6 +272,14 @@ TEST_F(ConfigTest, CheckConfigValidatesAndExits) {
   EXPECT_THAT(Refusal({"--check-config", File("nonsense = 1")}), HasSubstr("nonsense"));
 }
 
+TEST_F(ConfigTest, WithoutADiskThereIsNoDurability) {
+  EXPECT_EQ(Printed({"--engine", "memory"}, "durability"), "durability none flag");
+  EXPECT_EQ(Printed({}, "durability", {{"PAKV_ENGINE", "memory"}}), "durability none environment");
+  EXPECT_EQ(Printed({"--engine=memory", "--durability=always"}, "durability"),
+            "durability none flag");
+  EXPECT_EQ(Printed({"--engine", "log"}, "durability"), "durability always default");
+}
+
 TEST_F(ConfigTest, APortFileThatCannotBeIsToldAtOnce) {
   for (const bool checks : {false, true}) {
     std::vector<std::string> arguments = {"--port-file", "/nowhere/ports"};
