@@ -13,9 +13,9 @@
 #include <utility>
 
 #include "cmd/common/exit_codes.h"
+#include "cmd/common/progress.h"
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/dump_line.h"
-#include "cmd/pakvctl/progress.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {

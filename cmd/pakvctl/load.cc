@@ -8,13 +8,13 @@
 #include <utility>
 
 #include "cmd/common/exit_codes.h"
+#include "cmd/common/progress.h"
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/dump_line.h"
 #include "cmd/pakvctl/line_reader.h"
 #include "cmd/pakvctl/loader.h"
 #include "cmd/pakvctl/long_line.h"
 #include "cmd/pakvctl/output.h"
-#include "cmd/pakvctl/progress.h"
 #include "cmd/pakvctl/redis_source.h"
 #include "net/client/value_writer.h"
 #include "runtime/base/utf8.h"

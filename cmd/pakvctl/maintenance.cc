@@ -5,8 +5,8 @@
 #include <string>
 
 #include "cmd/common/exit_codes.h"
+#include "cmd/common/progress.h"
 #include "cmd/pakvctl/output.h"
-#include "cmd/pakvctl/progress.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/utf8.h"
 

@@ -27,6 +27,7 @@
 #include "cmd/pakvd/port_file.h"
 #include "cmd/pakvd/process_facts.h"
 #include "cmd/pakvd/remedy.h"
+#include "cmd/pakvd/start_progress.h"
 #include "kv/log/file_io.h"
 #include "kv/store/store.h"
 #include "net/server/server.h"
@@ -83,12 +84,14 @@ std::string RandomHex(size_t digits) {
 // The server as one object that core 0 runs: start, and stop on request.
 class Service {
  public:
-  // `base_bytes` as in MemoryOptions.
-  Service(Cores& cores, ServerConfig config, const DescriptorPlan& descriptors, uint64_t base_bytes)
+  // `base_bytes` as in MemoryOptions. `progress` outlives it; nullptr: for the log to tell.
+  Service(Cores& cores, ServerConfig config, const DescriptorPlan& descriptors, uint64_t base_bytes,
+          RecoveryProgress* progress)
       : cores_(cores),
         config_(std::move(config)),
         descriptors_(descriptors),
         base_bytes_(base_bytes),
+        progress_(progress),
         start_(*this),
         stop_(*this),
         stop_requested_(cores.core(0).ready()) {
@@ -105,6 +108,8 @@ class Service {
     cancel_open_.store(true, std::memory_order_relaxed);
     cores_.core(0).Post(stop_);
   }
+  // The data is being read, or will be.
+  bool is_opening() const { return is_opening_.load(std::memory_order_relaxed); }
   // Readable when all cores have been asked to leave.
   int ended() const { return ended_; }
   // After that.
@@ -149,6 +154,7 @@ class Service {
     OpenReport report;
     absl::StatusOr<std::unique_ptr<Store>> opened =
         co_await Store::Open(cores_, OptionsOfStore(), report);
+    is_opening_.store(false, std::memory_order_relaxed);
     if (!opened.ok()) {
       co_await server_->Stop();
       if (absl::IsCancelled(opened.status())) {
@@ -211,6 +217,7 @@ class Service {
       if (!config_.server.port_file_path.empty()) RemovePortFile(config_.server.port_file_path);
     };
     options.cancel_open = &cancel_open_;
+    options.progress = progress_;
     return options;
   }
 
@@ -263,10 +270,12 @@ class Service {
   const ServerConfig config_;
   const DescriptorPlan descriptors_;
   const uint64_t base_bytes_;
+  RecoveryProgress* const progress_;
   StartMessage start_;
   StopMessage stop_;
   Event stop_requested_;
   std::atomic<bool> cancel_open_{false};
+  std::atomic<bool> is_opening_{true};
   std::string_view memory_file_system_;  // that the directory lies in, if it does
   int ended_ = -1;
   int exit_code_ = kServerExitFailed;
@@ -362,7 +371,9 @@ int RunServer(const ServerConfig& given) {
   }
   core_options.blocking_pool = blocking_pool.get();
   Cores cores(SystemClock(), std::move(rings), core_options);
-  Service service(cores, config, *descriptors, *base_bytes);
+  StartProgress progress(isatty(STDERR_FILENO) == 1 && config.log.format == LogFormat::kText &&
+                         IsLogged(LogLevel::kInfo));
+  Service service(cores, config, *descriptors, *base_bytes, progress.told());
   if (!cores.Start()) {
     LogError("the system gives no {} threads", options.core_count);
     return kServerExitFailed;
@@ -372,7 +383,8 @@ int RunServer(const ServerConfig& given) {
   bool stop_requested = false;
   while (true) {
     pollfd waiting[] = {{signals.descriptor(), POLLIN, 0}, {service.ended(), POLLIN, 0}};
-    if (poll(waiting, 2, -1) < 0) continue;  // interrupted
+    const int wait_ms = progress.Tick(SystemClock().MonotonicNs(), service.is_opening());
+    if (poll(waiting, 2, wait_ms) < 0) continue;  // interrupted
     if (waiting[1].revents != 0) break;
     if (waiting[0].revents == 0) continue;
     const int number = signals.Take();

@@ -344,6 +344,7 @@ LogScan::Unit* LogScan::NextUnit() {
 void LogScan::Done(Core& here, uint64_t bytes) {
   const uint64_t done = done_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   if (options_.progress != nullptr) options_.progress->done_bytes.store(done);
+  if (!options_.logs_progress) return;
   uint64_t due_ns = report_ns_.load(std::memory_order_relaxed);
   if (here.now_ns() < due_ns || done == total_bytes_) return;
   if (!report_ns_.compare_exchange_strong(due_ns, here.now_ns() + kReportNs)) return;

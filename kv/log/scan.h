@@ -74,6 +74,8 @@ struct ScanOptions {
   bool salvage = false;
   // Outlives the scan. May be nullptr.
   ScanProgress* progress = nullptr;
+  // A line of the log each second, of a scan that takes longer.
+  bool logs_progress = true;
   // Segments that all workers together hold in memory; but one unit always has room.
   uint64_t memory_bytes_max = uint64_t{256} << 20;
 };

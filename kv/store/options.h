@@ -19,6 +19,8 @@
 
 namespace pakv {
 
+struct RecoveryProgress;
+
 struct StoreOptions {
   std::string directory = "pakv-data";
   // kMemory: the same store, the log discards. Nothing of it is on disk but whose directory it is.
@@ -46,6 +48,8 @@ struct StoreOptions {
   // Another thread sets it: an Open that is still reading ends soon, with kCancelled and
   // nothing changed. Outlives Open. May be nullptr.
   const std::atomic<bool>* cancel_open = nullptr;
+  // Tells how far an Open has come; then the log does not. Outlives Open. May be nullptr.
+  RecoveryProgress* progress = nullptr;
   // Entries of the index that one pass of a core looks at to take out what was dropped: about 50 us
   // of work.
   uint32_t sweep_dropped_step = 64;

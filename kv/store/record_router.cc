@@ -37,14 +37,18 @@ void RecordRouter::NoteNamespace(uint32_t namespace_id) {
 }
 
 Task<void> RecordRouter::Give(Core& here, uint32_t owner, const Batch& batch) {
+  struct Size {
+    uint64_t index_bytes = 0;
+    uint64_t keys = 0;
+  };
   Shard* shard = shards_[owner].get();
   const Batch* given = &batch;
-  const uint64_t index_bytes = co_await here.CallOn(owner, [given, shard](Core&) {
+  const Size size = co_await here.CallOn(owner, [given, shard](Core&) {
     for (const auto& [namespace_id, lsn] : given->drops) shard->RecoverDrop(namespace_id, lsn);
     shard->Recover(given->records);
-    return shard->index_bytes();
+    return Size{.index_bytes = shard->index_bytes(), .keys = shard->table().count()};
   });
-  memory_.Note(owner, index_bytes);
+  memory_.Note(owner, size.index_bytes, size.keys);
 }
 
 }  // namespace pakv

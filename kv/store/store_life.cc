@@ -117,7 +117,7 @@ Task<absl::Status> Store::OpenAll(Cores& cores, OpenReport& report) {
 Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& report) {
   const StoreDirectory& directory = *shared_->directory;
   co_await MakeShards(here);
-  RecoveryMemory memory(options_.memory, options_.directory, here.count());
+  RecoveryMemory memory(options_.memory, options_.directory, here.count(), options_.progress);
   ValueFileRecovery values(directory, shards_, options_.salvage);
   StartCheck check(directory, shards_, memory, values, options_.salvage);
   const RecoveryOptions recovery_options = OptionsOfRecovery(run, memory);
@@ -187,7 +187,8 @@ RecoveryOptions Store::OptionsOfRecovery(uint64_t run, RecoveryMemory& memory) c
   recovery_options.salvage = options_.salvage;
   recovery_options.scan.read_bytes = options_.recovery_read_bytes;
   recovery_options.scan.cancel = options_.cancel_open;
-  recovery_options.scan.progress = &memory.progress;
+  recovery_options.scan.progress = &memory.scan_progress();
+  recovery_options.scan.logs_progress = options_.progress == nullptr;
   recovery_options.scan.memory_bytes_max = memory.scan_bytes_max();
   return recovery_options;
 }

@@ -93,11 +93,23 @@ std::string_view CutAtCharacter(std::string_view message) {
   return message.substr(0, bytes);
 }
 
+constexpr std::string_view kDrawingName = "drawing";
+// To the line's begin, and nothing behind it (ECMA-48).
+constexpr std::string_view kEraseLine = "\r\x1b[K";
+
 class LineFormatter final : public spdlog::formatter {
  public:
   explicit LineFormatter(LogFormat format) : format_(format) {}
 
   void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& target) override {
+    if (std::string_view(message.logger_name.data(), message.logger_name.size()) == kDrawingName) {
+      target.append(message.payload.begin(), message.payload.end());
+      is_drawn_ = true;
+      return;
+    }
+    if (std::exchange(is_drawn_, false)) {
+      target.append(kEraseLine.data(), kEraseLine.data() + kEraseLine.size());
+    }
     const auto since_epoch = message.time.time_since_epoch();
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count();
     const std::string line = FormatLogLine(
@@ -112,6 +124,8 @@ class LineFormatter final : public spdlog::formatter {
 
  private:
   LogFormat format_;
+  // Whether something stands below the last line. The sink's lock guards it, as all of this.
+  static inline bool is_drawn_ = false;
 };
 
 // Never destroyed: threads may log until the process is gone.
@@ -125,6 +139,13 @@ spdlog::logger& Logger() {
   return *logger;
 }
 
+// Its one sink is the log's, so that one lock and one formatter are enough.
+spdlog::logger& Drawing() {
+  static spdlog::logger* const drawing =
+      new spdlog::logger(std::string(kDrawingName), Logger().sinks().front());
+  return *drawing;
+}
+
 }  // namespace
 
 void InitLogging(const LogOptions& options) {
@@ -136,6 +157,10 @@ bool IsLogged(LogLevel level) { return Logger().should_log(ToSpdlog(level)); }
 
 void LogMessage(LogLevel level, std::string_view message) {
   Logger().log(ToSpdlog(level), spdlog::string_view_t(message.data(), message.size()));
+}
+
+void DrawBelowLog(std::string_view bytes) {
+  Drawing().log(spdlog::level::critical, spdlog::string_view_t(bytes.data(), bytes.size()));
 }
 
 std::string FormatLogLine(LogFormat format, LogLevel level, uint64_t wall_us, int32_t core,

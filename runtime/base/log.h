@@ -33,6 +33,11 @@ void InitLogging(const LogOptions& options);
 // Whether a line of this level would be written: for messages that cost something to build.
 bool IsLogged(LogLevel level);
 
+// Writes bytes as they are, below the log: a bar on a terminal, which draws over itself. They are
+// never in the middle of a line, and the next line erases what stands there first. For a stderr
+// that is a terminal, and lines of text.
+void DrawBelowLog(std::string_view bytes);
+
 // Writes one line. The message's bytes are copied before it returns.
 void LogMessage(LogLevel level, std::string_view message);
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "cmd/pakvctl/progress.h"
+#include "cmd/common/progress.h"
 #include "tests/cmd/fake_client.h"
 
 namespace pakv {

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""What pakvd makes of where it is started: a disk that is none, a limit of the size of its
-files."""
+"""What pakvd makes of where it is started: a disk that is none, a limit of the size of its files,
+a terminal."""
 
 import functools
 import os
+import pty
+import re
 import resource
+import select
 import shutil
 import subprocess
 import tempfile
@@ -80,6 +83,60 @@ def a_file_size_limit_is_a_full_disk(pakvd, _pakvctl, parent):
     pakv.check(done.returncode == 3 and "ulimit -f" in done.stderr, f"{done}")
 
 
+def read_terminal(master, until, seconds=60):
+    """What a terminal is sent, up to `until` or its end."""
+    sent = b""
+    deadline = time.monotonic() + seconds
+    while until is None or until not in sent:
+        pakv.check(time.monotonic() < deadline, f"not sent: {until}: {sent}")
+        if not select.select([master], [], [], 1)[0]:
+            continue
+        try:
+            some = os.read(master, 65536)
+        except OSError:  # the other side is closed
+            some = b""
+        if not some:
+            break
+        sent += some
+    return sent
+
+
+def a_terminal_shows_how_far_it_is(pakvd, _pakvctl, parent):
+    data = os.path.join(parent, "data")
+    flags = ["--cores", "1", "--admin-addr", "none", "--segment-size", "128MiB"]
+    server = pakv.Server(pakvd, data, *flags)
+    client = server.connect()
+    for begin in range(0, 1_000_000, 10_000):
+        words = [word for i in range(begin, begin + 10_000) for word in (f"{i:08d}", "v")]
+        pakv.check(client.call("MSET", *words) == "OK", "MSET")
+    server.kill()
+    master, slave = pty.openpty()
+    begin = time.monotonic()
+    process = subprocess.Popen([pakvd, "--addr", "127.0.0.1:0", "--dir", data, *flags],
+                               stderr=slave)
+    os.close(slave)
+    try:
+        sent = read_terminal(master, b" ready: ")
+        took = time.monotonic() - begin
+        time.sleep(0.3)  # longer than a bar would take to be drawn again
+    finally:
+        process.terminate()
+        sent += read_terminal(master, None)
+        os.close(master)
+        code = process.wait(60)
+    text = sent.decode()
+    pakv.check(code == 0, f"exit {code}: {text}")
+    pakv.check("1000000 keys" in text, text)
+    if took > 0.5:
+        pakv.check(re.search(r"\rreading \[[#-]{10}\] +\d+ % \d+ of \d+ MiB", text), repr(text))
+    pakv.check("recovering" not in text, "the log tells it, too")
+    # What stands on the terminal in the end: whole lines of the log, and no bar.
+    for line in text.replace("\r\n", "\n").split("\n"):
+        seen = line.rpartition("\x1b[K")[2].rpartition("\r")[2]
+        pakv.check(not seen.strip() or re.match(r"\d{4}-\d\d-\d\dT", seen), repr(line))
+
+
 if __name__ == "__main__":
     pakv.main([a_directory_in_memory_is_told,
-               a_file_size_limit_is_a_full_disk])
+               a_file_size_limit_is_a_full_disk,
+               a_terminal_shows_how_far_it_is])

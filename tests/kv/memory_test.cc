@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kv/store/memory_budget.h"
+#include "kv/store/recovery_progress.h"
 #include "kv/store/store.h"
 #include "runtime/base/crc32c.h"
 #include "tests/kv/store_call.h"
@@ -40,6 +41,7 @@ class MemoryTest : public testing::TestWithParam<uint32_t> {
     options.footer_segment_bytes_min = UINT64_MAX;
     options.compaction.segments_min = 1000;
     options.entropy = StoreEntropy{{}, 17, ++run_};
+    options.progress = &progress_;
     return options;
   }
   absl::Status TryOpen() {
@@ -136,6 +138,7 @@ class MemoryTest : public testing::TestWithParam<uint32_t> {
   std::unique_ptr<SimNode> node_;
   Store* store_ = nullptr;
   OpenReport report_;
+  RecoveryProgress progress_;
   uint64_t run_ = 0;
   uint64_t limit_bytes_ = 0;
   uint64_t cache_bytes_ = UINT64_MAX;
@@ -177,6 +180,19 @@ TEST_P(MemoryTest, TheLeastThatAServerStartsWithHoldsTheLongestKeys) {
   }
   for (int i = 0; i < 100; ++i) EXPECT_EQ(Set("key" + std::to_string(i), "v"), Outcome::kDone) << i;
   ExpectAllThere();
+}
+
+TEST_P(MemoryTest, AnOpenTellsHowFarItHasCome) {
+  Open();
+  EXPECT_EQ(progress_.keys.load(), 0u);
+  for (int i = 0; i < 200; ++i) ASSERT_EQ(Set("key" + std::to_string(i), "v"), Outcome::kDone);
+  for (int i = 0; i < 50; ++i) ASSERT_EQ(Delete("key" + std::to_string(i)), Outcome::kDone);
+  node_->Crash(CrashKind::kProcessKill);
+  progress_.scan.done_bytes = 0;
+  Open();
+  EXPECT_EQ(progress_.keys.load(), 150u);
+  EXPECT_GT(progress_.scan.total_bytes.load(), 0u);
+  EXPECT_EQ(progress_.scan.done_bytes.load(), progress_.scan.total_bytes.load());
 }
 
 TEST_P(MemoryTest, TheLogSaysOnceThatNewKeysAreRefusedAndOnceThatThatIsOver) {

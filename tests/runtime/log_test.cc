@@ -96,6 +96,18 @@ TEST(LogTest, LevelDropsLinesAndFormatReachesStderr) {
   EXPECT_EQ(output.find("dropped"), std::string::npos);
 }
 
+TEST(LogTest, WhatIsDrawnBelowTheLogSharesNoLineWithIt) {
+  CaptureStderr();
+  LogInfo("before");
+  DrawBelowLog("\r 10 %");
+  DrawBelowLog("\r 20 %");
+  LogInfo("after");
+  LogInfo("and so on");
+  const std::string output = GetCapturedStderr();
+  EXPECT_THAT(output, HasSubstr("info before\n\r 10 %\r 20 %\r\x1b[K"));
+  EXPECT_THAT(output, HasSubstr("info after\n2")) << "it is erased once";
+}
+
 TEST(LogTest, BothFormatsShowTheSameText) {
   EXPECT_THAT(Text("a\\b\"\n"), HasSubstr("a\\b\"\\x0a\n"));
   EXPECT_THAT(Json("a\\b\"\n"), HasSubstr("\"a\\\\b\\\"\\\\x0a\"}\n"));

@@ -16,6 +16,7 @@ struct ProgressOptions {
   std::string what;  // "compacting"
   bool is_terminal = false;
   bool quiet = false;  // shows nothing
+  size_t bar_columns = 20;
   uint64_t draw_ns = 100 * kNsPerMs;
   uint64_t line_ns = 5 * kNsPerSecond;  // between plain lines; what is over sooner says nothing
 };

@@ -1,4 +1,4 @@
-#include "cmd/pakvctl/progress.h"
+#include "cmd/common/progress.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,6 @@
 namespace pakv {
 namespace {
 
-constexpr size_t kBarColumns = 20;
 // A line that wraps is not drawn over.
 constexpr size_t kLineColumns = 79;
 
@@ -32,9 +31,10 @@ void Progress::Show(uint64_t now_ns, uint64_t done, uint64_t total, std::string_
   if (total > 0) {
     // What grows meanwhile is never beyond its end.
     const double part = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
-    const auto full = static_cast<size_t>(part * kBarColumns);
+    const size_t columns = options_.bar_columns;
+    const auto full = static_cast<size_t>(part * static_cast<double>(columns));
     share = fmt::format("{:3.0f} %", part * 100);
-    bar = fmt::format("[{}{}] ", std::string(full, '#'), std::string(kBarColumns - full, '-'));
+    bar = fmt::format("[{}{}] ", std::string(full, '#'), std::string(columns - full, '-'));
   }
   if (!options_.is_terminal) {
     if (is_first) return;  // plain lines are for what takes long
