@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
+#include <string_view>
 #include <utility>
 
-#include "cmd/common/values.h"
+#include "cmd/common/usage.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {
@@ -19,11 +21,26 @@ bool LooksLikeOption(const std::string& argument) {
   return !(argument[1] >= '0' && argument[1] <= '9');
 }
 
+std::string Shown(const std::string& word) { return word.empty() ? "\"\"" : EscapeControls(word); }
+
+// Empty: no known word is near.
+std::string DidYouMean(const std::string& word, const std::vector<std::string>& known) {
+  const std::optional<std::string> closest = ClosestWord(word, known);
+  return closest ? "did you mean " + *closest + "?" : "";
+}
+
+// `app` and the command that was given, if one was.
+std::vector<const CLI::App*> AppsInUse(const CLI::App& app) {
+  std::vector<const CLI::App*> apps = {&app};
+  for (const CLI::App* command : app.get_subcommands()) apps.push_back(command);
+  return apps;
+}
+
 }  // namespace
 
 Arguments::Arguments(const std::vector<std::string>& arguments,
-                     const std::vector<std::string>& commands)
-    : originals_(arguments) {
+                     const std::vector<std::string>& commands, std::string command_hint)
+    : commands_(commands), command_hint_(std::move(command_hint)), originals_(arguments) {
   bool options_ended = false;
   for (size_t i = 0; i < originals_.size(); ++i) {
     const std::string& argument = originals_[i];
@@ -55,9 +72,7 @@ bool Arguments::Parse(CLI::App& app) {
     help_wanted_ = true;
     help_ = app.help();
   } catch (const CLI::Error& error) {
-    // That something is missing hides from CLI11 that something else was misspelt.
-    const std::vector<std::string> unexpected = app.remaining(true);
-    error_ = unexpected.empty() ? Restore(error.what()) : TellUnexpected(unexpected.front());
+    error_ = Tell(app, error);
     return false;
   }
   return true;
@@ -73,9 +88,60 @@ std::string Arguments::TokenFor(size_t index) const {
   return kMark + std::to_string(index) + kMark;
 }
 
-std::string Arguments::TellUnexpected(const std::string& argument) const {
-  const char* const what = argument.starts_with('-') ? "unknown option: " : "unexpected: ";
-  return what + EscapeControls(Restore(argument));
+std::string Arguments::Tell(const CLI::App& app, const CLI::Error& error) const {
+  // That something is missing hides from CLI11 that something else was misspelt.
+  const std::vector<std::string> unexpected = app.remaining(true);
+  if (!unexpected.empty()) return TellUnexpected(app, unexpected.front());
+  const std::string text = error.what();
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) == nullptr) return Restore(text);
+  // "--ttl: 1 required DURATION missing" and "--ttl: At Most 1 required but received 2".
+  const std::string name = text.substr(0, text.find(": "));
+  for (const CLI::App* used : AppsInUse(app)) {
+    for (const CLI::Option* option : used->get_options()) {
+      if (option->get_name() != name) continue;
+      const bool takes_one = option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw;
+      if (takes_one && option->count() > 1) {
+        return name + " is given " + std::to_string(option->count()) +
+               " times, and takes one value";
+      }
+      const std::string type = option->get_type_name();
+      return name + " needs a value" + (type.empty() ? "" : ": " + type);
+    }
+  }
+  return Restore(text);
+}
+
+std::string Arguments::TellUnexpected(const CLI::App& app, const std::string& argument) const {
+  if (!argument.starts_with('-')) {
+    const std::string word = Restore(argument);
+    return StandsForCommand(app, argument) ? TellUnknownCommand(word)
+                                           : "unexpected: " + Shown(word);
+  }
+  const std::string option = argument.substr(0, argument.find('='));
+  std::vector<std::string> known;
+  for (const CLI::App* used : AppsInUse(app)) {
+    for (const CLI::Option* candidate : used->get_options()) {
+      for (const std::string& name : candidate->get_lnames()) known.push_back("--" + name);
+    }
+  }
+  const std::string hint = DidYouMean(option, known);
+  return "unknown option: " + Shown(option) + (hint.empty() ? "" : " (" + hint + ")");
+}
+
+std::string Arguments::TellUnknownCommand(const std::string& word) const {
+  const std::string hint = DidYouMean(word, commands_);
+  return "unknown command: " + Shown(word) + " (" + hint + (hint.empty() ? "" : " ") +
+         command_hint_ + ")";
+}
+
+bool Arguments::StandsForCommand(const CLI::App& app, const std::string& argument) const {
+  if (commands_.empty()) return false;
+  const std::vector<CLI::App*> given = app.get_subcommands();
+  if (given.empty()) return true;
+  const auto place = [this](const std::string& word) {
+    return std::find(replaced_.begin(), replaced_.end(), word);
+  };
+  return place(argument) < place(given.front()->get_name());
 }
 
 std::string Arguments::Restore(const std::string& text) const {

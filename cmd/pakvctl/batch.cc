@@ -142,6 +142,7 @@ std::optional<int> ReadLines(std::istream& in, const std::string& name, CtlBatch
     }
     if (!error.empty()) {
       err << fmt::format("pakvctl: {}, line {}: {}\n", name, number, EscapeControls(error));
+      if (!parsed.usage.empty()) err << "usage: " << parsed.usage << '\n';
       return kClientExitUsage;
     }
     for (ClientOperation& operation : parsed.operations) {

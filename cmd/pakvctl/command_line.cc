@@ -10,6 +10,7 @@
 #include "cmd/common/arguments.h"
 #include "cmd/common/environment.h"
 #include "cmd/common/exit_codes.h"
+#include "cmd/common/usage.h"
 #include "cmd/common/values.h"
 #include "kv/log/format.h"
 #include "runtime/base/utf8.h"
@@ -52,7 +53,10 @@ constexpr CommandName kCommands[] = {
      "read a data directory that no server uses, and name all damage"},
     {"segments", CtlCommand::kSegments,
      "list the segments of a data directory that no server uses"},
+    {"help", CtlCommand::kHelp, "print what COMMAND takes, or the commands"},
 };
+constexpr const char* kCommandHint = "pakvctl --help lists them";
+constexpr const char* kBatchHint = "a batch is made of set, get, rm and incr";
 
 std::vector<std::string> CommandWords() {
   std::vector<std::string> words;
@@ -60,14 +64,20 @@ std::vector<std::string> CommandWords() {
   return words;
 }
 
-CtlCommandLine Fail(std::string_view message) {
+// `usage`: of the command that was given; empty: none was.
+CtlCommandLine Fail(std::string_view message, std::string_view usage = "") {
+  const std::string_view command = usage.substr(0, usage.find(' '));
   CtlCommandLine line;
   line.exit_code = kClientExitUsage;
-  line.stderr_text = fmt::format(
-      "pakvctl: {}\n"
-      "usage: pakvctl [--addr HOST:PORT]... [-n NAMESPACE] [-o text|json|raw] [-q] COMMAND ...\n"
-      "       pakvctl --help, pakvctl COMMAND --help\n",
-      message);
+  line.stderr_text = fmt::format("pakvctl: {}\n", message);
+  if (command.empty()) {
+    line.stderr_text +=
+        "usage: pakvctl [--addr HOST:PORT]... [-n NAMESPACE] [-o text|json|raw] [-q] COMMAND ...\n"
+        "       pakvctl --help, pakvctl COMMAND --help\n";
+  } else {
+    line.stderr_text +=
+        fmt::format("usage: pakvctl {}\n       pakvctl {} --help\n", usage, command);
+  }
   return line;
 }
 
@@ -84,6 +94,12 @@ struct Parser {
 
   std::vector<const CLI::Option*> switches() const {
     return {quiet, version, set_if_absent, set_if_present, set_old, remove_old, load_if_absent};
+  }
+
+  // Of the command that CLI11 has found; empty: none was.
+  std::string usage() const {
+    const std::vector<CLI::App*> given = app.get_subcommands();
+    return given.empty() ? std::string() : UsageOf(*given.front());
   }
 
   CLI::App app{"pakvctl: the client of pakvd", "pakvctl"};
@@ -122,6 +138,7 @@ struct Parser {
   CLI::Option* load_if_absent;
   CLI::Option* verify_directory;
   CLI::Option* segments_directory;
+  CLI::Option* help_command;
 };
 
 CLI::Option* AddValue(CLI::App& app, const std::string& name, const std::string& type,
@@ -143,6 +160,7 @@ CLI::Option* AddList(CLI::App& app, const std::string& name, const std::string& 
 Parser::Parser() {
   app.set_help_flag("-h,--help", "print this and exit");
   app.require_subcommand(0, 1);
+  app.get_formatter()->label("SUBCOMMAND", "COMMAND");
   addr = AddValue(app, "--addr", "HOST:PORT",
                   "where the server listens, unix:PATH too; several are tried in turn; else "
                   "PAKV_ADDR, else 127.0.0.1:7379")
@@ -156,6 +174,7 @@ Parser::Parser() {
   for (const CommandName& command : kCommands) {
     CLI::App* const added =
         app.add_subcommand(std::string(command.name), std::string(command.help))->fallthrough();
+    added->group("Commands");
     commands.emplace_back(added, command.command);
     CLI::App& sub = *added;
     switch (command.command) {
@@ -225,6 +244,9 @@ Parser::Parser() {
       case CtlCommand::kSegments:
         segments_directory = AddValue(sub, "DIR", "", "the data directory")->required();
         break;
+      case CtlCommand::kHelp:
+        help_command = AddValue(sub, "COMMAND", "", "whose help; the list of all if not given");
+        break;
     }
   }
 }
@@ -256,7 +278,7 @@ class Reader {
       case CtlCommand::kIncrement:
         break;
       default:
-        return "a batch is made of set, get, rm and incr";
+        return kBatchHint;
     }
     if (auto fault = ReadCommand({})) return fault;
     if (request_.value_from_stdin) return "set: the value - is for set alone";
@@ -275,6 +297,8 @@ class Reader {
 
   std::optional<std::string> ReadCommand(const EnvironmentVariables& environment) {
     switch (request_.command) {
+      case CtlCommand::kHelp:
+        break;
       case CtlCommand::kSet:
         return ReadSet();
       case CtlCommand::kGet:
@@ -492,6 +516,16 @@ class Reader {
   CtlRequest& request_;
 };
 
+// What --help prints; of one command if it is named.
+CtlCommandLine Help(const Parser& parser, const Arguments& given) {
+  const std::vector<std::string> names = given.Values(*parser.help_command);
+  if (names.empty()) return Print(Parser().app.help());
+  for (const auto& [command, ignored] : parser.commands) {
+    if (command->get_name() == names.front()) return Print(command->help(parser.app.get_name()));
+  }
+  return Fail(given.TellUnknownCommand(names.front()), parser.usage());
+}
+
 bool FindCommand(const Parser& parser, CtlCommand& found) {
   for (const auto& [app, command] : parser.commands) {
     if (!app->parsed()) continue;
@@ -506,19 +540,22 @@ bool FindCommand(const Parser& parser, CtlCommand& found) {
 CtlCommandLine ParseCommandLine(const std::vector<std::string>& arguments,
                                 const EnvironmentVariables& environment) {
   Parser parser;
-  Arguments given(arguments, CommandWords());
-  if (!given.Parse(parser.app)) return Fail(given.error());
+  Arguments given(arguments, CommandWords(), kCommandHint);
+  if (!given.Parse(parser.app)) return Fail(given.error(), parser.usage());
   if (given.help_wanted()) return Print(given.help());
   if (parser.version->count() > 0) return Print("pakvctl " PAKV_VERSION "\n");
+  CtlCommandLine line;
+  const bool found = FindCommand(parser, line.request.command);
+  if (found && line.request.command == CtlCommand::kHelp) return Help(parser, given);
   for (const std::string_view name : kUnsupportedVariables) {
     if (environment.contains(name)) {
       return Fail(fmt::format("{} is set, but this version knows no users", name));
     }
   }
-
-  CtlCommandLine line;
-  if (!FindCommand(parser, line.request.command)) return Fail("no command");
-  if (auto fault = Reader(parser, given, line.request).Read(environment)) return Fail(*fault);
+  if (!found) return Fail("no command");
+  if (auto fault = Reader(parser, given, line.request).Read(environment)) {
+    return Fail(*fault, parser.usage());
+  }
   return line;
 }
 
@@ -529,8 +566,11 @@ CtlOperations ParseOperations(const std::vector<std::string>& words) {
     return parsed;
   };
   Parser parser;
-  Arguments given(words, CommandWords());
-  if (!given.Parse(parser.app)) return fail(given.error());
+  Arguments given(words, CommandWords(), kBatchHint);
+  if (!given.Parse(parser.app)) {
+    parsed.usage = parser.usage();
+    return fail(given.error());
+  }
   if (given.help_wanted()) return fail("help is for the command line");
   CtlRequest request;
   if (!FindCommand(parser, request.command)) return fail("no command");

@@ -14,6 +14,7 @@
 namespace pakv {
 
 enum class CtlCommand : uint8_t {
+  kHelp,  // answered by ParseCommandLine
   kSet,
   kGet,
   kRemove,
@@ -74,6 +75,7 @@ struct CtlRequest {
 // What a line of a batch asks for: one operation per key. It ends with the batch it belongs to.
 struct CtlOperations {
   std::string error;  // what is wrong with it, for people; empty: nothing
+  std::string usage;  // then: what its command takes, if that is what is wrong
   std::vector<ClientOperation> operations;
 };
 

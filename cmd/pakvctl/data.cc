@@ -69,6 +69,7 @@ class Runner {
       case CtlCommand::kDump:
         return RunDump(request_, client_, streams_);
       // It needs more of the connection: RunLoad. The others need no server: RunOffline.
+      case CtlCommand::kHelp:
       case CtlCommand::kLoad:
       case CtlCommand::kVerify:
       case CtlCommand::kSegments:

@@ -136,7 +136,13 @@ TEST_F(BatchTest, AConditionThatIsNotMetNamesItsLine) {
 
 TEST_F(BatchTest, AWrongLineIsAUsageErrorBeforeAnythingIsDone) {
   EXPECT_EQ(Run("set a 1\nset b\n"), 2);
-  EXPECT_THAT(err_, HasSubstr("pakvctl: stdin, line 2: "));
+  EXPECT_THAT(err_, testing::StartsWith("pakvctl: stdin, line 2: VALUE is required\n"
+                                        "usage: set KEY VALUE ["));
+  EXPECT_TRUE(client_.values.empty());
+  EXPECT_EQ(Run("set a 1\n\n# b\nsett b 2\n"), 2);
+  EXPECT_EQ(err_,
+            "pakvctl: stdin, line 4: unknown command: sett (did you mean set? a batch is made of "
+            "set, get, rm and incr)\n");
   EXPECT_TRUE(client_.values.empty());
 }
 

@@ -247,6 +247,67 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
               testing::AllOf(HasSubstr("PAKV_PASSWORD"), testing::Not(HasSubstr("hush"))));
 }
 
+TEST(CommandLineTest, AnUnknownCommandIsCalledThat) {
+  const std::pair<Words, const char*> table[] = {
+      {{"sett", "a", "b"}, "unknown command: sett (did you mean set? pakvctl --help lists them)\n"},
+      {{"foo"}, "unknown command: foo (pakvctl --help lists them)\n"},
+      {{"bench"}, "unknown command: bench (pakvctl --help lists them)\n"},
+      {{"top"}, "unknown command: top (pakvctl --help lists them)\n"},
+      {{""}, "unknown command: \"\" (pakvctl"},
+      {{"-n", "orders", "comapct"}, "unknown command: comapct (did you mean compact?"},
+      {{"foo", "get", "k"}, "unknown command: foo"},
+      {{"a\nb"}, "unknown command: a\\x0ab"},
+      {{"get", "get", "k", "--old"}, "unknown option: --old\n"},
+      {{"stats", "stats"}, "unexpected: stats\n"},
+      {{"help", "sett"}, "unknown command: sett (did you mean set?"},
+      {{"help", "set", "get"}, "unexpected: get\n"}};
+  for (const auto& [words, told] : table) EXPECT_THAT(Refusal(words), HasSubstr(told));
+}
+
+TEST(CommandLineTest, WrongUseOfACommandShowsHowThatIsUsed) {
+  const std::pair<Words, const char*> table[] = {
+      {{"set", "a"},
+       "pakvctl: VALUE is required\n"
+       "usage: pakvctl set KEY VALUE [--if-absent] [--if-present] [--if-version LSN] "
+       "[--ttl DURATION] [--old]\n"
+       "       pakvctl set --help\n"},
+      {{"get"}, "pakvctl: KEY is required\nusage: pakvctl get KEY...\n"},
+      {{"set", "k", "v", "w"}, "pakvctl: unexpected: w\nusage: pakvctl set KEY VALUE ["},
+      {{"namespace"}, "usage: pakvctl namespace list|drop [NAME]\n"},
+      {{"-q", "incr", "k", "x"}, "is not an integer\nusage: pakvctl incr KEY [N]\n"},
+      {{"help", "sett"}, "usage: pakvctl help [COMMAND]\n"}};
+  for (const auto& [words, told] : table) EXPECT_THAT(Refusal(words), HasSubstr(told));
+  EXPECT_THAT(Refusal({"sett"}), HasSubstr("usage: pakvctl [--addr HOST:PORT]... "));
+}
+
+TEST(CommandLineTest, WhatIsWrongWithAnOptionIsSaidPlainly) {
+  const std::pair<Words, const char*> table[] = {
+      {{"ping", "-c"}, "pakvctl: --count needs a value: N\n"},
+      {{"ping", "--addr"}, "pakvctl: --addr needs a value: HOST:PORT\n"},
+      {{"--addr", "a:1", "--addr", "b:1", "ping", "--addr"}, "pakvctl: --addr needs a value"},
+      {{"set", "k", "v", "--ttl", "1s", "--ttl", "2s"},
+       "pakvctl: --ttl is given 2 times, and takes one value\n"},
+      {{"-n", "a", "ping", "-n", "b", "-n", "c"}, "--namespace is given 3 times"},
+      {{"set", "k", "v", "--ttll", "1s"}, "unknown option: --ttll (did you mean --ttl?)\n"},
+      {{"set", "k", "v", "--if-versoin=7"}, "unknown option: --if-versoin (did you mean --if-"},
+      {{"scan", "--password=hush"}, "unknown option: --password\n"}};
+  for (const auto& [words, told] : table) EXPECT_THAT(Refusal(words), HasSubstr(told));
+}
+
+TEST(CommandLineTest, HelpIsACommandToo) {
+  const auto printed = [](const Words& words) {
+    const CtlCommandLine line = ParseCommandLine(words, {{"PAKV_USER", "u"}});
+    EXPECT_EQ(line.exit_code, 0);
+    EXPECT_EQ(line.stderr_text, "");
+    return line.stdout_text;
+  };
+  EXPECT_EQ(printed({"help"}), printed({"--help"}));
+  EXPECT_EQ(printed({"help", "set"}), printed({"set", "--help"}));
+  EXPECT_EQ(printed({"help", "help"}), printed({"help", "--help"}));
+  EXPECT_THAT(printed({"help", "set"}), HasSubstr("pakvctl set"));
+  EXPECT_THAT(Good({"get", "help"}).keys, ElementsAre("help"));
+}
+
 TEST(CommandLineTest, VersionAndHelpGoToStdout) {
   for (const char* flag : {"-V", "--version"}) {
     const CtlCommandLine line = ParseCommandLine({flag}, {});

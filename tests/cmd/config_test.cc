@@ -200,16 +200,21 @@ TEST_F(ConfigTest, WrongFlagsAreExitTwoAndNamed) {
 }
 
 TEST_F(ConfigTest, UnknownFlagsArgumentsAndMissingValuesAreUsageErrors) {
-  for (const char* flag :
-       {"--tls-addr=x:1", "--users=x", "--bogus", "-x", "--auth-timeout=5s", "--core=2"}) {
-    EXPECT_THAT(Refusal({flag}), HasSubstr(std::string(flag)));
-  }
-  EXPECT_THAT(Refusal({"serve"}), HasSubstr("serve"));
+  const std::pair<const char*, const char*> unknown[] = {
+      {"--tls-addr=x:1", "unknown option: --tls-addr\n"},
+      {"--users=hush", "unknown option: --users\n"},
+      {"--bogus", "unknown option: --bogus\n"},
+      {"-x", "unknown option: -x\n"},
+      {"--auth-timeout=5s", "unknown option: --auth-timeout\n"},
+      {"--core=2", "unknown option: --core (did you mean --cores?)\n"}};
+  for (const auto& [flag, told] : unknown) EXPECT_THAT(Refusal({flag}), HasSubstr(told));
+  EXPECT_THAT(Refusal({"serve"}), HasSubstr("pakvd: unexpected: serve\n"));
   EXPECT_THAT(Refusal({"--addr", "127.0.0.1:1", "127.0.0.1:2"}), HasSubstr("127.0.0.1:2"));
   EXPECT_THAT(Refusal({"--", "--cores"}), HasSubstr("--cores"));
-  EXPECT_THAT(Refusal({"--cores"}), HasSubstr("--cores"));
+  EXPECT_THAT(Refusal({"--cores"}), HasSubstr("pakvd: --cores needs a value: N\n"));
   EXPECT_THAT(Refusal({"--cores=", "2"}), HasSubstr("--cores= has no value"));
-  EXPECT_THAT(Refusal({"--cores", "1", "--cores", "2"}), HasSubstr("--cores"));
+  EXPECT_THAT(Refusal({"--cores", "1", "--cores", "2"}),
+              HasSubstr("pakvd: --cores is given 2 times, and takes one value\n"));
   EXPECT_THAT(Refusal({"--insecure=maybe"}), HasSubstr("--insecure"));
 }
 
