@@ -154,9 +154,7 @@ RespRequestParser::Status RespRequestParser::Next(std::string_view& input) {
       continue;
     }
     if (static_cast<uint64_t>(count) > args_limit_) [[unlikely]] {
-      return Fail(static_cast<uint64_t>(count) > limits_.args_max
-                      ? "ERR Protocol error: invalid multibulk length"
-                      : "ERR Protocol error: unauthenticated multibulk length");
+      return StartSkipArgs(input, at, static_cast<size_t>(count));
     }
     args_expected_ = static_cast<size_t>(count);
     return ParseBulks(input, at, false);
@@ -284,6 +282,19 @@ RespRequestParser::Status RespRequestParser::StartSkip(std::string_view& input, 
   input.remove_prefix(static_cast<size_t>(at - input.data()));
   bulk_bytes_ = bulk_bytes;
   phase_ = Phase::kSkipBulk;
+  return Skip(input);
+}
+
+// A request of `args` arguments, the first of which stands at `at`.
+RespRequestParser::Status RespRequestParser::StartSkipArgs(std::string_view& input, const char* at,
+                                                           size_t args) {
+  if (args > kRespProtocolArgsMax) return FailCount(Count::kInvalid, true);
+  if (unauthenticated_) return Fail("ERR Protocol error: unauthenticated multibulk length");
+  error_ = "ERR request of " + std::to_string(args) +
+           " arguments exceeds maximum allowed number (" + std::to_string(limits_.args_max) + ")";
+  input.remove_prefix(static_cast<size_t>(at - input.data()));
+  args_expected_ = args;
+  phase_ = Phase::kSkipLength;
   return Skip(input);
 }
 

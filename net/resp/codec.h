@@ -6,7 +6,8 @@
 //
 // Kept from Redis 7: its error texts, its inline quoting (sdssplitargs), that empty lines, `*0`
 // and `*-1` are ignored, that an inline request has at most 64 KiB. Stricter than Redis: a length
-// line ends in CR LF and has at most 32 bytes, and the CR LF behind a bulk is checked.
+// line ends in CR LF and has at most 32 bytes, and the CR LF behind a bulk is checked. More gently
+// than in Redis, a bulk above limits.bulk_bytes_max does not end the connection.
 #pragma once
 
 #include <cstddef>
@@ -18,21 +19,27 @@
 
 namespace pakv {
 
+// What Redis takes at most, unless it is told otherwise: INT_MAX arguments, and a bulk of 512 MiB
+// (its proto-max-bulk-len). More is a protocol error, here and there.
+inline constexpr size_t kRespProtocolArgsMax = INT32_MAX;
+inline constexpr size_t kRespProtocolBulkBytesMax = size_t{512} << 20;
+
 // Bounds of one request; all inclusive.
 struct RespLimits {
-  // More arguments are a protocol error.
+  // A request of more arguments, up to kRespProtocolArgsMax, is skipped, see Status::kTooLarge: no
+  // command takes as many, and each costs 16 bytes here that a client pays 6 for.
   size_t args_max = size_t{1} << 20;
   // A longer argument is skipped, see Status::kTooLarge. The larger of --max-key and --max-value:
   // which argument is a key only the command table knows, so it checks keys by itself.
-  size_t bulk_bytes_max = size_t{512} << 20;
+  size_t bulk_bytes_max = kRespProtocolBulkBytesMax;
   // A bulk longer than this, but not longer than that, is given to the caller in pieces, once per
   // request; see Status::kLarge.
   size_t whole_bulk_bytes_max = SIZE_MAX;
   // A request whose bytes, framing included, exceed this is skipped likewise: it bounds what the
   // caller has to hold for one request. What is given in pieces does not count.
   size_t request_bytes_max = size_t{1} << 30;
-  // A bulk longer than this is not worth skipping: a protocol error ("invalid bulk length").
-  size_t skip_bytes_max = size_t{1} << 30;
+  // A bulk longer than this is not skipped: a protocol error ("invalid bulk length").
+  size_t skip_bytes_max = kRespProtocolBulkBytesMax;
 };
 
 // The longest inline request, its line end excluded.
@@ -146,6 +153,7 @@ class RespRequestParser {
   Status Skip(std::string_view& input);
   Status EndLarge(std::string_view& input);
   Status StartSkip(std::string_view& input, const char* at, size_t bulk_bytes);
+  Status StartSkipArgs(std::string_view& input, const char* at, size_t args);
   Status Partial(std::string_view& input, const char* at, Phase phase, size_t more);
   Status Done(std::string_view& input, const char* at);
   Status Fail(std::string_view text);

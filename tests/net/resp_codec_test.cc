@@ -199,7 +199,7 @@ TEST(RespRequestParserTest, ProtocolErrorsReadAsInRedis) {
       {"*3000000000\r\n", kMultibulk},
       {"*9223372036854775808\r\n", kMultibulk},
       {"*18446744073709551617\r\n", kMultibulk},
-      {"*1048577\r\n", kMultibulk},
+      {"*2147483648\r\n", kMultibulk},
       {"*01\r\n", kMultibulk},
       {"*-0\r\n", kMultibulk},
       {"*+1\r\n", kMultibulk},
@@ -335,6 +335,30 @@ TEST(RespRequestParserTest, SkippedBytesAreNotHeld) {
   feeder.Feed("\r\nPING\r\n");
   EXPECT_LE(feeder.held_bytes_max(), 1100u);
   EXPECT_EQ(feeder.Finish().back(), "between");
+}
+
+TEST(RespRequestParserTest, ARequestOfTooManyArgumentsIsSkippedAndTheConnectionStays) {
+  RespLimits limits;
+  limits.args_max = 2;
+  const std::string too_many =
+      "too large ERR request of 3 arguments exceeds maximum allowed number (2)";
+  EXPECT_EQ(ParseAllWays("*2\r\n$1\r\na\r\n$1\r\nb\r\n", limits), (Events{"[a][b]", "between"}));
+  EXPECT_EQ(ParseAllWays("*3\r\n$1\r\na\r\n$2\r\n\r\n\r\n$0\r\n\r\nPING\r\n", limits),
+            (Events{too_many, "[PING]", "between"}));
+  EXPECT_EQ(ParseAllWays("*3\r\n$1\r\na\r\n", limits), (Events{"within"}));
+  EXPECT_EQ(ParseAllWays("*3\r\n+OK\r\n", limits),
+            (Events{"error ERR Protocol error: expected '$', got '+'"}));
+}
+
+TEST(RespRequestParserTest, TheMostArgumentsThatRedisTakesAreNotHeld) {
+  Feeder feeder{RespLimits{}};
+  feeder.Feed("*2147483647\r\n");
+  std::string piece;
+  for (int arg = 0; arg < 1000; ++arg) piece += "$1\r\na\r\n";
+  for (int pieces = 0; pieces < 2000; ++pieces) feeder.Feed(piece);
+  EXPECT_LE(feeder.held_bytes_max(), piece.size() + 32);
+  EXPECT_LE(feeder.parser().memory_bytes(), 1024u);
+  EXPECT_EQ(feeder.Finish(), (Events{"within"}));
 }
 
 TEST(RespRequestParserTest, OverLimitRequestIsSkippedWhole) {

@@ -177,7 +177,8 @@ TEST(SessionEndTest, QuitAndProtocolErrorsAnswerWhatCameBefore) {
            {"PING\r\n*x\r\n", "+PONG\r\n-ERR Protocol error: invalid multibulk length\r\n"},
            {"*1\r\n$-5\r\n", "-ERR Protocol error: invalid bulk length\r\n"},
            {"SET \"a\r\n", "-ERR Protocol error: unbalanced quotes in request\r\n"},
-           {"*2000000\r\n", "-ERR Protocol error: invalid multibulk length\r\n"},
+           {"*2147483648\r\n", "-ERR Protocol error: invalid multibulk length\r\n"},
+           {"*1\r\n$536870913\r\n", "-ERR Protocol error: invalid bulk length\r\n"},
            {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
             "-ERR Protocol error: neither RESP nor the pakv protocol\r\n"},
            {"PING\r\nPOST / HTTP/1.1\r\n",
@@ -378,6 +379,35 @@ TEST(SessionBoundTest, TooLongKeysAndValuesAreRefusedAndTheConnectionGoesOn) {
                 "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
   client.Expect(RespRequest({"EXISTS", key, "a"}), ":1\r\n");
   client.Expect(RespRequest({"GET", key}), RespBulk(value));
+}
+
+TEST(SessionBoundTest, TheLongestBulkIsTheOneThatConfigTells) {
+  constexpr size_t kLongest = size_t{512} << 20;
+  SimServer server({.value_bytes_max = kLongest});
+  SimConnection client(server);
+  client.Expect("CONFIG GET proto-max-bulk-len\r\n",
+                "*2\r\n$18\r\nproto-max-bulk-len\r\n$9\r\n" + std::to_string(kLongest) + "\r\n");
+  const auto set_of = [](size_t bytes) {
+    return "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$" + std::to_string(bytes) + "\r\n";
+  };
+  SimConnection longest(server);
+  longest.Send(set_of(kLongest));
+  SimConnection longer(server);
+  longer.Send(set_of(kLongest + 1));
+  EXPECT_EQ(longer.ReceiveToEnd(), "-ERR Protocol error: invalid bulk length\r\n");
+  EXPECT_FALSE(longest.ended());
+}
+
+TEST(SessionBoundTest, ARequestOfTooManyArgumentsIsRefusedAndTheConnectionGoesOn) {
+  constexpr size_t kArgs = (size_t{1} << 20) + 1;
+  SimServer server;
+  SimConnection client(server);
+  std::string request = "*" + std::to_string(kArgs) + "\r\n$3\r\nDEL\r\n";
+  for (size_t arg = 1; arg < kArgs; ++arg) request += "$1\r\nk\r\n";
+  client.Expect("SET k v\r\n", "+OK\r\n");
+  client.Expect(request,
+                "-ERR request of 1048577 arguments exceeds maximum allowed number (1048576)\r\n");
+  client.Expect("GET k\r\n", "$1\r\nv\r\n");
 }
 
 TEST(SessionBoundTest, AClientThatDoesNotReadIsNotReadFrom) {
