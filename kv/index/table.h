@@ -202,7 +202,6 @@ class Table {
   // Slots, items and directory entries moved or written by one operation: the most so far, and all.
   uint64_t work_max() const { return work_max_; }
   uint64_t work_total() const { return work_ + directory_.entries_written(); }
-  void ResetWorkMax() { work_max_ = 0; }
   // For tests: aborts unless the whole structure is sound.
   void CheckInvariants() const;
 

@@ -17,10 +17,7 @@ class DurableEntry : public ListHook {
   // failed and the outcome is unknown. The entry is unlinked by then and may be destroyed or used
   // again. May append, if the log admits it.
   using Settled = void (*)(DurableEntry&, bool durable);
-  DurableEntry() = default;
   explicit DurableEntry(Settled settled) : settled_(settled) {}
-  // While it hangs nowhere.
-  void set_settled(Settled settled) { settled_ = settled; }
 
   // The hash of the key that settling it will look up, 0 for none: LogWriterOptions::settling is
   // told of it ahead.
@@ -31,7 +28,7 @@ class DurableEntry : public ListHook {
 
  private:
   friend class LogWriter;
-  Settled settled_ = nullptr;
+  const Settled settled_;
   Location location_;
 };
 

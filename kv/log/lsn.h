@@ -25,7 +25,6 @@ static_assert(kLsnMax == UINT64_MAX >> 1);
 
 constexpr Lsn MakeLsn(uint64_t tick, uint32_t core) { return tick << kLsnCoreBits | core; }
 constexpr uint64_t LsnTick(Lsn lsn) { return lsn >> kLsnCoreBits; }
-constexpr uint32_t LsnCore(Lsn lsn) { return static_cast<uint32_t>(lsn & (kLsnCoresMax - 1)); }
 
 // The tick of a wall clock in µs since 1970; 0 before 2024, the largest tick beyond its range.
 constexpr uint64_t LsnTickOfWallUs(uint64_t wall_us) {

@@ -68,16 +68,6 @@ void RespWriter::Double(double value) {
   is3() ? Line(',', text) : Bulk(text);
 }
 
-void RespWriter::Boolean(bool value) {
-  if (is3()) {
-    output_.Append(value ? "#t\r\n" : "#f\r\n");
-  } else {
-    output_.Append(value ? ":1\r\n" : ":0\r\n");
-  }
-}
-
-void RespWriter::BigNumber(std::string_view digits) { is3() ? Line('(', digits) : Bulk(digits); }
-
 void RespWriter::Verbatim(std::string_view format, std::string_view bytes) {
   VerbatimHeader(format, bytes.size());
   output_.Append(bytes);
@@ -90,12 +80,6 @@ void RespWriter::VerbatimHeader(std::string_view format, size_t bytes) {
   Header('=', bytes + 4);
   output_.Append(format);
   output_.Append(":");
-}
-
-bool RespWriter::Attribute(size_t pairs) {
-  if (!is3()) return false;
-  Header('|', pairs);
-  return true;
 }
 
 void RespWriter::Header(char type, size_t count) {

@@ -40,9 +40,6 @@ class RespWriter {
   // The null in place of an array (an EXEC that a WATCH stopped).
   void NullArray() { output_.Append(version_ == RespVersion::kResp3 ? "_\r\n" : "*-1\r\n"); }
   void Double(double value);
-  void Boolean(bool value);
-  // `digits`: an optional minus and decimal digits.
-  void BigNumber(std::string_view digits);
   // `format`: three bytes, such as "txt"; RESP2: a bulk without it.
   void Verbatim(std::string_view format, std::string_view bytes);
   // What stands before one of `bytes`; the caller adds these and CR LF.
@@ -53,9 +50,6 @@ class RespWriter {
   void Map(size_t pairs) { is3() ? Header('%', pairs) : Header('*', pairs * 2); }
   void Set(size_t elements) { Header(is3() ? '~' : '*', elements); }
   void Push(size_t elements) { Header(is3() ? '>' : '*', elements); }
-  // Attributes that go before the reply which they belong to. False: RESP2 has none, and the
-  // caller writes no pairs.
-  [[nodiscard]] bool Attribute(size_t pairs);
 
  private:
   bool is3() const { return version_ == RespVersion::kResp3; }

@@ -524,9 +524,7 @@ void RespProtocol::RunGroup(const CommandRow& row, RespArgs args) {
     bytes += args[index].size() + args[index + 1].size();
   }
   if (entries.size() > kGroupKeysMax || bytes > kGroupBytesMax) {
-    return ReplyError("ERR too many keys or bytes for one command that writes all or nothing (" +
-                      std::to_string(kGroupKeysMax) + " keys, " + std::to_string(kGroupBytesMax) +
-                      " bytes)");
+    return ReplyError(OutcomeText(Outcome::kTooLarge, {}));
   }
   // Of a key that is given twice the last value counts.
   const auto key_of = [args](const Given& entry) { return args[entry.index]; };

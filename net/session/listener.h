@@ -60,7 +60,6 @@ class Listener {
   // Waits until no connection is left, or until `deadline_ns`; true if none is left.
   Task<bool> WaitUntilEmpty(uint64_t deadline_ns);
 
-  size_t connection_count() const { return connection_count_; }
   uint64_t accepted() const { return accepted_; }
   uint64_t rejected() const { return rejected_; }
 

@@ -54,7 +54,6 @@ class BufferPool {
 
   bool registered() const { return registered_; }
   size_t buffer_bytes() const { return bytes_; }
-  size_t free_count() const { return free_.size(); }
   // A pool buffer if `bytes` fit one and one is free, else plain memory.
   AlignedBuffer Take(size_t bytes);
 

@@ -42,7 +42,6 @@ TEST(TableSizeTest, GrowsToTwoMillionKeysWithBoundedWorkAndMemory) {
   const size_t bytes_full = table.bytes_used();
 
   // Deletes give the memory back, in the same proportion, whatever their order.
-  table.ResetWorkMax();
   uint64_t left = kKeys;
   const auto erase = [&](uint64_t i) {
     ASSERT_EQ(table.Erase({hashes[i], 0, NumberedKey(i)}, kKeys + 1).outcome, Outcome::kErased);
