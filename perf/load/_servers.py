@@ -2,7 +2,7 @@
 the server and the device.
 
 The server has the first CPU that this process may use, the generator the second: neither takes
-the other's time. Servers keep their data below the directory that the caller names.
+the other's time. Servers keep their data below the directory of --dir.
 """
 
 import json
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VALUE_BYTES = 64
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 EXIT_SKIPPED = 77  # meson's: this machine cannot run it
@@ -48,12 +49,24 @@ def need_tools(*names):
             fail(f"{name} is missing", EXIT_SKIPPED)
 
 
-def refuse_tmpfs(path):
+def add_dir_option(parser):
+    """--dir, as every load benchmark has it: data belongs below build/, not into the checkout."""
+    parser.add_argument("--dir", default=os.path.join(ROOT, "build", "bench"),
+                        help="where servers keep their data, made if missing; not on tmpfs "
+                             "(default: build/bench)")
+
+
+def make_data_directory(path, prefix):
+    """A new directory below that of --dir. Whoever makes it removes it, also when this process is
+    told to end."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    os.makedirs(path, exist_ok=True)
     name = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True,
                           check=True).stdout.strip()
     if name in ("tmpfs", "ramfs"):
         fail(f"{os.path.abspath(path)} is on {name}, where nothing is durable; choose a directory "
              "on a disk with --dir", EXIT_SKIPPED)
+    return tempfile.mkdtemp(prefix=f"pakv-{prefix}-", dir=os.path.abspath(path))
 
 
 def device_flushes(path):
@@ -181,17 +194,18 @@ class Servers:
     """Servers below one directory of their own, which goes when they do: `with Servers(...)`."""
 
     def __init__(self, path, prefix):
-        refuse_tmpfs(path)
-        self.parent = tempfile.mkdtemp(prefix=f"pakv-{prefix}-", dir=os.path.abspath(path))
         self.all = []
+        self.parent = make_data_directory(path, prefix)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        for server in self.all:
-            server.stop()
-        shutil.rmtree(self.parent, ignore_errors=True)
+        try:
+            for server in self.all:
+                server.stop()
+        finally:
+            shutil.rmtree(self.parent, ignore_errors=True)
 
     def redis(self, name, durable, on_cpus):
         self.all.append(start_redis(name, self.parent, durable, on_cpus))

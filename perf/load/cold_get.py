@@ -17,7 +17,7 @@ import socket
 import statistics
 import time
 
-from _servers import Servers, cpus, fail, say, write_json
+from _servers import Servers, add_dir_option, cpus, fail, say, write_json
 
 MEBIBYTE = 1 << 20
 KEY_BYTES = 16
@@ -156,7 +156,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--dir", default=".", help="where the server keeps its data")
+    add_dir_option(parser)
     parser.add_argument("--keys", type=int, default=3_000_000)
     parser.add_argument("--value-bytes", type=int, default=1000)
     parser.add_argument("--gets", type=int, default=20_000, help="in all rounds")

@@ -19,8 +19,8 @@ import io
 import math
 import subprocess
 
-from _servers import (VALUE_BYTES, Servers, cpus, device_flushes, fail, median_of, need_tools,
-                      write_json)
+from _servers import (VALUE_BYTES, Servers, add_dir_option, cpus, device_flushes, fail, median_of,
+                      need_tools, write_json)
 
 # Name: connections, requests that each sends together.
 CASES = {
@@ -98,7 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--dir", default=".", help="where the servers keep their data")
+    add_dir_option(parser)
     parser.add_argument("--keys", type=int, default=1_000_000, help="set before, and drawn from")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one round")

@@ -8,7 +8,8 @@ Goal: no collapse beyond the best N, 64 connections reach at least 90 % of it.
 
 import argparse
 
-from _servers import Servers, cpus, fail, median_of, need_tools, paced_load, write_json
+from _servers import (Servers, add_dir_option, cpus, fail, median_of, need_tools, paced_load,
+                      write_json)
 
 SHARE_OF_BEST_MIN = 0.9
 STEPS = "1,2,3,4,8,16,24,32,48,64"
@@ -19,7 +20,7 @@ def main():
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     parser.add_argument("--paced-load", default="build/perf/load/paced_load")
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--dir", default=".", help="where the servers keep their data")
+    add_dir_option(parser)
     parser.add_argument("--servers", default="pakvd,redis", help="which, separated by commas")
     parser.add_argument("--steps", default=STEPS, help="numbers of connections")
     parser.add_argument("--rounds", type=int, default=5)

@@ -16,7 +16,7 @@ import statistics
 import threading
 import time
 
-from _servers import Servers, cpus, fail, paced_load, say, write_json
+from _servers import Servers, add_dir_option, cpus, fail, paced_load, say, write_json
 
 MEMORY_GOAL_BYTES = 16 << 20
 P90_GOAL = 1.5
@@ -120,7 +120,7 @@ def main():
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     parser.add_argument("--paced-load", default="build/perf/load/paced_load")
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--dir", default=".", help="where the server keeps its data")
+    add_dir_option(parser)
     parser.add_argument("--value-bytes", type=int, default=512 << 20)
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--rate", type=float, default=2000)

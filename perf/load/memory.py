@@ -15,7 +15,7 @@ import random
 import socket
 import time
 
-from _servers import VALUE_BYTES, Servers, cpus, fail, say, write_json
+from _servers import VALUE_BYTES, Servers, add_dir_option, cpus, fail, say, write_json
 
 KEY_BYTES = 16
 GOAL_BYTES_PER_KEY = 48
@@ -149,7 +149,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--dir", default=".", help="where the server keeps its data")
+    add_dir_option(parser)
     parser.add_argument("--keys", type=int, default=5_000_000)
     parser.add_argument("--memory-mib", type=int, default=512)
     parser.add_argument("--day-keys", type=int, default=2_000_000)

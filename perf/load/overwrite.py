@@ -16,7 +16,7 @@ import argparse
 import socket
 import statistics
 
-from _servers import (Servers, cpus, fail, need_tools, paced_load, say, write_json)
+from _servers import Servers, add_dir_option, cpus, fail, need_tools, paced_load, say, write_json
 
 SPACE_GOAL = 2.2
 MEMORY_GOAL = 64 << 20
@@ -133,7 +133,7 @@ def main():
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     parser.add_argument("--paced-load", default="build/perf/load/paced_load")
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--dir", default=".", help="where the servers keep their data")
+    add_dir_option(parser)
     parser.add_argument("--keys", type=int, default=1_000_000, help="set before, and drawn from")
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--rate", type=float, default=0, help="requests/s; 0: half of the peak")

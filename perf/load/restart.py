@@ -12,14 +12,14 @@ footers.
 
 import argparse
 import os
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-from _servers import Server, fail, refuse_tmpfs, say, write_json
+from _servers import Server, add_dir_option, fail, make_data_directory, say, write_json
 
 SECTOR_BYTES = 512
 GOALS_S = {"clean stop": 2.0, "kill -9": 3.0, "without footers": 10.0}
@@ -101,16 +101,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--dir", default=".", help="where the server keeps its data")
+    add_dir_option(parser)
     parser.add_argument("--keys", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", default="build/restart.json")
     parser.add_argument("pakvd_flags", nargs="*", help="further flags of pakvd, behind --")
     args = parser.parse_args()
-    refuse_tmpfs(args.dir)
 
     results = {}
-    with tempfile.TemporaryDirectory(dir=args.dir, prefix="restart-") as directory:
+    directory = make_data_directory(args.dir, "restart")
+    try:
         store = Store(args, directory)
         server, _ = store.start()
         begin = time.monotonic()
@@ -158,6 +158,8 @@ def main():
 
         measure("without footers", spoil)
         store.running.end(signal.SIGKILL)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
     write_json(args.json, {"keys": args.keys, "cores": args.cores, "results": results})
 
 

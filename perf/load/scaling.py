@@ -20,7 +20,8 @@ The two servers take turns, round after round; the median of the rounds counts.
 import argparse
 import math
 
-from _servers import Servers, cpus, fail, median_of, need_tools, paced_load, write_json
+from _servers import (Servers, add_dir_option, cpus, fail, median_of, need_tools, paced_load,
+                      write_json)
 
 CPU_RATIO_MAX = 1.4
 LATE_US_MAX = 1000  # a generator that is later than this was the wall, not the server
@@ -31,7 +32,7 @@ def main():
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     parser.add_argument("--paced-load", default="build/perf/load/paced_load")
     parser.add_argument("--cores", type=int, default=2, help="beside one")
-    parser.add_argument("--dir", default=".", help="where the servers keep their data")
+    add_dir_option(parser)
     parser.add_argument("--keys", type=int, default=1_000_000, help="set before, and drawn from")
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--pipeline", type=int, default=16)

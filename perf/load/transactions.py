@@ -13,7 +13,8 @@ import argparse
 import socket
 import time
 
-from _servers import Servers, VALUE_BYTES, cpus, fail, median_of, need_tools, write_json
+from _servers import (VALUE_BYTES, Servers, add_dir_option, cpus, fail, median_of, need_tools,
+                      write_json)
 
 GOALS = {1: 1.0, 2: 2.0}
 
@@ -83,7 +84,7 @@ class Load:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pakvd", default="build/bin/pakvd")
-    parser.add_argument("--dir", default=".", help="where the servers keep their data")
+    add_dir_option(parser)
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--keys", type=int, default=10, help="of one MSET")
     parser.add_argument("--rounds", type=int, default=5)

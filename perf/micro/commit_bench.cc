@@ -6,6 +6,8 @@
 // 2. Bytes written per acknowledged byte (key and value) with 1, 50 and 800 writers.
 //
 //   commit_bench [--dir DIR] [--rounds N] [--commits N] [--json FILE]
+//
+// Data goes below DIR, by default where the program lies, and is removed at the end.
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@
 
 #include "kv/log/format.h"
 #include "kv/store/store.h"
+#include "perf/micro/program_folder.h"
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
 #include "runtime/core/cores.h"
@@ -36,7 +39,7 @@ constexpr size_t kValueBytes = 64;
 constexpr long kTmpfsMagic = 0x01021994;  // statfs(2)
 
 struct Options {
-  std::string directory = ".";
+  std::string directory = ProgramFolder();
   int rounds = 20;
   int commits = 200;
   std::string json;

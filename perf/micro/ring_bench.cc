@@ -8,8 +8,9 @@
 //
 //   ring_bench [--file PATH] [--count N] [--only nop|echo|write]
 //
-// PATH is made and removed; on tmpfs it is refused, since nothing there is durable. Each line has
-// the CPU time of the whole process and the passes per item beside the wall time.
+// PATH, by default beside the program, is made and removed; on tmpfs it is refused, since nothing
+// there is durable. Each line has the CPU time of the whole process and the passes per item beside
+// the wall time.
 #include <sys/resource.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "perf/micro/program_folder.h"
 #include "runtime/base/metrics.h"
 #include "runtime/core/cores.h"
 #include "runtime/io/file.h"
@@ -38,7 +40,7 @@ constexpr uint64_t kFileBytes = 16 << 20;
 constexpr uint64_t kNopsAtOnce = 64;
 
 struct Options {
-  std::string file = "ring_bench.file";
+  std::string file = ProgramFolder() + "/ring_bench.file";
   uint64_t count = 20000;
   std::string only;
 };
