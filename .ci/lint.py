@@ -75,7 +75,8 @@ class Tree:
                 for name in names:
                     if name.endswith((".h", ".cc", ".py", "meson.build")):
                         self._read(os.path.relpath(os.path.join(path, name), root))
-        for path in ["dev", "meson.build", ".ci/run", ".ci/lint.py", ".ci/lint_test.py"]:
+        for path in ["dev", "meson.build", ".ci/run", ".ci/lint.py", ".ci/lint_test.py",
+                     ".ci/count_tests.py", ".ci/count_tests_test.py"]:
             if os.path.exists(os.path.join(root, path)):
                 self._read(path)
         self.code = {path: strip(text) for path, text in self.text.items() if is_cpp(path)}

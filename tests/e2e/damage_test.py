@@ -112,7 +112,7 @@ def damaged_logs_are_refused_or_whole(pakvd, pakvctl, parent):
             if server.process.poll() is None:
                 server.kill()
         shutil.rmtree(copy)
-    print(f"     {SAMPLES} damaged logs: {started} started whole, {refused} refused")
+    pakv.note(f"{SAMPLES} damaged logs: {started} started whole, {refused} refused")
     pakv.check(refused > 0, "no damage was found: this test tests nothing")
 
 

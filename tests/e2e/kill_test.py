@@ -149,7 +149,7 @@ def kill_again_and_again(pakvd, directory, rounds, after_kill=lambda: None):
     client.close()
     pakv.check(server.stop() == 0, f"the last stop was not clean:\n{server.last_log}")
     pakv.check(writes > rounds * 50, f"only {writes} writes in {rounds} rounds")
-    print(f"     {rounds} kills, {writes} acknowledged writes, none lost")
+    pakv.note(f"{rounds} kills, {writes} acknowledged writes, none lost")
 
 
 if __name__ == "__main__":

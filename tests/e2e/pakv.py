@@ -179,27 +179,42 @@ class Client:
         raise Failure(f"not RESP: {line!r}")
 
 
+def note(text):
+    """For people who read the output: what was done."""
+    print("# " + text.replace("\n", "\n# "), flush=True)
+
+
 def main(tests):
-    """Runs the test functions, each given the path of pakvd and of pakvctl; exit code 0 if all
-    pass. `PROGRAM PAKVD PAKVCTL [NAME…]`."""
+    """Runs the test functions, each given the path of pakvd and of pakvctl and a directory of its
+    own; what one returns is why it was skipped. Prints TAP, which meson counts case by case; the
+    exit code is 0 if none failed. `PROGRAM PAKVD PAKVCTL [NAME…]`."""
     pakvd, pakvctl, wanted = sys.argv[1], sys.argv[2], sys.argv[3:]
+    names = [test.__name__ for test in tests]
+    for name in wanted:
+        if name not in names:
+            sys.exit(f"there is no test {name}: {', '.join(names)}")
+    chosen = [test for test in tests if not wanted or test.__name__ in wanted]
+    # Whatever a test or a program that it starts prints is no TAP: it goes to stderr.
+    tap = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     failed = 0
-    skipped = 0
-    for test in tests:
-        if wanted and test.__name__ not in wanted:
-            continue
+    print(f"1..{len(chosen)}", file=tap)
+    for number, test in enumerate(chosen, 1):
+        name = test.__name__
         parent = tempfile.mkdtemp(prefix="pakv-e2e-", dir=os.environ.get("PAKV_E2E_DIR"))
         begin = time.monotonic()
         try:
-            outcome = test(pakvd, pakvctl, parent)
-            if outcome is not None:
-                skipped += 1
-                print(f"SKIP {test.__name__}: {outcome}", flush=True)
+            skipped = test(pakvd, pakvctl, parent)
+            if skipped is not None:
+                print(f"ok {number} {name} # SKIP {skipped}", file=tap)
             else:
-                print(f"ok   {test.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+                print(f"ok {number} {name}", file=tap)
+                print(f"# {time.monotonic() - begin:.1f} s", file=tap)
         except Exception as error:  # pylint: disable=broad-except
             failed += 1
-            print(f"FAIL {test.__name__}: {type(error).__name__}: {error}", flush=True)
+            print(f"not ok {number} {name}", file=tap)
+            text = f"{type(error).__name__}: {error}".replace("\n", "\n# ")
+            print(f"# {text}", file=tap)
         finally:
             shutil.rmtree(parent, ignore_errors=True)
-    sys.exit(1 if failed else 77 if skipped and skipped == len(tests) else 0)
+    sys.exit(1 if failed else 0)
