@@ -130,7 +130,7 @@ class Dump {
   }
 
  private:
-  std::string Told() const { return fmt::format("{} keys, {} bytes", keys_, bytes_); }
+  std::string Told() const { return Counted(keys_, "key") + ", " + Counted(bytes_, "byte"); }
   void Show() {
     const uint64_t now_ns = client_.NowNs();
     if (progress_.IsDue(now_ns)) progress_.Show(now_ns, keys_, key_count_, Told());

@@ -184,14 +184,16 @@ class Load {
 
   void Show(uint64_t done, uint64_t total) {
     if (!progress_.IsDue(core_.now_ns())) return;
-    progress_.Show(core_.now_ns(), done, total, fmt::format("{} keys", loader_.written()));
+    progress_.Show(core_.now_ns(), done, total, Counted(loader_.written(), "key"));
   }
 
   void TellCount(const std::string& before) {
     progress_.End(core_.now_ns());
-    streams_.err << before << fmt::format("{} keys", loader_.written());
+    streams_.err << before << Counted(loader_.written(), "key");
     if (loader_.present() > 0) {
-      streams_.err << fmt::format(", and {} that were there already stay", loader_.present());
+      const bool is_one = loader_.present() == 1;
+      streams_.err << fmt::format(", and {} that {} there already {}", loader_.present(),
+                                  is_one ? "was" : "were", is_one ? "stays" : "stay");
     }
     streams_.err << '\n';
   }

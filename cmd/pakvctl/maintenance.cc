@@ -6,6 +6,7 @@
 
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/progress.h"
+#include "cmd/common/values.h"
 #include "cmd/pakvctl/output.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/utf8.h"
@@ -44,15 +45,17 @@ int RunCheck(const CtlRequest& request, StoreClient& client, const CtlStreams& s
   }
   if (check->finding_count > 0) {
     streams.err << fmt::format(
-        "pakvctl: {} segments, {} live bytes: {} findings{}\n"
+        "pakvctl: {}, {}: {}{}\n"
         "pakvctl: stop the server and run pakvctl verify on its directory\n",
-        check->segments, check->live_bytes, check->finding_count,
+        Counted(check->segments, "segment"), Counted(check->live_bytes, "live byte"),
+        Counted(check->finding_count, "finding"),
         check->finding_count > check->findings.size() ? ", of which the first are shown" : "");
     return kClientExitData;
   }
   if (!request.quiet) {
-    streams.err << fmt::format("pakvctl: {} segments, {} live bytes: no findings\n",
-                               check->segments, check->live_bytes);
+    streams.err << fmt::format("pakvctl: {}, {}: no findings\n",
+                               Counted(check->segments, "segment"),
+                               Counted(check->live_bytes, "live byte"));
   }
   return kClientExitOk;
 }
@@ -71,8 +74,9 @@ int RunCompact(const CtlRequest& request, StoreClient& client, const CtlStreams&
     const ClientCompaction& state = *asked;
     if (!state.cursor.empty()) {
       progress.Show(client.NowNs(), state.segments, state.segments + state.segments_left,
-                    fmt::format("{} of {} segments, about {} to gain", state.segments,
-                                state.segments + state.segments_left, Megabytes(state.gain_bytes)));
+                    fmt::format("{} of {}, about {} to gain", state.segments,
+                                Counted(state.segments + state.segments_left, "segment"),
+                                Megabytes(state.gain_bytes)));
       cursor = state.cursor;
       client.Pause(kAskNs);
       continue;
@@ -89,15 +93,15 @@ int RunCompact(const CtlRequest& request, StoreClient& client, const CtlStreams&
       streams.out << "OK\n";
     }
     if (!request.quiet) {
-      streams.err << fmt::format("pakvctl: {} segments compacted: {} removed, {} of it copied\n",
-                                 state.segments, Megabytes(state.removed_bytes),
+      streams.err << fmt::format("pakvctl: {} compacted: {} removed, {} of it copied\n",
+                                 Counted(state.segments, "segment"), Megabytes(state.removed_bytes),
                                  Megabytes(state.copied_bytes));
     }
     if (state.set_aside == 0) return kClientExitOk;
     streams.err << fmt::format(
-        "pakvctl: {} segments were left alone, as they are damaged or hold a record longer than a "
-        "segment: the server's log names them\n",
-        state.set_aside);
+        "pakvctl: {} left alone, as damaged or with a record longer than a segment: the server's "
+        "log names each\n",
+        Counted(state.set_aside, "segment"));
     return kClientExitData;
   }
 }

@@ -91,8 +91,9 @@ int RunOffline(const CtlRequest& request, const CtlStreams& streams) {
   } else {
     PrintFindings(request, *found, streams.out);
     if (!request.quiet) {
-      streams.err << fmt::format("pakvctl: {} segments, {} bytes read: {}\n",
-                                 found->segments.size(), found->bytes_read,
+      streams.err << fmt::format("pakvctl: {}, {} read: {}\n",
+                                 Counted(found->segments.size(), "segment"),
+                                 Counted(found->bytes_read, "byte"),
                                  found->damaged() ? "damage found" : "no damage found");
     }
   }

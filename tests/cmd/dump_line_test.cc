@@ -187,7 +187,7 @@ TEST_F(DumpTest, AValueThatNoPageBringsStandsAsBase64) {
   client_.failure.fault = ClientFault::kConnectionLost;
   client_.failure.text = "gone";
   EXPECT_EQ(Run({"dump"}), 3);
-  EXPECT_THAT(err_, HasSubstr("the dump ends after 1 keys"));
+  EXPECT_THAT(err_, HasSubstr("the dump ends after 1 key,"));
 }
 
 TEST_F(DumpTest, OneThatIsNotWholeSaysSoAndLeavesTheFileBeforeIt) {

@@ -47,6 +47,9 @@ TEST_F(MaintenanceTest, ASoundCheckIsExitZeroAndSaysWhatWasLookedAt) {
   EXPECT_EQ(err_, "");
   EXPECT_EQ(Run({"check", "-o", "json"}), 0);
   EXPECT_EQ(out_, "{\"segments\":7,\"live_bytes\":4096,\"finding_count\":0,\"findings\":[]}\n");
+  client_.check = {.segments = 1, .live_bytes = 1};
+  EXPECT_EQ(Run({"check"}), 0);
+  EXPECT_EQ(err_, "pakvctl: 1 segment, 1 live byte: no findings\n");
 }
 
 TEST_F(MaintenanceTest, FindingsAreExitFiveAndNameTheirFile) {
@@ -77,7 +80,7 @@ TEST_F(MaintenanceTest, CompactTellsOfSegmentsThatItLeavesAlone) {
   client_.compactions = {{.segments = 1, .set_aside = 2}};
   EXPECT_EQ(Run({"compact", "-o", "json"}), 5);
   EXPECT_EQ(out_, "{\"segments\":1,\"removed_bytes\":0,\"copied_bytes\":0,\"set_aside\":2}\n");
-  EXPECT_THAT(err_, HasSubstr("2 segments were left alone"));
+  EXPECT_THAT(err_, HasSubstr("pakvctl: 2 segments left alone"));
 }
 
 TEST_F(MaintenanceTest, CompactDrawsABarOnATerminalAndTakesItAway) {

@@ -23,7 +23,7 @@ namespace {
 struct Options {
   uint64_t seeds = 100;
   uint64_t first_seed = 1;
-  std::string seed;
+  uint64_t seed = 0;
   double hours = 0;
   std::string bug;
   std::vector<std::string> scenarios;
@@ -173,7 +173,7 @@ int Main(int argc, char** argv) {
   CLI::App app{"pakv's simulator: whole servers and clients in virtual time, replayed by a seed"};
   app.add_option("--seeds", options.seeds, "how many seeds")->check(CLI::PositiveNumber);
   app.add_option("--first-seed", options.first_seed, "the first of them");
-  app.add_option("--seed", options.seed, "this seed alone");
+  const CLI::Option* const seed = app.add_option("--seed", options.seed, "this seed alone");
   CLI::Option* const hours = app.add_option("--hours", options.hours, "new seeds for that long")
                                  ->check(CLI::PositiveNumber);
   app.add_option("--bug", options.bug, "switch a seeded bug on; finding it is a failure");
@@ -187,7 +187,11 @@ int Main(int argc, char** argv) {
                "a rare branch that no scenario reached is a failure")
       ->excludes(hours);
   app.add_flag("--bugs", options.bugs, "find each seeded bug within --seeds seeds");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   if (options.list) {
     PrintList();
     return 0;
@@ -233,9 +237,9 @@ int Main(int argc, char** argv) {
     for (const Scenario& scenario : Scenarios()) scenarios.push_back(&scenario);
   }
   if (options.hours > 0) return RunHours(scenarios, options, bug) == 0 ? 0 : 1;
-  if (!options.seed.empty()) {
+  if (seed->count() > 0) {
     options.seeds = 1;
-    options.first_seed = std::stoull(options.seed);
+    options.first_seed = options.seed;
   }
   return RunRange(scenarios, options.first_seed, options.seeds, options, bug) == 0 ? 0 : 1;
 }
