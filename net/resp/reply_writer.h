@@ -27,8 +27,11 @@ class RespWriter {
   void Ok() { output_.Append("+OK\r\n"); }
   // A simple string; line ends within are written as blanks.
   void Simple(std::string_view text) { Line('+', text); }
-  // An error; `text` begins with its prefix ("ERR …"), without `-`. Line ends become blanks.
-  void Error(std::string_view text) { Line('-', text); }
+  // An error; `text` begins with its prefix ("ERR …"), without `-`. As in Redis, line ends behind
+  // it are cut off, others become blanks.
+  void Error(std::string_view text) {
+    Line('-', text.substr(0, text.find_last_not_of("\r\n") + 1));
+  }
   void Integer(int64_t value);
   void Bulk(std::string_view bytes);
   // What stands before a bulk of `bytes`; the caller adds these and CR LF.

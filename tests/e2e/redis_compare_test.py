@@ -309,6 +309,7 @@ TABLE = [
     ["EXPIRE", "t", "100", "NOSUCH"], ["EXPIRE", "t", "x", "NOSUCH"],
     ["EXPIRE", "t", "x", "NX", "XX"],
     ["EXPIRE", "t", "100", "XX", "XX"], ["EXPIRE", "t", "100", "a\nb"],
+    ["EXPIRE", "t", "100", "a\r\n"], ["EXPIREAT", "t", "1", "\r\n"],
     ["EXPIRE", "nosuch", "100", "NX"],
     ["GETEX", "t"], ["TTL", "t"], ["GETEX", "t", "EX", "500"], ["TTL", "t"],
     ["GETEX", "t", "PXAT", FAR], ["PEXPIRETIME", "t"], ["GETEX", "t", "persist"], ["TTL", "t"],

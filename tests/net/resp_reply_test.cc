@@ -42,6 +42,7 @@ TEST_F(RespWriterTest, WritesWhatBothVersionsShare) {
   same([](RespWriter& w) { w.Simple("PONG"); }, "+PONG\r\n");
   same([](RespWriter& w) { w.Simple("a\r\nb"); }, "+a  b\r\n");
   same([](RespWriter& w) { w.Error("ERR no\n+OK"); }, "-ERR no +OK\r\n");
+  same([](RespWriter& w) { w.Error("ERR no \r\n\n"); }, "-ERR no \r\n");
   same([](RespWriter& w) { w.Bulk(""); }, "$0\r\n\r\n");
   same([](RespWriter& w) { w.Bulk(std::string_view("a\0\r\n", 4)); },
        std::string("$4\r\na\0\r\n\r\n", 10));
