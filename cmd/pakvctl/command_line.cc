@@ -93,7 +93,8 @@ struct Parser {
   Parser();
 
   std::vector<const CLI::Option*> switches() const {
-    return {quiet, version, set_if_absent, set_if_present, set_old, remove_old, load_if_absent};
+    return {quiet,      version,  set_if_absent,  set_if_present, set_old,
+            remove_old, dump_all, load_if_absent, load_all};
   }
 
   // Of the command that CLI11 has found; empty: none was.
@@ -134,8 +135,10 @@ struct Parser {
   CLI::Option* client_which;
   CLI::Option* dump_file;
   CLI::Option* dump_prefix;
+  CLI::Option* dump_all;
   CLI::Option* load_source;
   CLI::Option* load_if_absent;
+  CLI::Option* load_all;
   CLI::Option* verify_directory;
   CLI::Option* segments_directory;
   CLI::Option* help_command;
@@ -231,12 +234,14 @@ Parser::Parser() {
       case CtlCommand::kDump:
         dump_file = AddValue(sub, "FILE", "", "where to; stdout if not given, or -");
         dump_prefix = AddValue(sub, "PREFIX", "", "what the keys begin with");
+        dump_all = AddSwitch(sub, "--all", "the keys of all namespaces, one after the other");
         break;
       case CtlCommand::kLoad:
         load_source = AddValue(sub, "FILE|redis://[USER@]HOST[:PORT][/DB]", "",
                                "where from; stdin if not given, or -. The password of a Redis is "
                                "taken from PAKV_SOURCE_PASSWORD, or asked for");
         load_if_absent = AddSwitch(sub, "--if-absent", "leave keys that are there as they are");
+        load_all = AddSwitch(sub, "--all", "each line into the namespace that it names");
         break;
       case CtlCommand::kVerify:
         verify_directory = AddValue(sub, "DIR", "", "the data directory")->required();
@@ -345,7 +350,7 @@ class Reader {
       case CtlCommand::kDump:
         request_.file = FileName(*parser_.dump_file);
         request_.prefix = Single(*parser_.dump_prefix).value_or("");
-        break;
+        return ReadAll(*parser_.dump_all, "dump");
       case CtlCommand::kLoad:
         return ReadLoad(environment);
       case CtlCommand::kVerify:
@@ -466,7 +471,9 @@ class Reader {
   std::optional<std::string> ReadLoad(const EnvironmentVariables& environment) {
     request_.load_if_absent = parser_.load_if_absent->count() > 0;
     request_.file = FileName(*parser_.load_source);
+    if (auto fault = ReadAll(*parser_.load_all, "load")) return fault;
     if (!IsRedisAddress(request_.file)) return std::nullopt;
+    if (request_.all_namespaces) return "load: --all is for the lines of a dump";
     auto address = ParseRedisAddress(request_.file);
     if (!address.ok()) return fmt::format("load: {}", Text(address.status()));
     const auto password = environment.find("PAKV_SOURCE_PASSWORD");
@@ -474,6 +481,12 @@ class Reader {
     request_.redis = *std::move(address);
     request_.file.clear();
     return std::nullopt;
+  }
+
+  std::optional<std::string> ReadAll(const CLI::Option& option, std::string_view command) {
+    request_.all_namespaces = option.count() > 0;
+    if (!request_.all_namespaces || !request_.name_space_given) return std::nullopt;
+    return fmt::format("{}: --all is of all namespaces, -n of one", command);
   }
 
   // Empty: the standard stream.

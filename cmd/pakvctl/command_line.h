@@ -66,8 +66,9 @@ struct CtlRequest {
   std::string directory;       // verify and segments
   std::string file;            // dump, load and batch; empty: stdout and stdin
   CtlBatch batch;
-  std::string prefix;      // dump
-  std::string connection;  // client kill: its id, or the address that it comes from
+  std::string prefix;           // dump
+  bool all_namespaces = false;  // dump and load
+  std::string connection;       // client kill: its id, or the address that it comes from
   bool load_if_absent = false;
   std::optional<RedisAddress> redis;  // load: instead of a file
 };

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/progress.h"
@@ -103,26 +104,15 @@ class Dump {
         client_(client),
         streams_(streams),
         target_(request.file, streams.out),
+        name_space_(request.name_space),
         progress_(
             {.what = "dumping", .is_terminal = streams.err_is_terminal, .quiet = request.quiet},
             streams.err) {}
 
   int Run() {
     if (!target_.Open()) return TellTarget();
-    // How many keys begin with a prefix nobody knows, nor how many there are in a namespace.
-    const bool knows = request_.prefix.empty() && !request_.name_space_given;
-    key_count_ = knows ? KeysOf(client_) : 0;
-    std::string cursor;
-    do {
-      auto page = client_.ScanValues(request_.prefix, cursor, kPageKeysMax);
-      if (!page.ok()) return TellBroken(page.error());
-      for (ClientValuesPage::Entry& entry : page->entries) {
-        const ClientError error = Put(std::move(entry));
-        if (!error.ok()) return TellBroken(error);
-      }
-      Show();
-      cursor = page->cursor;
-    } while (!cursor.empty() && target_.out());
+    const ClientError error = request_.all_namespaces ? DumpAll() : DumpOne();
+    if (!error.ok()) return TellBroken(error);
     progress_.End(client_.NowNs());
     if (!target_.Finish()) return TellTarget();
     if (!request_.quiet) streams_.err << "pakvctl: " << Told() << " dumped\n";
@@ -130,6 +120,52 @@ class Dump {
   }
 
  private:
+  ClientError DumpOne() {
+    // How many keys begin with a prefix nobody knows, nor how many there are in a namespace.
+    const bool knows = request_.prefix.empty() && !request_.name_space_given;
+    key_count_ = knows ? KeysOf(client_) : 0;
+    return DumpNamespace();
+  }
+
+  ClientError DumpAll() {
+    std::vector<std::string> names;
+    uint64_t key_count = 0;
+    std::string cursor;
+    do {
+      auto page = client_.Namespaces(cursor);
+      if (!page.ok()) return page.error();
+      for (ClientNamespacesPage::Entry& entry : page->entries) {
+        key_count += entry.keys;
+        names.push_back(std::move(entry.name));
+      }
+      cursor = page->cursor;
+    } while (!cursor.empty());
+    key_count_ = request_.prefix.empty() ? key_count : 0;
+    for (std::string& name : names) {
+      client_.UseNamespace(name);
+      name_space_ = std::move(name);
+      ClientError error = DumpNamespace();
+      if (!error.ok() || !target_.out()) return error;
+    }
+    return {};
+  }
+
+  // The one in use.
+  ClientError DumpNamespace() {
+    std::string cursor;
+    do {
+      auto page = client_.ScanValues(request_.prefix, cursor, kPageKeysMax);
+      if (!page.ok()) return page.error();
+      for (ClientValuesPage::Entry& entry : page->entries) {
+        ClientError error = Put(std::move(entry));
+        if (!error.ok()) return error;
+      }
+      Show();
+      cursor = page->cursor;
+    } while (!cursor.empty() && target_.out());
+    return {};
+  }
+
   std::string Told() const { return Counted(keys_, "key") + ", " + Counted(bytes_, "byte"); }
   void Show() {
     const uint64_t now_ns = client_.NowNs();
@@ -151,7 +187,7 @@ class Dump {
 
   ClientError Put(ClientValuesPage::Entry entry) {
     DumpEntry dumped;
-    dumped.name_space = request_.name_space;
+    dumped.name_space = name_space_;
     dumped.key = std::move(entry.key);
     if (entry.total_bytes != 0) return PutLong(std::move(dumped));
     dumped.value = std::move(entry.value);
@@ -191,6 +227,7 @@ class Dump {
   StoreClient& client_;
   const CtlStreams& streams_;
   Target target_;
+  std::string name_space_;  // of what is dumped now
   Progress progress_;
   uint64_t key_count_ = 0;  // 0: not known
   uint64_t keys_ = 0;

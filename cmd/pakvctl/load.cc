@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -16,6 +18,7 @@
 #include "cmd/pakvctl/long_line.h"
 #include "cmd/pakvctl/output.h"
 #include "cmd/pakvctl/redis_source.h"
+#include "kv/log/format.h"
 #include "net/client/value_writer.h"
 #include "runtime/base/utf8.h"
 
@@ -74,6 +77,8 @@ class Load {
         if (!wrong.empty()) break;
         ClientSet set = SetOf(*entry);
         set.value = std::move(entry->value);
+        fits = co_await EnterNamespaceOf(*entry, lines.number());
+        if (!fits) break;
         fits = co_await loader_.Put(std::move(set), lines.number());
         Show(lines.read_bytes(), lines.total_bytes());
       } else if (read == LineReader::Read::kLong) {
@@ -124,6 +129,8 @@ class Load {
     absl::StatusOr<DumpEntry> entry = line.End();
     std::string wrong = WrongWith(lines, entry);
     if (!wrong.empty()) co_return wrong;
+    const bool entered = co_await EnterNamespaceOf(*entry, lines.number());
+    if (!entered) co_return std::string();
     ClientSet set = SetOf(*entry);
     set.condition = loader_.if_absent() ? ClientCondition::kIfAbsent : ClientCondition::kNone;
     writer.Describe(std::move(set));
@@ -138,9 +145,40 @@ class Load {
 
   std::string WrongWith(const LineReader& lines, const absl::StatusOr<DumpEntry>& entry) const {
     if (!entry.ok()) return Where(lines) + std::string(entry.status().message());
+    if (request_.all_namespaces) {
+      if (IsNamespaceName(entry->name_space)) return {};
+      return Where(lines) + fmt::format("its namespace is {}: a name is 1 to {} bytes of UTF-8",
+                                        Quoted(entry->name_space), kNamespaceNameBytesMax);
+    }
     if (request_.name_space_given || entry->name_space == request_.name_space) return {};
-    return Where(lines) + fmt::format("its namespace is {}: -n says which one to load into",
-                                      Quoted(entry->name_space));
+    return Where(lines) +
+           fmt::format(
+               "its namespace is {}: -n says which one to load into, or --all that each line does",
+               Quoted(entry->name_space));
+  }
+
+  // With --all: what is put next belongs into the namespace that the line names, and it is made if
+  // it is not there. False: that failed, and the loader knows why.
+  Task<bool> EnterNamespaceOf(const DumpEntry& entry, uint64_t line) {
+    if (!request_.all_namespaces || entry.name_space == name_space_) co_return true;
+    auto known = namespace_ids_.find(entry.name_space);
+    if (known == namespace_ids_.end()) {
+      const uint64_t id = client_.StartOpenNamespace(entry.name_space, /*create=*/true);
+      ClientResult<std::optional<uint64_t>> opened = co_await client_.AwaitOpenNamespace(id);
+      ClientError error = opened.error();
+      if (error.ok() && !*opened) {
+        error.fault = ClientFault::kProtocol;
+        error.text = "the server has not made the namespace that it was asked for";
+      }
+      if (!error.ok()) {
+        loader_.Record(std::move(error), entry.key, line);
+        co_return false;
+      }
+      known = namespace_ids_.emplace(entry.name_space, **opened).first;
+    }
+    client_.UseNamespace(known->second);
+    name_space_ = entry.name_space;
+    co_return true;
   }
 
   static ClientSet SetOf(const DumpEntry& entry) {
@@ -242,6 +280,8 @@ class Load {
   Loader loader_;
   const size_t line_bytes_max_;
   Progress progress_;
+  std::string name_space_;                         // in use; with --all the last line's
+  std::map<std::string, uint64_t> namespace_ids_;  // of --all: as many as the server lets be made
 };
 
 Task<int> RunTask(const CtlRequest& request, Core& core, Client& client,

@@ -59,7 +59,7 @@ Task<bool> CloseClient(Client& client) {
   co_return true;
 }
 
-Task<ClientResult<bool>> UseNamespace(Client& client, const std::string& name, bool create) {
+Task<ClientResult<bool>> OpenNamespace(Client& client, const std::string& name, bool create) {
   const uint64_t id = client.StartOpenNamespace(name, create);
   ClientResult<std::optional<uint64_t>> found = co_await client.AwaitOpenNamespace(id);
   if (!found.ok()) co_return found.error();
@@ -268,7 +268,7 @@ Result OnlineClient::Run(Task<Result> task) {
 
 ClientResult<bool> OnlineClient::EnterNamespace(bool create) {
   if (entered_) return true;
-  ClientResult<bool> entered = Run(UseNamespace(client_, name_space_, create));
+  ClientResult<bool> entered = Run(OpenNamespace(client_, name_space_, create));
   entered_ = entered.ok() && *entered;
   return entered;
 }
@@ -374,6 +374,13 @@ ClientResult<ClientCheck> OnlineClient::Check() { return Run(CheckOne(client_));
 ClientResult<ClientCompaction> OnlineClient::Compact(uint32_t gain_percent,
                                                      const std::string& cursor) {
   return Run(CompactOne(client_, gain_percent, cursor));
+}
+
+void OnlineClient::UseNamespace(const std::string& name) {
+  if (next_page_) client_.Discard(next_page_->id);
+  next_page_.reset();
+  name_space_ = name;
+  entered_ = false;
 }
 
 ClientResult<ClientNamespacesPage> OnlineClient::Namespaces(const std::string& cursor) {

@@ -17,8 +17,8 @@ namespace pakv {
 class OnlineClient : public StoreClient {
  public:
   // nullptr if none of the endpoints can be connected to, or this machine has no ring for us;
-  // `error` says why. All keys are those of the namespace with this name, which the first write
-  // makes.
+  // `error` says why. Keys are those of the namespace with this name until another is used; the
+  // first write makes it.
   static std::unique_ptr<OnlineClient> Connect(const std::vector<Endpoint>& endpoints,
                                                const std::string& name_space, ClientError& error);
   OnlineClient(const OnlineClient&) = delete;
@@ -44,6 +44,7 @@ class OnlineClient : public StoreClient {
   ClientResult<std::vector<ClientCounter>> Stats() override;
   ClientResult<ClientCheck> Check() override;
   ClientResult<ClientCompaction> Compact(uint32_t gain_percent, const std::string& cursor) override;
+  void UseNamespace(const std::string& name) override;
   ClientResult<ClientNamespacesPage> Namespaces(const std::string& cursor) override;
   ClientResult<bool> DropNamespace() override;
   ClientResult<std::string> Connections() override;
@@ -75,7 +76,7 @@ class OnlineClient : public StoreClient {
   };
   std::optional<NextPage> next_page_;
   const std::vector<Endpoint> endpoints_;
-  const std::string name_space_;
+  std::string name_space_;
   bool entered_;
 };
 

@@ -66,6 +66,8 @@ class StoreClient {
   // Begins or joins a compaction; with a cursor, asks how far it is.
   virtual ClientResult<ClientCompaction> Compact(uint32_t gain_percent,
                                                  const std::string& cursor) = 0;
+  // Calls from here on are for the namespace of this name.
+  virtual void UseNamespace(const std::string& name) = 0;
   virtual ClientResult<ClientNamespacesPage> Namespaces(const std::string& cursor) = 0;
   // Removes all keys of the namespace that the client is for. False: there is no such namespace.
   virtual ClientResult<bool> DropNamespace() = 0;

@@ -87,6 +87,10 @@ TEST(CommandLineTest, CommandsTakeTheirOptionsAnywhere) {
   EXPECT_EQ(Good({"scan", "--limit=7"}).limit, 7u);
   EXPECT_EQ(Good({"ping", "-c", "3"}).ping_count, 3u);
   EXPECT_EQ(Good({"ping", "-c3"}).ping_count, 3u);
+  EXPECT_TRUE(Good({"dump", "--all"}).all_namespaces);
+  EXPECT_EQ(Good({"dump", "all.jsonl", "--all", "user:"}).prefix, "user:");
+  EXPECT_FALSE(Good({"dump"}).all_namespaces);
+  EXPECT_TRUE(Good({"load", "--all", "all.jsonl"}).all_namespaces);
 }
 
 TEST(CommandLineTest, GlobalOptionsStandBeforeOrAfterTheCommand) {
@@ -211,6 +215,10 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"bench"}, "bench"},
       {{"dump", "f", "p", "x"}, "x"},
       {{"load", "f", "x"}, "x"},
+      {{"-n", "orders", "dump", "--all"}, "dump: --all is of all namespaces, -n of one"},
+      {{"load", "--all", "-n", "0"}, "load: --all is of all namespaces, -n of one"},
+      {{"load", "--all", "redis://h"}, "load: --all is for the lines of a dump"},
+      {{"dump", "--all=x"}, "--all takes no value"},
       {{"load", "redis://u:p@h"}, "load: a password does not belong on the command line"},
       {{"load", "rediss://h"}, "load: rediss:// is not supported"},
       {{"check", "x"}, "x"},

@@ -172,6 +172,44 @@ TEST_F(DumpTest, GoesThroughAllPages) {
   EXPECT_EQ(std::count(out_.begin(), out_.end(), '\n'), 3);
 }
 
+TEST_F(DumpTest, OfAllNamespacesEachLineNamesItsOwn) {
+  client_.values["a"] = {.bytes = "of 0", .lsn = 7};
+  client_.others["orders"] = {{"a1", {.bytes = "1", .lsn = 8}},
+                              {"a2", {.bytes = "2", .lsn = 8}},
+                              {"b", {.bytes = "3", .lsn = 8}}};
+  client_.others["gr\xc3\xbcn\n"] = {{"long", {.bytes = "too long", .lsn = 9}}};
+  client_.namespaces = {{"0", 1}, {"gr\xc3\xbcn\n", 1}, {"orders", 3}, {"none left", 0}};
+  client_.page_value_bytes_max = 5;
+  EXPECT_EQ(Run({"dump", "--all"}), 0);
+  EXPECT_EQ(out_,
+            "{\"namespace\":\"0\",\"key\":\"a\",\"value\":\"of 0\",\"lsn\":\"7\"}\n"
+            "{\"namespace\":\"gr\xc3\xbcn\\n\",\"key\":\"long\",\"encoding\":\"base64\","
+            "\"value\":\"" +
+                Base64("too long") +
+                "\",\"lsn\":\"9\"}\n"
+                "{\"namespace\":\"orders\",\"key\":\"a1\",\"value\":\"1\",\"lsn\":\"8\"}\n"
+                "{\"namespace\":\"orders\",\"key\":\"a2\",\"value\":\"2\",\"lsn\":\"8\"}\n"
+                "{\"namespace\":\"orders\",\"key\":\"b\",\"value\":\"3\",\"lsn\":\"8\"}\n");
+  EXPECT_THAT(err_, HasSubstr("pakvctl: 5 keys, "));
+  // A prefix goes for each; without --all nothing of the others is there.
+  EXPECT_EQ(Run({"dump", "--all", "-", "a"}), 0);
+  EXPECT_EQ(std::count(out_.begin(), out_.end(), '\n'), 3);
+  client_.UseNamespace("0");
+  EXPECT_EQ(Run({"dump"}), 0);
+  EXPECT_EQ(std::count(out_.begin(), out_.end(), '\n'), 1);
+}
+
+TEST_F(DumpTest, OfAllNamespacesOneThatBreaksOffIsNotWhole) {
+  client_.values["a"] = {.bytes = "of 0", .lsn = 7};
+  client_.others["orders"] = {{"a1", {}}, {"a2", {}}, {"a3", {}}};
+  client_.failing_cursor = "a2";
+  client_.failure.fault = ClientFault::kConnectionLost;
+  client_.failure.text = "gone";
+  EXPECT_EQ(Run({"dump", "--all"}), 3) << "the list of namespaces is asked for first";
+  EXPECT_EQ(out_, "");
+  EXPECT_THAT(err_, HasSubstr("the dump ends after 0 keys, 0 bytes; it is not whole"));
+}
+
 TEST_F(DumpTest, AValueThatNoPageBringsStandsAsBase64) {
   client_.page_value_bytes_max = 10;
   client_.values["a"] = {.bytes = "short", .lsn = 7};

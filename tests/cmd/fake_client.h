@@ -214,6 +214,12 @@ class FakeClient : public StoreClient {
     return state;
   }
 
+  // The values of each are apart; to begin with they are those of "0".
+  void UseNamespace(const std::string& name) override {
+    others[name_space].swap(values);
+    name_space = name;
+    values.swap(others[name]);
+  }
   ClientResult<ClientNamespacesPage> Namespaces(const std::string& cursor) override {
     if (!failure.ok()) return failure;
     const size_t index = cursor.empty() ? 0 : std::stoull(cursor);
@@ -241,6 +247,8 @@ class FakeClient : public StoreClient {
   void Pause(uint64_t ns) override { now_ns += ns; }
 
   std::map<std::string, ClientValue> values;
+  std::string name_space = "0";  // whose those are
+  std::map<std::string, std::map<std::string, ClientValue>> others;
   uint64_t lsn = (uint64_t{1} << 60) - 1;
   ClientError failure;
   std::string failing_key = "no key fails";

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+import zlib
 
 import pakv
 from redis_compare_test import Redis
@@ -249,6 +250,48 @@ def a_namespace_is_dumped_and_loaded_by_its_name(pakvd, pakvctl, parent):
                    "other keys")
 
 
+def all_namespaces_go_in_one_stream(pakvd, pakvctl, parent):
+    with Servers(pakvd, parent, 2) as (source, target):
+        client, other = source.connect(), target.connect()
+        for name in ("0", "9"):
+            client.call("SELECT", name)
+            for key, value in odd_keys().items():
+                client.call("SET", key, value)
+        client.call("SET", "long", b"v" * (9 << 20))  # is not held, here or there
+        named = {"orders": b"1", "gr\u00fcn": b"2", "two\nlines": b"3"}
+        for name, value in named.items():
+            expect(run(pakvctl, source.ports["data"], "-n", name, "set", "k", value), 0)
+        code, dump, err = run(pakvctl, source.ports["data"], "dump", "--all")
+        count = 2 * len(odd_keys()) + 1 + len(named)
+        pakv.check(code == 0 and b"%d keys, " % count in err, f"{code} {err}")
+        lines = {}
+        for line in dump.splitlines():
+            lines.setdefault(json.loads(line)["namespace"], []).append(line)
+        pakv.check(set(lines) == {"0", "9", *named}, f"{set(lines)}")
+        # Each part is what a dump of that namespace is.
+        for name, part in lines.items():
+            alone = expect(run(pakvctl, source.ports["data"], "-n", name, "dump"), 0)[1]
+            pakv.check(sorted(alone.splitlines()) == sorted(part), name)
+        # Back again, in any order of the lines; the namespaces are made.
+        mixed = b"".join(line + b"\n" for line in sorted(dump.splitlines(), key=zlib.crc32))
+        expect(run(pakvctl, target.ports["data"], "load", "--all", stdin=mixed), 0,
+               b"loaded %d keys" % count, b"OK\n")
+        for name in ("0", "9"):
+            client.call("SELECT", name)
+            other.call("SELECT", name)
+            pakv.check(contents(other) == contents(client), f"other keys or values in {name}")
+        for name, value in named.items():
+            expect(run(pakvctl, target.ports["data"], "-n", name, "get", "k"), 0, b"",
+                   value + b"\n")
+        # Without --all nothing goes where it was not told to.
+        expect(run(pakvctl, target.ports["data"], "load", stdin=mixed), 5, b"--all")
+        bad = b'{"namespace":"","key":"k","value":"v"}\n'
+        expect(run(pakvctl, target.ports["data"], "load", "--all", stdin=bad), 5,
+               b'line 1: its namespace is "": a name is 1 to 255 bytes')
+        whole = expect(run(pakvctl, target.ports["data"], "dump", "--all"), 0)[1]
+        pakv.check(len(whole.splitlines()) == count, f"{len(whole.splitlines())} keys")
+
+
 def a_server_that_goes_while_stdin_is_silent_is_noticed(pakvd, pakvctl, parent):
     for lines in (0, 3):
         with Servers(pakvd, os.path.join(parent, str(lines)), 1) as (server,):
@@ -435,6 +478,7 @@ if __name__ == "__main__":
         a_hundred_thousand_keys_go_through_a_pipe,
         long_values_make_the_round_trip_in_bounded_memory,
         a_namespace_is_dumped_and_loaded_by_its_name,
+        all_namespaces_go_in_one_stream,
         a_server_that_goes_while_stdin_is_silent_is_noticed,
         a_bad_line_is_named_and_all_before_it_are_loaded,
         a_server_that_goes_is_exit_3_and_says_how_far_it_came,
