@@ -1,7 +1,5 @@
 #include "cmd/pakvd/descriptor_plan.h"
 
-#include <dirent.h>
-
 #include <algorithm>
 
 #include "runtime/base/check.h"
@@ -73,18 +71,6 @@ DescriptorPlan PlanDescriptors(const DescriptorDemand& demand, uint32_t core_cou
   plan.connection_count_max =
       static_cast<uint32_t>(std::min<uint64_t>(demand.connection_count_max, left + 1));
   return plan;
-}
-
-uint64_t OpenDescriptorCount() {
-  constexpr uint64_t kStandard = 3;
-  DIR* const directory = opendir("/proc/self/fd");
-  if (directory == nullptr) return kStandard;
-  uint64_t count = 0;
-  while (const dirent* entry = readdir(directory)) {
-    if (entry->d_name[0] != '.') ++count;
-  }
-  closedir(directory);
-  return std::max(count - 1, kStandard);  // without the one that has listed them
 }
 
 }  // namespace pakv

@@ -31,7 +31,4 @@ uint32_t CoresWithin(const DescriptorDemand& demand, uint32_t core_count);
 // For as many cores as CoresWithin allows, at least one.
 DescriptorPlan PlanDescriptors(const DescriptorDemand& demand, uint32_t core_count);
 
-// Descriptors that this process has open now.
-uint64_t OpenDescriptorCount();
-
 }  // namespace pakv

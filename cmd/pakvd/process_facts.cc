@@ -93,14 +93,6 @@ ProcessFacts AskProcessFacts() {
   return facts;
 }
 
-uint64_t ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  uint64_t pages = 0;
-  uint64_t resident_pages = 0;
-  if (!(file >> pages >> resident_pages)) return 0;
-  return resident_pages * static_cast<uint64_t>(std::max(sysconf(_SC_PAGESIZE), 1L));
-}
-
 uint64_t RaiseFileLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;

@@ -15,9 +15,6 @@ struct ProcessFacts {
 
 ProcessFacts AskProcessFacts();
 
-// What of this process lies in memory now; 0 if the system does not tell.
-uint64_t ResidentBytes();
-
 // Descriptors that this process may open, after raising its soft limit to the hard one.
 uint64_t RaiseFileLimit();
 

@@ -36,6 +36,7 @@
 #include "runtime/base/log.h"
 #include "runtime/core/blocking_pool.h"
 #include "runtime/core/cores.h"
+#include "runtime/core/process_usage.h"
 #include "runtime/io/uring_ring.h"
 
 namespace pakv {

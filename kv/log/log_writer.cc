@@ -298,6 +298,7 @@ void LogWriter::WriteNext() {
   if (segment_offset_ > segment_size_ / 2) supply_.Hurry();
   written_bytes_ = 0;
   fruitless_ = 0;
+  submitted_ns_ = core_.now_ns();
   SubmitRest();
   if (PAKV_BUG(kAcknowledgeBeforeFlush)) Settle(block);
 }
@@ -361,6 +362,7 @@ void LogWriter::Durable() {
   counters_.marks += mark ? 1 : 0;
   counters_.block_bytes += block->bytes.size();
   settled_ns_ = core_.now_ns();
+  if (!context_.discards) counters_.commit_ns.Record(settled_ns_ - submitted_ns_);
   footers_.NoteCommit(settled_ns_);
   newest_is_mark_ = mark;
   Settle(*block);

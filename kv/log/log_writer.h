@@ -31,6 +31,7 @@
 #include "kv/log/format.h"
 #include "kv/log/segment.h"
 #include "kv/log/shortage.h"
+#include "runtime/base/histogram.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/core/core.h"
 #include "runtime/io/operation.h"
@@ -85,6 +86,9 @@ struct LogWriterCounters {
   uint64_t block_bytes = 0;   // with headers and padding
   uint64_t segments = 0;      // begun
   uint64_t short_writes = 0;
+  // Of each block, marks included, the ns from the pass that gave it to the ring to the pass that
+  // found it durable. Nothing if the log discards.
+  Histogram commit_ns;
 };
 
 class LogWriter {
@@ -264,6 +268,7 @@ class LogWriter {
 
   WriteOperation write_;
   uint32_t written_bytes_ = 0;  // of the block in flight
+  uint64_t submitted_ns_ = 0;   // when it was given to the ring
   int fruitless_ = 0;           // short writes that brought nothing, in a row
   Kick kick_;
   MarkTimer mark_timer_;

@@ -278,6 +278,7 @@ void Shard::AddTo(StoreStats& stats) const {
   stats.blocks += log.blocks;
   stats.block_bytes += log.block_bytes;
   stats.record_bytes += log.record_bytes;
+  stats.commit_ns.Merge(log.commit_ns);
   stats.live_bytes += table_->live_bytes().total();
   stats.value_files += table_->files();
   stats.value_file_bytes += table_->file_bytes();

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "net/admin/http.h"
 #include "net/admin/metrics.h"
 #include "net/session/protocol.h"
 #include "net/session/session.h"
+#include "runtime/core/process_usage.h"
 
 namespace pakv {
 namespace {
@@ -128,7 +130,8 @@ bool AdminProtocol::Run(const HttpRequest& request) {
 Task<void> AdminProtocol::RunSlow() {
   const ServerStats stats = co_await server_.stats(session_.core());
   if (slow_ == Page::kMetrics) {
-    const std::string page = PrometheusPage(stats, server_.version);
+    const std::optional<ProcessUsage> process = co_await AskProcessUsage(session_.core());
+    const std::string page = PrometheusPage(stats, process, server_.version);
     HttpResponse response;
     response.content_type = kMetricsContentType;
     response.body = page;

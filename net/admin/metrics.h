@@ -1,10 +1,12 @@
 // /metrics: a server's counters in the text format of Prometheus.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "net/session/server_stats.h"
+#include "runtime/core/process_usage.h"
 
 namespace pakv {
 
@@ -13,7 +15,8 @@ inline constexpr std::string_view kMetricsContentType = "text/plain; version=0.0
 // The name of a row of ServerMetrics there: "pakv_requests_total", "pakv_keys".
 std::string PrometheusName(const ServerMetric& metric);
 
-// The whole page. `version` is the server's.
-std::string PrometheusPage(const ServerStats& stats, std::string_view version);
+// The whole page. `version` is the server's; without `process` it does not tell of the process.
+std::string PrometheusPage(const ServerStats& stats, const std::optional<ProcessUsage>& process,
+                           std::string_view version);
 
 }  // namespace pakv

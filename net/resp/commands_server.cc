@@ -208,6 +208,10 @@ void CounterSections(InfoText& info, const ServerStats& stats,
     info.Line("pakv_read_device", stats.store.read_device);
     info.Line("pakv_flushes", stats.store.blocks);
     info.Line("pakv_log_bytes", stats.store.block_bytes);
+    const Histogram& commit_ns = stats.store.commit_ns;
+    info.Line("pakv_commit_us_p50", commit_ns.Percentile(50) / kNsPerUs);
+    info.Line("pakv_commit_us_p99", commit_ns.Percentile(99) / kNsPerUs);
+    info.Line("pakv_commit_us_max", commit_ns.max() / kNsPerUs);
     info.Line("pakv_device_reads", stats.store.read_device);
     info.Line("pakv_compacted_segments", stats.store.compacted_segments);
     info.Line("pakv_compaction_bytes", stats.store.compaction_block_bytes);

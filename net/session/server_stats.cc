@@ -1,5 +1,7 @@
 #include "net/session/server_stats.h"
 
+#include "runtime/base/clock.h"
+
 namespace pakv {
 namespace {
 
@@ -72,6 +74,12 @@ constexpr ServerMetric kMetrics[] = {
      [](const ServerStats& stats) { return stats.store.block_bytes; }},
     {"record_bytes", kCounter, "Bytes of the records in these blocks.",
      [](const ServerStats& stats) { return stats.store.record_bytes; }},
+    {"commit_us_p50", kPercentile, "Half of these blocks were durable within so long.",
+     [](const ServerStats& stats) { return stats.store.commit_ns.Percentile(50) / kNsPerUs; }},
+    {"commit_us_p99", kPercentile, "99 of 100 blocks were durable within so long.",
+     [](const ServerStats& stats) { return stats.store.commit_ns.Percentile(99) / kNsPerUs; }},
+    {"commit_us_max", kPercentile, "All of these blocks were durable within so long.",
+     [](const ServerStats& stats) { return stats.store.commit_ns.max() / kNsPerUs; }},
     {"segments", kGauge, "Files of the log.",
      [](const ServerStats& stats) { return stats.store.segments; }},
     {"disk_bytes", kGauge, "Bytes of these files.",

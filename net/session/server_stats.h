@@ -25,6 +25,8 @@ struct ServerStats {
 enum class MetricKind : uint8_t {
   kCounter,  // only grows, from 0 at the server's start
   kGauge,    // is what it is now
+  // Of a histogram, of all that was recorded since the start. /metrics has the histogram instead.
+  kPercentile,
 };
 
 // One number of ServerStats. docs/metrics.md explains each; a test compares.

@@ -11,7 +11,7 @@
 #include "net/resp/reply_parser.h"
 #include "net/session/output_buffer.h"
 #include "perf/load/key_draw.h"
-#include "perf/load/latency_histogram.h"
+#include "runtime/base/histogram.h"
 #include "runtime/base/prng.h"
 #include "runtime/core/core.h"
 #include "runtime/io/socket.h"
@@ -33,11 +33,11 @@ struct LoadPlan {
 
 // What came of it, summed over all connections.
 struct LoadResult {
-  LatencyHistogram latency_ns;
-  LatencyHistogram set_latency_ns;
-  LatencyHistogram get_latency_ns;
-  LatencyHistogram lateness_ns;  // from the planned time to the composing: the generator's own
-  uint64_t sets = 0;             // answered
+  FineHistogram latency_ns;
+  FineHistogram set_latency_ns;
+  FineHistogram get_latency_ns;
+  FineHistogram lateness_ns;  // from the planned time to the composing: the generator's own
+  uint64_t sets = 0;          // answered
   uint64_t hits = 0;
   uint64_t misses = 0;
   uint64_t errors = 0;  // wrong replies, and requests without one

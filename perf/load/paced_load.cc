@@ -239,7 +239,7 @@ std::string Quoted(const std::string& text) {
 void Print(const Options& options, const Run& run) {
   const LoadResult& result = run.result();
   const auto us = [](uint64_t ns) { return static_cast<double>(ns) / 1e3; };
-  const auto latency = [&](double share) { return us(result.latency_ns.Percentile(share)); };
+  const auto latency = [&](double percent) { return us(result.latency_ns.Percentile(percent)); };
   const double per_second = static_cast<double>(result.answered()) / run.elapsed_seconds();
   const double cpu_share = run.cpu_seconds() / run.elapsed_seconds();
   if (options.json) {
@@ -250,10 +250,10 @@ void Print(const Options& options, const Run& run) {
         "\"max_us\": %.1f, \"set_p90_us\": %.1f, \"get_p90_us\": %.1f, "
         "\"late_p99_us\": %.1f, \"generator_cpu_share\": %.3f}\n",
         per_second, run.planned(), result.answered(), result.sets, result.hits, result.misses,
-        result.errors, Quoted(result.first_error).c_str(), run.elapsed_seconds(), latency(0.5),
-        latency(0.99), latency(0.999), us(result.latency_ns.max()),
-        us(result.set_latency_ns.Percentile(0.9)), us(result.get_latency_ns.Percentile(0.9)),
-        us(result.lateness_ns.Percentile(0.99)), cpu_share);
+        result.errors, Quoted(result.first_error).c_str(), run.elapsed_seconds(), latency(50),
+        latency(99), latency(99.9), us(result.latency_ns.max()),
+        us(result.set_latency_ns.Percentile(90)), us(result.get_latency_ns.Percentile(90)),
+        us(result.lateness_ns.Percentile(99)), cpu_share);
     return;
   }
   std::printf(
@@ -262,8 +262,8 @@ void Print(const Options& options, const Run& run) {
       "composed behind schedule: p99 %.1f us; the generator used %.0f %% of a CPU\n"
       "errors: %lu%s%s\n",
       per_second, result.answered(), run.elapsed_seconds(), result.sets, result.hits, result.misses,
-      latency(0.5), latency(0.99), latency(0.999), us(result.latency_ns.max()),
-      us(result.lateness_ns.Percentile(0.99)), cpu_share * 100, result.errors,
+      latency(50), latency(99), latency(99.9), us(result.latency_ns.max()),
+      us(result.lateness_ns.Percentile(99)), cpu_share * 100, result.errors,
       result.errors > 0 ? ", the first: " : "", result.first_error.c_str());
 }
 

@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "perf/micro/program_folder.h"
-#include "runtime/base/metrics.h"
+#include "runtime/base/histogram.h"
 #include "runtime/core/cores.h"
 #include "runtime/io/file.h"
 #include "runtime/io/receive_stream.h"

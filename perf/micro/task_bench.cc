@@ -8,7 +8,7 @@
 #include <new>
 #include <vector>
 
-#include "runtime/base/metrics.h"
+#include "runtime/base/histogram.h"
 #include "runtime/base/prng.h"
 #include "runtime/io/timer.h"
 #include "runtime/task/frame_allocator.h"

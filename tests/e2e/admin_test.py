@@ -3,8 +3,10 @@
 import contextlib
 import http.client
 import os
+import pathlib
 import socket
 import subprocess
+import time
 import urllib.request
 
 import pakv
@@ -25,6 +27,21 @@ def samples(page):
     """The samples of a metrics page by name."""
     return {line.split()[0]: line.split()[1] for line in page.splitlines()
             if not line.startswith("#")}
+
+
+def the_process_is_told_of(server, after):
+    folder = f"/proc/{server.process.pid}"
+    limits = pathlib.Path(folder, "limits").read_text()
+    pakv.check(f" {after['process_max_fds']} " in limits.split("Max open files")[1].splitlines()[0],
+               f"max_fds {after['process_max_fds']}: {limits}")
+    # Of the connections that come and go only the one that asks may make a difference.
+    now_open = len(os.listdir(f"{folder}/fd"))
+    pakv.check(abs(int(after["process_open_fds"]) - now_open) <= 2, f"open_fds, now {now_open}")
+    pakv.check(0 < int(after["process_resident_memory_bytes"])
+               < int(after["process_virtual_memory_bytes"]), "memory")
+    pakv.check(float(after["process_cpu_seconds_total"]) > 0, "cpu_seconds")
+    age = time.time() - float(after["process_start_time_seconds"])
+    pakv.check(-2 < age < 600, f"started {age} s ago")
 
 
 def the_pages_tell_what_goes_on(pakvd, pakvctl, parent):
@@ -54,6 +71,11 @@ def the_pages_tell_what_goes_on(pakvd, pakvctl, parent):
     pakv.check(grown("pakv_block_bytes_total") > grown("pakv_record_bytes_total"), "block_bytes")
     pakv.check(0 < grown("pakv_blocks_total") <= 1100, "blocks")
     pakv.check(int(after["pakv_received_bytes_total"]) > 1000 * 100, "received_bytes")
+    commits = grown("pakv_commit_seconds_count")
+    pakv.check(commits == grown("pakv_blocks_total"), f"commits: {commits}")
+    pakv.check(int(after['pakv_commit_seconds_bucket{le="+Inf"}']) >= commits, "buckets")
+    pakv.check(float(after["pakv_commit_seconds_sum"]) > 0, "commit_seconds_sum")
+    the_process_is_told_of(server, after)
     pakv.check(get(port, "/")[0] == 404 and get(port, "/healthz", "DELETE")[0] == 405, "refusals")
     status, headers, body = get(port, "/metrics", "HEAD")
     pakv.check(status == 200 and not body and int(headers["Content-Length"]) > 1000, "HEAD")

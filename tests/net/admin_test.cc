@@ -1,8 +1,10 @@
 // The admin port of a whole server in a simulated world, and the page of its counters.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -285,34 +287,155 @@ TEST(MetricsTest, EachCounterOfAServerIsOnThePage) {
   }
 }
 
-// As the format wants it: HELP, TYPE and the sample of each metric together, each name once.
+std::string Word(const std::string& line, int index) {
+  std::istringstream words(line);
+  std::string result;
+  for (int i = 0; i <= index; ++i) words >> result;
+  return result;
+}
+
+// The names of a page's metrics, in its order.
+std::vector<std::string> NamesOf(const std::string& page) {
+  std::istringstream lines(page);
+  std::vector<std::string> names;
+  std::string line;
+  while (std::getline(lines, line)) {
+    if (line.starts_with("# HELP ")) names.push_back(Word(line, 2));
+  }
+  return names;
+}
+
+ProcessUsage SomeUsage() {
+  ProcessUsage usage;
+  usage.user_cpu_us = 1'000'001;
+  usage.system_cpu_us = 500'000;
+  usage.resident_bytes = 4096;
+  usage.virtual_bytes = 8192;
+  usage.open_descriptors = 12;
+  usage.descriptors_max = 1024;
+  usage.started_ms = 1'764'323'200'250;
+  return usage;
+}
+
+// As the format wants it: HELP, TYPE and the samples of each metric together, each name once; a
+// histogram's buckets grow, and the last one holds all.
 TEST(MetricsTest, ThePageIsInPrometheusFormat) {
   ServerStats stats;
   stats.connections = UINT64_MAX;
-  std::istringstream page(PrometheusPage(stats, "a\"b\\c\nd"));
-  std::string help;
-  std::string type;
-  std::string sample;
+  stats.store.commit_ns.Record(30 * kNsPerUs, 2);
+  stats.store.commit_ns.Record(7 * kNsPerMs);
+  const std::string page = PrometheusPage(stats, SomeUsage(), "a\"b\\c\nd");
+  std::istringstream lines(page);
+  std::string line;
+  std::string name;
+  std::string kind;
   std::set<std::string> names;
-  const auto word = [](const std::string& line, int index) {
-    std::istringstream words(line);
-    std::string result;
-    for (int i = 0; i <= index; ++i) words >> result;
-    return result;
-  };
-  while (std::getline(page, help) && std::getline(page, type) && std::getline(page, sample)) {
-    const std::string name = word(help, 2);
-    EXPECT_TRUE(help.starts_with("# HELP " + name + " ")) << help;
-    EXPECT_TRUE(names.insert(name).second) << name << " twice";
-    EXPECT_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_"), std::string::npos) << name;
-    const std::string kind = word(type, 3);
-    EXPECT_EQ(type, "# TYPE " + name + " " + kind);
-    EXPECT_EQ(kind, name.ends_with("_total") ? "counter" : "gauge");
-    EXPECT_TRUE(sample.starts_with(name + " ") || sample.starts_with(name + "{")) << sample;
+  std::set<std::string> sampled;
+  while (std::getline(lines, line)) {
+    if (line.starts_with("# HELP ")) {
+      name = Word(line, 2);
+      EXPECT_FALSE(Word(line, 3).empty()) << line;
+      EXPECT_TRUE(names.insert(name).second) << name << " twice";
+      EXPECT_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_"), std::string::npos) << name;
+      ASSERT_TRUE(std::getline(lines, line));
+      kind = Word(line, 3);
+      EXPECT_EQ(line, "# TYPE " + name + " " + kind);
+      if (kind != "histogram") {
+        EXPECT_EQ(kind, name.ends_with("_total") ? "counter" : "gauge");
+      }
+      continue;
+    }
+    const std::string sample = line.substr(0, line.find_first_of("{ "));
+    sampled.insert(name);
+    if (kind != "histogram") {
+      EXPECT_EQ(sample, name);
+    } else {
+      EXPECT_TRUE(sample == name + "_bucket" || sample == name + "_sum" ||
+                  sample == name + "_count")
+          << line;
+    }
   }
-  EXPECT_EQ(names.size(), ServerMetrics().size() + 1);
-  EXPECT_NE(page.str().find("pakv_info{version=\"a\\\"b\\\\c\\nd\"} 1\n"), std::string::npos);
-  EXPECT_NE(page.str().find("pakv_connections 18446744073709551615\n"), std::string::npos);
+  EXPECT_EQ(names, sampled);
+  for (const std::string_view expected :
+       {"pakv_info{version=\"a\\\"b\\\\c\\nd\"} 1", "pakv_connections 18446744073709551615",
+        "process_cpu_seconds_total 1.500001", "process_resident_memory_bytes 4096",
+        "process_virtual_memory_bytes 8192", "process_open_fds 12", "process_max_fds 1024",
+        "process_start_time_seconds 1764323200.25"}) {
+    EXPECT_NE(page.find("\n" + std::string(expected) + "\n"), std::string::npos)
+        << expected << page;
+  }
+  const std::vector<std::string> all = NamesOf(page);
+  const std::vector<std::string> without = NamesOf(PrometheusPage(stats, std::nullopt, "1"));
+  for (const std::string& metric : all) {
+    const bool there = std::find(without.begin(), without.end(), metric) != without.end();
+    EXPECT_EQ(there, metric.starts_with("pakv_")) << metric;
+  }
+}
+
+TEST(MetricsTest, CommitsAreAHistogramOfSeconds) {
+  ServerStats stats;
+  stats.store.commit_ns.Record(10 * kNsPerUs);
+  stats.store.commit_ns.Record(30 * kNsPerUs, 2);
+  stats.store.commit_ns.Record(7 * kNsPerMs);
+  stats.store.commit_ns.Record(20 * kNsPerSecond);
+  const std::string page = PrometheusPage(stats, std::nullopt, "1");
+  const size_t begin = page.find("# TYPE pakv_commit_seconds histogram\n");
+  ASSERT_NE(begin, std::string::npos);
+  EXPECT_EQ(page.substr(begin), R"(# TYPE pakv_commit_seconds histogram
+pakv_commit_seconds_bucket{le="0.00001"} 0
+pakv_commit_seconds_bucket{le="0.000025"} 1
+pakv_commit_seconds_bucket{le="0.00005"} 3
+pakv_commit_seconds_bucket{le="0.0001"} 3
+pakv_commit_seconds_bucket{le="0.00025"} 3
+pakv_commit_seconds_bucket{le="0.0005"} 3
+pakv_commit_seconds_bucket{le="0.001"} 3
+pakv_commit_seconds_bucket{le="0.0025"} 3
+pakv_commit_seconds_bucket{le="0.005"} 3
+pakv_commit_seconds_bucket{le="0.01"} 4
+pakv_commit_seconds_bucket{le="0.025"} 4
+pakv_commit_seconds_bucket{le="0.05"} 4
+pakv_commit_seconds_bucket{le="0.1"} 4
+pakv_commit_seconds_bucket{le="0.25"} 4
+pakv_commit_seconds_bucket{le="0.5"} 4
+pakv_commit_seconds_bucket{le="1"} 4
+pakv_commit_seconds_bucket{le="2.5"} 4
+pakv_commit_seconds_bucket{le="5"} 4
+pakv_commit_seconds_bucket{le="10"} 4
+pakv_commit_seconds_bucket{le="+Inf"} 5
+pakv_commit_seconds_sum 20.00707
+pakv_commit_seconds_count 5
+)");
+}
+
+// The simulated device takes its time in virtual time; all cores' commits are summed.
+TEST(MetricsTest, EachBlockOfTheLogIsInTheHistogram) {
+  SimServer server({.core_count = 2});
+  SimConnection data(server, server.data_address());
+  for (int i = 0; i < 10; ++i) {
+    data.Send("SET key" + std::to_string(i) + " v\r\n");
+    EXPECT_EQ(data.Receive(5), "+OK\r\n");
+  }
+  const ServerStats stats = server.Stats();
+  EXPECT_GE(stats.store.commit_ns.count(), 10u);
+  EXPECT_EQ(stats.store.commit_ns.count(), stats.store.blocks);
+  EXPECT_GT(stats.store.commit_ns.Percentile(0), 0u) << "nothing is durable at once";
+  EXPECT_LT(stats.store.commit_ns.max(), kNsPerSecond);
+  // One that takes long is told as long.
+  server.world.RunFor(kNsPerSecond);
+  const uint64_t begin_ns = server.world.now_ns();
+  server.node.disk().faults.stall = 10'000;
+  data.Send("SET a b\r\n");
+  EXPECT_EQ(data.Receive(5), "+OK\r\n");
+  server.node.disk().faults.stall = 0;
+  const uint64_t took_ns = server.world.now_ns() - begin_ns;
+  const uint64_t longest_ns = server.Stats().store.commit_ns.max();
+  EXPECT_GT(longest_ns, took_ns / 2);
+  EXPECT_LE(longest_ns, took_ns);
+  AdminClient client(server);
+  const std::string page = client.Get("/metrics").body;
+  const std::string count = "\npakv_commit_seconds_count ";
+  ASSERT_NE(page.find(count), std::string::npos);
+  EXPECT_GE(std::stoul(page.substr(page.find(count) + count.size())), 10u);
 }
 
 TEST(MetricsTest, CountersBeginAnewAndGaugesDoNot) {
@@ -358,11 +481,15 @@ TEST(MetricsTest, TheDocumentNamesEachAndNoOther) {
   std::vector<std::string> documented;
   std::string line;
   while (std::getline(document, line)) {
-    if (line.starts_with("| `pakv_")) documented.push_back(line.substr(3, line.find('`', 3) - 3));
+    if (!line.starts_with("| `pakv_") && !line.starts_with("| `process_")) continue;
+    documented.push_back(line.substr(3, line.find('`', 3) - 3));
   }
-  std::vector<std::string> expected = {"pakv_info"};
-  for (const ServerMetric& metric : ServerMetrics()) expected.push_back(PrometheusName(metric));
-  EXPECT_EQ(documented, expected);
+  EXPECT_EQ(documented, NamesOf(PrometheusPage(ServerStats(), ProcessUsage(), "1")));
+  const std::string text = document.str();
+  for (const ServerMetric& metric : ServerMetrics()) {
+    if (metric.kind != MetricKind::kPercentile) continue;
+    EXPECT_NE(text.find("`" + std::string(metric.name) + "`"), std::string::npos) << metric.name;
+  }
 }
 
 }  // namespace

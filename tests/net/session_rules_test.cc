@@ -17,12 +17,6 @@
 namespace pakv {
 namespace {
 
-ServerStats StatsOf(SimServer& server) {
-  std::optional<ServerStats> stats = server.node.Run(server.server->Stats(server.node.core(0)));
-  EXPECT_TRUE(stats.has_value());
-  return *stats;
-}
-
 // Every flush fails to come back until it is told to: writes hang, and nothing else.
 class StalledDisk {
  public:
@@ -52,7 +46,7 @@ TEST(SessionTimeTest, HalfARequestThenSilenceEndsTheConnection) {
   server.world.RunFor(20 * kMs);
   EXPECT_EQ(client.ReceiveToEnd(),
             "-ERR request timeout: the request was not complete in time\r\n");
-  EXPECT_EQ(StatsOf(server).sessions.request_timeouts, 1u);
+  EXPECT_EQ(server.Stats().sessions.request_timeouts, 1u);
 }
 
 // While commands of it wait for room, as well as when all are done.
@@ -130,7 +124,7 @@ TEST(SessionTimeTest, AnIdleConnectionEndsAndABusyOneDoesNot) {
     server.world.RunFor(kSecond);
     EXPECT_EQ(idle.ended(), i >= 4) << i;
   }
-  EXPECT_EQ(StatsOf(server).sessions.idle_timeouts, 1u);
+  EXPECT_EQ(server.Stats().sessions.idle_timeouts, 1u);
   server.world.RunFor(6 * kSecond);
   EXPECT_TRUE(busy.ended());
 }
@@ -149,7 +143,7 @@ TEST(SessionEndTest, BetweenRequestsItIsCleanAndWithinOneItIsAnError) {
     inline_within.SendAlone("PIN");
   }
   server.world.RunFor(100 * kMs);
-  const ServerStats stats = StatsOf(server);
+  const ServerStats stats = server.Stats();
   EXPECT_EQ(stats.sessions.ended_between_frames, 2u);
   EXPECT_EQ(stats.sessions.ended_within_frame, 2u);
   EXPECT_EQ(stats.sessions.ended_by_error, 0u);
@@ -206,10 +200,10 @@ TEST(SessionEndTest, AClientThatGoesWithWritesPendingLeavesThemBehind) {
       if (reset) client.Reset();
     }
     server.world.RunFor(kMs);
-    EXPECT_EQ(StatsOf(server).connections, 1u) << "it lives until its requests are back";
+    EXPECT_EQ(server.Stats().connections, 1u) << "it lives until its requests are back";
     stalled.Go();
     server.world.RunFor(5 * kSecond);
-    EXPECT_EQ(StatsOf(server).connections, 0u);
+    EXPECT_EQ(server.Stats().connections, 0u);
     SimConnection other(server);
     other.Expect("DBSIZE\r\n", ":100\r\n");
   }
@@ -420,7 +414,7 @@ TEST(SessionBoundTest, AClientThatDoesNotReadIsNotReadFrom) {
     for (int i = 0; i < 4; ++i) {
       client.Expect(RespRequest({"SET", "k" + std::to_string(i), value}), "+OK\r\n");
     }
-    const uint64_t before = StatsOf(server).sessions.requests;
+    const uint64_t before = server.Stats().sessions.requests;
     std::string requests;
     for (int i = 0; i < 4000; ++i) requests += RespRequest({"GET", "k" + std::to_string(i % 4)});
     std::string_view rest = requests;
@@ -431,7 +425,7 @@ TEST(SessionBoundTest, AClientThatDoesNotReadIsNotReadFrom) {
       server.world.RunFor(kMs);
     }
     // A window's worth of replies is on its way, a bound's worth is held, and no request more.
-    EXPECT_LT(StatsOf(server).sessions.requests - before, 200u);
+    EXPECT_LT(server.Stats().sessions.requests - before, 200u);
     SimConnection other(server);
     other.Expect("GET k0\r\n", RespBulk(value));
     size_t received = 0;
@@ -451,7 +445,7 @@ TEST(SessionBoundTest, RequestsInFlightAreBoundedAndNoneIsLost) {
   SimConnection client(server);
   client.Expect("PING\r\n", "+PONG\r\n");
   StalledDisk stalled(server);
-  const uint64_t before = StatsOf(server).sessions.requests;
+  const uint64_t before = server.Stats().sessions.requests;
   std::string requests;
   std::string replies;
   for (int i = 0; i < 5000; ++i) {
@@ -463,7 +457,7 @@ TEST(SessionBoundTest, RequestsInFlightAreBoundedAndNoneIsLost) {
     rest.remove_prefix(client.SendSome(rest));
     server.world.RunFor(kNsPerUs * 100);
   }
-  EXPECT_LE(StatsOf(server).sessions.requests - before, 116u);
+  EXPECT_LE(server.Stats().sessions.requests - before, 116u);
   stalled.Go();
   client.Send(rest);
   EXPECT_EQ(client.Receive(replies.size()), replies);
@@ -518,7 +512,7 @@ TEST(SessionBoundTest, GarbageHarmsNobodyElse) {
   }
   good.Expect("GET k\r\n", "$1\r\nv\r\n");
   server.world.RunFor(40 * kSecond);
-  EXPECT_EQ(StatsOf(server).connections, 1u);
+  EXPECT_EQ(server.Stats().connections, 1u);
 }
 
 // ---- Connections ----
@@ -549,7 +543,7 @@ TEST(ConnectionsTest, BeyondTheLimitTheyAreRefused) {
   server.world.RunFor(100 * kMs);
   SimConnection fourth(server);
   fourth.Expect("PING\r\n", "+PONG\r\n");
-  EXPECT_EQ(StatsOf(server).connections_rejected, 1u);
+  EXPECT_EQ(server.Stats().connections_rejected, 1u);
 }
 
 TEST(ConnectionsTest, AfterTenThousandConnectsAndCutsAllPlacesAreFree) {
@@ -591,7 +585,7 @@ TEST(ConnectionsTest, AfterTenThousandConnectsAndCutsAllPlacesAreFree) {
   }
   clients.clear();
   server.world.RunFor(5 * kSecond);
-  const ServerStats stats = StatsOf(server);
+  const ServerStats stats = server.Stats();
   EXPECT_EQ(stats.connections, 0u);
   EXPECT_EQ(stats.sessions.opened, 10'000u);
   for (uint32_t i = 0; i < kPlaces; ++i) {

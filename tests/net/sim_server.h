@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -70,6 +71,11 @@ class SimServer {
   void Start() { EXPECT_TRUE(node.Run(OpenAndServe())) << world.failure(); }
   std::string data_address() const { return server->data_addresses()[0]; }
   std::string admin_address() const { return server->admin_address(); }
+  ServerStats Stats() {
+    const std::optional<ServerStats> stats = node.Run(server->Stats(node.core(0)));
+    EXPECT_TRUE(stats.has_value()) << world.failure();
+    return stats.value_or(ServerStats());
+  }
   // What the store counts as its memory now, its clients' included; of all cores.
   uint64_t MemoryBytes() {
     const auto stats = node.Run(store->Stats(node.core(0)));

@@ -1,4 +1,4 @@
-#include "runtime/base/metrics.h"
+#include "runtime/base/histogram.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,14 +7,16 @@
 
 namespace pakv {
 
-void Histogram::Merge(const Histogram& other) {
+template <uint32_t kPartBits>
+void LogLinearHistogram<kPartBits>::Merge(const LogLinearHistogram& other) {
   for (size_t i = 0; i < kBuckets; ++i) buckets_[i] += other.buckets_[i];
   count_ += other.count_;
   sum_ += other.sum_;
   max_ = std::max(max_, other.max_);
 }
 
-uint64_t Histogram::Percentile(double percent) const {
+template <uint32_t kPartBits>
+uint64_t LogLinearHistogram<kPartBits>::Percentile(double percent) const {
   PAKV_CHECK(percent >= 0 && percent <= 100);
   if (count_ == 0) return 0;
   const double exact_rank = std::ceil(percent / 100 * static_cast<double>(count_));
@@ -27,11 +29,15 @@ uint64_t Histogram::Percentile(double percent) const {
   return max_;
 }
 
-uint64_t Histogram::CountBelow(uint64_t bound) const {
+template <uint32_t kPartBits>
+uint64_t LogLinearHistogram<kPartBits>::CountBelow(uint64_t bound) const {
   uint64_t count = 0;
   const size_t end = BucketOf(bound);
   for (size_t i = 0; i < end; ++i) count += buckets_[i];
   return count;
 }
+
+template class LogLinearHistogram<5>;
+template class LogLinearHistogram<7>;
 
 }  // namespace pakv

@@ -1,5 +1,5 @@
-// Counters and the log-linear histogram, against sorted values.
-#include "runtime/base/metrics.h"
+// The log-linear histogram, against sorted values.
+#include "runtime/base/histogram.h"
 
 #include <gtest/gtest.h>
 
@@ -13,33 +13,36 @@
 namespace pakv {
 namespace {
 
-TEST(CounterTest, CountersAddUp) {
-  Counter first;
-  Counter second;
-  first.Add();
-  first.Add(41);
-  second.Add(8);
-  first.Merge(second);
-  EXPECT_EQ(first.value(), 50u);
-}
+template <typename Type>
+class HistogramTest : public ::testing::Test {};
+using Precisions = ::testing::Types<Histogram, FineHistogram>;
+TYPED_TEST_SUITE(HistogramTest, Precisions);
 
-TEST(HistogramTest, BucketsFollowOneAnotherWithoutGaps) {
-  for (size_t bucket = 0; bucket + 1 < Histogram::kBuckets; ++bucket) {
-    const uint64_t largest = Histogram::LargestOf(bucket);
-    ASSERT_EQ(Histogram::BucketOf(largest), bucket);
-    ASSERT_EQ(Histogram::BucketOf(largest + 1), bucket + 1);
+TYPED_TEST(HistogramTest, BucketsFollowOneAnotherWithoutGaps) {
+  for (size_t bucket = 0; bucket + 1 < TypeParam::kBuckets; ++bucket) {
+    const uint64_t largest = TypeParam::LargestOf(bucket);
+    ASSERT_EQ(TypeParam::BucketOf(largest), bucket);
+    ASSERT_EQ(TypeParam::BucketOf(largest + 1), bucket + 1);
   }
 }
 
-TEST(HistogramTest, AnEmptyOneSaysZero) {
-  const Histogram histogram;
+TYPED_TEST(HistogramTest, AnEmptyOneSaysZero) {
+  const TypeParam histogram;
   EXPECT_EQ(histogram.count(), 0u);
   EXPECT_EQ(histogram.Percentile(50), 0u);
   EXPECT_EQ(histogram.CountBelow(UINT64_MAX), 0u);
 }
 
-TEST(HistogramTest, ExtremesAreHeld) {
-  Histogram histogram;
+TYPED_TEST(HistogramTest, SmallValuesAreExact) {
+  TypeParam histogram;
+  for (uint64_t value = 0; value < 2 * TypeParam::kParts; ++value) histogram.Record(value);
+  EXPECT_EQ(histogram.Percentile(50), TypeParam::kParts - 1);
+  EXPECT_EQ(histogram.Percentile(100), 2 * TypeParam::kParts - 1);
+  EXPECT_EQ(histogram.CountBelow(TypeParam::kParts + 1), TypeParam::kParts + 1);
+}
+
+TYPED_TEST(HistogramTest, ExtremesAreHeld) {
+  TypeParam histogram;
   histogram.Record(0);
   histogram.Record(UINT64_MAX);
   EXPECT_EQ(histogram.Percentile(0), 0u);
@@ -51,10 +54,10 @@ TEST(HistogramTest, ExtremesAreHeld) {
 // Durations as a server sees them: most about the same, some far off.
 uint64_t Draw(Prng& prng) { return prng.Below(uint64_t{1} << (1 + prng.Below(44))); }
 
-TEST(HistogramTest, PercentilesAreAtMostOneThirtySecondTooHigh) {
+TYPED_TEST(HistogramTest, PercentilesAreAtMostOnePartTooHigh) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     Prng prng(seed);
-    Histogram histogram;
+    TypeParam histogram;
     std::vector<uint64_t> values(1 + prng.Below(3000));
     uint64_t sum = 0;
     for (uint64_t& value : values) {
@@ -71,7 +74,8 @@ TEST(HistogramTest, PercentilesAreAtMostOneThirtySecondTooHigh) {
       const uint64_t exact = values[static_cast<size_t>(std::max(rank, 1.0)) - 1];
       const uint64_t got = histogram.Percentile(percent);
       EXPECT_GE(got, exact) << "seed " << seed << ", percentile " << percent;
-      EXPECT_LE(got, exact + exact / 32) << "seed " << seed << ", percentile " << percent;
+      EXPECT_LE(got, exact + exact / TypeParam::kParts)
+          << "seed " << seed << ", percentile " << percent;
     }
     for (uint64_t bound = 1; bound < uint64_t{1} << 50; bound *= 2) {
       const auto below = std::lower_bound(values.begin(), values.end(), bound) - values.begin();
@@ -80,18 +84,18 @@ TEST(HistogramTest, PercentilesAreAtMostOneThirtySecondTooHigh) {
   }
 }
 
-TEST(HistogramTest, MergingIsRecordingBoth) {
+TYPED_TEST(HistogramTest, MergingIsRecordingBoth) {
   Prng prng(5);
-  Histogram all;
-  std::vector<Histogram> cores(3);
+  TypeParam all;
+  std::vector<TypeParam> cores(3);
   for (int i = 0; i < 3000; ++i) {
     const uint64_t value = Draw(prng);
     const uint64_t count = 1 + prng.Below(3);
     all.Record(value, count);
     cores[prng.Below(cores.size())].Record(value, count);
   }
-  Histogram merged;
-  for (const Histogram& core : cores) merged.Merge(core);
+  TypeParam merged;
+  for (const TypeParam& core : cores) merged.Merge(core);
   EXPECT_EQ(merged.count(), all.count());
   EXPECT_EQ(merged.sum(), all.sum());
   EXPECT_EQ(merged.max(), all.max());

@@ -1,5 +1,5 @@
-// What a core counts. Plain memory of one core, no atomics: others ask for a copy by message and
-// merge the copies. Memory is fixed, whatever is counted.
+// Histograms of durations. Plain memory of one core, no atomics: others ask for a copy by message
+// and merge the copies. Memory is fixed, whatever is counted.
 #pragma once
 
 #include <array>
@@ -9,23 +9,12 @@
 
 namespace pakv {
 
-// Something that only grows.
-class Counter {
+// How often which value was seen, as durations in ns: log-linear buckets, each power of two in
+// kParts equal parts, so that a percentile is at most 1/kParts above the exact one. All 64 bits
+// fit; values below 2 * kParts are exact.
+template <uint32_t kPartBits>
+class LogLinearHistogram {
  public:
-  void Add(uint64_t count = 1) { value_ += count; }
-  uint64_t value() const { return value_; }
-  void Merge(const Counter& other) { value_ += other.value_; }
-
- private:
-  uint64_t value_ = 0;
-};
-
-// How often which value was seen, as durations in ns: log-linear buckets, each power of two in 32
-// equal parts, so that a percentile is at most 1/32 above the exact one. All 64 bits fit; values
-// below 64 are exact. 15 KiB.
-class Histogram {
- public:
-  static constexpr uint32_t kPartBits = 5;
   static constexpr uint64_t kParts = uint64_t{1} << kPartBits;
   static constexpr size_t kBuckets = (64 - kPartBits + 1) << kPartBits;
 
@@ -35,16 +24,16 @@ class Histogram {
     sum_ += value * count;
     if (value > max_) max_ = value;
   }
-  void Merge(const Histogram& other);
+  void Merge(const LogLinearHistogram& other);
 
   uint64_t count() const { return count_; }
   uint64_t sum() const { return sum_; }  // modulo 2^64: 584 years of ns
   uint64_t max() const { return max_; }  // exact
-  // The value that `percent` per cent of all are at most, from above: at most 1/32 too high, never
-  // above max(). 0 if nothing was recorded. percent in [0, 100].
+  // The value that `percent` per cent of all are at most, from above: at most 1/kParts too high,
+  // never above max(). 0 if nothing was recorded. percent in [0, 100].
   uint64_t Percentile(double percent) const;
-  // How many are below `bound`; exact if it is a power of two or below 64, else those of the
-  // bucket that `bound` lies in are left out.
+  // How many are below `bound`; exact if it is a power of two or at most 2 * kParts, else
+  // those of the bucket that `bound` lies in are left out.
   uint64_t CountBelow(uint64_t bound) const;
 
   // The bucket of a value, and the largest value of a bucket.
@@ -66,6 +55,14 @@ class Histogram {
   uint64_t sum_ = 0;
   uint64_t max_ = 0;
 };
+
+// A server's, to 1/32: 15 KiB.
+using Histogram = LogLinearHistogram<5>;
+// A load generator's, to 1/128: 58 KiB.
+using FineHistogram = LogLinearHistogram<7>;
+extern template class LogLinearHistogram<5>;
+extern template class LogLinearHistogram<7>;
+
 static_assert(Histogram::BucketOf(UINT64_MAX) == Histogram::kBuckets - 1);
 static_assert(Histogram::LargestOf(Histogram::kBuckets - 1) == UINT64_MAX);
 static_assert(Histogram::BucketOf(63) == 63 && Histogram::BucketOf(64) == 64);
