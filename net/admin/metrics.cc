@@ -39,15 +39,21 @@ void AppendSample(std::string& page, std::string_view name, std::string_view typ
   fmt::format_to(std::back_inserter(page), "{} {}\n", name, value);
 }
 
-// `count` of 1 / `per_second` seconds each, exactly: "0.5", "3".
-std::string Seconds(uint64_t count, uint64_t per_second) {
-  std::string text = std::to_string(count / per_second);
-  uint64_t rest = count % per_second;
+// count / unit, exactly: "0.5", "3". `unit` is a power of ten.
+std::string Fraction(uint64_t count, uint64_t unit) {
+  std::string text = std::to_string(count / unit);
+  uint64_t rest = count % unit;
   if (rest != 0) text += '.';
-  for (; rest != 0; rest = rest * 10 % per_second) {
-    text += static_cast<char>('0' + rest * 10 / per_second);
+  for (; rest != 0; rest = rest * 10 % unit) {
+    text += static_cast<char>('0' + rest * 10 / unit);
   }
   return text;
+}
+
+// How many of a metric's units make one of what it is told in.
+uint64_t UnitOf(MetricKind kind) {
+  if (kind == MetricKind::kPercent) return 100;
+  return kind == MetricKind::kPermille ? 1000 : 1;
 }
 
 // From what a fast device takes to what a stuck one does.
@@ -62,13 +68,13 @@ void AppendHistogram(std::string& page, std::string_view name, std::string_view 
   AppendHead(page, name, "histogram", help);
   for (const uint64_t bound_us : kCommitBoundsUs) {
     fmt::format_to(std::back_inserter(page), "{}_bucket{{le=\"{}\"}} {}\n", name,
-                   Seconds(bound_us, 1'000'000), durations_ns.CountBelow(bound_us * kNsPerUs + 1));
+                   Fraction(bound_us, 1'000'000), durations_ns.CountBelow(bound_us * kNsPerUs + 1));
   }
   fmt::format_to(std::back_inserter(page),
                  "{}_bucket{{le=\"+Inf\"}} {}\n"
                  "{}_sum {}\n"
                  "{}_count {}\n",
-                 name, durations_ns.count(), name, Seconds(durations_ns.sum(), kNsPerSecond), name,
+                 name, durations_ns.count(), name, Fraction(durations_ns.sum(), kNsPerSecond), name,
                  durations_ns.count());
 }
 
@@ -76,7 +82,7 @@ void AppendHistogram(std::string& page, std::string_view name, std::string_view 
 void AppendProcess(std::string& page, const ProcessUsage& process) {
   AppendSample(page, "process_cpu_seconds_total", "counter",
                "CPU time of the process, in user mode and in the kernel.",
-               Seconds(process.user_cpu_us + process.system_cpu_us, 1'000'000));
+               Fraction(process.user_cpu_us + process.system_cpu_us, 1'000'000));
   AppendSample(page, "process_resident_memory_bytes", "gauge",
                "Memory of the process that lies in RAM.", process.resident_bytes);
   AppendSample(page, "process_virtual_memory_bytes", "gauge", "Address space of the process.",
@@ -87,25 +93,32 @@ void AppendProcess(std::string& page, const ProcessUsage& process) {
                process.descriptors_max);
   AppendSample(page, "process_start_time_seconds", "gauge",
                "When the process started, in seconds since 1970.",
-               Seconds(process.started_ms, 1000));
+               Fraction(process.started_ms, 1000));
 }
 
 }  // namespace
 
 std::string PrometheusName(const ServerMetric& metric) {
-  return fmt::format("pakv_{}{}", metric.name, metric.kind == MetricKind::kCounter ? "_total" : "");
+  std::string_view name = metric.name;
+  std::string_view end = metric.kind == MetricKind::kCounter ? "_total" : "";
+  if (UnitOf(metric.kind) != 1) {
+    name = name.substr(0, name.rfind('_'));
+    end = "_ratio";
+  }
+  return fmt::format("pakv_{}{}", name, end);
 }
 
 std::string PrometheusPage(const ServerStats& stats, const std::optional<ProcessUsage>& process,
                            std::string_view version) {
   std::string page;
-  AppendHead(page, "pakv_info", "gauge", "What is running.");
-  fmt::format_to(std::back_inserter(page), "pakv_info{{version=\"{}\"}} 1\n", Quoted(version));
+  AppendHead(page, "pakv_build_info", "gauge", "What is running.");
+  fmt::format_to(std::back_inserter(page), "pakv_build_info{{version=\"{}\"}} 1\n",
+                 Quoted(version));
   for (const ServerMetric& metric : ServerMetrics()) {
     if (metric.kind == MetricKind::kPercentile) continue;
     AppendSample(page, PrometheusName(metric),
                  metric.kind == MetricKind::kCounter ? "counter" : "gauge", metric.help,
-                 metric.value(stats));
+                 Fraction(metric.value(stats), UnitOf(metric.kind)));
   }
   AppendHistogram(page, "pakv_commit_seconds",
                   "From a block's write being submitted until it was durable, marks included.",

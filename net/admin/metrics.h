@@ -12,7 +12,8 @@ namespace pakv {
 
 inline constexpr std::string_view kMetricsContentType = "text/plain; version=0.0.4; charset=utf-8";
 
-// The name of a row of ServerMetrics there: "pakv_requests_total", "pakv_keys".
+// The name of a row of ServerMetrics there: "pakv_requests_total", "pakv_keys",
+// "pakv_writes_slowed_ratio".
 std::string PrometheusName(const ServerMetric& metric);
 
 // The whole page. `version` is the server's; without `process` it does not tell of the process.

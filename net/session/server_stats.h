@@ -25,6 +25,9 @@ struct ServerStats {
 enum class MetricKind : uint8_t {
   kCounter,  // only grows, from 0 at the server's start
   kGauge,    // is what it is now
+  // Gauges in whole hundredths or thousandths, as their names end; ratios where fractions are told.
+  kPercent,
+  kPermille,
   // Of a histogram, of all that was recorded since the start. /metrics has the histogram instead.
   kPercentile,
 };

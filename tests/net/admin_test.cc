@@ -65,7 +65,7 @@ TEST(AdminTest, ThreePagesOnOneConnection) {
   const Response metrics = client.Get("/metrics");
   EXPECT_EQ(metrics.status(), 200);
   EXPECT_TRUE(metrics.Has("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
-  EXPECT_TRUE(metrics.body.starts_with("# HELP pakv_info "));
+  EXPECT_TRUE(metrics.body.starts_with("# HELP pakv_build_info "));
   EXPECT_TRUE(metrics.body.ends_with("\n"));
   EXPECT_EQ(client.Get("/healthz").body, "ok\n");
 }
@@ -277,7 +277,7 @@ TEST(MetricsTest, EachCounterOfAServerIsOnThePage) {
   AdminClient client(server);
   const std::string page = client.Get("/metrics").body;
   for (const std::string_view line :
-       {"pakv_info{version=\"1.2.3\"} 1", "pakv_cores 2", "pakv_connections 1",
+       {"pakv_build_info{version=\"1.2.3\"} 1", "pakv_cores 2", "pakv_connections 1",
         "pakv_connections_opened_total 1", "pakv_requests_total 3", "pakv_received_bytes_total 23",
         "pakv_sent_bytes_total 17", "pakv_reads_total 2", "pakv_read_hits_total 1",
         "pakv_read_misses_total 1", "pakv_read_device_total 0", "pakv_writes_total 1",
@@ -322,6 +322,8 @@ ProcessUsage SomeUsage() {
 TEST(MetricsTest, ThePageIsInPrometheusFormat) {
   ServerStats stats;
   stats.connections = UINT64_MAX;
+  stats.store.write_amplification_percent = 230;
+  stats.store.slowed_permille = 7;
   stats.store.commit_ns.Record(30 * kNsPerUs, 2);
   stats.store.commit_ns.Record(7 * kNsPerMs);
   const std::string page = PrometheusPage(stats, SomeUsage(), "a\"b\\c\nd");
@@ -357,7 +359,8 @@ TEST(MetricsTest, ThePageIsInPrometheusFormat) {
   }
   EXPECT_EQ(names, sampled);
   for (const std::string_view expected :
-       {"pakv_info{version=\"a\\\"b\\\\c\\nd\"} 1", "pakv_connections 18446744073709551615",
+       {"pakv_build_info{version=\"a\\\"b\\\\c\\nd\"} 1", "pakv_connections 18446744073709551615",
+        "pakv_write_amplification_ratio 2.3", "pakv_writes_slowed_ratio 0.007",
         "process_cpu_seconds_total 1.500001", "process_resident_memory_bytes 4096",
         "process_virtual_memory_bytes 8192", "process_open_fds 12", "process_max_fds 1024",
         "process_start_time_seconds 1764323200.25"}) {
