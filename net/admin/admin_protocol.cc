@@ -93,7 +93,7 @@ Protocol::Progress AdminProtocol::Consume(std::string_view& input) {
       case HttpRequestReader::Status::kPartial:
         return Progress::kInput;
       case HttpRequestReader::Status::kError:
-        session_.CountProtocolError();
+        session_.NoteProtocolError(reader_.error());
         close_ = true;
         without_body_ = false;
         ReplyText(reader_.status(), reader_.error());

@@ -140,7 +140,7 @@ Protocol::Progress PakvProtocol::Consume(std::string_view& input) {
         ReplyError(frame.type, frame.id, reader_.refusal(), PakvFaultText(reader_.refusal(), 0));
         break;
       case PakvFrameReader::Status::kError:
-        session_.CountProtocolError();
+        session_.NoteProtocolError(reader_.error());
         stream_fault_ = reader_.refusal();
         stream_fault_text_ = reader_.error();
         return Progress::kClose;
@@ -152,9 +152,9 @@ Protocol::Progress PakvProtocol::Consume(std::string_view& input) {
 PakvProtocol::Next PakvProtocol::Run(const PakvFrame& frame) {
   session_.CountRequest();
   if (!greeted_ && frame.type != PakvType::kHello) [[unlikely]] {
-    session_.CountProtocolError();
-    ReplyError(frame.type, frame.id, PakvStatus::kHelloExpected,
-               "the first request of a connection is hello");
+    constexpr std::string_view kReason = "the first request of a connection is hello";
+    session_.NoteProtocolError(kReason);
+    ReplyError(frame.type, frame.id, PakvStatus::kHelloExpected, kReason);
     return Next::kClose;
   }
   const PakvStatus status = DecodePakvRequest(frame, fields_);
@@ -268,7 +268,7 @@ PakvProtocol::Next PakvProtocol::RunHello(const PakvFrame& frame) {
   writer.Finish();
   session_.CloseReply();
   if (!spoken) {
-    session_.CountProtocolError();
+    session_.NoteProtocolError("the client does not speak version 1");
     return Next::kClose;
   }
   greeted_ = true;
@@ -303,9 +303,9 @@ PakvProtocol::Next PakvProtocol::TakePiece(const PakvFrame& frame, PakvStatus re
   const bool is_last = (frame.flags & kPakvMore) == 0;
   if (upload_ != nullptr && upload_->id() != frame.id) {
     // To go on would be to take its last piece for a set.
-    session_.CountProtocolError();
     stream_fault_ = PakvStatus::kMalformed;
     stream_fault_text_ = "two values come in pieces at the same time";
+    session_.NoteProtocolError(stream_fault_text_);
     return Next::kClose;
   }
   if (is_last) {

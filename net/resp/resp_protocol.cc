@@ -27,6 +27,14 @@ RespLimits LimitsOf(const RespServer& server) {
   return limits;
 }
 
+// The reason of a protocol error without its prefix, and without the client's byte that it may end
+// with: it may be one of a value.
+std::string_view WithoutBytes(std::string_view error) {
+  constexpr std::string_view kPrefix = "ERR ";
+  if (error.starts_with(kPrefix)) error.remove_prefix(kPrefix.size());
+  return error.substr(0, error.find(", got "));
+}
+
 void EncodeReply(const ReplySlot& slot, RespWriter writer) {
   if (slot.outcome != Outcome::kDone) [[unlikely]] {
     writer.Error(OutcomeText(slot.outcome, slot.reply.bytes));
@@ -203,7 +211,7 @@ Protocol::Progress RespProtocol::Consume(std::string_view& input) {
         large_->step = LargeValue::Step::kRun;
         return Progress::kSlow;
       case RespRequestParser::Status::kError:
-        session_.CountProtocolError();
+        session_.NoteProtocolError(WithoutBytes(parser_.error()));
         ReplyError(parser_.error());
         return Progress::kClose;
     }
@@ -365,7 +373,7 @@ Task<void> RespProtocol::RunSlow() {
 
 void RespProtocol::RunUnknown(RespArgs args) {
   if (IsRespCrossProtocolWord(args[0])) {
-    session_.CountProtocolError();
+    session_.NoteProtocolError("an HTTP request (POST or Host:) on a data port");
     Quit();
     return;
   }

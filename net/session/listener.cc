@@ -69,6 +69,8 @@ Listener::Listener(Core& core, const ListenerOptions& options)
       options_(options),
       free_places_(core.ready(), options.connection_count_max),
       emptied_(core.ready()),
+      shortages_(kWarnEveryNs),
+      rejections_(kWarnEveryNs),
       nursery_(core.ready()) {}
 
 Listener::~Listener() = default;
@@ -149,8 +151,7 @@ Task<void> Listener::AcceptAll(Listening& listening) {
     if (!result.ok()) {
       if (result.error() == ECANCELED) break;
       if (IsShortage(result.error())) {
-        if (core_.now_ns() - warned_ns_ >= kWarnEveryNs) {
-          warned_ns_ = core_.now_ns();
+        if (shortages_.Count(core_.now_ns()) > 0) {
           LogWarning("cannot accept connections for now: {}", result.text());
         }
         co_await core_.timers().SleepUntil(core_.now_ns() + kAcceptPauseNs);
@@ -161,6 +162,13 @@ Task<void> Listener::AcceptAll(Listening& listening) {
     if (!free_places_.TryAcquire()) {
       if (options_.overflow == OverflowPolicy::kReject) {
         ++rejected_;
+        LogDebug("a connection of {} was refused: there was no place", peer);
+        if (const uint64_t count = rejections_.Count(core_.now_ns())) {
+          LogWarning(
+              "all {} places for connections are taken: {} refused since the last such line "
+              "(max-connections, overflow)",
+              options_.connection_count_max, count);
+        }
         nursery_.Spawn(Reject(plain));
         continue;
       }

@@ -15,6 +15,7 @@
 
 #include "net/session/server_options.h"
 #include "net/session/session_group.h"
+#include "runtime/base/log_interval.h"
 #include "runtime/core/core.h"
 #include "runtime/io/socket.h"
 #include "runtime/task/nursery.h"
@@ -95,7 +96,8 @@ class Listener {
   uint64_t next_id_ = 1;
   uint64_t accepted_ = 0;
   uint64_t rejected_ = 0;
-  uint64_t warned_ns_ = 0;
+  LogInterval shortages_;
+  LogInterval rejections_;
   Nursery nursery_;  // last: its tasks use all of the above
 };
 

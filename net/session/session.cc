@@ -170,7 +170,7 @@ Protocol::Progress Session::Take(std::string_view& input) {
     bool refused = false;
     protocol_ = (*make_protocol_)(*this, input, &refused);
     if (refused) {
-      CountProtocolError();
+      NoteProtocolError("neither RESP nor the pakv protocol");
       return Protocol::Progress::kClose;
     }
     if (protocol_ == nullptr) {
@@ -243,19 +243,34 @@ void Session::CountEnd() {
   SessionCounters& counters = group_.counters();
   if (request_timed_out_) {
     ++counters.request_timeouts;
+    LogEnd("its request was not complete in time (request-timeout)");
     goodbye_ = ProtocolEnd::kRequestTimeout;
   } else if (idle_timed_out_) {
     ++counters.idle_timeouts;
+    LogEnd("it was idle for too long (idle-timeout)");
     goodbye_ = ProtocolEnd::kIdleTimeout;
   } else if (broken_) {
     ++counters.ended_by_error;
+    LogEnd("the connection broke, or its client did not read");
   } else if (closing_) {
     goodbye_ = ProtocolEnd::kProtocol;
   } else if (draining_) {
     goodbye_ = ProtocolEnd::kStopping;
+  } else if (InFrame()) {
+    ++counters.ended_within_frame;
+    LogEnd("the client ended it in the middle of a request");
   } else {
-    ++(InFrame() ? counters.ended_within_frame : counters.ended_between_frames);
+    ++counters.ended_between_frames;
   }
+}
+
+void Session::NoteProtocolError(std::string_view reason) {
+  ++group_.counters().protocol_errors;
+  LogEnd(reason);
+}
+
+void Session::LogEnd(std::string_view why) const {
+  LogDebug("connection {} of {} ends: {}", info_.id, info_.peer, why);
 }
 
 // Sends what is owed, tells the client that it is over, and lets go of the socket once neither the

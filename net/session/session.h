@@ -152,12 +152,13 @@ class Session : public ListHook {
     queue_.Close();
     HasOutput();
   }
+  // The stream cannot be understood, for `reason`, in which no byte of the client's stands:
+  // counted, and logged for those who look for it. Consume then returns kClose.
+  void NoteProtocolError(std::string_view reason);
   // Nobody wants the replies from now on: what is opened goes nowhere. Slots are the protocol's to
   // encode so (ReplySlot::EncodeNothing). Not between OpenReply and CloseReply.
   void set_drops_replies(bool drops) { drops_replies_ = drops; }
   bool drops_replies() const { return drops_replies_; }
-  // The stream cannot be understood: counted; Consume then returns kClose.
-  void CountProtocolError() { ++group_.counters().protocol_errors; }
 
   // ---- For RunSlow: `co_await session.X()`, then look at broken() ----
   enum class Wait : uint8_t {
@@ -225,6 +226,7 @@ class Session : public ListHook {
 
   void StartReceiving();
   void StopReceiving();
+  void LogEnd(std::string_view why) const;
   void Received();
   void PeerEnded();
   // session_turns.cc

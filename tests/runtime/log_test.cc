@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/base/log_interval.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {
@@ -106,6 +107,16 @@ TEST(LogTest, WhatIsDrawnBelowTheLogSharesNoLineWithIt) {
   const std::string output = GetCapturedStderr();
   EXPECT_THAT(output, HasSubstr("info before\n\r 10 %\r 20 %\r\x1b[K"));
   EXPECT_THAT(output, HasSubstr("info after\n2")) << "it is erased once";
+}
+
+TEST(LogIntervalTest, TheFirstAtOnceThenOnePerIntervalThatCounts) {
+  LogInterval interval(10);
+  EXPECT_EQ(interval.Count(0), 1u);
+  EXPECT_EQ(interval.Count(0), 0u);
+  EXPECT_EQ(interval.Count(9), 0u);
+  EXPECT_EQ(interval.Count(10), 3u);
+  EXPECT_EQ(interval.Count(19), 0u);
+  EXPECT_EQ(interval.Count(1000), 2u);
 }
 
 TEST(LogTest, BothFormatsShowTheSameText) {
