@@ -1,16 +1,18 @@
 // StallDetector: a core's pass that takes long delays everything else on that core; it is counted
-// and, at most once a second, reported.
+// and, at most once a minute, reported.
 #pragma once
 
 #include <cstdint>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/log_interval.h"
 
 namespace pakv {
 
 class StallDetector {
  public:
   static constexpr uint64_t kStallNs = 5 * kNsPerMs;
+  static constexpr uint64_t kReportEveryNs = 60 * kNsPerSecond;
 
   // A pass of core `core` ran from `begin_ns` to `end_ns`.
   void PassEnded(uint32_t core, uint64_t begin_ns, uint64_t end_ns) {
@@ -24,8 +26,8 @@ class StallDetector {
   void Record(uint32_t core, uint64_t begin_ns, uint64_t end_ns);
   uint64_t count_ = 0;
   uint64_t duration_ns_max_ = 0;
-  uint64_t reported_ns_ = 0;
-  uint64_t unreported_ = 0;
+  uint64_t unreported_ns_max_ = 0;  // since the last report
+  LogInterval reports_{kReportEveryNs};
 };
 
 }  // namespace pakv
