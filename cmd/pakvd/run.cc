@@ -13,10 +13,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -147,6 +149,11 @@ class Service {
     ServerIdentity identity;
     identity.version = PAKV_VERSION;
     identity.run_id = RandomHex(40);
+    if (!config_.config_path.empty()) {
+      std::error_code failed;  // then it is told as it was given
+      const std::filesystem::path path = std::filesystem::absolute(config_.config_path, failed);
+      identity.config_path = failed ? config_.config_path : path.lexically_normal().string();
+    }
     server_ = std::make_unique<Server>(cores_, options, std::move(identity));
     // First of all, so that a taken port leaves the directory untouched.
     absl::Status status = co_await server_->Listen();

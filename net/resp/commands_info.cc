@@ -1,36 +1,52 @@
 // INFO: what the server is and has counted, in the words of Redis where there are any.
+#include <fmt/format.h>
 #include <limits.h>
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
 #include "net/resp/resp_protocol.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/histogram.h"
+#include "runtime/core/process_usage.h"
 
 namespace pakv {
 namespace {
+
+constexpr std::string_view kCommandStats = "Commandstats";
+
+// As Redis shortens: "512B", "1.50K".
+std::string HumanBytes(uint64_t bytes) {
+  if (bytes < 1024) return fmt::format("{}B", bytes);
+  double units = static_cast<double>(bytes) / 1024;
+  std::string_view unit = "KMGTPE";
+  for (; units >= 1024; units /= 1024) unit.remove_prefix(1);
+  return fmt::format("{:.2f}{}", units, unit[0]);
+}
 
 class InfoText {
  public:
   InfoText(RespArgs args) {
     for (const std::string_view arg : args.subspan(1)) wanted_.push_back(Lower(arg));
-    all_ = wanted_.empty();
-    for (const std::string& section : wanted_) {
-      all_ |= section == "all" || section == "default" || section == "everything";
-    }
+    everything_ = IsNamed("all") || IsNamed("everything");
+    default_ = wanted_.empty() || everything_ || IsNamed("default");
   }
 
+  // Whether somebody asked for a section; one that is in the default, for all of these.
+  bool Wants(std::string_view title, bool in_default = true) const {
+    return (in_default ? default_ : everything_) || IsNamed(Lower(title));
+  }
   // Begins a section; false if nobody asked for it.
-  bool Section(std::string_view title) {
-    if (!all_ && std::find(wanted_.begin(), wanted_.end(), Lower(title)) == wanted_.end()) {
-      return false;
-    }
+  bool Section(std::string_view title, bool in_default = true) {
+    if (!Wants(title, in_default)) return false;
     if (!text_.empty()) text_ += "\r\n";
     text_.append("# ").append(title).append("\r\n");
     return true;
@@ -39,40 +55,32 @@ class InfoText {
     text_.append(name).append(":").append(value).append("\r\n");
   }
   void Line(std::string_view name, uint64_t value) { Line(name, std::to_string(value)); }
+  // And the same for people: "name_human".
+  void LineOfBytes(std::string_view name, uint64_t bytes) {
+    Line(name, bytes);
+    Line(std::string(name) + "_human", HumanBytes(bytes));
+  }
   const std::string& text() const { return text_; }
 
  private:
-  bool all_;
+  bool IsNamed(std::string_view section) const {
+    return std::find(wanted_.begin(), wanted_.end(), section) != wanted_.end();
+  }
+
   std::vector<std::string> wanted_;
+  bool everything_ = false;
+  bool default_ = false;
   std::string text_;
 };
 
-std::string CpuSeconds(const timeval& time) {
-  const std::string micros = std::to_string(time.tv_usec);
-  return std::to_string(time.tv_sec) + "." + std::string(6 - micros.size(), '0') + micros;
+std::string CpuSeconds(uint64_t us) {
+  return fmt::format("{}.{:06}", us / 1'000'000, us % 1'000'000);
 }
 
-std::string Megabytes(uint64_t bytes) {
-  const uint64_t hundredths = bytes * 100 / (1 << 20);
-  const std::string fraction = std::to_string(hundredths % 100);
-  return std::to_string(hundredths / 100) + (fraction.size() < 2 ? ".0" : ".") + fraction + "M";
-}
-
-// part / whole with three digits behind the point; 0 of nothing.
-std::string Ratio(uint64_t part, uint64_t whole) {
-  const uint64_t thousandths = whole == 0 ? 0 : part * 1000 / whole;
-  const std::string fraction = std::to_string(thousandths % 1000);
-  return std::to_string(thousandths / 1000) + "." + std::string(3 - fraction.size(), '0') +
-         fraction;
-}
-
-// What of the process lies in memory now; 0 if the system does not tell.
-uint64_t ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  uint64_t pages = 0;
-  uint64_t resident_pages = 0;
-  if (!(file >> pages >> resident_pages)) return 0;
-  return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+// part / whole; 0 of nothing.
+std::string Ratio(uint64_t part, uint64_t whole, int digits) {
+  const double ratio = whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+  return fmt::format("{:.{}f}", ratio, digits);
 }
 
 std::string Executable() {
@@ -103,12 +111,14 @@ void ServerSection(InfoText& info, RespProtocol& protocol) {
   info.Line("uptime_in_seconds", uptime_s);
   info.Line("uptime_in_days", uptime_s / 86400);
   info.Line("executable", Executable());
-  info.Line("config_file", "");
+  info.Line("config_file", server.config_path);
   info.Line("io_threads_active", server.core_count > 1 ? 1 : 0);
   info.Line("cores", server.core_count);
 }
 
-void StateSections(InfoText& info, const RespServer& server, const ServerStats& stats) {
+// `process` is nothing where it is not known.
+void StateSections(InfoText& info, const RespServer& server, const ServerStats& stats,
+                   const std::optional<ProcessUsage>& process) {
   if (info.Section("Clients")) {
     info.Line("connected_clients", stats.connections);
     info.Line("maxclients", server.connection_count_max);
@@ -116,19 +126,15 @@ void StateSections(InfoText& info, const RespServer& server, const ServerStats& 
   }
   if (info.Section("Memory")) {
     const uint64_t used = stats.store.memory_bytes;
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    const uint64_t peak = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-    info.Line("used_memory", used);
-    info.Line("used_memory_human", Megabytes(used));
-    info.Line("used_memory_rss", ResidentBytes());
-    info.Line("used_memory_peak", peak);
-    info.Line("used_memory_peak_human", Megabytes(peak));
+    info.LineOfBytes("used_memory", used);
+    if (process) info.LineOfBytes("used_memory_rss", process->resident_bytes);
+    info.LineOfBytes("used_memory_peak", std::max(used, process ? process->resident_bytes_max : 0));
     info.Line("used_memory_dataset", stats.store.cached_bytes);
-    info.Line("maxmemory", stats.store.memory_limit_bytes);
-    info.Line("maxmemory_human", stats.store.memory_limit_bytes == 0
-                                     ? "0B"
-                                     : Megabytes(stats.store.memory_limit_bytes));
+    if (process) {
+      info.LineOfBytes("total_system_memory", process->machine_bytes);
+      info.Line("mem_fragmentation_ratio", Ratio(process->resident_bytes, used, 2));
+    }
+    info.LineOfBytes("maxmemory", stats.store.memory_limit_bytes);
     info.Line("maxmemory_policy", "noeviction");
     info.Line("pakv_index_bytes", stats.store.index_bytes);
     info.Line("pakv_cache_cap_bytes", stats.store.cache_cap_bytes);
@@ -140,9 +146,11 @@ void StateSections(InfoText& info, const RespServer& server, const ServerStats& 
     info.Line("async_loading", 0);
     info.Line("rdb_changes_since_last_save", 0);
     info.Line("rdb_bgsave_in_progress", 0);
+    info.Line("rdb_last_save_time", server.started_s);  // as Redis before its first
     info.Line("rdb_last_bgsave_status", "ok");
     info.Line("aof_enabled", server.keeps_on_disk ? 1 : 0);
     info.Line("aof_rewrite_in_progress", 0);
+    info.Line("aof_last_bgrewrite_status", stats.store.damaged_segments > 0 ? "err" : "ok");
     const bool refuses =
         stats.store.read_only || stats.store.disk_full || stats.store.no_descriptors;
     info.Line("aof_last_write_status", refuses ? "err" : "ok");
@@ -154,15 +162,17 @@ void StateSections(InfoText& info, const RespServer& server, const ServerStats& 
     info.Line("pakv_live_bytes", stats.store.live_bytes);
     info.Line("pakv_value_files", stats.store.value_files);
     info.Line("pakv_value_file_bytes", stats.store.value_file_bytes);
-    info.Line("pakv_writes_slowed_ratio", Ratio(stats.store.slowed_permille, 1000));
+    info.Line("pakv_writes_slowed_ratio", Ratio(stats.store.slowed_permille, 1000, 3));
   }
 }
 
-void CounterSections(InfoText& info, const ServerStats& stats,
+void CounterSections(InfoText& info, const RespServer& server, const ServerStats& stats,
+                     const std::optional<ProcessUsage>& process, const CommandCalls& calls,
                      const std::vector<NamespaceCount>& namespaces) {
   if (info.Section("Stats")) {
     info.Line("total_connections_received", stats.sessions.opened);
     info.Line("total_commands_processed", stats.sessions.requests);
+    info.Line("instantaneous_ops_per_sec", stats.requests_per_second);
     info.Line("total_net_input_bytes", stats.sessions.bytes_received);
     info.Line("total_net_output_bytes", stats.sessions.bytes_sent);
     info.Line("rejected_connections", stats.connections_rejected);
@@ -187,15 +197,22 @@ void CounterSections(InfoText& info, const ServerStats& stats,
   if (info.Section("Replication")) {
     info.Line("role", "master");
     info.Line("connected_slaves", 0);
+    info.Line("master_replid", server.run_id);
     info.Line("master_repl_offset", 0);
   }
-  if (info.Section("CPU")) {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    info.Line("used_cpu_sys", CpuSeconds(usage.ru_stime));
-    info.Line("used_cpu_user", CpuSeconds(usage.ru_utime));
+  if (process && info.Section("CPU")) {
+    info.Line("used_cpu_sys", CpuSeconds(process->system_cpu_us));
+    info.Line("used_cpu_user", CpuSeconds(process->user_cpu_us));
   }
   info.Section("Modules");  // there are none
+  if (info.Section(kCommandStats, /*in_default=*/false)) {
+    const std::span<const CommandRow> commands = AllCommands();
+    for (size_t index = 0; index < commands.size(); ++index) {
+      if (calls.of(index) == 0) continue;
+      info.Line("cmdstat_" + std::string(commands[index].name),
+                "calls=" + std::to_string(calls.of(index)));
+    }
+  }
   if (info.Section("Cluster")) info.Line("cluster_enabled", 0);
   if (!info.Section("Keyspace")) return;
   for (const NamespaceCount& count : namespaces) {
@@ -215,13 +232,19 @@ Task<void> RunConfigResetStat(RespProtocol& protocol, RespArgs) {
 }
 
 Task<void> RunInfo(RespProtocol& protocol, RespArgs args) {
-  const ServerStats stats = co_await protocol.server().stats(protocol.core());
+  RespServer& server = protocol.server();
+  const ServerStats stats = co_await server.stats(protocol.core());
+  const std::optional<ProcessUsage> process = co_await AskProcessUsage(protocol.core());
   const std::vector<NamespaceCount> namespaces =
       co_await protocol.store().CountNumbered(protocol.core());
   InfoText info(args);
+  CommandCalls calls;
+  if (info.Wants(kCommandStats, /*in_default=*/false)) {
+    calls = co_await server.all_calls(protocol.core());
+  }
   ServerSection(info, protocol);
-  StateSections(info, protocol.server(), stats);
-  CounterSections(info, stats, namespaces);
+  StateSections(info, server, stats, process);
+  CounterSections(info, server, stats, process, calls, namespaces);
   RespWriter(protocol.session().OpenReply(), protocol.version()).Verbatim("txt", info.text());
   protocol.session().CloseReply();
 }

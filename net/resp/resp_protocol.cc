@@ -225,6 +225,7 @@ bool RespProtocol::Run(RespArgs args) {
     RunUnknown(args);
     return true;
   }
+  const CommandRow& command = *row;
   if (!row->subcommands.empty() && args.size() > 1) {
     const CommandRow* const subcommand = FindSubcommand(*row, args[1]);
     if (subcommand == nullptr) {
@@ -237,6 +238,7 @@ bool RespProtocol::Run(RespArgs args) {
     row = subcommand;
     // One on a key is, from here on, a command like others: its key is the first argument.
     if (row->kind == CommandKind::kKey && row->Takes(args.size())) {
+      server_.calls.Count(command);
       return Dispatch(*row, args.subspan(1));
     }
   }
@@ -245,6 +247,7 @@ bool RespProtocol::Run(RespArgs args) {
     Refuse("ERR wrong number of arguments for '" + std::string(row->name) + "' command");
     return true;
   }
+  server_.calls.Count(command);
   return Dispatch(*row, args);
 }
 

@@ -103,6 +103,7 @@ Task<void> RespProtocol::RunComplete(bool& kept) {
     ReplyError("ERR wrong number of arguments for '" + std::string(row.name) + "' command");
     co_return;
   }
+  server_.calls.Count(row);
   ReplySlot* const slot = Fill(row, args, args[1], {});
   if (slot == nullptr) co_return;
   slot->value = large_->reference();

@@ -80,6 +80,7 @@ struct Server::PerCore {
 struct Server::CoreStats {
   SessionCounters sessions;
   uint64_t connections = 0;
+  uint64_t requests_per_second = 0;
   uint64_t passes = 0;
   uint64_t stalls = 0;
 };
@@ -89,7 +90,8 @@ Server::Server(Cores& cores, const ServerOptions& options, ServerIdentity identi
       core_(cores.core(0)),
       options_(options),
       identity_(std::move(identity)),
-      started_ns_(cores.core(0).now_ns()) {}
+      started_ns_(cores.core(0).now_ns()),
+      started_s_(cores.core(0).wall_us() / 1'000'000) {}
 
 Server::~Server() = default;
 
@@ -177,6 +179,8 @@ RespServer Server::DescribeServer() {
   resp.inline_value_bytes_max = std::min(options_.value_bytes_max, options_.inline_value_bytes_max);
   resp.version = identity_.version;
   resp.run_id = identity_.run_id;
+  resp.config_path = identity_.config_path;
+  resp.started_s = started_s_;
   resp.directory = options_.directory;
   resp.keeps_on_disk = options_.keeps_on_disk;
   resp.core_count = cores_.count();
@@ -187,6 +191,7 @@ RespServer Server::DescribeServer() {
   if (!data_addresses_.empty()) resp.tcp_port = PortOf(data_addresses_[0]);
   resp.stats = [this](Core& here) { return StatsSinceReset(here); };
   resp.reset_stats = [this](Core& here) { return ResetStats(here); };
+  resp.all_calls = [this](Core& here) { return AllCalls(here); };
   resp.visit_sessions = [this](Core& here, RespServer::VisitSession visit,
                                RespServer::MayGoOn between) {
     return VisitSessions(here, visit, between);
@@ -267,14 +272,18 @@ Task<ServerStats> Server::Stats(Core& here) {
   for (uint32_t id = 0; id < per_core_.size(); ++id) {
     const CoreStats part = co_await here.CallOn(id, [this, id](Core& there) {
       CoreStats of_core;
-      of_core.sessions = per_core_[id]->group.counters();
-      of_core.connections = per_core_[id]->group.session_count();
+      SessionGroup& group = per_core_[id]->group;
+      of_core.sessions = group.counters();
+      of_core.connections = group.session_count();
+      of_core.requests_per_second =
+          group.request_rate().PerSecond(there.now_ns(), group.counters().requests);
       of_core.passes = there.counters().passes;
       of_core.stalls = there.stalls().count();
       return of_core;
     });
     Add(stats.sessions, part.sessions);
     stats.connections += part.connections;
+    stats.requests_per_second += part.requests_per_second;
     stats.passes += part.passes;
     stats.stalls += part.stalls;
   }
@@ -325,6 +334,25 @@ Task<void> Server::ResetStats(Core& here) {
     return true;
   });
   PAKV_CHECK(kept);
+  for (uint32_t id = 0; id < per_core_.size(); ++id) {
+    const bool reset = co_await here.CallOn(id, [this, id](Core&) {
+      per_core_[id]->resp.calls.Reset();
+      return true;
+    });
+    PAKV_CHECK(reset);
+  }
+}
+
+Task<CommandCalls> Server::AllCalls(Core& here) {
+  CommandCalls sum;
+  for (uint32_t id = 0; id < per_core_.size(); ++id) {
+    const bool added = co_await here.CallOn(id, [this, id, &sum](Core&) {
+      sum.Add(per_core_[id]->resp.calls);
+      return true;
+    });
+    PAKV_CHECK(added);
+  }
+  co_return sum;
 }
 
 }  // namespace pakv

@@ -30,8 +30,9 @@ namespace pakv {
 
 // What the server tells about the program that it runs in.
 struct ServerIdentity {
-  std::string version;  // of pakv
-  std::string run_id;   // 40 hexadecimal digits, made at random for this run
+  std::string version;      // of pakv
+  std::string run_id;       // 40 hexadecimal digits, made at random for this run
+  std::string config_path;  // of the configuration's file; empty: none
 };
 
 class Server {
@@ -73,6 +74,7 @@ class Server {
   ServerPhase phase() const;
   Task<ServerStats> StatsSinceReset(Core& here);
   Task<void> ResetStats(Core& here);
+  Task<CommandCalls> AllCalls(Core& here);
   Task<void> VisitSessions(Core& here, RespServer::VisitSession visit, RespServer::MayGoOn between);
   RespServer DescribeServer();
   PakvServer DescribePakv();
@@ -84,6 +86,7 @@ class Server {
   const ServerOptions options_;
   const ServerIdentity identity_;
   const uint64_t started_ns_;
+  const uint64_t started_s_;  // since 1970
   bool serving_ = false;
   bool stopping_ = false;
   std::vector<std::unique_ptr<PerCore>> per_core_;

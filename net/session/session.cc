@@ -164,6 +164,7 @@ Task<void> Session::ServeInput() {
 
 Protocol::Progress Session::Take(std::string_view& input) {
   turn_left_ = group_.limits().turn_requests;
+  group_.request_rate().Note(core_.now_ns(), group_.counters().requests);
   piece_taken_ = false;
   if (queue_.output().capacity() == 0) group_.BorrowBuffer(queue_.output());
   if (protocol_ == nullptr) {

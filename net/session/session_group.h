@@ -16,6 +16,7 @@
 #include "net/session/output_buffer.h"
 #include "net/session/protocol.h"
 #include "net/session/reply_queue.h"
+#include "net/session/request_rate.h"
 #include "runtime/core/core.h"
 #include "runtime/task/nursery.h"
 #include "runtime/task/task.h"
@@ -71,6 +72,7 @@ class SessionGroup {
   const SessionLimits& limits() const { return limits_; }
   SlotPool& slots() { return slots_; }
   SessionCounters& counters() { return counters_; }
+  RequestRate& request_rate() { return request_rate_; }
   size_t session_count() const { return session_count_; }
   IntrusiveList<Session>& sessions() { return sessions_; }
   // Visits the next few sessions, in the order of their opening, beginning with the first if `walk`
@@ -143,6 +145,7 @@ class SessionGroup {
   const SessionLimits limits_;
   SlotPool slots_;
   SessionCounters counters_;
+  RequestRate request_rate_;
   std::vector<OutputBuffer> buffers_;
   IntrusiveList<Session> sessions_;
   IntrusiveList<SessionWalk> walks_;

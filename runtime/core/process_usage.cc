@@ -81,6 +81,7 @@ ProcessUsage ReadProcessUsage() {
   usage.open_descriptors = OpenDescriptorCount();
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) usage.descriptors_max = limit.rlim_cur;
+  usage.machine_bytes = static_cast<uint64_t>(std::max(sysconf(_SC_PHYS_PAGES), 0L)) * PageBytes();
   usage.started_ms = started_ms;
   return usage;
 }

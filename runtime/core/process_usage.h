@@ -19,7 +19,8 @@ struct ProcessUsage {
   // Of the process's table; a connection that lies in a ring's table alone is not among them.
   uint64_t open_descriptors = 0;
   uint64_t descriptors_max = 0;
-  uint64_t started_ms = 0;  // since 1970; the same in every answer
+  uint64_t machine_bytes = 0;  // of memory, whoever uses it
+  uint64_t started_ms = 0;     // since 1970; the same in every answer
 };
 
 // Any thread that may wait. What the system does not tell is 0.

@@ -85,6 +85,32 @@ def the_pages_tell_what_goes_on(pakvd, pakvctl, parent):
     pakv.check(server.stop() == 0, server.log)
 
 
+def info_tells_of_the_process_and_its_file(pakvd, _pakvctl, parent):
+    config = os.path.join(parent, "pakv.toml")
+    pathlib.Path(config).write_text("cores = 1\n")
+    server = pakv.Server(pakvd, os.path.join(parent, "data"), "--config", config)
+    client = server.connect()
+    text = client.call("INFO").decode()
+    info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    pakv.check(info["config_file"] == config, info["config_file"])
+    used, rss = int(info["used_memory"]), int(info["used_memory_rss"])
+    pakv.check(0 < used <= int(info["used_memory_peak"]) and rss <= int(info["used_memory_peak"]),
+               f"memory: {text}")
+    pakv.check(rss < int(info["total_system_memory"]), f"total_system_memory: {text}")
+    ratio = float(info["mem_fragmentation_ratio"])
+    pakv.check(abs(ratio - rss / used) < 0.01, f"mem_fragmentation_ratio: {text}")
+    for name in ("used_memory", "used_memory_rss", "used_memory_peak", "total_system_memory",
+                 "maxmemory"):
+        human = info[f"{name}_human"]
+        units = float(human[:-1]) * 1024 ** "BKMGT".index(human[-1])
+        pakv.check(abs(units - int(info[name])) <= 0.006 * 1024 ** "BKMGT".index(human[-1]),
+                   f"{name}: {info[name]} is not {human}")
+    pakv.check(float(info["used_cpu_user"]) + float(info["used_cpu_sys"]) > 0, f"cpu: {text}")
+    pakv.check(len(info["master_replid"]) == 40, f"master_replid: {text}")
+    pakv.check(abs(time.time() - int(info["rdb_last_save_time"])) < 600, f"last_save: {text}")
+    pakv.check(server.stop() == 0, server.log)
+
+
 def while_it_drains_it_is_alive_and_not_ready(pakvd, _pakvctl, parent):
     server = pakv.Server(pakvd, os.path.join(parent, "data"), "--drain-timeout", "1h")
     port = server.port("admin")
@@ -157,6 +183,7 @@ def none_is_no_port(pakvd, _pakvctl, parent):
 if __name__ == "__main__":
     pakv.main([
         the_pages_tell_what_goes_on,
+        info_tells_of_the_process_and_its_file,
         while_it_drains_it_is_alive_and_not_ready,
         a_taken_port_is_a_warning_unless_it_was_asked_for,
         none_is_no_port,

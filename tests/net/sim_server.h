@@ -51,8 +51,9 @@ class SimServer {
     world.net().faults = {.cut = 0};
     node.disk().MakeDirectories("/pakv");
     node.Start({.core_count = options.core_count, .ring = options.ring});
-    server = std::make_unique<Server>(node.cores(), MakeServerOptions(),
-                                      ServerIdentity{.version = "1.2.3", .run_id = "r"});
+    server = std::make_unique<Server>(
+        node.cores(), MakeServerOptions(),
+        ServerIdentity{.version = "1.2.3", .run_id = "r", .config_path = "/etc/pakv.toml"});
     EXPECT_TRUE(node.Run(Listen())) << world.failure();
     if (options.start) Start();
   }
