@@ -98,6 +98,10 @@ HttpRequestReader::Status HttpRequestReader::Next(std::string_view& input, HttpR
     const size_t newline = input.find('\n', searched_bytes_);
     const bool whole = newline != std::string_view::npos;
     const size_t searched = whole ? newline + 1 : input.size();
+    // Of what can become no request the rest is not waited for: TLS, for one, sends no line's end.
+    if (line_begin_ == 0 && !MethodGoesOn(input.substr(0, std::min(searched, kHttpLineBytesMax)))) {
+      return Fail(HttpStatus::kBadRequest, "a request begins with METHOD TARGET HTTP/1.1");
+    }
     if (line_begin_ == 0 && searched > kHttpLineBytesMax) {
       return Fail(HttpStatus::kUriTooLong, "the request's first line is too long");
     }
@@ -115,6 +119,7 @@ HttpRequestReader::Status HttpRequestReader::Next(std::string_view& input, HttpR
         blank_line_seen_ = true;
         input.remove_prefix(searched_bytes_);
         searched_bytes_ = 0;
+        method_bytes_ = 0;
         continue;
       }
       if (!TakeRequestLine(line, request)) return Status::kError;
@@ -132,10 +137,21 @@ HttpRequestReader::Status HttpRequestReader::Next(std::string_view& input, HttpR
     }
     input.remove_prefix(searched_bytes_);
     searched_bytes_ = 0;
+    method_bytes_ = 0;
     line_begin_ = 0;
     blank_line_seen_ = false;
     return Status::kRequest;
   }
+}
+
+// Whether `line`, as far as it has come, may begin a request's first line, or be a blank one.
+bool HttpRequestReader::MethodGoesOn(std::string_view line) {
+  const auto ends_method = [](char c) { return c == ' ' || c == '\r' || c == '\n'; };
+  while (method_bytes_ < line.size() && !ends_method(line[method_bytes_])) {
+    if (!IsTokenByte(line[method_bytes_])) return false;
+    ++method_bytes_;
+  }
+  return true;
 }
 
 bool HttpRequestReader::TakeRequestLine(std::string_view line, HttpRequest& request) {

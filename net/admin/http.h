@@ -68,6 +68,7 @@ class HttpRequestReader {
 
  private:
   Status Fail(HttpStatus status, std::string_view text);
+  bool MethodGoesOn(std::string_view line);
   // Each: whether it is as it should be; if not, after Fail.
   bool TakeRequestLine(std::string_view line, HttpRequest& request);
   bool TakeTarget(std::string_view target, HttpRequest& request);
@@ -76,6 +77,7 @@ class HttpRequestReader {
   bool failed_ = false;
   bool blank_line_seen_ = false;
   size_t searched_bytes_ = 0;  // of what was left: no head ends there
+  size_t method_bytes_ = 0;    // of the first line, at its beginning: part of a method
   size_t line_begin_ = 0;      // of the line that is not whole yet, in what was left
   bool is_http_1_0_ = false;
   HttpStatus status_ = HttpStatus::kOk;

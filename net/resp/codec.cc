@@ -397,7 +397,7 @@ RespRequestParser::Status RespRequestParser::ParseInline(std::string_view& input
   if (!SplitInline(line)) return Fail("ERR Protocol error: unbalanced quotes in request");
   if (arg_count_ == 0) return Status::kRequest;
   if (IsRespCrossProtocolWord(args_[0])) {
-    return Fail("ERR Protocol error: HTTP request (POST or Host:) on a data port");
+    return Fail(kRespCrossProtocolError);
   }
   for (const std::string_view arg : args()) {
     if (arg.size() <= limits_.bulk_bytes_max) continue;

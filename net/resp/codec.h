@@ -54,6 +54,9 @@ inline constexpr size_t kRespUnauthenticatedBulkBytesMax = 16384;
 // `Host:`, any case). The parser refuses them as inline requests; a server calls this for command
 // names that it does not know, and closes the connection.
 [[nodiscard]] bool IsRespCrossProtocolWord(std::string_view word);
+// What is due for one.
+inline constexpr std::string_view kRespCrossProtocolError =
+    "ERR Protocol error: HTTP request (POST or Host:) on a data port";
 
 class RespRequestParser {
  public:

@@ -377,6 +377,7 @@ Task<void> RespProtocol::RunSlow() {
 void RespProtocol::RunUnknown(RespArgs args) {
   if (IsRespCrossProtocolWord(args[0])) {
     session_.NoteProtocolError("an HTTP request (POST or Host:) on a data port");
+    ReplyError(kRespCrossProtocolError);
     Quit();
     return;
   }

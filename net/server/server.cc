@@ -212,6 +212,8 @@ PakvServer Server::DescribePakv() {
 SessionGroup::MakeProtocol Server::DataProtocols(PerCore& of_core) {
   return [&of_core](Session& session, std::string_view begin,
                     bool* refused) -> std::unique_ptr<Protocol> {
+    // What may still become a request of RESP or HTTP: both are read by people.
+    if (begin.empty()) return std::make_unique<RespProtocol>(session, of_core.resp);
     switch (DetectWireProtocol(begin)) {
       case WireProtocol::kUndecided:
         return nullptr;

@@ -287,6 +287,10 @@ Task<void> Session::Close() {
   linger_end_ns_ = core_.now_ns() + kLingerNs;
   ArmDeadline();
   while (!Holds(Wait::kQuiet)) co_await Until(Wait::kQuiet);
+  if (goodbye_ == ProtocolEnd::kRequestTimeout && protocol_ == nullptr) {
+    bool refused = false;
+    protocol_ = (*make_protocol_)(*this, {}, &refused);
+  }
   if (goodbye_ && protocol_ != nullptr) protocol_->SayGoodbye(*goodbye_);
   linger_end_ns_ = core_.now_ns() + kLingerNs;
   ArmDeadline();

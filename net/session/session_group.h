@@ -57,7 +57,8 @@ struct SessionWalk : ListHook {
 class SessionGroup {
  public:
   // Makes the protocol of a connection by the first bytes that it sent; nullptr as long as they
-  // do not tell, and `*refused` set where they tell that no protocol of ours is spoken.
+  // do not tell, and `*refused` set where they tell that no protocol of ours is spoken. `begin` is
+  // empty where nothing more comes that could tell: the one in which the client is told why.
   using MakeProtocol = std::function<std::unique_ptr<Protocol>(
       Session& session, std::string_view begin, bool* refused)>;
 

@@ -150,6 +150,18 @@ TEST(AdminTest, ARequestThatIsNotCompletedIsTimedOut) {
   EXPECT_LT(server.world.now_ns() - begin_ns, 12 * kNsPerSecond);
 }
 
+TEST(AdminTest, WhatBeginsAsNoRequestCanIsAnsweredAtOnce) {
+  for (const std::string_view begin : {std::string_view("\x16\x03\x01\x02"), std::string_view("\0", 1)}) {
+    SimServer server;
+    AdminClient client(server);
+    const uint64_t begin_ns = server.world.now_ns();
+    client.raw.SendAlone(begin);
+    EXPECT_EQ(client.Take().status(), 400);
+    EXPECT_LT(server.world.now_ns() - begin_ns, kNsPerSecond);
+    EXPECT_EQ(client.raw.ReceiveToEnd(), "");
+  }
+}
+
 TEST(AdminTest, AnIdleConnectionIsClosed) {
   SimServer server;
   AdminClient client(server);

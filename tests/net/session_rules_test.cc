@@ -74,6 +74,18 @@ TEST(SessionTimeTest, WhoHasEndedItsStreamAndReadsNothingIsLetGo) {
   EXPECT_EQ(open.Receive(20'010 * 1000).size(), 20'010u * 1000);
 }
 
+TEST(SessionTimeTest, WhoseProtocolIsNotKnownYetIsToldToo) {
+  for (const std::string_view begin : {"P", "PI", "GET /", "\x16"}) {
+    SimServer server({.request_timeout_ns = 2 * kSecond});
+    SimConnection client(server);
+    client.SendAlone(begin);
+    EXPECT_EQ(client.ReceiveToEnd(),
+              "-ERR request timeout: the request was not complete in time\r\n")
+        << begin;
+    EXPECT_EQ(StatsOf(server).sessions.request_timeouts, 1u);
+  }
+}
+
 TEST(SessionTimeTest, DrippingBytesDoesNotExtendIt) {
   SimServer server({.request_timeout_ns = 30 * kSecond});
   SimConnection client(server);
@@ -177,7 +189,10 @@ TEST(SessionEndTest, QuitAndProtocolErrorsAnswerWhatCameBefore) {
             "-ERR Protocol error: neither RESP nor the pakv protocol\r\n"},
            {"PING\r\nPOST / HTTP/1.1\r\n",
             "+PONG\r\n-ERR Protocol error: HTTP request (POST or Host:) on a data port\r\n"},
-           {"*1\r\n$5\r\nhost:\r\nSET a 2\r\n", ""},
+           {"*1\r\n$5\r\nhost:\r\nSET a 2\r\n",
+            "-ERR Protocol error: HTTP request (POST or Host:) on a data port\r\n"},
+           {"PING\r\n*2\r\n$4\r\nPOST\r\n$1\r\n/\r\nSET a 2\r\n",
+            "+PONG\r\n-ERR Protocol error: HTTP request (POST or Host:) on a data port\r\n"},
        }) {
     SimConnection client(server);
     client.Send(each.request);
