@@ -119,6 +119,27 @@ std::optional<std::string> ApplyEnvironment(const EnvironmentVariables& environm
   return std::nullopt;
 }
 
+// What a start would meet at the second of two equal addresses: it is taken, by itself.
+std::optional<std::string> TellTwice(const ServerOptions& server) {
+  const auto is_same = [](const Endpoint& a, const Endpoint& b) {
+    return a.is_unix() ? a.path == b.path : a.port != 0 && a.host == b.host && a.port == b.port;
+  };
+  const std::vector<Endpoint>& endpoints = server.data_endpoints;
+  for (size_t i = 0; i < endpoints.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (!is_same(endpoints[i], endpoints[j])) continue;
+      return fmt::format("addr {} is given twice", endpoints[i].text);
+    }
+    // At the default it is a warning of the start, as any other server may be there.
+    if (server.admin_endpoint && !server.admin_endpoint_is_default &&
+        is_same(endpoints[i], *server.admin_endpoint)) {
+      return fmt::format("addr and admin-addr are both {}: each needs one of its own",
+                         endpoints[i].text);
+    }
+  }
+  return std::nullopt;
+}
+
 // What has to hold between options.
 std::optional<std::string> CheckTogether(ConfigDraft& draft) {
   ServerOptions& server = draft.config.server;
@@ -128,18 +149,22 @@ std::optional<std::string> CheckTogether(ConfigDraft& draft) {
       std::any_of(server.data_endpoints.begin(), server.data_endpoints.end(), picks_port)) {
     server.admin_endpoint = ParseEndpoint("127.0.0.1:0").value();
   }
+  if (auto fault = TellTwice(server)) return fault;
   if (draft.config.insecure) return std::nullopt;
-  const auto exposed = [](std::string_view option, const Endpoint& endpoint) {
+  const auto exposed = [](std::string_view option, const Endpoint& endpoint,
+                          std::string_view what_anyone_could) {
     return fmt::format(
-        "{} {} may be reached from other machines, and without users anyone there could read and "
-        "write: choose a loopback address, or accept it with --insecure",
-        option, endpoint.text);
+        "{} {} may be reached from other machines, and {}: choose a loopback address, or accept it "
+        "with --insecure",
+        option, endpoint.text, what_anyone_could);
   };
   for (const Endpoint& endpoint : server.data_endpoints) {
-    if (!IsLoopback(endpoint)) return exposed("addr", endpoint);
+    if (IsLoopback(endpoint)) continue;
+    return exposed("addr", endpoint, "without users anyone there could read and write");
   }
   if (server.admin_endpoint && !IsLoopback(*server.admin_endpoint)) {
-    return exposed("admin-addr", *server.admin_endpoint);
+    return exposed("admin-addr", *server.admin_endpoint,
+                   "anyone there could read the metrics, and hold up who needs them");
   }
   return std::nullopt;
 }

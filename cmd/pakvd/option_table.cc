@@ -315,7 +315,9 @@ const ConfigOption kOptions[] = {
     {"drain-timeout", "DURATION", "how long a stop waits for clients",
      [](const ProcessFacts&) -> std::string { return "10s"; }, SetDuration<&S::drain_timeout_ns>,
      PrintDuration<&S::drain_timeout_ns>},
-    {"port-file", "PATH|none", "written once ready: the ports that are listened on",
+    {"port-file", "PATH|none",
+     "the addresses that it listens on: written once ready, removed when it stops; what a killed "
+     "server leaves is removed by the next start",
      [](const ProcessFacts&) -> std::string { return "none"; }, SetPortFile,
      PrintPath<&S::port_file_path>},
     {"segment-size", "SIZE|auto", "size of a log file; auto: by the size of the disk",

@@ -14,7 +14,8 @@ namespace {
 std::string RemedyOfDamage(const std::string& what, const std::string& directory) {
   const bool salvages = what.find("--salvage goes on") != std::string::npos;
   return fmt::format(
-      "; nothing was changed. `pakvctl verify {}` lists all damage: bring back the "
+      "; nothing was changed, but for an empty LOCK if there was none. `pakvctl verify {}` lists "
+      "all damage: bring back the "
       "files that it names from a copy, {}or load a dump into an empty directory",
       directory, salvages ? "start with --salvage, which keeps what is damaged in salvage/, " : "");
 }

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -30,6 +31,8 @@
 #include "cmd/pakvd/process_facts.h"
 #include "cmd/pakvd/remedy.h"
 #include "cmd/pakvd/start_progress.h"
+#include "cmd/pakvd/service_manager.h"
+#include "cmd/pakvd/stop_requests.h"
 #include "kv/log/file_io.h"
 #include "kv/store/store.h"
 #include "net/server/server.h"
@@ -184,7 +187,7 @@ class Service {
     if (status.ok()) {
       TellReady(report);
       co_await stop_requested_.Wait();
-      LogInfo("stopping: no further connections, answering what was received");
+      TellStopping();
     }
     const bool drained = co_await server_->Drain(status.ok() ? options.drain_timeout_ns : 0);
     co_await server_->Stop();
@@ -223,6 +226,7 @@ class Service {
     options.on_locked = [this] {
       LookAtFileSystem();
       if (!config_.server.port_file_path.empty()) RemovePortFile(config_.server.port_file_path);
+      manager_.Tell("", "reading the data in " + config_.server.directory);
     };
     options.cancel_open = &cancel_open_;
     options.progress = progress_;
@@ -272,10 +276,20 @@ class Service {
         PAKV_VERSION, config_.server.keeps_on_disk ? "log" : "memory", config_.server.directory,
         report.created ? "created" : "opened", report.keys, cores_.count(),
         cores_.count() == 1 ? "core" : "cores", Durability(), given);
+    manager_.Tell("READY=1", "serving " + given);
+  }
+
+  // No longer ready: a script that waits for the next start's port file must not find this one's.
+  void TellStopping() {
+    constexpr std::string_view kStopping = "no further connections, answering what was received";
+    LogInfo("stopping: {}", kStopping);
+    manager_.Tell("STOPPING=1", kStopping);
+    if (!config_.server.port_file_path.empty()) RemovePortFile(config_.server.port_file_path);
   }
 
   Cores& cores_;
   const ServerConfig config_;
+  const ServiceManager manager_{getenv("NOTIFY_SOCKET")};
   const DescriptorPlan descriptors_;
   const uint64_t base_bytes_;
   RecoveryProgress* const progress_;
@@ -313,8 +327,9 @@ std::optional<DescriptorPlan> FitDescriptors(ServerConfig& config) {
     return std::nullopt;
   }
   if (cores < options.core_count) {
-    LogWarning("only {} cores instead of {}: this process may open {} files (ulimit -n)", cores,
-               options.core_count, demand.file_limit);
+    LogWarning("only {} instead of {}: this process may open {} files (ulimit -n)",
+               cores == 1 ? "1 core" : fmt::format("{} cores", cores), options.core_count,
+               demand.file_limit);
     options.core_count = cores;
   }
   const DescriptorPlan plan = PlanDescriptors(demand, cores);
@@ -388,7 +403,7 @@ int RunServer(const ServerConfig& given) {
   }
   service.Start();
 
-  bool stop_requested = false;
+  StopRequests stop_requests;
   while (true) {
     pollfd waiting[] = {{signals.descriptor(), POLLIN, 0}, {service.ended(), POLLIN, 0}};
     const int wait_ms = progress.Tick(SystemClock().MonotonicNs(), service.is_opening());
@@ -396,13 +411,17 @@ int RunServer(const ServerConfig& given) {
     if (waiting[1].revents != 0) break;
     if (waiting[0].revents == 0) continue;
     const int number = signals.Take();
-    if (stop_requested) {
-      LogWarning("a second {}: ending at once", strsignal(number));
-      // The log is what keeps the promises; nothing that was acknowledged depends on a clean end.
-      _exit(kServerExitFailed);
+    switch (stop_requests.Take(number, SystemClock().MonotonicNs())) {
+      case StopRequests::Act::kStop:
+        service.RequestStop();
+        break;
+      case StopRequests::Act::kNothing:
+        break;
+      case StopRequests::Act::kEnd:
+        LogWarning("a second {}: ending at once", strsignal(number));
+        // The log is what keeps the promises; nothing that was acknowledged depends on a clean end.
+        _exit(kServerExitFailed);
     }
-    stop_requested = true;
-    service.RequestStop();
   }
   cores.Join();
   blocking_pool.reset();

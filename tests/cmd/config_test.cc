@@ -252,11 +252,25 @@ TEST_F(ConfigTest, OtherMachinesNeedInsecure) {
   for (const char* address : {"0.0.0.0:1", "[::]:1", "example.org:1"}) {
     EXPECT_THAT(Refusal({"--addr", "127.0.0.1:1", "--addr", address}),
                 HasSubstr("addr " + std::string(address)));
-    EXPECT_THAT(Refusal({"--admin-addr", address}), HasSubstr("--insecure"));
+    EXPECT_THAT(Refusal({"--admin-addr", address}),
+                testing::AllOf(HasSubstr("--insecure"), HasSubstr("read the metrics"),
+                               testing::Not(HasSubstr("write"))));
     EXPECT_EQ(Load({"--addr", address, "--insecure"}).exit_code, std::nullopt);
     EXPECT_EQ(Load({"--addr", address}, {{"PAKV_INSECURE", "1"}}).exit_code, std::nullopt);
   }
   EXPECT_EQ(Load({"--addr", "localhost:1", "--addr", "unix:/tmp/x"}).exit_code, std::nullopt);
+}
+
+TEST_F(ConfigTest, AnAddressIsGivenOnce) {
+  EXPECT_THAT(Refusal({"--check-config", "--addr", "127.0.0.1:1", "--addr", "127.0.0.1:1"}),
+              HasSubstr("addr 127.0.0.1:1 is given twice"));
+  EXPECT_THAT(Refusal({"--addr", "unix:/x", "--addr", "[::1]:1", "--addr", "unix:/x"}),
+              HasSubstr("addr unix:/x is given twice"));
+  EXPECT_THAT(Refusal({"--addr", "127.0.0.1:1", "--admin-addr", "127.0.0.1:1"}),
+              HasSubstr("addr and admin-addr are both 127.0.0.1:1"));
+  // The system picks two; and whoever takes admin-addr's default is warned at the start.
+  EXPECT_EQ(Load({"--addr", "127.0.0.1:0", "--addr", "127.0.0.1:0"}).exit_code, std::nullopt);
+  EXPECT_EQ(Load({"--addr", "127.0.0.1:7380"}).exit_code, std::nullopt);
 }
 
 TEST_F(ConfigTest, PortZeroForDataPicksTheDefaultAdminPortToo) {

@@ -5,6 +5,7 @@ touches nothing that is not its own."""
 import functools
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -256,9 +257,93 @@ def a_second_signal_ends_at_once_with_1(pakvd, _pakvctl, parent):
             break
         time.sleep(0.005)
     pakv.check(refused.is_set(), "it went on accepting")
-    server.process.send_signal(signal.SIGTERM)
+    # The same signal is a second one only after a while: see StopRequests.
+    server.process.send_signal(signal.SIGINT)
     code = server.wait(10)
     pakv.check(code == 1, f"exit {code}")
+    pakv.check("a second Interrupt" in server.last_log, server.last_log)
+
+
+def a_port_file_goes_when_the_server_does(pakvd, _pakvctl, parent):
+    for held in (False, True):
+        server = pakv.Server(pakvd, os.path.join(parent, "data"), "--admin-addr", "none",
+                             "--drain-timeout", "100ms" if held else "1h")
+        client = server.connect()
+        if held:
+            client.send_raw(b"*2\r\n$3\r\nGET\r\n")
+        pakv.check(os.path.exists(server.port_file), "there is none")
+        server.process.send_signal(signal.SIGTERM)
+        code = server.process.wait(30)
+        pakv.check(code == (1 if held else 0), f"exit {code}:\n{server.log()}")
+        pakv.check(not os.path.exists(server.port_file), "it outlives the server")
+        server.wait()
+
+
+def standard_descriptors_that_are_closed_stay_free_of_others(pakvd, _pakvctl, parent):
+    ports = os.path.join(parent, "ports")
+    command = ["bash", "-c", 'exec "$@" <&- >&- 2>&-', "bash", pakvd, "--addr", "127.0.0.1:0",
+               "--admin-addr", "none", "--dir", os.path.join(parent, "data"), "--port-file", ports]
+    with subprocess.Popen(command) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not os.path.exists(ports):
+                pakv.check(process.poll() is None, f"it ended: {process.returncode}")
+                pakv.check(time.monotonic() < deadline, "it is not ready")
+                time.sleep(0.01)  # the file's appearance is the event; there is no other
+            for descriptor in range(3):
+                path = os.readlink(f"/proc/{process.pid}/fd/{descriptor}")
+                pakv.check(path == "/dev/null", f"{descriptor} is {path}")
+        finally:
+            process.terminate()
+        pakv.check(process.wait(30) == 0, f"exit {process.returncode}")
+
+
+def too_little_memory_is_told(pakvd, _pakvctl, parent):
+    """Whatever the limit cuts off, it ends with a line, not by a signal."""
+    told = 0
+    for kibibytes in range(100_000, 400_000, 25_000):
+        limit = functools.partial(resource.setrlimit, resource.RLIMIT_AS,
+                                  (kibibytes << 10, kibibytes << 10))
+        ports = os.path.join(parent, "ports")
+        with subprocess.Popen([pakvd, "--addr", "127.0.0.1:0", "--admin-addr", "none", "--cores",
+                               "2", "--memory", "1GiB", "--dir", os.path.join(parent, "data"),
+                               "--port-file", ports],
+                              stderr=subprocess.PIPE, text=True, preexec_fn=limit) as process:
+            while process.poll() is None and not os.path.exists(ports):
+                time.sleep(0.01)  # one of both comes
+            process.terminate()
+            _, err = process.communicate(timeout=60)
+        pakv.check(process.returncode in (0, 1, 3, 4), f"{kibibytes} KiB: {process}: {err}")
+        if process.returncode != 0:
+            pakv.check("memory" in one_line(err) or "threads" in one_line(err), err)
+        told += "the system gives no more memory" in err
+    pakv.check(told > 0, "no limit was met where it is hardest")
+
+
+def what_cannot_be_printed_is_an_error(pakvd, pakvctl, _parent):
+    for program, flags, wanted in ((pakvd, ["--version"], 1), (pakvd, ["--print-config"], 1),
+                                   (pakvd, ["--help"], 1), (pakvctl, ["--help"], 5),
+                                   (pakvctl, ["--version"], 5), (pakvctl, ["get", "--help"], 5)):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([program, *flags], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  check=False, timeout=60)
+        pakv.check(done.returncode == wanted, f"{program} {flags}: {done}")
+        pakv.check("stdout cannot be written: No space left on device" in done.stderr, done.stderr)
+
+
+def a_service_manager_is_told(pakvd, _pakvctl, parent):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        name = f"pakv-e2e-{os.getpid()}"
+        manager.bind(b"\0" + name.encode())
+        manager.settimeout(30)
+        data = os.path.join(parent, "data")
+        server = pakv.Server(pakvd, data, "--admin-addr", "none",
+                             environment={**os.environ, "NOTIFY_SOCKET": "@" + name})
+        pakv.check(server.stop() == 0, f"no clean stop:\n{server.last_log}")
+        told = [manager.recv(4096).decode().split("\n") for _ in range(3)]
+    pakv.check(told[0] == [f"STATUS=reading the data in {data}"], told)
+    pakv.check(told[1] == ["READY=1", "STATUS=serving 127.0.0.1:0"], told)
+    pakv.check(told[2][0] == "STOPPING=1" and len(told[2]) == 2, told)
 
 
 def starts_with_64_descriptors(pakvd, _pakvctl, parent):
@@ -393,6 +478,11 @@ if __name__ == "__main__":
         sigterm_answers_and_exits_0,
         a_terminal_that_hangs_up_ends_nothing,
         a_second_signal_ends_at_once_with_1,
+        a_port_file_goes_when_the_server_does,
+        standard_descriptors_that_are_closed_stay_free_of_others,
+        too_little_memory_is_told,
+        what_cannot_be_printed_is_an_error,
+        a_service_manager_is_told,
         starts_with_64_descriptors,
         too_few_descriptors_for_the_cores_that_are_asked_for,
         lives_with_64_descriptors,

@@ -151,7 +151,8 @@ TEST(AdminTest, ARequestThatIsNotCompletedIsTimedOut) {
 }
 
 TEST(AdminTest, WhatBeginsAsNoRequestCanIsAnsweredAtOnce) {
-  for (const std::string_view begin : {std::string_view("\x16\x03\x01\x02"), std::string_view("\0", 1)}) {
+  for (const std::string_view begin :
+       {std::string_view("\x16\x03\x01\x02"), std::string_view("\0", 1)}) {
     SimServer server;
     AdminClient client(server);
     const uint64_t begin_ns = server.world.now_ns();
