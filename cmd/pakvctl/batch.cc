@@ -46,7 +46,11 @@ bool TakeEscape(std::string_view& rest, std::string& word) {
 class BatchRunner {
  public:
   BatchRunner(const CtlRequest& request, StoreClient& client, const CtlStreams& streams)
-      : request_(request), client_(client), out_(streams.out), err_(streams.err) {}
+      : request_(request),
+        client_(client),
+        out_(streams.out),
+        err_(streams.err),
+        values_(streams.out, streams.out_is_terminal) {}
 
   int Run() {
     if (batch().operations.empty()) {
@@ -54,7 +58,7 @@ class BatchRunner {
       return kClientExitOk;
     }
     const auto done = client_.Batch(batch().operations);
-    if (!done.ok()) return TellError(done.error(), err_);
+    if (!done.ok()) return Fail(done.error());
     if (done->failed) {
       err_ << fmt::format("line {}: Condition not met; nothing was done\n",
                           batch().lines[std::min(*done->failed, batch().lines.size() - 1)]);
@@ -64,13 +68,14 @@ class BatchRunner {
       err_ << "pakvctl: the reply is not one to this batch\n";
       return kClientExitData;
     }
+    const bool only_reads = OnlyReads();
     int exit_code = kClientExitOk;
     JsonArrayPrinter array(out_);
     for (size_t i = 0; i < done->operations.size(); ++i) {
       const ClientOperation& asked = batch().operations[i];
       if (!done->operations[i].found) {
         err_ << "Key not found: " << EscapeControls(asked.set.key) << '\n';
-        exit_code = kClientExitNotMet;
+        if (only_reads) exit_code = kClientExitNotMet;
       }
       if (json()) {
         array.Add(ToJson(asked, done->operations[i], done->lsn));
@@ -86,18 +91,39 @@ class BatchRunner {
   using Kind = ClientOperation::Kind;
   const CtlBatch& batch() const { return request_.batch; }
   bool json() const { return request_.output == CtlOutput::kJson; }
+  // Then nothing is changed, whatever is found.
+  bool OnlyReads() const {
+    return std::all_of(batch().operations.begin(), batch().operations.end(),
+                       [](const ClientOperation& each) { return each.kind == Kind::kGet; });
+  }
+
+  // Of the operation that it is about the line is told, which the server does not know.
+  int Fail(ClientError error) {
+    if (error.operation && *error.operation < batch().lines.size()) {
+      std::string_view why = error.text;
+      const std::string number = fmt::format("operation {}: ", *error.operation + 1);
+      if (why.starts_with(number)) why.remove_prefix(number.size());
+      error.text = fmt::format("line {}: {}", batch().lines[*error.operation], why);
+    }
+    if (error.fault == ClientFault::kRefused && !error.outcome_unknown) {
+      error.text += "; nothing was done";
+    }
+    return TellError(error, err_);
+  }
 
   void Print(const ClientOperation& asked, const ClientOperationDone& done) {
     switch (asked.kind) {
       case Kind::kGet:
-        out_ << done.value->bytes << '\n';
+        values_.Put(done.value->bytes);
+        values_.End();
+        out_ << '\n';
         return;
       case Kind::kIncrement:
         out_ << done.number << '\n';
         return;
       case Kind::kSet:
       case Kind::kDelete:
-        if (!request_.quiet) PrintDone(out_, done.old_value);
+        if (!request_.quiet) PrintDone(out_, values_, done.old_value);
         return;
     }
   }
@@ -126,6 +152,7 @@ class BatchRunner {
   StoreClient& client_;
   std::ostream& out_;
   std::ostream& err_;
+  ValuePrinter values_;
 };
 
 std::optional<int> ReadLines(std::istream& in, const std::string& name, CtlBatch& batch,

@@ -23,7 +23,8 @@ std::optional<std::vector<std::string>> SplitWords(std::string_view line, std::s
 std::optional<int> ReadBatch(CtlRequest& request, const CtlStreams& streams);
 
 // Does request.batch, and prints a line for each operation, as the commands of these names do.
-// Returns the exit code: 1 if a key was not there, or a condition not met: then nothing was done.
+// Returns the exit code. 1 means that nothing was changed: a condition was not met, or a batch of
+// get alone did not find a key. A key that is not there is told, and no failure of the others.
 int RunBatch(const CtlRequest& request, StoreClient& client, const CtlStreams& streams);
 
 }  // namespace pakv

@@ -156,7 +156,8 @@ CLI::Option* AddSwitch(CLI::App& app, const std::string& name, const std::string
 CLI::Option* AddList(CLI::App& app, const std::string& name, const std::string& help) {
   return AddValue(app, name, "", help)
       ->required()
-      ->expected(-1)
+      ->expected(1, -1)
+      ->allow_extra_args()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 

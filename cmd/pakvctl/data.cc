@@ -32,7 +32,8 @@ class Runner {
         client_(client),
         streams_(streams),
         out_(streams.out),
-        err_(streams.err) {}
+        err_(streams.err),
+        values_(streams.out, streams.out_is_terminal) {}
 
   int Run() {
     switch (request_.command) {
@@ -118,7 +119,7 @@ class Runner {
       if (done->old_value) PutBytes(object, "old_value", *done->old_value);
       out_ << object.dump() << '\n';
     } else {
-      PrintDone(out_, done->old_value);
+      PrintDone(out_, values_, done->old_value);
     }
     return kClientExitOk;
   }
@@ -162,7 +163,7 @@ class Runner {
   }
 
   int Get() {
-    if (request_.output == CtlOutput::kRaw) return GetLong(request_.keys.front(), /*end=*/"");
+    if (request_.output == CtlOutput::kRaw) return GetRaw(request_.keys.front());
     JsonArrayPrinter array(out_);
     const auto add = [&](const std::string& key, const ClientValue& value) {
       OrderedJson object;
@@ -174,31 +175,45 @@ class Runner {
     const auto ask = [&](std::span<const std::string> keys) { return client_.Get(keys); };
     const auto print = [&](const std::string& key, const ClientValue& value) {
       if (json()) return add(key, value);
-      out_ << value.bytes << '\n';
+      values_.Put(value.bytes);
+      values_.End();
+      out_ << '\n';
     };
     // One that no frame holds is asked for again, by itself.
     const auto ask_again = [&](const std::string& key, const ClientError& error) {
       if (error.status != PakvStatus::kValueTooLong) return Fail(error);
-      return json() ? AddLong(key, add) : GetLong(key, "\n");
+      return json() ? AddLong(key, add) : GetLong(key);
     };
     const int exit_code = AskAndPrint(ask, print, ask_again);
     if (json()) array.Finish();
     return exit_code;
   }
 
-  // Prints a value as it comes.
-  int GetLong(const std::string& key, std::string_view end) {
-    const auto value = client_.ReadValue(key, [this](std::string_view piece) {
+  // The bytes as they are, also on a terminal.
+  int GetRaw(const std::string& key) {
+    return ReadLong(key, [this](std::string_view piece) {
       out_ << piece;
       return bool{out_};
     });
+  }
+
+  // Prints a value as it comes.
+  int GetLong(const std::string& key) {
+    const int exit_code = ReadLong(key, [this](std::string_view piece) {
+      values_.Put(piece);
+      return bool{out_};
+    });
+    values_.End();
+    if (exit_code == kClientExitOk) out_ << '\n';
+    return exit_code;
+  }
+
+  int ReadLong(const std::string& key, StoreClient::TakeBytes take) {
+    const auto value = client_.ReadValue(key, take);
     if (!value.ok()) return Fail(value.error());
-    if (!*value) {
-      TellMissing(key);
-      return kClientExitNotMet;
-    }
-    out_ << end;
-    return kClientExitOk;
+    if (*value) return kClientExitOk;
+    TellMissing(key);
+    return kClientExitNotMet;
   }
 
   // A JSON string is made of the whole of it.
@@ -228,7 +243,7 @@ class Runner {
         },
         [&](const std::string& key, const ClientDeleteDone& done) {
           if (request_.quiet) return;
-          if (!json()) return PrintDone(out_, done.old_value);
+          if (!json()) return PrintDone(out_, values_, done.old_value);
           OrderedJson object;
           PutBytes(object, "key", key);
           PutLsn(object, done.lsn);
@@ -296,7 +311,7 @@ class Runner {
           PutBytes(object, "key", key);
           array.Add(object);
         } else {
-          out_ << key << '\n';
+          out_ << (streams_.out_is_terminal ? EscapeControls(key) : key) << '\n';
         }
       }
       cursor = page->cursor;
@@ -349,6 +364,7 @@ class Runner {
   const CtlStreams& streams_;
   std::ostream& out_;
   std::ostream& err_;
+  ValuePrinter values_;
 };
 
 }  // namespace

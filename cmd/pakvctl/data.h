@@ -17,6 +17,7 @@ struct CtlStreams {
   std::ostream& err;  // everything else
   bool err_is_terminal = false;
   bool in_is_stdin = false;
+  bool out_is_terminal = false;
 };
 
 // Runs the command and prints; returns the exit code.

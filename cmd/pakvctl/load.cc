@@ -97,12 +97,16 @@ class Load {
     }
     if (lost) {
       const ClientError error = co_await WhyLost();
+      progress_.End(core_.now_ns());
+      TellError(error, streams_.err);
       TellCount("pakvctl: the load ends: all lines that were read are loaded: ");
-      co_return TellLost(error);
+      TellAgain();
+      co_return kClientExitConnect;  // whether or not it has said that it goes
     }
     if (!wrong.empty()) {
-      TellCount("pakvctl: the load ends: all lines before it are loaded: ");
-      co_return Tell(wrong, kClientExitData);
+      const int exit_code = Tell(wrong, kClientExitData);
+      TellCount("pakvctl: the load ends: all lines before that are loaded: ");
+      co_return exit_code;
     }
     co_return Done({});
   }
@@ -214,8 +218,9 @@ class Load {
     const bool whole = co_await loader_.Finish();
     if (!whole) co_return TellFailed("key " + Quoted(loader_.failed_key()));
     if (fault) {
-      TellCount("pakvctl: the load ends: ");
-      co_return Tell(fault->text, fault->exit_code);
+      const int exit_code = Tell(fault->text, fault->exit_code);
+      TellCount("pakvctl: the load ends: loaded ");
+      co_return exit_code;
     }
     co_return Done(source.DescribeLeft());
   }
@@ -237,18 +242,12 @@ class Load {
   }
 
   int TellFailed(const std::string& where) {
-    TellCount("pakvctl: the load ends: the server has acknowledged ");
+    progress_.End(core_.now_ns());
     const int exit_code = TellError(loader_.error(), streams_.err);
     streams_.err << "pakvctl: that was " << where << '\n';
+    TellCount("pakvctl: the load ends: the server has acknowledged ");
     if (exit_code == kClientExitConnect) TellAgain();
     return exit_code;
-  }
-
-  // Whether or not it has said that it goes.
-  int TellLost(const ClientError& error) {
-    TellError(error, streams_.err);
-    TellAgain();
-    return kClientExitConnect;
   }
 
   void TellAgain() {

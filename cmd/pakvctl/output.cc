@@ -1,8 +1,27 @@
 #include "cmd/pakvctl/output.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "runtime/base/utf8.h"
 
 namespace pakv {
+namespace {
+
+// How many bytes at the end of `text` may be the beginning of a character of UTF-8.
+size_t BegunBytes(std::string_view text) {
+  constexpr size_t kCharacterBytesMax = 4;
+  for (size_t bytes = 1; bytes < kCharacterBytesMax && bytes <= text.size(); ++bytes) {
+    const auto byte = static_cast<uint8_t>(text[text.size() - bytes]);
+    if (byte < 0x80) return 0;
+    if (byte < 0xc0) continue;  // not the first of its character
+    const size_t whole = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+    return bytes < whole ? bytes : 0;
+  }
+  return 0;
+}
+
+}  // namespace
 
 std::string Base64(std::string_view bytes) {
   static constexpr char kDigits[] =
@@ -61,9 +80,34 @@ void PutBytes(OrderedJson& object, const std::string& name, std::string_view byt
 
 void PutLsn(OrderedJson& object, uint64_t lsn) { object["lsn"] = std::to_string(lsn); }
 
-void PrintDone(std::ostream& out, const std::optional<std::string>& old_value) {
+void ValuePrinter::Put(std::string_view piece) {
+  if (!out_is_terminal_) {
+    out_ << piece;
+    return;
+  }
+  const std::string text = std::exchange(begun_, {}).append(piece);
+  std::string_view rest = text;
+  begun_ = rest.substr(rest.size() - BegunBytes(rest));
+  rest.remove_suffix(begun_.size());
+  while (true) {
+    const size_t plain = std::min(rest.find_first_of("\n\t"), rest.size());
+    out_ << EscapeControls(rest.substr(0, plain));
+    if (plain == rest.size()) return;
+    out_ << rest[plain];
+    rest.remove_prefix(plain + 1);
+  }
+}
+
+void ValuePrinter::End() { out_ << EscapeControls(std::exchange(begun_, {})); }
+
+void PrintDone(std::ostream& out, ValuePrinter& values,
+               const std::optional<std::string>& old_value) {
   out << "OK";
-  if (old_value) out << " old value: " << *old_value;
+  if (old_value) {
+    out << " old value: ";
+    values.Put(*old_value);
+    values.End();
+  }
   out << '\n';
 }
 

@@ -18,8 +18,25 @@ void PutBytes(OrderedJson& object, const std::string& name, std::string_view byt
 // An LSN as a string: JSON's numbers lose bits beyond 2^53.
 void PutLsn(OrderedJson& object, uint64_t lsn);
 
+// Prints values byte for byte; on a terminal with what it would obey escaped, but for line ends and
+// tabs. A value may come in pieces.
+class ValuePrinter {
+ public:
+  ValuePrinter(std::ostream& out, bool out_is_terminal)
+      : out_(out), out_is_terminal_(out_is_terminal) {}
+  void Put(std::string_view piece);
+  // Behind the last piece.
+  void End();
+
+ private:
+  std::ostream& out_;
+  const bool out_is_terminal_;
+  std::string begun_;  // of a character whose other bytes are in the next piece, on a terminal
+};
+
 // What a write prints: OK, and the old value if there is one.
-void PrintDone(std::ostream& out, const std::optional<std::string>& old_value);
+void PrintDone(std::ostream& out, ValuePrinter& values,
+               const std::optional<std::string>& old_value);
 
 std::string Base64(std::string_view bytes);
 // The bytes of what Base64 writes; nothing for anything else.

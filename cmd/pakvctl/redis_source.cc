@@ -124,7 +124,15 @@ Task<std::optional<RedisFault>> RedisSource::Connect() {
 
 Task<std::optional<RedisFault>> RedisSource::Authenticate() {
   std::optional<std::string> password = address_.password;
-  if (!password) {
+  if (!password && !address_.user.empty()) {
+    // Without one the source would take us for its default user, with that one's rights.
+    const std::string whose = address_.user + " at " + address_.endpoint.text;
+    password = AskForPassword(err_, EscapeControls(whose));
+    RedisFault fault{.text = "the source's user " + Quoted(address_.user) +
+                             " needs a password: set PAKV_SOURCE_PASSWORD",
+                     .exit_code = kClientExitUsage};
+    if (!password) co_return fault;
+  } else if (!password) {
     connection_->Start({"PING"});
     ClientResult<RespValue> reply = co_await connection_->Next();
     if (!reply.ok()) co_return FaultOf(reply.error());

@@ -325,7 +325,7 @@ Task<ClientResult<ClientNumber>> Client::AwaitIncrement(uint64_t id) {
   if (!reply.ok()) co_return reply.error();
   if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
   ClientNumber number;
-  number.value = reply->number;
+  number.value = reply->number.value_or(0);
   number.lsn = reply->lsn;
   co_return number;
 }
@@ -335,10 +335,14 @@ Task<ClientResult<ClientBatchDone>> Client::AwaitBatch(uint64_t id) {
   if (!reply.ok()) co_return reply.error();
   ClientBatchDone done;
   if (PakvCategoryOf(reply->status) == PakvCategory::kCondition) {
-    done.failed = static_cast<size_t>(reply->number);
+    done.failed = static_cast<size_t>(reply->number.value_or(0));
     co_return done;
   }
-  if (reply->status != PakvStatus::kOk) co_return RefusedError(*reply);
+  if (reply->status != PakvStatus::kOk) {
+    ClientError error = RefusedError(*reply);
+    if (reply->number) error.operation = static_cast<size_t>(*reply->number);
+    co_return error;
+  }
   done.lsn = reply->lsn;
   done.operations.reserve(reply->entries.size());
   for (ClientReply::Entry& entry : reply->entries) {

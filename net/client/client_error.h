@@ -2,6 +2,7 @@
 // decide by it, with a text for people.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,6 +29,7 @@ struct [[nodiscard]] ClientError {
   // The request may have taken effect: it was sent, or could have been, and nothing was learnt.
   bool outcome_unknown = false;
   std::string text;
+  std::optional<size_t> operation = std::nullopt;  // of a batch: the place of the one it is about
 
   bool ok() const { return fault == ClientFault::kNone; }
 };

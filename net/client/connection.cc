@@ -27,7 +27,9 @@ ClientReply ToReply(const PakvFrame& frame, const PakvFields& fields) {
   reply.status = frame.status;
   reply.lsn = fields.Number(PakvField::kLsn);
   if (fields.Has(PakvField::kTtlMs)) reply.ttl_ms = fields.Number(PakvField::kTtlMs);
-  reply.number = static_cast<int64_t>(fields.Number(PakvField::kNumber));
+  if (fields.Has(PakvField::kNumber)) {
+    reply.number = static_cast<int64_t>(fields.Number(PakvField::kNumber));
+  }
   reply.namespace_id = fields.Number(PakvField::kNamespace);
   reply.frame_bytes_max = fields.Number(PakvField::kFrameBytesMax);
   reply.key_bytes_max = fields.Number(PakvField::kKeyBytesMax);

@@ -57,7 +57,7 @@ struct ClientReply {
   PakvStatus status = PakvStatus::kOk;
   uint64_t lsn = 0;
   std::optional<uint64_t> ttl_ms;
-  int64_t number = 0;
+  std::optional<int64_t> number;
   uint64_t namespace_id = 0;
   uint64_t frame_bytes_max = 0;  // hello's
   uint64_t key_bytes_max = 0;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -69,15 +70,16 @@ class Batch {
   size_t bytes_ = 0;  // of keys and values
   PakvStatus status_ = PakvStatus::kOk;
   std::string text_;
-  const Operation* failed_ = nullptr;  // the reason why nothing was done
-  size_t failed_place_ = 0;
+  const Operation* failed_ = nullptr;   // the reason why nothing was done
+  std::optional<size_t> failed_place_;  // its place, also if it is none that could be tried
 };
 
 bool Batch::Prepare() {
   PakvEntryReader entries(fields_.entries());
   PakvFields entry;
   while (entries.Next(entry)) {
-    const size_t number = operations_.size() + 1;
+    const size_t place = operations_.size();
+    const size_t number = place + 1;
     const size_t key_bytes = entry.Bytes(PakvField::kKey).size();
     const size_t value_bytes = entry.Bytes(PakvField::kValue).size();
     bytes_ += key_bytes + value_bytes;
@@ -87,11 +89,13 @@ bool Batch::Prepare() {
                                 kPakvBatchOperationsMax, kPakvBatchBytesMax));
     }
     if (key_bytes > server_.key_bytes_max) {
+      failed_place_ = place;
       return Refuse(PakvStatus::kKeyTooLong,
                     fmt::format("operation {}: {} bytes are more than the {} that max-key allows",
                                 number, key_bytes, server_.key_bytes_max));
     }
     if (value_bytes > server_.inline_value_bytes_max) {
+      failed_place_ = place;
       return Refuse(PakvStatus::kValueTooLong,
                     fmt::format("operation {}: a value of {} bytes; in a batch it has at most {}",
                                 number, value_bytes, server_.inline_value_bytes_max));
@@ -161,9 +165,9 @@ bool Batch::Decide() {
 void Batch::WriteReply(OutputBuffer& output, uint64_t id) const {
   PakvWriter writer(output, PakvType::kBatch, id, status_);
   if (status_ != PakvStatus::kOk) {
-    if (failed_ != nullptr) {
-      writer.Number(PakvField::kNumber, failed_place_);
-      if (failed_->slot.lsn != kNoLsn) writer.Number(PakvField::kLsn, failed_->slot.lsn);
+    if (failed_place_) writer.Number(PakvField::kNumber, *failed_place_);
+    if (failed_ != nullptr && failed_->slot.lsn != kNoLsn) {
+      writer.Number(PakvField::kLsn, failed_->slot.lsn);
     }
     if (!text_.empty()) writer.Bytes(PakvField::kText, text_);
   } else {

@@ -122,9 +122,34 @@ TEST_F(BatchTest, EachLinePrintsWhatItsCommandPrints) {
 
 TEST_F(BatchTest, AKeyThatIsNotThereIsToldAndNothingPrintedForIt) {
   client_.values["a"] = {"1", 7, std::nullopt};
-  EXPECT_EQ(Run("get none a\nrm gone\n"), 1);
+  EXPECT_EQ(Run("get none a\n"), 1);
   EXPECT_EQ(out_, "1\n");
-  EXPECT_EQ(err_, "Key not found: none\nKey not found: gone\n");
+  EXPECT_EQ(err_, "Key not found: none\n");
+}
+
+TEST_F(BatchTest, WhatIsDoneIsNoFailureWhateverElseIsNotThere) {
+  EXPECT_EQ(Run("set order:7 lamp --if-absent\nincr orders\nrm cart:7\nget none\n"), 0);
+  EXPECT_EQ(out_, "OK\n1\n");
+  EXPECT_EQ(err_, "Key not found: cart:7\nKey not found: none\n");
+  EXPECT_EQ(client_.values.size(), 2u);
+}
+
+TEST_F(BatchTest, ErrorsOfTheServerNameTheLine) {
+  const std::string input = "# head\nset a 1\nget a b\nincr c\n";
+  client_.failure = {.fault = ClientFault::kRefused,
+                     .status = PakvStatus::kNotAnInteger,
+                     .text = "operation 4: the value is not an integer of 64 bits",
+                     .operation = 3};
+  EXPECT_EQ(Run(input), PakvExitCode(PakvStatus::kNotAnInteger));
+  EXPECT_EQ(err_, "pakvctl: line 4: the value is not an integer of 64 bits; nothing was done\n");
+  // Of no operation alone; and where it is not known whether anything was done.
+  client_.failure.operation.reset();
+  client_.failure.text = "read-only";
+  Run(input);
+  EXPECT_EQ(err_, "pakvctl: read-only; nothing was done\n");
+  client_.failure.outcome_unknown = true;
+  Run(input);
+  EXPECT_EQ(err_, "pakvctl: read-only\npakvctl: the write may have taken effect\n");
 }
 
 TEST_F(BatchTest, AConditionThatIsNotMetNamesItsLine) {
@@ -147,7 +172,7 @@ TEST_F(BatchTest, AWrongLineIsAUsageErrorBeforeAnythingIsDone) {
 }
 
 TEST_F(BatchTest, JsonHoldsAnObjectForEachOperation) {
-  EXPECT_EQ(Run("set a 1\nget a none\nincr n\n", {"batch", "-o", "json"}), 1);
+  EXPECT_EQ(Run("set a 1\nget a none\nincr n\n", {"batch", "-o", "json"}), 0);
   const std::string lsn = std::to_string(uint64_t{1} << 60);
   const std::string last = std::to_string((uint64_t{1} << 60) + 1);
   EXPECT_EQ(out_, "[{\"key\":\"a\",\"lsn\":\"" + last + "\"},\n {\"key\":\"a\",\"value\":\"1\"," +

@@ -330,6 +330,9 @@ TEST(CommandLineTest, VersionAndHelpGoToStdout) {
   const CtlCommandLine of_set = ParseCommandLine({"set", "--help"}, {});
   EXPECT_EQ(of_set.exit_code, 0);
   EXPECT_THAT(of_set.stdout_text, HasSubstr("--if-version"));
+  for (const char* command : {"get", "rm"}) {
+    EXPECT_THAT(ParseCommandLine({command, "--help"}, {}).stdout_text, HasSubstr("KEY..."));
+  }
 }
 
 }  // namespace

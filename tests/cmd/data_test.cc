@@ -35,7 +35,8 @@ class DataTest : public testing::Test {
     std::istringstream in(input);
     std::ostringstream out;
     std::ostringstream err;
-    const CtlStreams streams{in, out, err};
+    CtlStreams streams{in, out, err};
+    streams.out_is_terminal = out_is_terminal_;
     const int exit_code = RunCommand(line.request, client_, streams);
     out_ = out.str();
     err_ = err.str();
@@ -43,9 +44,44 @@ class DataTest : public testing::Test {
   }
 
   FakeClient client_;
+  bool out_is_terminal_ = false;
   std::string out_;
   std::string err_;
 };
+
+TEST_F(DataTest, ATerminalIsShownWhatItWouldObey) {
+  const std::string key = "k\n\x1b[2J";
+  client_.values[key] = {"1\n\t\x1b[2J\xff\xc3\xa4", 7, std::nullopt};
+  EXPECT_EQ(Run({"scan"}), 0);
+  EXPECT_EQ(out_, key + "\n");
+  EXPECT_EQ(Run({"get", key}), 0);
+  EXPECT_EQ(out_, client_.values[key].bytes + "\n");
+  out_is_terminal_ = true;
+  EXPECT_EQ(Run({"scan"}), 0);
+  EXPECT_EQ(out_, "k\\x0a\\x1b[2J\n");
+  EXPECT_EQ(Run({"get", key}), 0);
+  EXPECT_EQ(out_, "1\n\t\\x1b[2J\\xff\xc3\xa4\n");
+  EXPECT_EQ(Run({"get", key, "-o", "raw"}), 0);
+  EXPECT_EQ(out_, client_.values[key].bytes) << "raw is raw";
+  EXPECT_EQ(Run({"rm", key, "--old"}), 0);
+  EXPECT_EQ(out_, "OK old value: 1\n\t\\x1b[2J\\xff\xc3\xa4\n");
+}
+
+TEST(ValuePrinterTest, ACharacterMayBeCutByPieces) {
+  const std::string value = "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\x1b\xe2\x82";
+  for (size_t first = 0; first <= value.size(); ++first) {
+    for (size_t second = first; second <= value.size(); ++second) {
+      std::ostringstream out;
+      ValuePrinter values(out, /*out_is_terminal=*/true);
+      values.Put(value.substr(0, first));
+      values.Put(value.substr(first, second - first));
+      values.Put(value.substr(second));
+      values.End();
+      EXPECT_EQ(out.str(), "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\\x1b\\xe2\\x82")
+          << first << ' ' << second;
+    }
+  }
+}
 
 TEST_F(DataTest, SetSaysOkOnce) {
   EXPECT_EQ(Run({"set", "k", "v"}), 0);

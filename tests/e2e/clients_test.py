@@ -77,11 +77,11 @@ def redis_benchmark(pakvd, _pakvctl, parent):
 
     def body(server):
         done = subprocess.run(
-            ["redis-benchmark", "-p", str(server.port()), "-t", "ping,set,get,incr", "-n",
-             "5000", "-c", "20", "-P", "4", "-r", "1000", "-q"],
+            ["redis-benchmark", "-p", str(server.port()), "-t", "ping,set,get,incr,mset",
+             "-n", "5000", "-c", "20", "-P", "4", "-r", "1000", "-q"],
             capture_output=True, text=True, timeout=120, check=False)
         pakv.check(done.returncode == 0, done.stderr)
-        for test in ("PING", "SET", "GET", "INCR"):
+        for test in ("PING", "SET", "GET", "INCR", "MSET"):
             pakv.check(test in done.stdout, f"{test} is missing: {done.stdout}")
 
     with_server(pakvd, parent, body)

@@ -187,6 +187,7 @@ def long_values_make_the_round_trip_in_bounded_memory(pakvd, pakvctl, parent):
                           (b'","namespace":"7"}\n', b"its namespace"), (b"", b"ends within")):
             got = run(pakvctl, target.ports["data"], "load", stdin=b"\n" + long_line + end)
             pakv.check(got[0] == 5 and b"line 2: " in got[2] and said in got[2], f"{got}")
+            pakv.check(got[2].index(said) < got[2].index(b"the load ends"), f"the reason: {got}")
         pakv.check(target.connect().call("EXISTS", "k") == 0, "a wrong line was loaded")
         # Out of a pakvd as out of a Redis.
         target.connect().call("FLUSHALL")
@@ -423,6 +424,8 @@ def strings_of_a_redis_move_with_their_expiry(pakvd, pakvctl, parent):
             expect(got, 4, b"WRONGPASS")
             client.call("ACL", "SETUSER", "old", "on", ">pass", "~*", "+@all", "-pexpiretime")
             user = f"redis://old@127.0.0.1:{redis.port}/3"
+            expect(run(pakvctl, server.ports["data"], "load", user), 2,
+                   b'user "old" needs a password: set PAKV_SOURCE_PASSWORD')
             for address, password in ((source + "/3", "secret"), (user, "pass")):
                 server.connect().call("DEL", "third")
                 expect(run(pakvctl, server.ports["data"], "load", address,

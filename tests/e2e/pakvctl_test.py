@@ -87,6 +87,36 @@ def every_command_prints_what_is_promised(pakvd, pakvctl, parent):
     with_server(pakvd, pakvctl, parent, body)
 
 
+def a_terminal_is_not_commanded_by_keys_and_values(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        server.connect().call("SET", b"k\n\x1b[2J", b"1\n\x1b]0;title\x07")
+        ends = os.openpty()
+        try:
+            for command in (["scan"], ["get", b"k\n\x1b[2J"]):
+                done = subprocess.run([pakvctl, "--addr", server.ports["data"], *command],
+                                      stdout=ends[1], check=False, timeout=60)
+                pakv.check(done.returncode == 0, f"{command}: {done}")
+            shown = os.read(ends[0], 4096)
+            pakv.check(shown == b"k\\x0a\\x1b[2J\r\n1\r\n\\x1b]0;title\\x07\r\n", shown)
+        finally:
+            for end in ends:
+                os.close(end)
+        ctl.says(["scan"], b"k\n\x1b[2J\n")
+
+    with_server(pakvd, pakvctl, parent, body)
+
+
+def a_stdin_that_is_closed_is_told(pakvd, pakvctl, parent):
+    def body(ctl, server):
+        done = subprocess.run(["bash", "-c", 'exec "$@" <&-', "bash", pakvctl, "--addr",
+                               server.ports["data"], "set", "x", "-"], capture_output=True,
+                              check=False, timeout=60)
+        pakv.check(done.returncode == 5 and b"stdin cannot be read: Bad file" in done.stderr, done)
+        ctl.says(["get", "x"], b"", 1, b"Key not found\n")
+
+    with_server(pakvd, pakvctl, parent, body)
+
+
 def a_batch_is_all_or_nothing(pakvd, pakvctl, parent):
     def body(ctl, server):
         lines = b'# all as one\nset a 1\nset "b c" "two words\\x00\\n"\nincr n 5\n\nget n a\n'
@@ -96,11 +126,17 @@ def a_batch_is_all_or_nothing(pakvd, pakvctl, parent):
         ctl.says(["batch"], b"", 1, b"line 3: Condition not met; nothing was done\n",
                  stdin=b"set a 2\nincr n\nset a 3 --if-absent\nrm a\n")
         ctl.says(["get", "a", "n"], b"1\n5\n")
-        ctl.says(["batch"], b"", 4, b"operation 2: the value is not an integer",
-                 stdin=b"set a 2\nincr 'b c'\n")
+        ctl.says(["batch"], b"", 4,
+                 b"line 3: the value is not an integer of 64 bits; nothing was done\n",
+                 stdin=b"set a 2\n\nincr 'b c'\n")
         ctl.says(["get", "a"], b"1\n")
-        ctl.says(["batch"], b"OK old value: 1\n", 1, b"Key not found: none\n",
+        # What there is to be done is done: that a key has gone already is no failure.
+        ctl.says(["batch"], b"OK old value: 1\n", 0, b"Key not found: none\n",
                  stdin=b"rm a none --old\n")
+        ctl.says(["batch"], b"5\n", 1, b"Key not found: none\n", stdin=b"get n none\n")
+        long_key = b"k" * 65537
+        ctl.says(["batch"], b"", 4, b"pakvctl: line 3: 65537 bytes are more than",
+                 stdin=b"set a 2\nget a\nset " + long_key + b" 1\n")
         ctl.says(["batch", "-q"], b"7\n", stdin=b"set n 6\nincr n\n")
         # Nothing is sent if a line is not understood.
         for wrong, told in [(b"scan", b"made of set, get, rm and incr"), (b"set k 'v", b"quote"),
@@ -114,7 +150,7 @@ def a_batch_is_all_or_nothing(pakvd, pakvctl, parent):
             file.write(b"set a 1\nget a gone\nrm gone\n")
         code, out, _ = ctl("-n", "orders", "-o", "json", "batch", path)
         done = json.loads(out)
-        pakv.check(code == 1 and len({each.get("lsn") for each in done[:2]}) == 1 and
+        pakv.check(code == 0 and len({each.get("lsn") for each in done[:2]}) == 1 and
                    [each.get("value") for each in done] == [None, "1", None, None] and
                    [each.get("found") for each in done] == [None, None, False, False],
                    f"json: {code} {done}")
@@ -457,6 +493,8 @@ if __name__ == "__main__":
     pakv.main([
         every_command_prints_what_is_promised,
         a_batch_is_all_or_nothing,
+        a_terminal_is_not_commanded_by_keys_and_values,
+        a_stdin_that_is_closed_is_told,
         values_of_any_length_stream_both_ways,
         too_long_is_refused_early,
         a_server_that_goes_while_stdin_is_silent_is_noticed,

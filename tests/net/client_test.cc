@@ -43,7 +43,10 @@ TEST_F(ClientTest, ABatchTravelsAndItsReplyReturns) {
     peer.Send(peer.Frame(PakvType::kBatch, failing.id, PakvStatus::kConditionFailed,
                          [](PakvWriter& writer) { writer.Number(PakvField::kNumber, 1); }));
     const auto refused = *peer.Read();
-    peer.Send(peer.Error(PakvType::kBatch, refused.id, PakvStatus::kNotAnInteger, "operation 1"));
+    peer.Send(peer.Frame(PakvType::kBatch, refused.id, PakvStatus::kNotAnInteger,
+                         [](PakvWriter& writer) { writer.Number(PakvField::kNumber, 2); }));
+    const auto too_large = *peer.Read();
+    peer.Send(peer.Error(PakvType::kBatch, too_large.id, PakvStatus::kBatchTooLarge, "of none"));
     peer.ReadToEnd();
   });
   RunConnected(server, [](Client& client) -> Task<void> {
@@ -81,7 +84,12 @@ TEST_F(ClientTest, ABatchTravelsAndItsReplyReturns) {
     const uint64_t refused = client.StartBatch(operations);
     const auto error = co_await client.AwaitBatch(refused);
     EXPECT_EQ(error.error().status, PakvStatus::kNotAnInteger);
+    EXPECT_EQ(error.error().operation, 2u);
     EXPECT_FALSE(error.error().outcome_unknown);
+    const uint64_t of_none = client.StartBatch(operations);
+    const auto error_of_none = co_await client.AwaitBatch(of_none);
+    EXPECT_EQ(error_of_none.error().status, PakvStatus::kBatchTooLarge);
+    EXPECT_EQ(error_of_none.error().operation, std::nullopt);
 
     // What no server takes is not sent.
     std::vector<ClientOperation> large(1);

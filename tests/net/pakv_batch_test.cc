@@ -165,9 +165,10 @@ TEST_P(PakvBatchTest, ANamespaceIsThatOfAllItsOperations) {
 
 TEST_P(PakvBatchTest, RefusalsDoNothingAndTheConnectionGoesOn) {
   Start({.key_bytes_max = 10, .value_bytes_max = 100});
-  EXPECT_EQ(Batch(2, {SetOf("a", "1"), SetOf(std::string(11, 'k'), "v")}), "batch 2 key-too-long");
+  EXPECT_EQ(Batch(2, {SetOf("a", "1"), SetOf(std::string(11, 'k'), "v")}),
+            "batch 2 key-too-long number=1");
   EXPECT_EQ(Batch(3, {SetOf("a", "1"), SetOf("b", std::string(101, 'v'))}),
-            "batch 3 value-too-long");
+            "batch 3 value-too-long number=1");
   EXPECT_EQ(Batch(4, {SetOf("a", "1")}, {NumberIn(PakvField::kDurability, 2)}),
             "batch 4 unsupported");
   EXPECT_EQ(Batch(5, {SetOf("a", "1"), {kScan, {}}}), "batch 5 bad-value");
