@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "runtime/core/core.h"
+#include "runtime/core/process_usage.h"
 
 namespace pakv {
 namespace {

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "runtime/core/process_usage.h"
+
 namespace pakv {
 namespace {
 

@@ -64,13 +64,13 @@ TEST(SessionTimeTest, WhoHasEndedItsStreamAndReadsNothingIsLetGo) {
   // What it takes then shows that it is there.
   EXPECT_NE(client.ReceiveNow(100'000), "");
   server.world.RunFor(29 * kSecond);
-  EXPECT_EQ(StatsOf(server).connections, 2u);
+  EXPECT_EQ(server.Stats().connections, 2u);
   server.world.RunFor(1100 * kMs);
-  EXPECT_EQ(StatsOf(server).connections, 1u);
-  EXPECT_EQ(StatsOf(server).sessions.ended_by_error, 1u);
+  EXPECT_EQ(server.Stats().connections, 1u);
+  EXPECT_EQ(server.Stats().sessions.ended_by_error, 1u);
   // Who has not ended it is nobody's to judge without --idle-timeout.
   server.world.RunFor(1000 * kSecond);
-  EXPECT_EQ(StatsOf(server).connections, 1u);
+  EXPECT_EQ(server.Stats().connections, 1u);
   EXPECT_EQ(open.Receive(20'010 * 1000).size(), 20'010u * 1000);
 }
 
@@ -82,7 +82,7 @@ TEST(SessionTimeTest, WhoseProtocolIsNotKnownYetIsToldToo) {
     EXPECT_EQ(client.ReceiveToEnd(),
               "-ERR request timeout: the request was not complete in time\r\n")
         << begin;
-    EXPECT_EQ(StatsOf(server).sessions.request_timeouts, 1u);
+    EXPECT_EQ(server.Stats().sessions.request_timeouts, 1u);
   }
 }
 
