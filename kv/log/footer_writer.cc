@@ -184,7 +184,8 @@ Task<absl::Status> FooterWriter::Pause() {
 Task<bool> FooterWriter::SpaceIsShort() {
   SpaceStat space;
   const IoResult asked = co_await AskSpace(core_, context_.directory->path(), space);
-  co_return !asked.ok() || space.free_bytes < 2 * context_.segment_bytes;
+  const uint64_t kept = 2 * context_.NextSegmentBytes(SegmentKind::kCommit);
+  co_return !asked.ok() || space.free_bytes < kept;
 }
 
 Task<absl::Status> FooterWriter::Write(FooterJob job) {
