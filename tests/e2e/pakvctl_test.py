@@ -1,4 +1,6 @@
-"""pakvctl against pakvd: what the contract says that each command prints, and its exit code."""
+"""pakvctl against pakvd: what the contract says that each command prints, and its exit code.
+
+Long because: each command has a case of its own, over one set of helpers."""
 
 import base64
 import json
