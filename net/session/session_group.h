@@ -130,8 +130,8 @@ class SessionGroup {
  private:
   friend class Session;
 
-  // Visited in one pass: what each may cost is some 2 us.
-  static constexpr size_t kVisitedPerStep = 64;
+  // Visited in one pass, in which others wait: for each of them a line of text may be written.
+  static constexpr size_t kVisitedPerStep = 32;
   static constexpr size_t kKeptBuffers = 64;
   static constexpr size_t kKeptBufferBytes = 64 << 10;
   // Of a session besides its object: its protocol, the frame of its coroutine, strings (three names

@@ -76,6 +76,7 @@ void RespMultiClient::RepliedTo(const Command& command, const RespValue& reply) 
         --state_.begun;  // its watch was broken
       } else {
         ++state_.counted;
+        CheckLooks(reply.elements);
       }
       return;
     case What::kCount:
@@ -102,6 +103,22 @@ void RespMultiClient::CheckPlaces(const Command& command, uint64_t count) {
   if (count >= command.least && count <= 1) return;
   load_.wrong =
       "token " + std::to_string(command.token) + " is in " + std::to_string(count) + " keys";
+}
+
+// Within EXEC: the counter as a key of its own, before and after it was set, whatever others do.
+void RespMultiClient::CheckLooks(const std::vector<RespValue>& replies) {
+  if (replies.size() != 4) {
+    load_.wrong = "EXEC has another number of replies";
+    return;
+  }
+  for (const RespValue& reply : replies) {
+    if (reply.IsError()) return RepliedTo(Command(), reply);
+  }
+  const auto before = static_cast<size_t>(replies[0].integer);
+  if (replies[1].elements.size() == before && replies[3].elements.size() == 1) return;
+  load_.wrong = "KEYS within EXEC finds the counter " + std::to_string(replies[1].elements.size()) +
+                " times where it is " + std::to_string(before) + " times, and then " +
+                std::to_string(replies[3].elements.size()) + " times";
 }
 
 void RespMultiClient::Send(Command command, std::string_view line) {
@@ -139,7 +156,10 @@ void RespMultiClient::StartOne() {
 void RespMultiClient::Increment(uint64_t before) {
   ++state_.begun;
   Send({}, "MULTI");
+  Send({}, "EXISTS counter");
+  Send({}, "KEYS counter");
   Send({}, "SET counter " + std::to_string(before + 1));
+  Send({}, "KEYS counter");
   Send({.what = What::kExec}, "EXEC");
 }
 

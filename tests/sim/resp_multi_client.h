@@ -12,6 +12,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "net/resp/reply_parser.h"
 #include "tests/sim/load_client.h"
@@ -48,6 +49,7 @@ class RespMultiClient final : public RespLoadClient {
   void Replied(const RespValue& reply) override;
   void RepliedTo(const Command& command, const RespValue& reply);
   bool MayFail(std::string_view error) const;
+  void CheckLooks(const std::vector<RespValue>& replies);
   void CheckPlaces(const Command& command, uint64_t count);
   void StartMore() override;
   void StartOne();
