@@ -91,7 +91,9 @@ TEST(SessionLogTest, TimeoutsAndCutsAreTold) {
   }
   slow.SendAlone("*2\r\n$3\r\nGE");
   server.world.RunFor(61 * kSecond);
-  EXPECT_TRUE(slow.ended() && idle.ended());
+  EXPECT_THAT(slow.ReceiveNow(), HasSubstr("-ERR request timeout"));
+  EXPECT_TRUE(slow.ended());
+  EXPECT_TRUE(idle.ended());
   const std::string log = lines.Take();
   EXPECT_THAT(log, HasSubstr("connection 1 of 10.0.0.9"));
   EXPECT_THAT(log, HasSubstr(" ends: its request was not complete in time (request-timeout)\n"));
