@@ -1,5 +1,7 @@
 // kv/log: footers. Their bytes against docs/format.md are format_test's; here: what is written
 // behind a sealed segment, what a start reads of it, and that nothing depends on it.
+//
+// Long because: KeyFilter, the entries, and the footers of whole segments are one file's story.
 #include "kv/log/footer.h"
 
 #include <gtest/gtest.h>
@@ -391,10 +393,10 @@ class FooterPace {
     EXPECT_LT(footers.written(), kSegments);
     co_await log_->Sleep(FooterWriter::kBusyNs);
     const uint64_t begin_ns = core.now_ns();
-    const uint64_t begin_written = footers.written();
+    const uint64_t left = kSegments - footers.written();
     while (footers.written() < kSegments) co_await log_->Sleep(kNsPerMs);
     ns = core.now_ns() - begin_ns;
-    windows = (kSegments - begin_written) * kSegmentBytes / FooterWriter::kWindowBytes;
+    windows = left * kSegmentBytes / FooterWriter::kWindowBytes;
     done_ = true;
     co_await log_->Close();
     co_return true;

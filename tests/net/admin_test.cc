@@ -1,4 +1,6 @@
 // The admin port of a whole server in a simulated world, and the page of its counters.
+//
+// Long because: each path and each way to misuse one is a case, over one set of helpers.
 #include <gtest/gtest.h>
 
 #include <algorithm>
