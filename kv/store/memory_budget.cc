@@ -14,6 +14,9 @@ namespace {
 
 // So many ticks without a change before it is trusted to last.
 constexpr uint32_t kIdleTicks = 16;
+// So long no new key was refused before it is said that they are accepted: a core that has a few
+// KiB left takes small keys and refuses long ones.
+constexpr uint64_t kQuietNs = 5 * kNsPerSecond;
 
 }  // namespace
 
@@ -107,6 +110,7 @@ Task<uint64_t> MemoryBudget::Divide() {
 void MemoryBudget::TellOfRefusals(uint64_t refused_count, bool refusing) {
   const bool refused = refused_count > refused_count_;
   refused_count_ = std::max(refused_count, refused_count_);
+  if (refused) refused_ns_ = core_.now_ns();
   if (refused && !is_told_ && core_.now_ns() >= tell_again_ns_) {
     is_told_ = true;
     tell_again_ns_ = core_.now_ns() + SegmentSupply::kTellEveryNs;
@@ -115,7 +119,7 @@ void MemoryBudget::TellOfRefusals(uint64_t refused_count, bool refusing) {
         "of keys that are there and reads go on. What to do: delete keys, or start with more "
         "--memory",
         options_.limit_bytes >> 20);
-  } else if (is_told_ && !refused && !refusing) {
+  } else if (is_told_ && !refusing && core_.now_ns() >= refused_ns_ + kQuietNs) {
     is_told_ = false;
     LogInfo("new keys are accepted: there is memory again");
   }

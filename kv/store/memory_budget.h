@@ -77,6 +77,7 @@ class MemoryBudget {
   const std::function<uint64_t()> others_;
   MemoryOptions options_;
   uint64_t refused_count_ = 0;  // at the last look
+  uint64_t refused_ns_ = 0;     // when it had become more
   bool is_told_ = false;        // that new keys are refused
   uint64_t tell_again_ns_ = 0;
   Event due_;
