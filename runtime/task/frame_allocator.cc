@@ -4,16 +4,7 @@
 #include <cstdint>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define PAKV_RECYCLE_FRAMES 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define PAKV_RECYCLE_FRAMES 0
-#endif
-#endif
-#ifndef PAKV_RECYCLE_FRAMES
-#define PAKV_RECYCLE_FRAMES 1
-#endif
+#include "runtime/base/sanitizer.h"
 
 namespace pakv {
 namespace {
@@ -72,10 +63,10 @@ bool OpenCache() {
 
 }  // namespace
 
-bool FramesAreRecycled() { return PAKV_RECYCLE_FRAMES != 0; }
+bool FramesAreRecycled() { return PAKV_SANITIZER_ALLOCATES == 0; }
 
 void* AllocateFrame(size_t bytes) {
-  if (PAKV_RECYCLE_FRAMES == 0 || bytes > kRecycledFrameBytesMax) return ::operator new(bytes);
+  if (PAKV_SANITIZER_ALLOCATES == 1 || bytes > kRecycledFrameBytesMax) return ::operator new(bytes);
   FreeList& list = cache.lists[ClassOf(bytes)];
   FreeFrameNode* node = list.head;
   if (node == nullptr) return ::operator new(BytesOf(ClassOf(bytes)));
@@ -85,7 +76,7 @@ void* AllocateFrame(size_t bytes) {
 }
 
 void FreeFrame(void* frame, size_t bytes) {
-  if (PAKV_RECYCLE_FRAMES != 0 && bytes <= kRecycledFrameBytesMax) {
+  if (PAKV_SANITIZER_ALLOCATES == 0 && bytes <= kRecycledFrameBytesMax) {
     FreeList& list = cache.lists[ClassOf(bytes)];
     if (list.room > 0 || OpenCache()) {
       --list.room;

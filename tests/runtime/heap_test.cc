@@ -11,21 +11,14 @@
 #include <memory>
 #include <vector>
 
+#include "runtime/base/sanitizer.h"
 #include "runtime/core/blocking_pool.h"
 #include "tests/runtime/ring_harness.h"
 
 namespace pakv {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define PAKV_OTHER_ALLOCATOR 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define PAKV_OTHER_ALLOCATOR 1
-#endif
-#endif
-
-#if defined(__GLIBC__) && !defined(PAKV_OTHER_ALLOCATOR)
+#if defined(__GLIBC__) && !PAKV_SANITIZER_ALLOCATES
 
 constexpr size_t kPage = 4096;
 constexpr size_t kBlockBytes = 16 * kPage;
