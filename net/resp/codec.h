@@ -38,8 +38,8 @@ struct RespLimits {
   // A request whose bytes, framing included, exceed this is skipped likewise: it bounds what the
   // caller has to hold for one request. What is given in pieces does not count.
   size_t request_bytes_max = size_t{1} << 30;
-  // A bulk longer than this is not skipped: a protocol error ("invalid bulk length").
-  size_t skip_bytes_max = kRespProtocolBulkBytesMax;
+  // A bulk longer than this is not worth skipping: a protocol error ("invalid bulk length").
+  size_t skip_bytes_max = 2 * kRespProtocolBulkBytesMax;
 };
 
 // The longest inline request, its line end excluded.
