@@ -320,8 +320,7 @@ const ConfigOption kOptions[] = {
      "server leaves is removed by the next start",
      [](const ProcessFacts&) -> std::string { return "none"; }, SetPortFile,
      PrintPath<&S::port_file_path>},
-    {"segment-size", "SIZE|auto",
-     "of a log file at most, less while little lives; auto: by the size of the disk",
+    {"segment-size", "SIZE|auto", "size of a log file; auto: by the size of the disk",
      [](const ProcessFacts&) -> std::string { return "auto"; }, SetSegmentSize,
      [](const ServerConfig& config) -> std::string {
        const uint64_t bytes = config.server.segment_bytes;

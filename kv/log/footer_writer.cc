@@ -184,8 +184,7 @@ Task<absl::Status> FooterWriter::Pause() {
 Task<bool> FooterWriter::SpaceIsShort() {
   SpaceStat space;
   const IoResult asked = co_await AskSpace(core_, context_.directory->path(), space);
-  const uint64_t kept = 2 * context_.NextSegmentBytes(SegmentKind::kCommit);
-  co_return !asked.ok() || space.free_bytes < kept;
+  co_return !asked.ok() || space.free_bytes < 2 * context_.segment_bytes;
 }
 
 Task<absl::Status> FooterWriter::Write(FooterJob job) {

@@ -50,7 +50,7 @@ LogWriter::LogWriter(Core& core, const LogContext& context, const LogWriterOptio
       context_(context),
       options_(options),
       alignment_(context.directory->alignment()),
-      block_bytes_max_(context.BlockBytesMax(options.kind, core.buffers().buffer_bytes())),
+      block_bytes_max_(std::min<uint64_t>(core.buffers().buffer_bytes(), context.segment_bytes)),
       expiry_clock_ms_(PAKV_BUG(kExpiryClockForgotten) ? 0 : options.expiry_clock_ms),
       durable_clock_ms_(expiry_clock_ms_),
       write_(*this),
@@ -454,9 +454,7 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
                        .log = options_.log,
                        .run = context_.run,
                        .kind = options_.kind,
-                       .size = PAKV_BUG(kSegmentSizeOfToday)
-                                   ? context_.NextSegmentBytes(options_.kind)
-                                   : next->size,
+                       .size = next->size,
                        .first_sequence = sequence_,
                        .first_chain = chain_,
                        .lsn_floor = LsnFloor()});
@@ -506,33 +504,6 @@ void LogWriter::RollNow() {
   if (Blocked() || !queue_.empty() || stopping_ || segment_offset_ == 0 || supply_.is_short()) {
     return;
   }
-  rolling_ = true;
-  nursery_.Spawn(Roll(alignment_));
-}
-
-LogSpace LogWriter::space() const {
-  return {.open = segment_size_,
-          .unwritten = segment_size_ - segment_offset_,
-          .held = context_.discards ? 0 : supply_.held_bytes(),
-          .written = counters_.block_bytes};
-}
-
-LogSpace LogWriter::FollowSizes() {
-  if (!context_.discards) {
-    supply_.FollowSizes();
-    LeaveIfTooLarge();
-  }
-  return space();
-}
-
-void LogWriter::LeaveIfTooLarge() {
-  const uint64_t usual = context_.NextSegmentBytes(options_.kind);
-  if (segment_ == 0 || segment_size_ / SegmentSizes::kTooLarge < usual) return;
-  if (Blocked() || !queue_.empty() || stopping_ || supply_.is_short()) return;
-  // Its successor is there, and smaller, so this ends.
-  const uint64_t next = supply_.spare_bytes();
-  if (next == 0 || next >= segment_size_ || next / SegmentSizes::kTooLarge >= usual) return;
-  PAKV_COVERED(kSegmentLeft);
   rolling_ = true;
   nursery_.Spawn(Roll(alignment_));
 }

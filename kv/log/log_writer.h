@@ -91,22 +91,6 @@ struct LogWriterCounters {
   Histogram commit_ns;
 };
 
-// A log's files, but for the closed ones. Bytes.
-struct LogSpace {
-  uint64_t open = 0;       // of the segment that is written now
-  uint64_t unwritten = 0;  // of them, in which nothing lies yet
-  uint64_t held = 0;       // of those that are ready, or will be
-  uint64_t written = 0;    // of all blocks since the start
-
-  LogSpace& operator+=(const LogSpace& other) {
-    open += other.open;
-    unwritten += other.unwritten;
-    held += other.held;
-    written += other.written;
-    return *this;
-  }
-};
-
 class LogWriter {
  public:
   // How long a stop goes on with footers that are missing.
@@ -158,18 +142,8 @@ class LogWriter {
     return segment_offset_ == 0 && queue_.empty() && in_flight_ == nullptr && !rolling_ ? segment_
                                                                                         : 0;
   }
-  // Other sizes of segments may have been decided: what was made for a larger store is not kept, as
-  // SegmentSupply::FollowSizes says; if the present segment is much too large the log goes on in
-  // another one, so that it is sealed. Returns what it has.
-  LogSpace FollowSizes();
-  // Compaction's reserve can hold records of so many bytes at least, once it is made.
-  void HoldInReserve(uint64_t bytes) {
-    supply_.HoldInReserve(RoundUp(kBlockHeaderSize + bytes, alignment_));
-  }
-  // Compaction's: bytes of what is left of the segment and of all that is ready.
-  uint64_t room_bytes() const {
-    return segment_size_ - segment_offset_ + supply_.spare_bytes() + supply_.reserve_bytes();
-  }
+  // Bytes of the segment that is written now in which nothing lies yet.
+  uint64_t unwritten_bytes() const { return segment_size_ - segment_offset_; }
   // Space was freed: a full disk is asked again at once.
   void SpaceFreed() { supply_.Retry(); }
 
@@ -238,8 +212,6 @@ class LogWriter {
     LogWriter& writer;
   };
 
-  LogSpace space() const;
-  void LeaveIfTooLarge();
   uint64_t RoomNeeded(size_t bytes) const;
   uint64_t RoomForCertain(bool frees_space) const;
   Lsn LsnFloor() const;

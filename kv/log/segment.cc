@@ -1,7 +1,6 @@
 #include "kv/log/segment.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -19,14 +18,6 @@ constexpr uint64_t kZeroChunkBytes = uint64_t{256} << 10;
 
 }  // namespace
 
-uint64_t LogContext::BlockBytesMax(SegmentKind kind, uint64_t buffer_bytes) const {
-  const uint64_t segment = SegmentBytesMin();
-  const uint64_t block = std::min(buffer_bytes, segment);
-  if (kind != SegmentKind::kCompaction) return block;
-  const uint64_t part = RoundDown(segment / kCompactionBlockPart, directory->alignment());
-  return std::min(block, std::max(part, kCompactionBlockBytesMin));
-}
-
 SegmentSupply::RetryTimer::RetryTimer(SegmentSupply& supply_in)
     : Timer([](Timer& self) { static_cast<RetryTimer&>(self).supply.needed_.Set(); }),
       supply(supply_in) {}
@@ -35,6 +26,9 @@ SegmentSupply::SegmentSupply(Core& core, const LogContext& context, SegmentKind 
     : core_(core),
       context_(context),
       kind_(kind),
+      reserve_size_(kind == SegmentKind::kCompaction
+                        ? context.segment_bytes
+                        : std::min(context.segment_bytes, kReserveBytesMax)),
       changed_(core.ready()),
       needed_(core.ready()),
       retry_(*this),
@@ -48,7 +42,7 @@ void SegmentSupply::Start() {
 // What compaction has not got yet, other logs may not take.
 void SegmentSupply::SayWhatIsOwed() {
   if (kind_ != SegmentKind::kCompaction || context_.compaction_owed_bytes == nullptr) return;
-  uint64_t owed = (spare_ ? 0 : SpareBytes()) + (reserve_ ? 0 : ReserveBytes());
+  uint64_t owed = (spare_ ? 0 : context_.segment_bytes) + (reserve_ ? 0 : reserve_size_);
   owed -= std::min(owed, made_bytes_);
   context_.compaction_owed_bytes->store(stopped_ ? 0 : owed, std::memory_order_relaxed);
 }
@@ -56,49 +50,6 @@ void SegmentSupply::SayWhatIsOwed() {
 void SegmentSupply::Retry() {
   if (disk_full()) needed_.Set();
 }
-
-// ---- Sizes ----
-
-uint64_t SegmentSupply::ReserveBytes() const {
-  if (kind_ == SegmentKind::kCompaction) return std::max(SpareBytes(), reserve_least_bytes_);
-  return std::min(SpareBytes(), kReserveBytesMax);
-}
-
-uint64_t SegmentSupply::held_bytes() const {
-  return (spare_ ? spare_->size : SpareBytes()) + (reserve_ ? reserve_->size : ReserveBytes()) +
-         (special_ ? special_->size : 0);
-}
-
-void SegmentSupply::HoldInReserve(uint64_t bytes) {
-  reserve_least_bytes_ = std::min(std::bit_ceil(bytes), context_.segment_bytes);
-  FollowSizes();
-}
-
-// In a shortage the timer tries again.
-void SegmentSupply::FollowSizes() {
-  if (is_short()) return;
-  if (TooLarge(spare_, SpareBytes()) || TooLarge(reserve_, ReserveBytes()) || ReserveTooSmall()) {
-    needed_.Set();
-  }
-}
-
-bool SegmentSupply::TooLarge(const std::optional<NewSegment>& place, uint64_t bytes) const {
-  return place && place->size / SegmentSizes::kTooLarge >= bytes && !is_short();
-}
-
-// One of its present size is made next, in much less space.
-Task<void> SegmentSupply::DiscardTooLarge() {
-  for (std::optional<NewSegment>* place : {&spare_, &reserve_}) {
-    if (!TooLarge(*place, place == &spare_ ? SpareBytes() : ReserveBytes())) continue;
-    PAKV_COVERED(kSpareTooLarge);
-    NewSegment unused = std::move(**place);
-    place->reset();
-    SayWhatIsOwed();
-    co_await Discard(std::move(unused));
-  }
-}
-
-// ---- Giving and making ----
 
 Task<void> SegmentSupply::Stop() {
   stopped_ = true;
@@ -149,22 +100,21 @@ Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
 }
 
 std::optional<NewSegment>* SegmentSupply::NextPlace(uint64_t& bytes) {
-  bytes = SpareBytes();
-  if (waiting_ && wanted_bytes_ > (spare_ ? spare_->size : bytes)) {
+  bytes = context_.segment_bytes;
+  if (waiting_ && wanted_bytes_ > context_.segment_bytes) {
     bytes = wanted_bytes_;
     return special_ ? nullptr : &special_;
   }
   if (waiting_ && !spare_) return &spare_;
-  if (reserve_ && !spare_) return &spare_;
-  if (reserve_ && !ReserveTooSmall()) return nullptr;
-  bytes = ReserveBytes();
-  return &reserve_;
+  if (!reserve_) {
+    bytes = reserve_size_;
+    return &reserve_;
+  }
+  return spare_ ? nullptr : &spare_;
 }
 
 Task<void> SegmentSupply::Work() {
   while (!stopped_ && failure_.ok()) {
-    co_await DiscardTooLarge();
-    if (stopped_) break;
     uint64_t bytes = 0;
     std::optional<NewSegment>* place = NextPlace(bytes);
     absl::Status made;
@@ -173,7 +123,7 @@ Task<void> SegmentSupply::Work() {
       const bool no_space = ShortageOf(made) == Shortage::kSpace;
       if (no_space && !reserve_ && place != &reserve_ && !stopped_) {
         // Not enough for a whole segment: perhaps for what lets space be freed.
-        const absl::Status small = co_await Make(reserve_, ReserveBytes());
+        const absl::Status small = co_await Make(reserve_, reserve_size_);
         if (!small.ok() && ShortageOf(small) != Shortage::kSpace) made = small;
       }
     }
@@ -252,16 +202,8 @@ Task<absl::Status> SegmentSupply::Make(std::optional<NewSegment>& place, uint64_
     co_await Discard(std::move(made));
     co_return filled;
   }
-  if (&place == &spare_) {
-    const uint64_t before_bytes = std::exchange(spare_before_bytes_, bytes);
-    if (before_bytes != 0 && before_bytes != bytes) PAKV_COVERED(kSegmentSizeChanged);
-  }
-  std::optional<NewSegment> before = std::exchange(place, std::move(made));
+  place.emplace(std::move(made));
   SayWhatIsOwed();
-  if (before) {
-    PAKV_COVERED(kReserveGrew);
-    co_await Discard(std::move(*before));
-  }
   co_return absl::OkStatus();
 }
 

@@ -3,11 +3,6 @@
 // one spare ready, and a small reserve that only what frees space may use while the system gives no
 // further one: the disk is full, or no file can be opened. Nobody needs a spare yet, so that is no
 // failure of the log (kv/log/shortage.h): it is tried again, and writes go on in what is ready.
-//
-// Both are made as large as segments are when they are made (kv/log/segment_sizes.h). Where a store
-// has grown since, a spare is used all the same, a reserve gives way to a larger one; what has
-// become much too large is removed before its use, unless there is a shortage. MANIFEST lists
-// neither, so a crash in between leaves a file that the next start removes.
 #pragma once
 
 #include <absl/status/status.h>
@@ -19,7 +14,6 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/manifest.h"
-#include "kv/log/segment_sizes.h"
 #include "kv/log/shortage.h"
 #include "runtime/core/core.h"
 #include "runtime/io/file.h"
@@ -39,19 +33,13 @@ struct ReopenedSegment {
 };
 
 inline constexpr uint64_t kFooterSegmentBytesMin = uint64_t{256} << 10;
-// Compaction's blocks are so short a part of a segment, so that little is left over at its end; but
-// not shorter than this.
-inline constexpr uint64_t kCompactionBlockPart = 16;
-inline constexpr uint64_t kCompactionBlockBytesMin = uint64_t{64} << 10;
 
 // What every log of one start shares. Constant; outlives the logs.
 struct LogContext {
   const StoreDirectory* directory = nullptr;
   Manifest* manifest = nullptr;
   uint64_t run = 0;
-  // Of a segment at most; and of each, without `sizes`.
   uint64_t segment_bytes = uint64_t{64} << 20;
-  const SegmentSizes* sizes = nullptr;
   ReopenedSegment reopened;
   // Engine `memory`: blocks are settled without being written, there are no segments. A record's
   // location is segment 0 then: its value is where the index leads to, in memory.
@@ -65,14 +53,6 @@ struct LogContext {
   // Bytes of segments that compaction lacks: the other logs leave that much of the disk to it, as
   // nothing else frees space. nullptr: there is no compaction.
   std::atomic<uint64_t>* compaction_owed_bytes = nullptr;
-
-  // Of the next segment of such a log, and of any.
-  uint64_t NextSegmentBytes(SegmentKind kind) const {
-    return sizes == nullptr ? segment_bytes : sizes->Of(kind);
-  }
-  uint64_t SegmentBytesMin() const { return sizes == nullptr ? segment_bytes : sizes->bytes_min(); }
-  // Of a block, but for one that a single record or transaction makes longer.
-  uint64_t BlockBytesMax(SegmentKind kind, uint64_t buffer_bytes) const;
 };
 
 // A segment that nothing was written into yet.
@@ -85,7 +65,7 @@ struct NewSegment {
 
 class SegmentSupply {
  public:
-  // The reserve's size, if segments are not smaller; compaction's is a whole segment, or more.
+  // The reserve's size, if segments are not smaller; compaction's is a whole segment.
   static constexpr uint64_t kReserveBytesMax = uint64_t{4} << 20;
   // What a file system needs beside the file itself: its own metadata, and other small files.
   static constexpr uint64_t kSpaceMarginBytes = uint64_t{256} << 10;
@@ -112,12 +92,6 @@ class SegmentSupply {
 
   // Space was freed: a full disk is asked again at once.
   void Retry();
-  // Compaction's: its reserve is to have so many bytes (a multiple of the alignment) at least, but
-  // no more than a segment may. Until that is made the present one stays.
-  void HoldInReserve(uint64_t bytes);
-  // Other sizes may have been decided: what is much too large goes, a reserve that is too small
-  // gives way.
-  void FollowSizes();
 
   // What the last attempt to make a segment has met.
   Shortage shortage() const { return shortage_; }
@@ -126,8 +100,6 @@ class SegmentSupply {
   // Bytes of segments that are ready for ordinary records, and for those that free space.
   uint64_t spare_bytes() const { return spare_ ? spare_->size : 0; }
   uint64_t reserve_bytes() const { return reserve_ ? reserve_->size : 0; }
-  // Bytes of all that is ready, or will be when it is made.
-  uint64_t held_bytes() const;
   // The writer will soon need the next one: zeroing no longer pauses.
   void Hurry() { hurry_ = true; }
   // Zeros written since the start.
@@ -140,11 +112,6 @@ class SegmentSupply {
   };
 
   Task<void> Work();
-  Task<void> DiscardTooLarge();
-  bool TooLarge(const std::optional<NewSegment>& place, uint64_t bytes) const;
-  bool ReserveTooSmall() const { return reserve_ && reserve_->size < ReserveBytes(); }
-  uint64_t SpareBytes() const { return context_.NextSegmentBytes(kind_); }
-  uint64_t ReserveBytes() const;
   void NoteShortage(const absl::Status& why);
   void ShortageEnded();
   // The next thing to make: its place and size; nothing if all is there.
@@ -157,11 +124,10 @@ class SegmentSupply {
   Core& core_;
   const LogContext& context_;
   const SegmentKind kind_;
-  uint64_t reserve_least_bytes_ = 0;  // see HoldInReserve
-  uint64_t spare_before_bytes_ = 0;   // of the spare that was made last
+  const uint64_t reserve_size_;
   std::optional<NewSegment> spare_;
   std::optional<NewSegment> reserve_;
-  std::optional<NewSegment> special_;  // what a Take waits for: larger than the spare
+  std::optional<NewSegment> special_;  // what a Take waits for: larger than the usual size
   absl::Status failure_;
   Shortage shortage_ = Shortage::kNone;
   absl::Status short_of_;            // in the system's words

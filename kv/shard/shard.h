@@ -211,8 +211,8 @@ class Shard {
     Lsn floor = kNoLsn;
   };
   Space LookAtSpace();
-  // Its log keeps nothing that was made for a larger store; what it has open and ready.
-  LogSpace FollowSizes() { return log_->FollowSizes(); }
+  // Bytes of its log's segment that nothing was written into yet.
+  uint64_t unwritten_bytes() const { return log_->unwritten_bytes(); }
   void SpaceFreed() { log_->SpaceFreed(); }
   void RollLog() { log_->RollNow(); }
 

@@ -32,7 +32,6 @@ struct StoreStats {
   // Space, and what compaction has done about it.
   uint64_t segments = 0;                     // that exist
   uint64_t disk_bytes = 0;                   // of them
-  uint64_t disk_ready_bytes = 0;             // of those made ahead or held in reserve, beside them
   uint64_t live_bytes = 0;                   // of the records that keys refer to
   uint64_t value_files = 0;                  // beside them, of values that are too long for them
   uint64_t value_file_bytes = 0;             // of those values

@@ -9,14 +9,11 @@
 namespace pakv {
 
 struct CompactionOptions {
-  // The store's files, with all that logs have ready, may take this much of the live data; beyond
-  // it writers are slowed.
+  // Segments may take this much of the live data; beyond it writers are slowed.
   uint32_t space_percent = 220;
-  // ... but beside what is ready, the segments that logs have open may be full, and as many more as
-  // these; and a half more than what lives (no more than above) is allowed, or a small store would
-  // do nothing but compact.
+  // ... but these many segments, beside those that each log has open or in reserve, are always
+  // allowed.
   uint32_t segments_min = 4;
-  uint32_t closed_percent = 150;
   // Below this part of what is allowed nothing is compacted; nor below what leaves each log room
   // for a segment more.
   uint32_t begin_percent = 90;

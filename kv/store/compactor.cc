@@ -38,14 +38,16 @@ LogWriterOptions WriterOptions(const Compactor::Parts& parts) {
   return options;
 }
 
-SegmentBooks::Ground GroundOf(const Compactor::Parts& parts) {
+SegmentBooks::Ground GroundOf(const Compactor::Parts& parts, const CompactionOptions& options) {
   const LogContext& context = *parts.context;
   return {.listed = &context.manifest->segments(),
-          .sizes = parts.sizes,
           .run = context.run,
+          .segment_bytes = context.segment_bytes,
           .block_bytes_max =
-              context.BlockBytesMax(SegmentKind::kCompaction, parts.core->buffers().buffer_bytes()),
-          .alignment = context.directory->alignment()};
+              std::min<uint64_t>(parts.core->buffers().buffer_bytes(), context.segment_bytes),
+          .alignment = context.directory->alignment(),
+          .grave_bytes_max =
+              options.grave_bytes_max != 0 ? options.grave_bytes_max : context.segment_bytes};
 }
 
 }  // namespace
@@ -55,7 +57,7 @@ Compactor::Compactor(Parts parts, const CompactionOptions& options)
       options_(options),
       core_(*parts_.core),
       manifest_(*parts_.context->manifest),
-      books_(GroundOf(parts_)),
+      books_(GroundOf(parts_, options)),
       log_(core_, *parts_.context, WriterOptions(parts_)),
       settled_(core_.ready()),
       news_(core_.ready()),
@@ -87,7 +89,6 @@ CompactionCounters Compactor::counters() const {
   CompactionCounters counters = counters_;
   counters.block_bytes = log_.counters().block_bytes;
   counters.disk_bytes = books_.ListedBytes();
-  counters.ready_bytes = logs_.held;
   counters.listed_segments = manifest_.segments().size();
   counters.slowed_permille = slow_permille_;
   return counters;
@@ -109,8 +110,7 @@ Task<void> Compactor::Run() {
     news_.Reset();
     co_await Look();
     const bool urgent = disk_full_;
-    const uint64_t room = log_.disk_full() ? log_.room_bytes() : UINT64_MAX;
-    uint32_t victim = books_.PickVictim(live_, urgent, room);
+    uint32_t victim = books_.PickVictim(live_, urgent);
     gains_ = victim != 0;
     const uint32_t asked_for = VictimOfRequest();
     co_await Press();
@@ -120,7 +120,7 @@ Task<void> Compactor::Run() {
     step_begin_ns_ = core_.now_ns();
     if ((wanted_ || asked_for != 0) && !ended()) {
       // Deletes that stay only for want of a look at other segments are no gain as they are.
-      if (GravesMatter()) worked = co_await HelpDeletesToLeave();
+      if (books_.GravesMatter()) worked = co_await HelpDeletesToLeave();
       if (victim != 0 && !ended()) {
         why_ = absl::OkStatus();
         const SegmentInfo info = manifest_.segments().at(victim);
@@ -168,66 +168,49 @@ Task<void> Compactor::Look() {
   const IoResult asked = co_await AskSpace(core_, parts_.context->directory->path(), stat);
   free_bytes_ = asked.ok() ? stat.free_bytes : 0;
   books_.RefreshGraves();
-  victim_room_ = books_.RoomForAny(live_);
-  log_.HoldInReserve(victim_room_);
 }
 
-// Of segments that are closed, and of the open ones what is written.
-uint64_t Compactor::LimitBytes(uint64_t listed_bytes) const {
+uint64_t Compactor::LimitBytes(uint64_t disk_bytes) const {
+  const uint64_t segment = parts_.context->segment_bytes;
   // What each log has open and ready: no compaction makes that less.
-  const uint64_t logs = logs_.open + logs_.held;
-  const uint64_t share = live_bytes_ * options_.space_percent / 100;
-  const uint64_t closed =
-      live_bytes_ * std::min(options_.closed_percent, options_.space_percent) / 100;
-  const uint64_t segment = parts_.context->NextSegmentBytes(SegmentKind::kCompaction);
-  const uint64_t always = logs_.open + options_.segments_min * segment;
-  uint64_t limit = std::max({share - std::min(share, logs), closed, always});
+  const uint64_t logs = parts_.shards.size() * 2 + 3;
+  uint64_t limit = std::max(live_bytes_ * options_.space_percent / 100,
+                            (logs + options_.segments_min) * segment);
   // On a disk that is filling up, no more than what is there.
-  const uint64_t room = listed_bytes + free_bytes_;
-  const uint64_t kept = logs + SegmentSupply::kSpaceMarginBytes;
+  const uint64_t room = disk_bytes + free_bytes_;
+  const uint64_t kept = logs * segment + SegmentSupply::kSpaceMarginBytes;
   limit = std::min(limit, room - std::min(room, kept));
   return std::max<uint64_t>(limit, 1);
-}
-
-bool Compactor::GravesMatter() const {
-  const uint64_t bytes_max = options_.grave_bytes_max != 0
-                                 ? options_.grave_bytes_max
-                                 : parts_.context->NextSegmentBytes(SegmentKind::kCompaction);
-  return books_.grave_bytes() > bytes_max;
 }
 
 // The later it begins, the more of a victim is dead, and the less has to be copied. What has to be
 // left is room for it to catch up in: some part, and the next segment of each log.
 uint64_t Compactor::BeginBytes(uint64_t limit) const {
   const uint64_t part = limit / 100 * (100 - options_.begin_percent);
-  const uint64_t segment = parts_.context->NextSegmentBytes(SegmentKind::kCommit);
-  const uint64_t next = std::min(parts_.shards.size() * segment, limit / 4);
+  const uint64_t next = std::min(parts_.shards.size() * parts_.context->segment_bytes, limit / 4);
   return limit - std::max(part, next);
 }
 
-// What the logs' files are, how fast they are filled, and so how large the next ones are.
-Task<void> Compactor::LookAtLogs() {
-  LogSpace logs = log_.FollowSizes();
-  written_bytes_.clear();
+// Of the files that are listed, what the logs have not come to yet. It is counted as they come to
+// it, so that what is used grows with what is written, and not by whole segments.
+Task<uint64_t> Compactor::UnwrittenBytes() {
+  uint64_t unwritten = log_.unwritten_bytes();
   for (Shard* shard : parts_.shards) {
-    const LogSpace of_core =
-        co_await core_.CallOn(shard->core().id(), [shard](Core&) { return shard->FollowSizes(); });
-    logs += of_core;
-    written_bytes_.push_back(of_core.written);
+    unwritten += co_await core_.CallOn(shard->core().id(),
+                                       [shard](Core&) { return shard->unwritten_bytes(); });
   }
-  logs_ = logs;
-  parts_.sizes->Decide(core_.now_ns(), live_bytes_, written_bytes_);
+  co_return unwritten;
 }
 
 // From the space that is used to what compaction may take of the time, and how much writers wait.
 Task<void> Compactor::Press() {
   pressed_ns_ = core_.now_ns();
-  co_await LookAtLogs();
-  // What lies in open segments is counted as the logs come to it, so that what is used grows with
-  // what is written, and not by whole segments.
-  const uint64_t listed = books_.ListedBytes();
-  const uint64_t used = listed - std::min(listed, logs_.unwritten);
-  const uint64_t limit = LimitBytes(listed);
+  const uint64_t unwritten = co_await UnwrittenBytes();
+  const uint64_t segment = parts_.context->segment_bytes;
+  const uint64_t ready = (parts_.shards.size() + 2) * segment;
+  const uint64_t files = books_.ListedBytes() + ready;
+  const uint64_t used = files - std::min(files, unwritten);
+  const uint64_t limit = LimitBytes(files);
   const uint64_t begin = BeginBytes(limit);
   wanted_ = used > begin || disk_full_;
   share_permille_ = kShareMin;

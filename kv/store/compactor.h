@@ -43,7 +43,6 @@ struct CompactionCounters {
   uint64_t copied_bytes = 0;  // of records
   uint64_t block_bytes = 0;   // written for that, with headers and padding
   uint64_t disk_bytes = 0;    // of the segments that MANIFEST lists
-  uint64_t ready_bytes = 0;   // of those that logs have ready beside them, at the last look
   uint64_t listed_segments = 0;
   uint64_t slowed_permille = 0;  // of the time writes wait
   uint64_t damaged = 0;          // segments that it has to leave alone
@@ -54,7 +53,6 @@ class Compactor {
   struct Parts {
     Core* core = nullptr;  // the one that owns MANIFEST
     const LogContext* context = nullptr;
-    SegmentSizes* sizes = nullptr;
     std::vector<Shard*> shards;  // by core
     std::function<uint64_t(uint32_t namespace_id, std::string_view key)> hash;
     std::function<uint32_t(uint64_t hash)> owner_of;
@@ -131,10 +129,9 @@ class Compactor {
   };
   void SayOnce(const absl::Status& status);
   bool ended() const { return nursery_.stop_requested() || parts_.read_only() || failed_; }
-  uint64_t LimitBytes(uint64_t listed_bytes) const;
+  uint64_t LimitBytes(uint64_t disk_bytes) const;
   uint64_t BeginBytes(uint64_t limit) const;
-  bool GravesMatter() const;
-  Task<void> LookAtLogs();
+  Task<uint64_t> UnwrittenBytes();
 
   const Parts parts_;
   const CompactionOptions options_;
@@ -146,9 +143,6 @@ class Compactor {
   // As seen last.
   LiveBySegment live_;
   uint64_t live_bytes_ = 0;
-  uint64_t victim_room_ = 0;             // that the copies of any victim fit into
-  LogSpace logs_;                        // all of them
-  std::vector<uint64_t> written_bytes_;  // by each core's log
   uint64_t free_bytes_ = 0;
   bool disk_full_ = false;
   uint64_t looked_ns_ = 0;

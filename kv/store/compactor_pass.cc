@@ -237,8 +237,6 @@ Task<Compactor::Passed> Compactor::AppendSome(size_t& next) {
       PAKV_COVERED(kCompactionWithoutRoom);
       co_return Passed::kNoRoom;
     }
-    // It may be longer than what is ready.
-    log_.HoldInReserve(std::max<uint64_t>(victim_room_, staged_[next].source.length));
     const uint64_t wake_ns = core_.now_ns() + kRoomRetryNs;
     co_await core_.timers().SleepUntil(wake_ns, nursery_.token());
   }

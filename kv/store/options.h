@@ -28,11 +28,8 @@ struct StoreOptions {
   // Bytes of values that all cores together keep in memory at most; 0: only what is in flight.
   uint64_t cache_bytes = 0;
   MemoryOptions memory;
-  // Bytes of a log segment at most; 0: by the size of the disk. Small stores have smaller ones, but
-  // for a rate that fills them too fast (kv/log/segment_sizes.h).
+  // Bytes of a log segment; 0: by the size of the disk.
   uint64_t segment_bytes = 0;
-  uint64_t segment_bytes_min = SegmentSizes::kBytesMin;
-  uint64_t segment_fill_ns = SegmentSizes::kFillNs;
   // Blocks of so many records are flushed by an operation of their own (LogWriterOptions).
   uint32_t flush_apart_records = 8;
   // Inclusive.

@@ -39,10 +39,9 @@ void SegmentBooks::NoteCopy(uint32_t segment, const Copied& copied) {
   if (is_new) {
     // All of its records pass here.
     state.summary.lsn_min = kLsnMax;
-    const auto listed = ground_.listed->find(segment);
-    if (graves_met_ && listed != ground_.listed->end()) {
-      const uint64_t records = listed->second.size / kRecordBytesExpected;
-      state.summary.filter = std::make_unique<KeyFilter>(records);
+    if (graves_met_) {
+      state.summary.filter =
+          std::make_unique<KeyFilter>(ground_.segment_bytes / kRecordBytesExpected);
     }
   }
   state.copied_bytes += copied.bytes;
@@ -169,10 +168,7 @@ uint64_t SegmentBooks::FileBytes(const SegmentInfo& info) const {
 
 uint64_t SegmentBooks::ListedBytes() const {
   uint64_t bytes = 0;
-  for (const auto& [segment, info] : *ground_.listed) {
-    const uint64_t with_footer = info.sealed_end.value_or(0) + info.footer_bytes;
-    bytes += std::max(FileBytes(info), with_footer);
-  }
+  for (const auto& [segment, info] : *ground_.listed) bytes += FileBytes(info);
   return bytes;
 }
 
@@ -185,65 +181,40 @@ uint64_t SegmentBooks::BytesAfter(const SegmentInfo& info, uint64_t live_bytes) 
   if (state == nullptr || state->copied_bytes == 0) return packed;
   // Its copies are packed as they can be, apart from the ends of batches. What can be said for
   // certain, or else it would be compacted for ever: in each block no more is wasted than the
-  // longest record, and at a segment's end no more than a block; or, in proportion, what has died
-  // since.
-  // (Where the log has left it as too large for what lives, its copies go to smaller ones.)
+  // longest record; or, in proportion, what has died since.
   uint64_t by_size = file_bytes;
-  if (file_bytes / SegmentSizes::kTooLarge >= ground_.sizes->Of(SegmentKind::kCompaction)) {
-    by_size = std::min(by_size, info.sealed_end.value_or(file_bytes));
-  }
-  const auto before = static_cast<double>(by_size);
-  const uint64_t block = ground_.block_bytes_max;
-  if (state->record_bytes_max < block / 2 && block < file_bytes) {
-    const uint64_t usable =
-        block - state->record_bytes_max - std::min<uint64_t>(block / 4, ground_.alignment);
-    const uint64_t in_blocks = std::min(packed * block / (block / 2), packed * block / usable);
-    by_size = std::min(by_size, in_blocks * file_bytes / (file_bytes - block));
+  if (state->record_bytes_max < ground_.block_bytes_max / 2) {
+    by_size = packed * ground_.block_bytes_max / (ground_.block_bytes_max / 2);
+    const uint64_t usable = ground_.block_bytes_max - state->record_bytes_max -
+                            std::min<uint64_t>(ground_.block_bytes_max / 4, ground_.alignment);
+    by_size = std::min(by_size, packed * ground_.block_bytes_max / usable);
   }
   const auto by_deaths = static_cast<uint64_t>(
-      before * std::min(1.0, static_cast<double>(need) / static_cast<double>(state->copied_bytes)));
+      static_cast<double>(file_bytes) *
+      std::min(1.0, static_cast<double>(need) / static_cast<double>(state->copied_bytes)));
   return std::min(by_size, by_deaths);
 }
 
-std::optional<uint64_t> SegmentBooks::AfterOfVictim(const SegmentInfo& info,
-                                                    const LiveBySegment& live) const {
-  if (!info.sealed_end || IsSetAside(info.segment)) return std::nullopt;
-  const uint64_t file_bytes = FileBytes(info);
-  const auto lives = live.find(info.segment);
-  const uint64_t after = BytesAfter(info, lives == live.end() ? 0 : lives->second);
-  if (after > file_bytes - file_bytes / kGainPart) return std::nullopt;
-  return after;
-}
-
-uint32_t SegmentBooks::PickVictim(const LiveBySegment& live, bool urgent,
-                                  uint64_t room_bytes) const {
+uint32_t SegmentBooks::PickVictim(const LiveBySegment& live, bool urgent) const {
   uint32_t best = 0;
-  bool best_fits = false;
   double best_score = 0;
   const uint32_t newest = ground_.listed->empty() ? 0 : ground_.listed->rbegin()->first;
   for (const auto& [segment, info] : *ground_.listed) {
-    const std::optional<uint64_t> after = AfterOfVictim(info, live);
-    if (!after) continue;
+    if (!info.sealed_end || IsSetAside(segment)) continue;
+    const uint64_t file_bytes = FileBytes(info);
+    const auto lives = live.find(segment);
+    const uint64_t after = BytesAfter(info, lives == live.end() ? 0 : lives->second);
+    if (after > file_bytes - file_bytes / kGainPart) continue;
     // Gain times age over cost, as in a log-structured file system: what has been left alone for
     // long is likely to stay as it is.
-    const double use = static_cast<double>(*after) / static_cast<double>(FileBytes(info));
+    const double use = static_cast<double>(after) / static_cast<double>(file_bytes);
     const double age = urgent ? 1 : newest - segment + 1;
     const double score = (1 - use) * age / (1 + use);
-    const bool fits = RoomFor(*after) <= room_bytes;
-    if (best != 0 && (fits != best_fits ? best_fits : score <= best_score)) continue;
+    if (best != 0 && score <= best_score) continue;
     best = segment;
-    best_fits = fits;
     best_score = score;
   }
   return best;
-}
-
-uint64_t SegmentBooks::RoomForAny(const LiveBySegment& live) const {
-  uint64_t most = 0;
-  for (const auto& [segment, info] : *ground_.listed) {
-    most = std::max(most, AfterOfVictim(info, live).value_or(0));
-  }
-  return RoomFor(most);
 }
 
 SegmentBooks::Worth SegmentBooks::WorthCompacting(const LiveBySegment& live, uint32_t gain_percent,

@@ -13,13 +13,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "kv/log/format.h"
 #include "kv/log/key_filter.h"
 #include "kv/log/manifest.h"
-#include "kv/log/segment_sizes.h"
 
 namespace pakv {
 
@@ -38,10 +36,11 @@ class SegmentBooks {
   // What is known of the store; constant but for MANIFEST's list.
   struct Ground {
     const std::map<uint32_t, SegmentInfo>* listed = nullptr;
-    const SegmentSizes* sizes = nullptr;
     uint64_t run = 0;
+    uint64_t segment_bytes = 0;
     uint64_t block_bytes_max = 0;  // of compaction's blocks
     uint32_t alignment = 0;
+    uint64_t grave_bytes_max = 0;
   };
   explicit SegmentBooks(const Ground& ground) : ground_(ground) {}
 
@@ -84,6 +83,8 @@ class SegmentBooks {
   }
   // Bytes of deletes that compaction's segments had to keep.
   uint64_t grave_bytes() const;
+  // They are many enough to build filters for.
+  bool GravesMatter() const { return grave_bytes() > ground_.grave_bytes_max; }
   // A sealed segment that may keep deletes from going for want of a summary; 0: none.
   uint32_t LackingSummary() const;
   // Sealed segments with a footer that tells what may keep a delete of `lsn` from going, at most
@@ -99,17 +100,13 @@ class SegmentBooks {
   // Memory of the books, filters included.
   uint64_t memory_bytes() const;
 
-  // Bytes of the segment's file, without its footer, which takes none from its blocks.
+  // Bytes of the segment's file.
   uint64_t FileBytes(const SegmentInfo& info) const;
-  // Of all that are listed, with their footers.
   uint64_t ListedBytes() const;
   // What it would occupy after compaction, at most about.
   uint64_t BytesAfter(const SegmentInfo& info, uint64_t live_bytes) const;
   // The best victim, 0 if none would give back a tenth of its file. `urgent`: what is done soonest.
-  // One whose RoomFor fits `room_bytes`, if there is any.
-  uint32_t PickVictim(const LiveBySegment& live, bool urgent, uint64_t room_bytes) const;
-  // What the copies of any victim fit into: a reserve so large lets each of them be given back.
-  uint64_t RoomForAny(const LiveBySegment& live) const;
+  uint32_t PickVictim(const LiveBySegment& live, bool urgent) const;
   // What compaction on request goes by: the sealed segments up to `segment_last` that would give
   // back `gain_percent` of their file or more.
   struct Worth {
@@ -140,10 +137,6 @@ class SegmentBooks {
     Lsn grave_lsn_max = kNoLsn;
     std::array<Grave, kSampleMax> sample{};
   };
-  // What a victim would occupy afterwards; nothing if it is none.
-  std::optional<uint64_t> AfterOfVictim(const SegmentInfo& info, const LiveBySegment& live) const;
-  // In the logs' segments: a block has to fit what is left.
-  static uint64_t RoomFor(uint64_t after) { return after + after / 16; }
   Lsn Oldest(const SegmentInfo& info, const State* state) const;
   const State* Find(uint32_t segment) const;
 

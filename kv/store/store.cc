@@ -374,7 +374,6 @@ Task<StoreStats> Store::Stats(Core& here) {
       co_await here.CallOn(0, [memory](Core&) { return memory->limit_bytes(); });
   stats.segments = compaction.listed_segments;
   stats.disk_bytes = compaction.disk_bytes;
-  stats.disk_ready_bytes = compaction.ready_bytes;
   stats.compacted_segments = compaction.segments;
   stats.compaction_copied_bytes = compaction.copied_bytes;
   stats.compaction_block_bytes = compaction.block_bytes;

@@ -139,7 +139,6 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
       ContextOf(directory, shared_->recovered,
                 options_.segment_bytes != 0 ? options_.segment_bytes
                                             : DefaultSegmentBytes(directory.disk_bytes()));
-  co_await DecideSizes(here);
   shared_->context.discards = options_.engine == EngineKind::kMemory;
   shared_->context.footer_segment_bytes_min = options_.footer_segment_bytes_min;
   shared_->context.footers_of_any_size = options_.footers_of_any_size;
@@ -192,26 +191,6 @@ RecoveryOptions Store::OptionsOfRecovery(uint64_t run, RecoveryMemory& memory) c
   recovery_options.scan.logs_progress = options_.progress == nullptr;
   recovery_options.scan.memory_bytes_max = memory.scan_bytes_max();
   return recovery_options;
-}
-
-// Of the first segments: by what was recovered.
-Task<void> Store::DecideSizes(Core& here) {
-  SegmentSizes::Limits limits;
-  const uint64_t least =
-      std::max<uint64_t>(options_.segment_bytes_min, shared_->directory->alignment());
-  limits.bytes_max = shared_->context.segment_bytes;
-  limits.bytes_min = std::min(RoundUp(least, shared_->directory->alignment()), limits.bytes_max);
-  limits.logs = here.count();
-  limits.fill_ns = options_.segment_fill_ns;
-  shared_->sizes.emplace(limits);
-  uint64_t live_bytes = 0;
-  for (uint32_t id = 0; id < here.count(); ++id) {
-    Shard* shard = shards_[id].get();
-    live_bytes +=
-        co_await here.CallOn(id, [shard](Core&) { return shard->table().live_bytes().total(); });
-  }
-  shared_->sizes->Decide(here.now_ns(), live_bytes, {});
-  shared_->context.sizes = &*shared_->sizes;
 }
 
 void Store::Tell(const RecoveryReport& found, OpenReport& report) const {
@@ -309,7 +288,6 @@ void Store::StartCompactor(Core& here, uint64_t expiry_clock_ms) {
   Compactor::Parts parts;
   parts.core = &here;
   parts.context = &shared_->context;
-  parts.sizes = &*shared_->sizes;
   for (const auto& shard : shards_) parts.shards.push_back(shard.get());
   parts.hash = [this](uint32_t namespace_id, std::string_view key) {
     return Hash(namespace_id, key);

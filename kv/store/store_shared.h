@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "kv/log/directory.h"
@@ -31,7 +30,6 @@ struct Store::Shared {
   std::unique_ptr<StoreDirectory> directory;
   Recovered recovered;  // with this run's MANIFEST
   LogContext context;
-  std::optional<SegmentSizes> sizes;
   std::vector<std::unique_ptr<LogReader>> readers;
   ValueFilesShared value_files_shared;
   std::vector<std::unique_ptr<ValueFiles>> value_files;

@@ -159,7 +159,6 @@ void StateSections(InfoText& info, const RespServer& server, const ServerStats& 
     info.Line("pakv_no_descriptors", stats.store.no_descriptors ? 1 : 0);
     info.Line("pakv_segments", stats.store.segments);
     info.Line("pakv_disk_bytes", stats.store.disk_bytes);
-    info.Line("pakv_disk_ready_bytes", stats.store.disk_ready_bytes);
     info.Line("pakv_live_bytes", stats.store.live_bytes);
     info.Line("pakv_value_files", stats.store.value_files);
     info.Line("pakv_value_file_bytes", stats.store.value_file_bytes);

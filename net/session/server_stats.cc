@@ -84,8 +84,6 @@ constexpr ServerMetric kMetrics[] = {
      [](const ServerStats& stats) { return stats.store.segments; }},
     {"disk_bytes", kGauge, "Bytes of these files.",
      [](const ServerStats& stats) { return stats.store.disk_bytes; }},
-    {"disk_ready_bytes", kGauge, "Bytes of files made ready for the next writes, beside these.",
-     [](const ServerStats& stats) { return stats.store.disk_ready_bytes; }},
     {"live_bytes", kGauge, "Bytes of the records that keys refer to.",
      [](const ServerStats& stats) { return stats.store.live_bytes; }},
     {"value_files", kGauge, "Keys whose values lie in files of their own, beside the log.",

@@ -65,7 +65,6 @@ int Main(const Options& options) {
   StoreOptions store_options;
   store_options.directory = "/data/store";
   store_options.segment_bytes = options.segment_kib << 10;
-  store_options.segment_bytes_min = store_options.segment_bytes;
   store_options.entropy = StoreEntropy{{}, 17, 1};
   OpenReport report;
   auto opened = node.Run(Store::Open(node.cores(), store_options, report));

@@ -71,10 +71,6 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "stop-sealed-segment",
     "stop-removed-segment",
     "stop-crashed",
-    "segment-size-changed",
-    "spare-too-large",
-    "reserve-grew",
-    "segment-left",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

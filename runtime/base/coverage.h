@@ -72,10 +72,6 @@ enum class CoverageMark : uint32_t {
   kStopSealedSegment,        // a log that was closed has sealed its last segment
   kStopRemovedSegment,       // ... has removed it, as nothing lies in it
   kStopCrashed,              // a crash came while a store stopped
-  kSegmentSizeChanged,       // a segment was made that is not as large as the one before
-  kSpareTooLarge,            // one that was made ahead went unused, as the store has shrunk
-  kReserveGrew,              // a reserve gave way to a larger one
-  kSegmentLeft,              // a log left its segment, as that was large for what lives
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

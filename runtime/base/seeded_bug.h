@@ -61,7 +61,6 @@ enum class SeededBug : uint32_t {
   kShortTurnTakenForFull,     // a turn of a large value is taken for more bytes than it has brought
   kFailedLogSealed,           // a stop seals a segment behind a block that could not be written
   kEmptySegmentRemovedEarly,  // a stop removes a segment before MANIFEST says that it is gone
-  kSegmentSizeOfToday,        // MANIFEST states for a segment what one made now would have
   kCount,
 };
 

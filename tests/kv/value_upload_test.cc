@@ -217,7 +217,6 @@ TEST_P(ValueUploadTest, AFullDiskIsToldWhereItIsMet) {
 
 TEST_P(ValueUploadTest, AFailedWriteOrOpenIsAnErrorAndItsTurnIsFree) {
   OpenNew(4096, /*uploads_max=*/1);
-  Settle();  // the log's segments are not made meanwhile
   for (const bool opens : {false, true}) {
     ValueUpload& upload = NewUpload();
     ASSERT_EQ(Run(upload.Begin(1)), Outcome::kDone);

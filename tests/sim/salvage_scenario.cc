@@ -15,7 +15,6 @@
 #include "runtime/base/prng.h"
 #include "tests/kv/store_call.h"
 #include "tests/sim/draw_compaction.h"
-#include "tests/sim/draw_segments.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim_node.h"
@@ -45,7 +44,6 @@ class SalvageScenario {
     options_.footers_of_any_size = true;
     options_.manifest_appends_max = static_cast<uint32_t>(prng_.Between(4, 40));
     options_.compaction = DrawCompaction(prng_);
-    DrawSegmentSizes(prng_, options_);
     options_.inline_value_bytes_max = static_cast<uint32_t>(prng_.Between(20, 400));
     options_.value_files.chunk_bytes = 4096;
   }

@@ -85,7 +85,6 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kShortTurnTakenForFull, "short-turn-taken-for-full", "server"},
     SeededBugProof{SeededBug::kFailedLogSealed, "failed-log-sealed", "store"},
     SeededBugProof{SeededBug::kEmptySegmentRemovedEarly, "empty-segment-removed-early", "sweep"},
-    SeededBugProof{SeededBug::kSegmentSizeOfToday, "segment-size-of-today", "store"},
 };
 
 }  // namespace

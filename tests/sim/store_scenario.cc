@@ -15,7 +15,6 @@
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"
 #include "tests/sim/draw_compaction.h"
-#include "tests/sim/draw_segments.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim_node.h"
@@ -242,7 +241,6 @@ class StoreScenario {
     options.engine = engine_;
     // A block at least.
     options.segment_bytes = std::max<uint64_t>(segment_bytes_, alignment_ == 512 ? 512 : 4096);
-    DrawSegmentSizes(prng_, options);
     options.flush_apart_records = flush_apart_records_;
     options.cache_bytes = cache_bytes_;
     options.footer_segment_bytes_min = footers_ ? 1 : UINT64_MAX;

@@ -22,7 +22,6 @@
 #include "runtime/task/nursery.h"
 #include "tests/kv/store_call.h"
 #include "tests/sim/draw_compaction.h"
-#include "tests/sim/draw_segments.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim_node.h"
 
@@ -125,7 +124,6 @@ class SweepScenario {
     options_.footer_segment_bytes_min = prng_.Chance(2, 3) ? 1 : UINT64_MAX;
     options_.footers_of_any_size = true;
     options_.compaction = DrawCompaction(prng_);
-    DrawSegmentSizes(prng_, options_);
     options_.manifest_appends_max = static_cast<uint32_t>(prng_.Between(2, 30));
     options_.inline_value_bytes_max = static_cast<uint32_t>(prng_.Between(100, 400));
     options_.value_files.chunk_bytes = 4096;
