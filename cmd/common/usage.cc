@@ -42,12 +42,15 @@ std::string UsageOf(const CLI::App& command) {
     std::string word = option->get_name();
     if (option->get_positional()) {
       if (option->get_allow_extra_args()) word += "...";
-      positionals += option->get_required() ? " " + word : " [" + word + "]";
+      positionals.append(option->get_required() ? " " : " [").append(word);
+      if (!option->get_required()) positionals.append("]");
       continue;
     }
     const std::string type = option->get_type_name();
     const bool takes_value = option->get_items_expected_max() > 0 && !type.empty();
-    options += takes_value ? " [" + word + " " + type + "]" : " [" + word + "]";
+    options.append(" [").append(word);
+    if (takes_value) options.append(" ").append(type);
+    options.append("]");
   }
   return command.get_name() + positionals + options;
 }
