@@ -231,7 +231,8 @@ uint64_t LogWriter::RoomNeeded(size_t bytes) const {
 // Where there is space for certain: what is left of the segment, or else one of those that are
 // ready.
 uint64_t LogWriter::RoomForCertain(bool frees_space) const {
-  const uint64_t left = segment_size_ - segment_offset_;
+  // A segment that the log is about to leave holds nothing more.
+  const uint64_t left = rolling_ ? 0 : segment_size_ - segment_offset_;
   uint64_t available = std::max(supply_.spare_bytes(), segment_is_reserve_ ? 0 : left);
   if (frees_space) available = std::max({available, left, supply_.reserve_bytes()});
   return available;

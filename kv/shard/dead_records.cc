@@ -47,6 +47,13 @@ void DeadRecords::Forget(uint32_t segment) {
   segments_.erase(found);
 }
 
+bool DeadRecords::Clear() {
+  if (bytes_used() == 0) return false;
+  segments_ = {};
+  pages_ = 0;
+  return true;
+}
+
 size_t DeadRecords::bytes_used() const {
   return pages_ * sizeof(Page) + segments_.capacity() * (sizeof(Pages) + sizeof(uint32_t));
 }

@@ -3,7 +3,8 @@
 // a victim are dead: for those that are noted here it need not reach for the index.
 //
 // A bit for each 32 bytes of a segment; a record takes more, so at most one begins there. What is
-// not noted may be dead all the same: notes are not kept over a restart, nor beyond kBytesMax.
+// not noted may be dead all the same: notes are not kept over a restart, nor beyond kBytesMax, nor
+// where keys lack the memory.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -32,6 +33,8 @@ class DeadRecords {
   void Prefetch(const Location& location) const;
   // The segment goes.
   void Forget(uint32_t segment);
+  // Forgets all, and gives the memory back; false if there was none.
+  bool Clear();
   size_t bytes_used() const;
 
  private:

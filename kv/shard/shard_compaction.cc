@@ -58,7 +58,7 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Locat
 // What FateOf would say of this version from now on, with a newer one durable: dead. Not so of one
 // with an expiry, once the newer one is gone, too.
 void Shard::NoteDead(const Version& overtaken) {
-  if (overtaken.expiry_ms == kNoExpiry && !overtaken.tombstone) {
+  if (overtaken.expiry_ms == kNoExpiry && !overtaken.tombstone && !memory_.refusing()) {
     dead_records_.Note(overtaken.location);
   }
 }

@@ -65,6 +65,12 @@ bool Shard::RefusesForMemory(const Request& request, uint64_t cost) {
     memory_.Withdraw(cost);
     LookAtMemory(cost);
     if (memory_.Charge(cost)) return false;
+    // Before a key is refused, notes go that spare nothing but work.
+    if (dead_records_.Clear()) {
+      memory_.Withdraw(cost);
+      LookAtMemory(cost);
+      if (memory_.Charge(cost)) return false;
+    }
   }
   const bool is_there = !PAKV_BUG(kOverwriteRefused) && IsThere(request);
   if (is_there && !(options_.keeps_values && GrowsTooFar(request, cost))) return false;

@@ -46,6 +46,18 @@ TEST(DeadRecordsTest, ForgetsASegmentWithItsMemory) {
   EXPECT_TRUE(records.Has(stays));
 }
 
+TEST(DeadRecordsTest, GivesAllItsMemoryBack) {
+  DeadRecords records;
+  EXPECT_FALSE(records.Clear());
+  const Location location{.segment = 1, .offset = 4096, .length = kLength};
+  records.Note(location);
+  EXPECT_TRUE(records.Clear());
+  EXPECT_EQ(records.bytes_used(), 0u);
+  EXPECT_FALSE(records.Has(location));
+  records.Note(location);
+  EXPECT_TRUE(records.Has(location));
+}
+
 TEST(DeadRecordsTest, BeyondItsMemoryItNotesNoMoreAndLosesNothing) {
   DeadRecords records;
   constexpr uint32_t kSegments = 80;

@@ -166,14 +166,7 @@ TEST_F(LogFaultTest, WaiterThatComesWhileTheLogFailsFailsToo) { Life(AskWhileFai
 
 Task<void> FailTheManifest(TestLog& log, Core& core, FaultRing& faults) {
   EXPECT_TRUE(co_await log.Put("before", std::string(50'000, 'b')));
-  faults.rule = [](Operation& operation) {
-    const auto* bytes = static_cast<const char*>(operation.request.const_buffer);
-    if (operation.request.opcode != Opcode::kWrite || std::memcmp(bytes + 4, "PAKM", 4) != 0) {
-      return true;
-    }
-    operation.result = IoResult(-EIO);
-    return false;
-  };
+  FailManifestWrites(faults);
   TestEntry entry(core.ready());
   log.Append("after", std::string(50'000, 'a'), entry);  // does not fit: a new segment
   co_await entry.settled.Wait();

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -110,6 +112,18 @@ class TestCore {
     core->Leave();
   }
 };
+
+// From now on each write of MANIFEST is an error.
+inline void FailManifestWrites(FaultRing& faults) {
+  faults.rule = [](Operation& operation) {
+    const auto* bytes = static_cast<const char*>(operation.request.const_buffer);
+    if (operation.request.opcode != Opcode::kWrite || std::memcmp(bytes + 4, "PAKM", 4) != 0) {
+      return true;
+    }
+    operation.result = IoResult(-EIO);
+    return false;
+  };
+}
 
 // Waits for its record; writes down the order in which entries are settled.
 struct TestEntry : DurableEntry {

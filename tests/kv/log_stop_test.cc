@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
-#include <cstring>
 #include <string>
 
 #include "tests/kv/log_fixture.h"
@@ -126,14 +125,7 @@ TEST_F(LogStopTest, LogThatHasFailedIsLeftForTheNextStartToJudge) {
 
 Task<void> FailTheManifestFromNowOn(TestLog& log, FaultRing& faults) {
   co_await PutTwo(log, faults);
-  faults.rule = [](Operation& operation) {
-    const auto* bytes = static_cast<const char*>(operation.request.const_buffer);
-    if (operation.request.opcode != Opcode::kWrite || std::memcmp(bytes + 4, "PAKM", 4) != 0) {
-      return true;
-    }
-    operation.result = IoResult(-EIO);
-    return false;
-  };
+  FailManifestWrites(faults);
 }
 
 TEST_F(LogStopTest, StopThatCannotSealLosesNothing) {
