@@ -13,6 +13,7 @@
 #include "net/resp/gathered_reply.h"
 #include "net/resp/resp_protocol.h"
 #include "net/session/session_state.h"
+#include "net/session/unread_reply.h"
 
 namespace pakv {
 namespace {
@@ -200,8 +201,11 @@ Task<void> RunClientList(RespProtocol& protocol, RespArgs args) {
   }
   Session& session = protocol.session();
   GatheredReply gathered(session);
-  std::vector<std::string> by_place(list.ids ? list.ids->size() : 0);
-  std::string found;  // in one step
+  // By the first of the equal ids: a list may name one a thousand times.
+  std::vector<std::string> lines(list.ids ? list.ids->size() : 0);
+  UnreadReply held(session);  // these
+  size_t line_bytes = 0;      // in one step, like:
+  std::string found;
   const auto visit = [&](Session& visited) {
     if (visited.broken()) return;
     if (!list.ids) {
@@ -209,18 +213,26 @@ Task<void> RunClientList(RespProtocol& protocol, RespArgs args) {
       return;
     }
     const std::pair<uint64_t, size_t> first(visited.info().id, 0);
-    for (auto at = std::lower_bound(list.ids->begin(), list.ids->end(), first);
-         at != list.ids->end() && at->first == first.first; ++at) {
-      by_place[at->second] = LineOf(visited);
-    }
+    const auto at = std::lower_bound(list.ids->begin(), list.ids->end(), first);
+    if (at == list.ids->end() || at->first != first.first) return;
+    std::string& line = lines[static_cast<size_t>(at - list.ids->begin())];
+    line = LineOf(visited);
+    line_bytes += line.size();
   };
   bool fits = true;
   const auto between = [&] {
-    fits = gathered.Add(std::exchange(found, {}));
+    fits = gathered.Add(std::exchange(found, {})) && held.Hold(std::exchange(line_bytes, 0));
     return fits && !session.broken();
   };
   co_await protocol.server().visit_sessions(protocol.core(), visit, between);
-  for (const std::string& line : by_place) fits = fits && gathered.Add(line);
+  if (list.ids) {
+    std::vector<size_t> line_of(lines.size());  // by place
+    for (size_t i = 0, first = 0; i < lines.size(); ++i) {
+      if ((*list.ids)[i].first != (*list.ids)[first].first) first = i;
+      line_of[(*list.ids)[i].second] = first;
+    }
+    for (const size_t line : line_of) fits = fits && gathered.Add(lines[line]);
+  }
   if (!fits) {
     AloneReply(protocol)->Error(
         "ERR no memory for so long a list now; ask for some of it with CLIENT LIST ID");

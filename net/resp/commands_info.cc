@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <bitset>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +16,7 @@
 #include "net/resp/alone_reply.h"
 #include "net/resp/commands.h"
 #include "net/resp/resp_protocol.h"
+#include "runtime/base/check.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/histogram.h"
 #include "runtime/core/process_usage.h"
@@ -34,15 +37,20 @@ std::string HumanBytes(uint64_t bytes) {
 
 class InfoText {
  public:
+  // What there is not is no error; the time is that of one look at each name.
   InfoText(RespArgs args) {
-    for (const std::string_view arg : args.subspan(1)) wanted_.push_back(Lower(arg));
+    for (const std::string_view arg : args.subspan(1)) {
+      for (size_t i = 0; i < kNames.size(); ++i) {
+        if (IsWord(arg, kNames[i])) named_[i] = true;
+      }
+    }
     everything_ = IsNamed("all") || IsNamed("everything");
-    default_ = wanted_.empty() || everything_ || IsNamed("default");
+    default_ = args.size() == 1 || everything_ || IsNamed("default");
   }
 
   // Whether somebody asked for a section; one that is in the default, for all of these.
   bool Wants(std::string_view title, bool in_default = true) const {
-    return (in_default ? default_ : everything_) || IsNamed(Lower(title));
+    return (in_default ? default_ : everything_) || IsNamed(title);
   }
   // Begins a section; false if nobody asked for it.
   bool Section(std::string_view title, bool in_default = true) {
@@ -63,11 +71,19 @@ class InfoText {
   const std::string& text() const { return text_; }
 
  private:
+  static constexpr std::array<std::string_view, 14> kNames = {
+      "all",         "everything", "default",     "server",       "clients", "memory",  "stats",
+      "persistence", "cpu",        "replication", "commandstats", "modules", "cluster", "keyspace"};
+
   bool IsNamed(std::string_view section) const {
-    return std::find(wanted_.begin(), wanted_.end(), section) != wanted_.end();
+    for (size_t i = 0; i < kNames.size(); ++i) {
+      if (IsWord(section, kNames[i])) return named_[i];
+    }
+    PAKV_CHECK(false, "each section is one of kNames");
+    return false;
   }
 
-  std::vector<std::string> wanted_;
+  std::bitset<kNames.size()> named_;
   bool everything_ = false;
   bool default_ = false;
   std::string text_;

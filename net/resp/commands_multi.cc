@@ -20,6 +20,7 @@
 #include "net/resp/resp_protocol.h"
 #include "net/session/unread_reply.h"
 #include "runtime/base/check.h"
+#include "runtime/core/next_pass.h"
 
 namespace pakv {
 namespace {
@@ -182,7 +183,8 @@ class Execution {
     }
   }
 
-  // The whole reply, no faster than the client reads.
+  // The whole reply, no faster than the client reads. One that reads fast, or whose replies are
+  // dropped, keeps nobody waiting either.
   Task<void> Reply() {
     Session& session = protocol_.session();
     const ShowsOwnKeys shows(protocol_, own_ ? &*own_ : nullptr);
@@ -197,6 +199,7 @@ class Execution {
         // A command before this one may have changed the version.
         ReplyTo(command, step, *AloneReply(protocol_));
       }
+      if (at % kCommandsPerPass == kCommandsPerPass - 1) co_await NextPass(protocol_.core());
       co_await session.Room();
       if (session.broken()) co_return;
       if (!RepliesByPart(command.row, step)) continue;
@@ -209,6 +212,9 @@ class Execution {
   }
 
  private:
+  // Some of them have replies of 16 KiB: well below a millisecond.
+  static constexpr size_t kCommandsPerPass = 16;
+
   struct Part {
     ReplySlot slot;
     size_t index = 0;

@@ -339,7 +339,12 @@ void RespProtocol::NoteMemory() {
 // Whether the request that begins so has to wait for the replies before it.
 bool RespProtocol::RunsAlone(RespArgs begin) const {
   if (large_ != nullptr || begin.empty()) return false;
-  const CommandRow* const row = FindCommand(begin[0]);
+  const CommandRow* row = FindCommand(begin[0]);
+  if (row != nullptr && !row->subcommands.empty()) {
+    if (begin.size() == 1) return !in_multi();  // it may be one that does
+    const CommandRow* const subcommand = FindSubcommand(*row, begin[1]);
+    if (subcommand != nullptr) row = subcommand;
+  }
   if (row == nullptr || row->kind == CommandKind::kKey || row->kind == CommandKind::kNow) {
     return false;
   }

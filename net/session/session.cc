@@ -252,7 +252,8 @@ void Session::CountEnd() {
     goodbye_ = ProtocolEnd::kIdleTimeout;
   } else if (broken_) {
     ++counters.ended_by_error;
-    LogEnd("the connection broke, or its client did not read");
+    LogEnd(killed_ ? "the server ended it: CLIENT KILL, a stop, or a value that it cannot read on"
+                   : "the connection broke, or its client did not read");
   } else if (closing_) {
     goodbye_ = ProtocolEnd::kProtocol;
   } else if (draining_) {
@@ -494,7 +495,10 @@ void Session::RequestDrain() {
   Poke();
 }
 
-void Session::RequestKill() { Break(); }
+void Session::RequestKill() {
+  killed_ = killed_ || !broken_;
+  Break();
+}
 
 // ---- Time ----
 

@@ -148,7 +148,7 @@ class Session : public ListHook {
   }
   void CloseReply() {
     if (drops_replies_) [[unlikely]]
-      return group_.dropped.Clear(0);
+      return DropReply();
     queue_.Close();
     HasOutput();
   }
@@ -192,11 +192,18 @@ class Session : public ListHook {
   void RequestKill();
 
  private:
+  static constexpr size_t kDroppedBytesPerTurn = 4096;
+
   friend class PutOffReplies;
   friend class ReplyStream;
   size_t in_flight() const { return queue_.count() + parts_ + group_.batch.count; }
   size_t unsent_bytes() const {
     return queue_.unsent_bytes() + sending_.size() + reserved_reply_bytes_;
+  }
+  // A long one ends the turn: what is dropped never fills the output, which else bounds it.
+  void DropReply() {
+    if (group_.dropped.size() > kDroppedBytesPerTurn) turn_left_ = 0;
+    group_.dropped.Clear(0);
   }
   bool Holds(Wait what) const;
   // Wakes the coroutine if what it waits for has come.
@@ -340,6 +347,7 @@ class Session : public ListHook {
   bool receives_by_turns_ = false;
   bool readable_ = false;  // by turns: there are bytes to receive
   bool broken_ = false;    // nothing can be sent, nothing is worth receiving
+  bool killed_ = false;    // broken by the server, on request
   bool draining_;
   bool discarding_ = false;  // what is received is not looked at
   bool closing_ = false;     // the protocol has said so

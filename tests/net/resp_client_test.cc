@@ -329,5 +329,23 @@ TEST_P(RespClientTest, OneReplyIsSkipped) {
                 "discarded because of previous errors.\r\n");
 }
 
+// Nothing that is dropped fills the output, so it is not that which lets others have their turn.
+TEST(RespReplyTurnTest, LongRepliesThatAreDroppedLetOthersHaveTheirTurn) {
+  constexpr size_t kCommands = 200;
+  SimServer server;
+  SimConnection client(server);
+  const auto passes = [&] { return server.node.core(0).counters().passes; };
+  client.Expect("CLIENT REPLY OFF\r\nCLIENT REPLY ON\r\n", "+OK\r\n");
+  uint64_t before = passes();
+  client.Expect("CLIENT REPLY OFF\r\n" + Times(kCommands, "COMMAND\r\n") + "CLIENT REPLY ON\r\n",
+                "+OK\r\n");
+  EXPECT_GE(passes(), before + kCommands);
+  client.Send("CLIENT REPLY OFF\r\nMULTI\r\n" + Times(kCommands, "COMMAND\r\n"));
+  server.world.RunFor(kNsPerSecond);
+  before = passes();
+  client.Expect("EXEC\r\nCLIENT REPLY ON\r\n", "+OK\r\n");
+  EXPECT_GE(passes(), before + kCommands / 16);
+}
+
 }  // namespace
 }  // namespace pakv

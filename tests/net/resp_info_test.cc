@@ -6,6 +6,7 @@
 #include <map>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "tests/net/resp_text.h"
 #include "tests/net/sim_server.h"
@@ -50,6 +51,25 @@ TEST(RespInfoTest, WhatMonitoringReadsIsThere) {
   EXPECT_GE(std::stoull(info["rdb_last_save_time"]) + 60, now_s);
   EXPECT_FALSE(info.contains("used_memory_rss"));
   EXPECT_FALSE(info.contains("# CPU"));
+}
+
+TEST(RespInfoTest, SectionsAreNamedInAnyCaseAsOftenAsOneLikes) {
+  SimServer server;
+  SimConnection client(server);
+  const auto titles = [&](const std::string& sections) {
+    std::vector<std::string> found;
+    for (const auto& [name, value] : Info(client, sections)) {
+      if (name.starts_with("# ")) found.push_back(name);
+    }
+    return found;
+  };
+  std::string many = "nosuch ";
+  for (int i = 0; i < 1000; ++i) many += "sErVeR x" + std::to_string(i) + " Stats ";
+  EXPECT_EQ(titles(many), (std::vector<std::string>{"# Server", "# Stats"}));
+  EXPECT_EQ(titles("nosuch"), std::vector<std::string>());
+  EXPECT_EQ(titles("everything"), titles("all"));
+  EXPECT_EQ(titles("default"), titles(""));
+  EXPECT_GT(titles("all").size(), titles("").size());
 }
 
 TEST(RespInfoTest, RequestsPerSecondAreThoseOfTheLastSecond) {

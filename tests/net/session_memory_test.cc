@@ -30,15 +30,17 @@ std::string_view SendUntilStuck(SimServer& server, SimConnection& client, std::s
   return bytes;
 }
 
-// DEL of so many keys of a kilobyte, none of which is there.
-std::string LongDelete(size_t keys) {
-  std::vector<std::string> words = {"DEL"};
+// A command with so many words of a kilobyte behind it.
+std::string LongRequest(std::vector<std::string> words, size_t keys) {
   for (size_t i = 0; i < keys; ++i) {
     words.push_back(std::to_string(i));
     words.back().resize(1000, '.');
   }
   return RespRequest(words);
 }
+
+// DEL of so many keys, none of which is there.
+std::string LongDelete(size_t keys) { return LongRequest({"DEL"}, keys); }
 
 // Values over 2048 bytes lie in files.
 SimServer::Options WithFiles() {
@@ -88,6 +90,19 @@ TEST(SessionMemoryTest, ALongCommandBehindAReplyThatIsNotReadIsNotReceived) {
 
 // A pipeline that is sent as a whole, and read afterwards, gets through where each of its commands
 // can be started.
+TEST(SessionMemoryTest, NorIsASubcommandOfWhichThatIsTrue) {
+  SimServer::Options options = WithFiles();
+  options.session_limits.core_frame_bytes_max = 1 << 20;
+  SimServer server(options);
+  SimConnection slow(server);
+  slow.Expect(RespRequest({"SET", "big", std::string(4 << 20, 'v')}), "+OK\r\n");
+  slow.Send("GET big\r\n");
+  const std::string kill = LongRequest({"CLIENT", "KILL"}, 2000);
+  EXPECT_GT(SendUntilStuck(server, slow, kill).size(), kill.size() / 2);
+  SimConnection other(server);
+  other.Expect(RespRequest({"SET", "other", std::string(900'000, 'v')}), "+OK\r\n");
+}
+
 TEST(SessionMemoryTest, LongRequestsThatNeedNotWaitAreReceivedBehindOne) {
   SimServer::Options options = WithFiles();
   SimServer server(options);
