@@ -465,6 +465,11 @@ class Reader {
     if (action != "kill") return fmt::format("client: {} is none of: list, kill", Quoted(action));
     request_.command = CtlCommand::kClientKill;
     if (!which) return "client kill: ID or HOST:PORT is required";
+    const bool is_id = which->find_first_not_of("0123456789") == std::string::npos;
+    const absl::StatusOr<int64_t> id = ParseInteger(*which);
+    if (is_id && (!id.ok() || *id == 0)) {
+      return fmt::format("client kill: {} is no connection's id", Quoted(*which));
+    }
     request_.connection = *which;
     return std::nullopt;
   }

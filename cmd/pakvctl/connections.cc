@@ -69,18 +69,25 @@ class RespCall {
   Task<ClientResult<RespValue>> Reply() {
     ClientResult<RespValue> greeted = co_await connection().Next();
     if (!greeted.ok()) co_return greeted;
+    if (greeted->IsError()) co_return Refused(*greeted, PakvStatus::kTooManyConnections);
     ClientResult<RespValue> reply = co_await connection().Next();
-    if (!reply.ok() || !reply->IsError()) co_return reply;
-    ClientError refused;
-    refused.fault = ClientFault::kProtocol;
-    refused.text = "the server answered: " + reply->text;
-    co_return refused;
+    if (reply.ok() && reply->IsError()) co_return Refused(*reply, PakvStatus::kOutOfMemory);
+    co_return reply;
   }
   Task<void> Close() {
     for (const std::unique_ptr<RespConnection>& connection : tried_) co_await connection->Close();
   }
 
  private:
+  // RESP tells it by the text alone; `status` is what such a request may lack.
+  static ClientError Refused(const RespValue& reply, PakvStatus status) {
+    ClientError refused;
+    refused.fault = ClientFault::kRefused;
+    refused.status = status;
+    refused.text = "the server answered: " + reply.text;
+    return refused;
+  }
+
   Core& core_;
   std::vector<std::unique_ptr<RespConnection>> tried_;
 };

@@ -23,6 +23,7 @@
 
 int main(int argc, char** argv) {
   pakv::HoldStandardDescriptors();
+  pakv::ExitWhenOutOfMemory("pakvctl: the system gives no more memory\n", pakv::kClientExitData);
   std::ios::sync_with_stdio(false);
   // What the runtime logs for servers, such as a slow look-up of a name, is not for these users.
   pakv::InitLogging({.level = pakv::LogLevel::kError});

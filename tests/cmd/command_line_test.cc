@@ -231,6 +231,8 @@ TEST(CommandLineTest, WrongUseIsExitTwoAndNamed) {
       {{"client", "end"}, "\"end\" is none of: list, kill"},
       {{"client", "list", "x"}, "unexpected: x"},
       {{"client", "kill"}, "ID or HOST:PORT is required"},
+      {{"client", "kill", "0"}, "\"0\" is no connection's id"},
+      {{"client", "kill", "9223372036854775808"}, "is no connection's id"},
       {{"namespace", "drop", ""}, "1 to 255 bytes"},
       {{"-n", "orders", "namespace", "drop", "orders"}, "-n is for the other commands"},
       {{"compact", "--gain", "0"}, "--gain: must be at least 1"},
