@@ -269,8 +269,9 @@ def a_port_file_goes_when_the_server_does(pakvd, _pakvctl, parent):
         server = pakv.Server(pakvd, os.path.join(parent, "data"), "--admin-addr", "none",
                              "--drain-timeout", "100ms" if held else "1h")
         client = server.connect()
-        if held:
-            client.send_raw(b"*2\r\n$3\r\nGET\r\n")
+        # The answer tells that it was accepted, and what is behind the PING received with it.
+        client.send_raw(b"*1\r\n$4\r\nPING\r\n" + (b"*2\r\n$3\r\nGET\r\n" if held else b""))
+        pakv.check(client.reply() == "PONG", "PING")
         pakv.check(os.path.exists(server.port_file), "there is none")
         server.process.send_signal(signal.SIGTERM)
         code = server.process.wait(30)
