@@ -6,6 +6,11 @@ one can be made (cgroup v2, root), else --memory alone; segments are read with d
 page cache does not help in either case. One connection asks for keys at random, one at a time.
 In turn with it the same device is read directly, 4 KiB at random places of the same files.
 
+The server has one core, on the first CPU. The client is left to the scheduler, as the two take
+turns: it finds them one CPU as a rule. `--client-cpu` pins it to another; then a wake-up between
+CPUs is part of each answer, on a virtual machine some 25 us each way: look at PING. With
+`--cores 2` half of the GETs hop to the other core and back.
+
 Goals: at most one read of the device per GET; p50 at most twice the device's own.
 """
 
@@ -147,16 +152,21 @@ def preload(port, keys, value_bytes):
             expected = len(b"+OK\r\n") * (end - begin)
             while expected > 0:
                 got = connection.recv(expected)
-                if not got or b"-" in got:
-                    fail(f"the preload was answered with {got[:200]!r}")
+                if not got:
+                    fail("the server closed the connection while it was loaded")
+                if b"-" in got:
+                    refusal = got[got.index(b"-"):].split(b"\r\n")[0]
+                    fail(f"the preload was refused: {refusal.decode()}")
                 expected -= len(got)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pakvd", default="build/bin/pakvd")
-    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--cores", type=int, default=1)
     add_dir_option(parser)
+    parser.add_argument("--client-cpu", action="store_true",
+                        help="the client has the second CPU to itself")
     parser.add_argument("--keys", type=int, default=3_000_000)
     parser.add_argument("--value-bytes", type=int, default=1000)
     parser.add_argument("--gets", type=int, default=20_000, help="in all rounds")
@@ -173,10 +183,14 @@ def main():
     draw = random.Random(1)
     try:
         with Servers(args.dir, "cold-get") as servers:
-            server = servers.pakvd("pakvd", args.pakvd, args.cores, cpus(),
+            server_cpu, client_cpu = cpus()
+            server_cpus = (server_cpu,) if args.cores == 1 else (server_cpu, client_cpu)
+            server = servers.pakvd("pakvd", args.pakvd, args.cores, server_cpus,
                                    ["--cache", "0", "--memory", str(memory)])
             if group.path is not None:
                 group.add(server.process)
+            if args.client_cpu:
+                os.sched_setaffinity(0, {client_cpu})
             preload(server.port, args.keys, args.value_bytes)
             client = Client(server.port)
             data = os.path.join(server.directory, "data")
@@ -224,6 +238,7 @@ def main():
         f"records from the device, {blocks_per_get:.2f} reads of the device (others' too), "
         f"{bytes_read / count:.0f} bytes; goal {GOAL_READS:.0f} read")
     results = {
+        "cores": args.cores,
         "keys": args.keys, "value_bytes": args.value_bytes, "data_bytes": data_bytes,
         "memory_bytes": memory, "control_group": limited, "gets": count,
         "records_from_device_per_get": from_device / count,
