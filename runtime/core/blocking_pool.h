@@ -33,7 +33,8 @@ class BlockingPool {
   static std::unique_ptr<BlockingPool> Create(const BlockingPoolOptions& options);
   BlockingPool(const BlockingPool&) = delete;
   BlockingPool& operator=(const BlockingPool&) = delete;
-  // Runs what is queued, then stops all threads. The cores that wait for jobs live longer.
+  // Runs what is queued, then stops all threads. Every core that has ever waited for a job lives
+  // longer, also when it has its answer: a thread posts that first and wakes the core then.
   ~BlockingPool();
 
   size_t thread_count() const { return threads_.size(); }

@@ -176,10 +176,8 @@ TEST(BlockingPoolTest, AJobsResultMayBeMoveOnly) {
 
 // A file system that does not answer holds up who has asked, and nobody else.
 TEST(BlockingPoolTest, ACoreGoesOnWhileAFileSystemIsAsked) {
-  auto pool = BlockingPool::Create({.thread_count = 1});
-  ASSERT_NE(pool, nullptr);
-  auto rings = MakeRingHarness(RingKind::kUring, 0, {.blocking_pool = pool.get()});
-  const auto test = [](Core& core, BlockingPool& jobs, std::string directory) -> Task<void> {
+  auto rings = MakeRingHarness(RingKind::kUring, 0, {.blocking_pool_threads = 1});
+  const auto test = [](Core& core, std::string directory) -> Task<void> {
     std::latch go(1);
     bool asked = false;
     Nursery nursery(core.ready());
@@ -200,7 +198,7 @@ TEST(BlockingPoolTest, ACoreGoesOnWhileAFileSystemIsAsked) {
       EXPECT_EQ(known.error(), ENOENT);
       done = true;
     };
-    nursery.Spawn(hang(jobs, core, go));
+    nursery.Spawn(hang(*core.blocking_pool(), core, go));
     nursery.Spawn(ask(core, std::move(directory), asked));
     for (int i = 0; i < 100; ++i) co_await core.ready().Yield();
     EXPECT_FALSE(asked);
@@ -208,7 +206,7 @@ TEST(BlockingPoolTest, ACoreGoesOnWhileAFileSystemIsAsked) {
     co_await nursery.Join();
     EXPECT_TRUE(asked);
   };
-  ASSERT_TRUE(rings->Run(test(rings->core(0), *pool, rings->directory())));
+  ASSERT_TRUE(rings->Run(test(rings->core(0), rings->directory())));
 }
 
 }  // namespace

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "runtime/base/sanitizer.h"
-#include "runtime/core/blocking_pool.h"
 #include "tests/runtime/ring_harness.h"
 
 namespace pakv {
@@ -37,9 +36,7 @@ size_t ResidentPages(uintptr_t block) {
 
 TEST(HeapTest, HolesAreGivenBackAndWhatIsInUseStays) {
   ASSERT_EQ(sysconf(_SC_PAGESIZE), static_cast<long>(kPage));
-  auto pool = BlockingPool::Create({.thread_count = 1});
-  ASSERT_NE(pool, nullptr);
-  auto rings = MakeRingHarness(RingKind::kUring, 0, {.blocking_pool = pool.get()});
+  auto rings = MakeRingHarness(RingKind::kUring, 0, {.blocking_pool_threads = 1});
   std::vector<void*> blocks(kBlocks);
   for (void*& block : blocks) {
     block = std::malloc(kBlockBytes);

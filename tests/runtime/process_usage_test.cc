@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "runtime/base/clock.h"
-#include "runtime/core/blocking_pool.h"
 #include "tests/runtime/ring_harness.h"
 
 namespace pakv {
@@ -60,9 +59,7 @@ Task<void> Ask(Core& core, std::optional<ProcessUsage>& usage) {
 }
 
 TEST(ProcessUsageTest, ThePoolAsks) {
-  auto pool = BlockingPool::Create({.thread_count = 1});
-  ASSERT_NE(pool, nullptr);
-  auto rings = MakeRingHarness(RingKind::kUring, 0, {.blocking_pool = pool.get()});
+  auto rings = MakeRingHarness(RingKind::kUring, 0, {.blocking_pool_threads = 1});
   std::optional<ProcessUsage> usage;
   ASSERT_TRUE(rings->Run(Ask(rings->core(0), usage)));
   ASSERT_TRUE(usage);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/base/clock.h"
+#include "runtime/core/blocking_pool.h"
 #include "runtime/io/uring_ring.h"
 #include "tests/sim/sim_node.h"
 
@@ -32,10 +33,16 @@ class UringHarness final : public RingHarness {
       PAKV_CHECK(ring != nullptr, error.c_str());
       rings.push_back(std::move(ring));
     }
+    if (options.blocking_pool_threads > 0) {
+      pool_ = BlockingPool::Create({.thread_count = options.blocking_pool_threads});
+      PAKV_CHECK(pool_ != nullptr);
+    }
     cores_ = std::make_unique<Cores>(SystemClock(), std::move(rings),
-                                     CoreOptions{.blocking_pool = options.blocking_pool});
+                                     CoreOptions{.blocking_pool = pool_.get()});
   }
   ~UringHarness() override {
+    // Its threads may still be waking a core that has their job's answer already.
+    pool_.reset();
     cores_.reset();
     std::filesystem::remove_all(directory_);
   }
@@ -58,6 +65,7 @@ class UringHarness final : public RingHarness {
   }
 
   std::string directory_;
+  std::unique_ptr<BlockingPool> pool_;
   std::unique_ptr<Cores> cores_;
 };
 

@@ -2,6 +2,7 @@
 // time, or over simulated ones. One run per harness.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -16,7 +17,7 @@ struct RingHarnessOptions {
   // Small where a test wants to run out of them; a power of two.
   uint32_t receive_buffer_count = 64;
   uint32_t receive_buffer_bytes = 4096;
-  BlockingPool* blocking_pool = nullptr;  // of kernel's rings; outlives the harness
+  size_t blocking_pool_threads = 0;  // of kernel's rings; 0: the cores have no pool
 };
 
 class RingHarness {
