@@ -23,17 +23,23 @@ class LayersTest(unittest.TestCase):
                          f"{source} includes {target}")
 
     def test_include_of_a_layer_above_is_found(self):
-        self.check("kv/log/a.cc", "net/resp/b.h", 1)
-        self.check("net/resp/a.cc", "kv/log/b.h", 0)
+        self.check("kv/log/a.cc", "net/resp/wire/b.h", 1)
+        self.check("net/resp/wire/a.cc", "kv/log/b.h", 0)
 
     def test_include_of_a_later_room_is_found(self):
         self.check("runtime/base/a.h", "runtime/task/b.h", 1)
         self.check("runtime/task/a.h", "runtime/base/b.h", 0)
         self.check("runtime/task/a.h", "runtime/task/b.h", 0)
 
+    def test_rooms_within_a_room_have_their_order(self):
+        self.check("net/resp/wire/a.h", "net/resp/table/b.h", 1)
+        self.check("net/resp/table/a.h", "net/resp/wire/b.h", 0)
+        self.check("net/resp/table/a.h", "net/pakv/b.h", 1)
+        self.check("net/resp/table/a.h", "net/session/b.h", 0)
+
     def test_include_of_tests_or_perf_is_found(self):
         self.check("cmd/pakvd/a.cc", "tests/sim/b.h", 1)
-        self.check("net/resp/a.cc", "perf/micro/b.h", 1)
+        self.check("net/resp/wire/a.cc", "perf/micro/b.h", 1)
         self.check("tests/net/a.cc", "tests/sim/b.h", 0)
         self.check("perf/micro/a.cc", "kv/log/b.h", 0)
 
@@ -47,9 +53,11 @@ class LayersTest(unittest.TestCase):
         self.assertEqual(findings(files, lint.check_includes), [("runtime/io/file.cc", 1)])
 
     def test_file_outside_of_every_room_is_found(self):
-        files = {"kv/a.cc": "", "kv/attic/a.cc": "", "kv/log/a.cc": "", "tests/kv/a.cc": ""}
+        files = {"kv/a.cc": "", "kv/attic/a.cc": "", "kv/log/a.cc": "", "tests/kv/a.cc": "",
+                 "net/resp/wire/a.cc": "", "net/resp/attic/a.cc": "", "net/wire/a.cc": ""}
         self.assertEqual(sorted(findings(files, lint.check_places)),
-                         [("kv/a.cc", 1), ("kv/attic/a.cc", 1)])
+                         [("kv/a.cc", 1), ("kv/attic/a.cc", 1), ("net/resp/attic/a.cc", 1),
+                          ("net/wire/a.cc", 1)])
 
 
 class LengthsTest(unittest.TestCase):

@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "net/client/client_error.h"
-#include "net/resp/reply_parser.h"
+#include "net/resp/wire/reply_parser.h"
 #include "net/session/output_buffer.h"
 #include "runtime/core/core.h"
 #include "runtime/io/receive_stream.h"

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "kv/log/format_value_file.h"
-#include "net/resp/words.h"
+#include "net/resp/wire/words.h"
 #include "runtime/base/check.h"
 
 namespace pakv {

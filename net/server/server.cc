@@ -4,7 +4,7 @@
 #include <charconv>
 #include <utility>
 
-#include "net/resp/resp_protocol.h"
+#include "net/resp/protocol/resp_protocol.h"
 #include "net/session/detect.h"
 #include "net/session/session.h"
 #include "runtime/base/check.h"

@@ -19,7 +19,7 @@
 #include "kv/store/store.h"
 #include "net/admin/admin_protocol.h"
 #include "net/pakv/service.h"
-#include "net/resp/resp_server.h"
+#include "net/resp/protocol/resp_server.h"
 #include "net/session/listener.h"
 #include "net/session/server_options.h"
 #include "net/session/session_group.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "net/resp/reply_parser.h"
+#include "net/resp/wire/reply_parser.h"
 #include "net/session/output_buffer.h"
 #include "perf/load/key_draw.h"
 #include "runtime/base/histogram.h"

@@ -7,9 +7,9 @@
 #include <string_view>
 
 #include "net/pakv/codec.h"
-#include "net/resp/codec.h"
-#include "net/resp/reply_parser.h"
-#include "net/resp/reply_writer.h"
+#include "net/resp/wire/codec.h"
+#include "net/resp/wire/reply_parser.h"
+#include "net/resp/wire/reply_writer.h"
 #include "runtime/base/check.h"
 
 namespace pakv {

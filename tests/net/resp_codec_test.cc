@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "net/resp/codec.h"
+#include "net/resp/wire/codec.h"
 #include "runtime/base/prng.h"
 
 namespace pakv {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "net/resp/command_table.h"
-#include "net/resp/words.h"
+#include "net/resp/table/command_table.h"
+#include "net/resp/wire/words.h"
 #include "runtime/base/prng.h"
 
 namespace pakv {

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "net/resp/reply_parser.h"
-#include "net/resp/reply_writer.h"
+#include "net/resp/wire/reply_parser.h"
+#include "net/resp/wire/reply_writer.h"
 #include "runtime/base/prng.h"
 
 namespace pakv {

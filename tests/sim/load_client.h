@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "net/resp/reply_parser.h"
+#include "net/resp/wire/reply_parser.h"
 #include "net/session/output_buffer.h"
 #include "runtime/base/prng.h"
 #include "tests/sim/oracle.h"

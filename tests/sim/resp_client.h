@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "net/resp/reply_parser.h"
+#include "net/resp/wire/reply_parser.h"
 #include "tests/sim/load_client.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/sim_net.h"

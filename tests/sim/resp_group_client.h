@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <deque>
 
-#include "net/resp/reply_parser.h"
+#include "net/resp/wire/reply_parser.h"
 #include "tests/sim/load_client.h"
 
 namespace pakv {

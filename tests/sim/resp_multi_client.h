@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "net/resp/reply_parser.h"
+#include "net/resp/wire/reply_parser.h"
 #include "tests/sim/load_client.h"
 
 namespace pakv {

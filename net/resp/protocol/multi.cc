@@ -1,0 +1,94 @@
+#include "net/resp/protocol/multi.h"
+
+#include "net/resp/protocol/own_keys.h"
+#include "net/resp/table/command_functions.h"
+
+namespace pakv {
+namespace {
+
+constexpr std::string_view kErrFlush =
+    "ERR Command not allowed inside a transaction: FLUSHDB and FLUSHALL come before all that is "
+    "about keys, and without WATCH; behind them what they have emptied may be read, and nothing "
+    "written";
+
+}  // namespace
+
+QueuedCommand::QueuedCommand(const CommandRow& row_in, RespArgs args_in) : row(row_in) {
+  size_t total = 0;
+  for (const std::string_view arg : args_in) total += arg.size();
+  bytes.reserve(total);
+  args.reserve(args_in.size());
+  for (const std::string_view arg : args_in) {
+    args.emplace_back(bytes.data() + bytes.size(), arg.size());
+    bytes.append(arg);
+  }
+}
+
+std::string MultiState::TooMuch(size_t bytes) const {
+  const size_t held = bytes_ + watched_bytes_ + bytes;
+  if (held > kBytesMax) {
+    return "ERR too many bytes: what a connection watches and queues for EXEC takes at most " +
+           std::to_string(kBytesMax) + " bytes";
+  }
+  if (held <= kFreeBytes || held + bytes <= budget_.free_bytes()) return {};
+  return "ERR the server's connections watch and queue too much for EXEC as a whole; try again "
+         "when some of them are done";
+}
+
+bool MultiState::ConflictsWithFlush(const CommandRow& row, RespArgs args) {
+  if (row.now == &RunSelect) {
+    selected_ = SelectedNamespace(args[1]).value_or(selected_);
+    return false;
+  }
+  const bool is_emptied = flushed_ && (*flushed_ == kEveryNamespace || *flushed_ == selected_);
+  if (row.alone == &RunFlush) {
+    const std::optional<uint32_t> flushed = FlushedNamespace(args, selected_);
+    if (!flushed) return false;  // it does nothing
+    if (is_about_keys_ || !watches.empty()) return true;
+    if (flushed_ && !is_emptied && *flushed != kEveryNamespace) return true;
+    if (!is_emptied || *flushed == kEveryNamespace) flushed_ = flushed;
+    return false;
+  }
+  if (!row.is_on_keys() && !OwnKeys::LooksAtAll(row)) return false;
+  if (flushed_) return row.is_write() || !is_emptied;
+  is_about_keys_ = true;
+  return false;
+}
+
+std::string MultiState::Queue(const CommandRow& row, RespArgs args) {
+  if (ConflictsWithFlush(row, args)) return std::string(kErrFlush);
+  // Half of EXEC's reply would be none.
+  if (row.alone == &RunClientReply) return "ERR Command not allowed inside a transaction";
+  if (commands_.size() == kCommandsMax) {
+    return "ERR too many commands wait for EXEC (at most " + std::to_string(kCommandsMax) + ")";
+  }
+  size_t bytes = sizeof(QueuedCommand);
+  for (const std::string_view arg : args) bytes += arg.size() + sizeof(std::string_view);
+  std::string error = TooMuch(bytes);
+  if (!error.empty()) return error;
+  bytes_ += bytes;
+  budget_.Take(bytes);
+  commands_.emplace_back(row, args);
+  return {};
+}
+
+std::string MultiState::MakeRoomToWatch(RespArgs keys) {
+  if (watches.count() + keys.size() > kWatchesMax) {
+    return "ERR a connection watches at most " + std::to_string(kWatchesMax) + " keys";
+  }
+  size_t bytes = 0;
+  for (const std::string_view key : keys) bytes += Watches::BytesOf(key);
+  std::string error = TooMuch(bytes);
+  if (!error.empty()) return error;
+  watched_bytes_ += bytes;
+  budget_.Take(bytes);
+  return {};
+}
+
+void MultiState::NoteWatches() {
+  budget_.Give(watched_bytes_);
+  watched_bytes_ = watches.memory_bytes();
+  budget_.Take(watched_bytes_);
+}
+
+}  // namespace pakv
