@@ -20,8 +20,8 @@ import sys
 ROOMS = {
     "runtime": ["base", "task", "io", "core"],
     "kv": ["log", "index", "shard", "store", "tools"],
-    "net": ["session", "resp/wire", "resp/table", "resp/protocol", "resp/commands", "pakv",
-            "admin", "access", "client", "server"],
+    "net": ["options", "session/buffers", "session", "resp/wire", "resp/table", "resp/protocol",
+            "resp/commands", "pakv", "admin", "access", "client", "server"],
     "cmd": ["common", "pakvd", "pakvctl"],
 }
 LAYERS = list(ROOMS)

@@ -9,7 +9,7 @@
 
 #include "cmd/pakvctl/redis_address.h"
 #include "net/client/client_types.h"
-#include "net/session/endpoint.h"
+#include "net/options/endpoint.h"
 
 namespace pakv {
 

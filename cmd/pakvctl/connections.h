@@ -8,7 +8,7 @@
 #include "cmd/pakvctl/data.h"
 #include "cmd/pakvctl/store_client.h"
 #include "net/client/client_error.h"
-#include "net/session/endpoint.h"
+#include "net/options/endpoint.h"
 #include "runtime/core/core.h"
 #include "runtime/task/task.h"
 

@@ -9,7 +9,7 @@
 
 #include "cmd/pakvctl/store_client.h"
 #include "net/client/client.h"
-#include "net/session/endpoint.h"
+#include "net/options/endpoint.h"
 #include "runtime/core/core.h"
 
 namespace pakv {

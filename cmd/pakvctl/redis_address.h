@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "net/session/endpoint.h"
+#include "net/options/endpoint.h"
 
 namespace pakv {
 

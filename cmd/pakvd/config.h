@@ -13,7 +13,7 @@
 
 #include "cmd/common/environment.h"
 #include "cmd/pakvd/process_facts.h"
-#include "net/session/server_options.h"
+#include "net/options/server_options.h"
 #include "runtime/base/log.h"
 
 namespace pakv {

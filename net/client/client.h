@@ -22,7 +22,7 @@
 #include "net/client/client_error.h"
 #include "net/client/client_types.h"
 #include "net/client/connection.h"
-#include "net/session/endpoint.h"
+#include "net/options/endpoint.h"
 #include "runtime/core/core.h"
 #include "runtime/task/stop.h"
 #include "runtime/task/sync.h"

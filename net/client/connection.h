@@ -19,7 +19,7 @@
 
 #include "net/client/client_error.h"
 #include "net/pakv/codec.h"
-#include "net/session/output_buffer.h"
+#include "net/session/buffers/output_buffer.h"
 #include "runtime/core/core.h"
 #include "runtime/io/socket.h"
 #include "runtime/task/nursery.h"

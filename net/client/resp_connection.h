@@ -14,7 +14,7 @@
 
 #include "net/client/client_error.h"
 #include "net/resp/wire/reply_parser.h"
-#include "net/session/output_buffer.h"
+#include "net/session/buffers/output_buffer.h"
 #include "runtime/core/core.h"
 #include "runtime/io/receive_stream.h"
 #include "runtime/io/socket.h"

@@ -11,7 +11,7 @@
 
 #include "kv/store/store.h"
 #include "net/pakv/key_functions.h"
-#include "net/session/byte_budget.h"
+#include "net/session/buffers/byte_budget.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/seeded_bug.h"

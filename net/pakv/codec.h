@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "net/pakv/protocol.h"
-#include "net/session/output_buffer.h"
+#include "net/session/buffers/output_buffer.h"
 #include "runtime/base/check.h"
 
 namespace pakv {

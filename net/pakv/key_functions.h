@@ -7,7 +7,7 @@
 
 #include "kv/shard/request.h"
 #include "net/pakv/codec.h"
-#include "net/session/reply_queue.h"
+#include "net/session/buffers/reply_queue.h"
 
 namespace pakv {
 

@@ -10,7 +10,7 @@
 
 #include "kv/log/format.h"
 #include "net/pakv/codec.h"
-#include "net/session/output_buffer.h"
+#include "net/session/buffers/output_buffer.h"
 #include "net/session/session.h"
 #include "runtime/task/task.h"
 

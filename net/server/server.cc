@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "net/resp/protocol/resp_protocol.h"
-#include "net/session/detect.h"
+#include "net/server/detect.h"
 #include "net/session/session.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"

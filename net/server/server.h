@@ -18,10 +18,10 @@
 
 #include "kv/store/store.h"
 #include "net/admin/admin_protocol.h"
+#include "net/options/server_options.h"
 #include "net/pakv/service.h"
 #include "net/resp/protocol/resp_server.h"
-#include "net/session/listener.h"
-#include "net/session/server_options.h"
+#include "net/server/listener.h"
 #include "net/session/session_group.h"
 #include "runtime/core/cores.h"
 #include "runtime/task/task.h"

@@ -16,10 +16,10 @@
 #include <string_view>
 
 #include "kv/store/store.h"
-#include "net/session/input.h"
+#include "net/session/buffers/input.h"
+#include "net/session/buffers/reply_queue.h"
 #include "net/session/protocol.h"
 #include "net/session/put_off_replies.h"
-#include "net/session/reply_queue.h"
 #include "net/session/reply_stream.h"
 #include "net/session/session_group.h"
 #include "runtime/base/seeded_bug.h"

@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
-#include "net/session/byte_budget.h"
-#include "net/session/limits.h"
-#include "net/session/output_buffer.h"
+#include "net/options/limits.h"
+#include "net/session/buffers/byte_budget.h"
+#include "net/session/buffers/output_buffer.h"
+#include "net/session/buffers/reply_queue.h"
 #include "net/session/protocol.h"
-#include "net/session/reply_queue.h"
 #include "net/session/request_rate.h"
 #include "runtime/core/core.h"
 #include "runtime/task/nursery.h"

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "net/resp/wire/reply_parser.h"
-#include "net/session/output_buffer.h"
+#include "net/session/buffers/output_buffer.h"
 #include "perf/load/key_draw.h"
 #include "runtime/base/histogram.h"
 #include "runtime/base/prng.h"

@@ -1,4 +1,4 @@
-// cmd/common/values, net/session/endpoint: what users may write, and what they are told.
+// cmd/common/values, net/options/endpoint: what users may write, and what they are told.
 #include "cmd/common/values.h"
 
 #include <gmock/gmock.h>
@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "net/session/endpoint.h"
+#include "net/options/endpoint.h"
 
 namespace pakv {
 namespace {

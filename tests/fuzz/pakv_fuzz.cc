@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "net/pakv/codec.h"
-#include "net/session/detect.h"
+#include "net/server/detect.h"
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/prng.h"

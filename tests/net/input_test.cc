@@ -1,6 +1,6 @@
 // Input: whatever the pieces in which a stream arrives, the parser sees every byte once and in
 // order, and few bytes move.
-#include "net/session/input.h"
+#include "net/session/buffers/input.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Listening on hosts of several addresses, in a simulated world that has such.
-#include "net/session/listener.h"
+#include "net/server/listener.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "net/session/endpoint.h"
+#include "net/options/endpoint.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_world.h"
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "net/pakv/codec.h"
-#include "net/session/detect.h"
+#include "net/server/detect.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/prng.h"
 

@@ -1,5 +1,5 @@
 // ReplyQueue, SlotPool and ByteBudget, each by itself.
-#include "net/session/reply_queue.h"
+#include "net/session/buffers/reply_queue.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "net/session/byte_budget.h"
+#include "net/session/buffers/byte_budget.h"
 #include "runtime/base/prng.h"
 
 namespace pakv {

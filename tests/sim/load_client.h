@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "net/resp/wire/reply_parser.h"
-#include "net/session/output_buffer.h"
+#include "net/session/buffers/output_buffer.h"
 #include "runtime/base/prng.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/sim_world.h"

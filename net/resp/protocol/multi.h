@@ -12,7 +12,7 @@
 #include "kv/store/store.h"
 #include "kv/store/transaction.h"
 #include "net/resp/table/command_table.h"
-#include "net/session/byte_budget.h"
+#include "net/session/buffers/byte_budget.h"
 
 namespace pakv {
 

@@ -8,7 +8,7 @@
 
 #include "kv/shard/request.h"
 #include "net/resp/wire/reply_writer.h"
-#include "net/session/reply_queue.h"
+#include "net/session/buffers/reply_queue.h"
 #include "runtime/task/task.h"
 
 namespace pakv {

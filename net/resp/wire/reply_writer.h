@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "net/session/output_buffer.h"
+#include "net/session/buffers/output_buffer.h"
 
 namespace pakv {
 

@@ -1,4 +1,4 @@
-#include "net/session/endpoint.h"
+#include "net/options/endpoint.h"
 
 #include <absl/strings/match.h>
 #include <arpa/inet.h>

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "kv/shard/request.h"
-#include "net/session/output_buffer.h"
+#include "net/session/buffers/output_buffer.h"
 
 namespace pakv {
 

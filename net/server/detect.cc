@@ -1,4 +1,4 @@
-#include "net/session/detect.h"
+#include "net/server/detect.h"
 
 namespace pakv {
 namespace {

@@ -11,7 +11,7 @@
 #include <span>
 #include <string_view>
 
-#include "net/session/output_buffer.h"
+#include "net/session/buffers/output_buffer.h"
 #include "runtime/io/operation.h"
 #include "runtime/io/ring.h"
 

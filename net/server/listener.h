@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "net/session/server_options.h"
+#include "net/options/server_options.h"
 #include "net/session/session_group.h"
 #include "runtime/base/log_interval.h"
 #include "runtime/core/core.h"

@@ -1,4 +1,4 @@
-#include "net/session/reply_queue.h"
+#include "net/session/buffers/reply_queue.h"
 
 #include <algorithm>
 #include <new>

@@ -1,4 +1,4 @@
-#include "net/session/listener.h"
+#include "net/server/listener.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -31,7 +31,7 @@ struct SessionLimits {
   uint64_t request_timeout_ns = 0;  // 0: off
 };
 
-// A request may take this much longer per kBytesPerExtension received.
+// A request may take this much longer per kRequestExtensionBytes received.
 inline constexpr uint64_t kRequestExtensionNs = kNsPerSecond;
 inline constexpr uint64_t kRequestExtensionBytes = 64 << 10;
 

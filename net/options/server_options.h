@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "net/session/endpoint.h"
-#include "net/session/limits.h"
+#include "net/options/endpoint.h"
+#include "net/options/limits.h"
 #include "runtime/base/clock.h"
 
 namespace pakv {

@@ -1,4 +1,4 @@
-#include "net/session/input.h"
+#include "net/session/buffers/input.h"
 
 #include <algorithm>
 
