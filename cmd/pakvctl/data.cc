@@ -8,10 +8,6 @@
 
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
-#include "cmd/pakvctl/batch.h"
-#include "cmd/pakvctl/connections.h"
-#include "cmd/pakvctl/dump.h"
-#include "cmd/pakvctl/maintenance.h"
 #include "cmd/pakvctl/output.h"
 #include "runtime/base/utf8.h"
 
@@ -49,31 +45,11 @@ class Runner {
         return Ttl();
       case CtlCommand::kScan:
         return Scan();
-      case CtlCommand::kBatch:
-        return RunBatch(request_, client_, streams_);
       case CtlCommand::kPing:
         return Ping();
       case CtlCommand::kStats:
         return Stats();
-      case CtlCommand::kCheck:
-        return RunCheck(request_, client_, streams_);
-      case CtlCommand::kCompact:
-        return RunCompact(request_, client_, streams_);
-      case CtlCommand::kNamespaceList:
-        return RunNamespaceList(request_, client_, streams_);
-      case CtlCommand::kNamespaceDrop:
-        return RunNamespaceDrop(request_, client_, streams_);
-      case CtlCommand::kClientList:
-        return RunClientList(request_, client_, streams_);
-      case CtlCommand::kClientKill:
-        return RunClientKill(request_, client_, streams_);
-      case CtlCommand::kDump:
-        return RunDump(request_, client_, streams_);
-      // It needs more of the connection: RunLoad. The others need no server: RunOffline.
-      case CtlCommand::kHelp:
-      case CtlCommand::kLoad:
-      case CtlCommand::kVerify:
-      case CtlCommand::kSegments:
+      default:
         break;
     }
     return kClientExitUsage;
@@ -369,37 +345,8 @@ class Runner {
 
 }  // namespace
 
-int RunCommand(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
-  const int exit_code = Runner(request, client, streams).Run();
-  streams.out.flush();
-  if (!streams.out) {
-    streams.err << "pakvctl: stdout cannot be written\n";
-    return kClientExitData;
-  }
-  return exit_code;
-}
-
-int TellError(const ClientError& error, std::ostream& err) {
-  err << "pakvctl: " << EscapeControls(error.text) << '\n';
-  if (error.outcome_unknown) err << "pakvctl: the write may have taken effect\n";
-  return ExitCodeOf(error);
-}
-
-int ExitCodeOf(const ClientError& error) {
-  switch (error.fault) {
-    case ClientFault::kNone:
-      return kClientExitOk;
-    case ClientFault::kConnect:
-    case ClientFault::kTimeout:
-    case ClientFault::kConnectionLost:
-      return kClientExitConnect;
-    case ClientFault::kRefused:
-      return PakvExitCode(error.status);
-    case ClientFault::kHeldTooMuch:
-    case ClientFault::kProtocol:
-      break;
-  }
-  return kClientExitData;
+int RunDataCommand(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {
+  return Runner(request, client, streams).Run();
 }
 
 }  // namespace pakv

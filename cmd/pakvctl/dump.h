@@ -3,8 +3,8 @@
 #pragma once
 
 #include "cmd/pakvctl/command_line.h"
-#include "cmd/pakvctl/data.h"
 #include "cmd/pakvctl/store_client.h"
+#include "cmd/pakvctl/streams.h"
 
 namespace pakv {
 

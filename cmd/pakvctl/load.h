@@ -2,8 +2,8 @@
 #pragma once
 
 #include "cmd/pakvctl/command_line.h"
-#include "cmd/pakvctl/data.h"
 #include "cmd/pakvctl/online_client.h"
+#include "cmd/pakvctl/streams.h"
 
 namespace pakv {
 

@@ -14,10 +14,11 @@
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/batch.h"
 #include "cmd/pakvctl/command_line.h"
-#include "cmd/pakvctl/data.h"
 #include "cmd/pakvctl/load.h"
 #include "cmd/pakvctl/offline.h"
 #include "cmd/pakvctl/online_client.h"
+#include "cmd/pakvctl/run_command.h"
+#include "cmd/pakvctl/streams.h"
 #include "runtime/base/log.h"
 #include "runtime/base/utf8.h"
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cmd/pakvctl/command_line.h"
-#include "cmd/pakvctl/data.h"
+#include "cmd/pakvctl/streams.h"
 
 namespace pakv {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <utility>
 
-#include "cmd/pakvctl/connections.h"
+#include "cmd/pakvctl/connection_requests.h"
 #include "cmd/pakvctl/input_file.h"
 #include "net/client/value_reader.h"
 #include "net/client/value_writer.h"

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cmd/pakvctl/run_command.h"
 #include "tests/cmd/fake_client.h"
 
 namespace pakv {

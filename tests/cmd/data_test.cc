@@ -1,7 +1,5 @@
 // cmd/pakvctl/data: what the commands print and which exit code they end with, against a map in
 // place of a server.
-#include "cmd/pakvctl/data.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "cmd/pakvctl/output.h"
+#include "cmd/pakvctl/run_command.h"
 #include "tests/cmd/fake_client.h"
 
 namespace pakv {

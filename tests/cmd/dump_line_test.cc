@@ -9,9 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "cmd/pakvctl/data.h"
 #include "cmd/pakvctl/output.h"
 #include "cmd/pakvctl/redis_address.h"
+#include "cmd/pakvctl/run_command.h"
 #include "runtime/base/prng.h"
 #include "tests/cmd/fake_client.h"
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cmd/common/progress.h"
+#include "cmd/pakvctl/run_command.h"
 #include "tests/cmd/fake_client.h"
 
 namespace pakv {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "cmd/pakvctl/data.h"
+#include "cmd/pakvctl/run_command.h"
 #include "tests/net/scripted_server.h"
 
 namespace pakv {
