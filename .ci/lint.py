@@ -22,7 +22,8 @@ ROOMS = {
     "kv": ["log", "index", "shard", "store", "tools"],
     "net": ["options", "session/buffers", "session", "resp/wire", "resp/table", "resp/protocol",
             "resp/commands", "pakv", "admin", "access", "client", "server"],
-    "cmd": ["common", "pakvd", "pakvctl"],
+    "cmd": ["common", "pakvd", "pakvctl/interface", "pakvctl/client", "pakvctl/transfer",
+            "pakvctl/commands", "pakvctl"],
 }
 LAYERS = list(ROOMS)
 # May include everything; nothing includes them.

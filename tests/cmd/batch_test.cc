@@ -1,5 +1,5 @@
-// cmd/pakvctl/batch: how lines become operations, and what is printed of them.
-#include "cmd/pakvctl/batch.h"
+// cmd/pakvctl/commands/batch: how lines become operations, and what is printed of them.
+#include "cmd/pakvctl/commands/batch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "cmd/pakvctl/run_command.h"
+#include "cmd/pakvctl/commands/run_command.h"
 #include "tests/cmd/fake_client.h"
 
 namespace pakv {

@@ -1,6 +1,6 @@
-// cmd/pakvctl/command_line: what users and scripts type. Keys and values may be any bytes, also
-// such that mean something to the parsing library.
-#include "cmd/pakvctl/command_line.h"
+// cmd/pakvctl/interface/command_line: what users and scripts type. Keys and values may be any
+// bytes, also such that mean something to the parsing library.
+#include "cmd/pakvctl/interface/command_line.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// cmd/pakvctl/data: what the commands print and which exit code they end with, against a map in
-// place of a server.
+// cmd/pakvctl/commands/data: what the commands print and which exit code they end with, against a
+// map in place of a server.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "cmd/pakvctl/output.h"
-#include "cmd/pakvctl/run_command.h"
+#include "cmd/pakvctl/commands/run_command.h"
+#include "cmd/pakvctl/interface/output.h"
 #include "tests/cmd/fake_client.h"
 
 namespace pakv {

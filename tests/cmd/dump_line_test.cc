@@ -1,5 +1,5 @@
 // A dump's lines, there and back; the address of a Redis; what pakvctl dump prints.
-#include "cmd/pakvctl/dump_line.h"
+#include "cmd/pakvctl/transfer/dump_line.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,9 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "cmd/pakvctl/output.h"
-#include "cmd/pakvctl/redis_address.h"
-#include "cmd/pakvctl/run_command.h"
+#include "cmd/pakvctl/commands/run_command.h"
+#include "cmd/pakvctl/interface/output.h"
+#include "cmd/pakvctl/interface/redis_address.h"
 #include "runtime/base/prng.h"
 #include "tests/cmd/fake_client.h"
 

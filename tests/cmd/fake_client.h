@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "cmd/pakvctl/store_client.h"
+#include "cmd/pakvctl/client/store_client.h"
 
 namespace pakv {
 

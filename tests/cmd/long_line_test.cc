@@ -1,5 +1,5 @@
-// cmd/pakvctl/long_line: lines of a dump that are too long to be held, cut anywhere.
-#include "cmd/pakvctl/long_line.h"
+// cmd/pakvctl/transfer/long_line: lines of a dump that are too long to be held, cut anywhere.
+#include "cmd/pakvctl/transfer/long_line.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "cmd/pakvctl/output.h"
+#include "cmd/pakvctl/interface/output.h"
 
 namespace pakv {
 namespace {

@@ -1,5 +1,5 @@
 // pakvctl's check, compact and progress: what is printed, and the exit codes.
-#include "cmd/pakvctl/maintenance.h"
+#include "cmd/pakvctl/commands/maintenance.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "cmd/common/progress.h"
-#include "cmd/pakvctl/run_command.h"
+#include "cmd/pakvctl/commands/run_command.h"
 #include "tests/cmd/fake_client.h"
 
 namespace pakv {

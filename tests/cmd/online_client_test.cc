@@ -1,5 +1,6 @@
-// cmd/pakvctl/online_client: commands over a real connection, to a server that follows a script.
-#include "cmd/pakvctl/online_client.h"
+// cmd/pakvctl/client/online_client: commands over a real connection, to a server that follows a
+// script.
+#include "cmd/pakvctl/client/online_client.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "cmd/pakvctl/run_command.h"
+#include "cmd/pakvctl/commands/run_command.h"
 #include "tests/net/scripted_server.h"
 
 namespace pakv {
