@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "cmd/common/values.h"
-#include "kv/store/memory_budget.h"
+#include "kv/store/memory/memory_budget.h"
 #include "runtime/core/core.h"
 #include "runtime/io/uring_ring.h"
 

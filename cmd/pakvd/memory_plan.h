@@ -1,7 +1,7 @@
 // Whether --memory is enough for the cores that are to share it: each sets buffers aside before it
 // holds a key. Where it is not, every new key would be refused from the start; that is told before
 // anything is made, not by the first client's error. (What the index of a store that is there needs
-// is known once it is read: kv/store/recovery_memory.h.)
+// is known once it is read: kv/store/start/recovery_memory.h.)
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "cmd/common/progress.h"
-#include "kv/store/recovery_progress.h"
+#include "kv/store/start/recovery_progress.h"
 
 namespace pakv {
 

@@ -10,10 +10,10 @@
 // in part.
 //
 // A lost record may have referred to a value file, to which no key refers then: it is kept, too
-// (kv/store/value_recovery.h). But once MANIFEST names the new segments nothing tells such a file
-// from what a crash has left. So salvage/UNFINISHED is made durable before: as long as it is there
-// a start, with or without --salvage, moves files that no key refers to into salvage/, where it
-// would remove them; and removes UNFINISHED when that is durable.
+// (kv/store/start/value_recovery.h). But once MANIFEST names the new segments nothing tells such a
+// file from what a crash has left. So salvage/UNFINISHED is made durable before: as long as it is
+// there a start, with or without --salvage, moves files that no key refers to into salvage/, where
+// it would remove them; and removes UNFINISHED when that is durable.
 #pragma once
 
 #include <absl/status/status.h>

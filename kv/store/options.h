@@ -15,7 +15,7 @@
 #include "kv/shard/transaction_memory.h"
 #include "kv/shard/value_files.h"
 #include "kv/store/compaction_options.h"
-#include "kv/store/memory_options.h"
+#include "kv/store/memory/memory_options.h"
 
 namespace pakv {
 

@@ -14,7 +14,7 @@
 #include "kv/shard/value_files.h"
 #include "kv/store/catalogue.h"
 #include "kv/store/compactor.h"
-#include "kv/store/memory_budget.h"
+#include "kv/store/memory/memory_budget.h"
 #include "kv/store/store.h"
 #include "runtime/base/prng.h"
 #include "runtime/core/cores.h"

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "kv/log/file_io.h"
-#include "kv/store/memory_budget.h"
+#include "kv/store/memory/memory_budget.h"
 
 namespace pakv {
 namespace {

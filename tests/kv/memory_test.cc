@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "kv/store/memory_budget.h"
-#include "kv/store/recovery_progress.h"
+#include "kv/store/memory/memory_budget.h"
+#include "kv/store/start/recovery_progress.h"
 #include "kv/store/store.h"
 #include "runtime/base/crc32c.h"
 #include "tests/kv/store_call.h"

@@ -1,8 +1,8 @@
-#include "kv/store/recovery_memory.h"
+#include "kv/store/start/recovery_memory.h"
 
 #include <algorithm>
 
-#include "kv/store/memory_budget.h"
+#include "kv/store/memory/memory_budget.h"
 
 namespace pakv {
 namespace {

@@ -8,7 +8,7 @@
 namespace pakv {
 
 struct MemoryOptions {
-  // All that is counted, over all cores (kv/store/memory_budget.h). 0: no limit.
+  // All that is counted, over all cores (kv/store/memory/memory_budget.h). 0: no limit.
   uint64_t limit_bytes = 0;
   // Of it, what the process holds besides, whatever the store does: code, rings, buffers.
   uint64_t base_bytes = 0;

@@ -1,4 +1,4 @@
-#include "kv/store/value_recovery.h"
+#include "kv/store/start/value_recovery.h"
 
 #include <cerrno>
 #include <utility>

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "kv/shard/shard.h"
-#include "kv/store/memory_options.h"
+#include "kv/store/memory/memory_options.h"
 #include "runtime/core/core.h"
 #include "runtime/io/timer.h"
 #include "runtime/task/nursery.h"

@@ -12,9 +12,9 @@
 
 #include "kv/log/directory.h"
 #include "kv/shard/shard.h"
-#include "kv/store/record_router.h"
-#include "kv/store/recovery_memory.h"
-#include "kv/store/value_recovery.h"
+#include "kv/store/start/record_router.h"
+#include "kv/store/start/recovery_memory.h"
+#include "kv/store/start/value_recovery.h"
 #include "runtime/core/core.h"
 #include "runtime/task/task.h"
 

@@ -1,4 +1,4 @@
-#include "kv/store/memory_budget.h"
+#include "kv/store/memory/memory_budget.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,4 +1,4 @@
-#include "kv/store/record_router.h"
+#include "kv/store/start/record_router.h"
 
 #include "kv/index/hash_range.h"
 #include "kv/log/key_hash.h"

@@ -1,4 +1,4 @@
-#include "kv/store/start_check.h"
+#include "kv/store/start/start_check.h"
 
 namespace pakv {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "kv/store/memory_options.h"
-#include "kv/store/recovery_progress.h"
+#include "kv/store/memory/memory_options.h"
+#include "kv/store/start/recovery_progress.h"
 
 namespace pakv {
 

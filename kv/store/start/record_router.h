@@ -13,7 +13,7 @@
 
 #include "kv/log/recovery_sink.h"
 #include "kv/shard/shard.h"
-#include "kv/store/recovery_memory.h"
+#include "kv/store/start/recovery_memory.h"
 #include "runtime/core/core.h"
 #include "runtime/task/task.h"
 
