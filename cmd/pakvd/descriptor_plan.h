@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kv/shard/value_files.h"
+#include "kv/shard/values/value_files.h"
 
 namespace pakv {
 

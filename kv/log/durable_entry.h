@@ -1,6 +1,6 @@
 // DurableEntry: somebody who waits for a block of the log to be on stable storage: a record's
-// writer, or an answer that depends on one. It is embedded in what waits (kv/shard/request.h), so
-// waiting allocates nothing.
+// writer, or an answer that depends on one. It is embedded in what waits
+// (kv/shard/messages/request.h), so waiting allocates nothing.
 #pragma once
 
 #include "kv/log/format.h"

@@ -8,7 +8,7 @@
 // Reads see what is published, which is durable; only a read behind its own session's pending write
 // waits, for that write alone. Whatever was decided by a pending write is answered when that write
 // is durable. While a key's value is read from the device, or a transaction holds the key
-// (kv/shard/transaction_part.h), later writes to it queue behind; other keys pass.
+// (kv/shard/messages/transaction_part.h), later writes to it queue behind; other keys pass.
 //
 // Long because: one core's state is one class; what is done to it lies in shard_*.cc by subject.
 #pragma once
@@ -35,18 +35,18 @@
 #include "kv/log/log_writer.h"
 #include "kv/log/lsn.h"
 #include "kv/log/recovery_sink.h"
-#include "kv/shard/dead_records.h"
-#include "kv/shard/expiry.h"
-#include "kv/shard/memory_share.h"
-#include "kv/shard/pending.h"
-#include "kv/shard/reply_room.h"
-#include "kv/shard/request.h"
-#include "kv/shard/stats.h"
-#include "kv/shard/transaction_memory.h"
-#include "kv/shard/transaction_part.h"
-#include "kv/shard/value_edit.h"
-#include "kv/shard/value_files.h"
-#include "kv/shard/watch.h"
+#include "kv/shard/messages/request.h"
+#include "kv/shard/messages/transaction_part.h"
+#include "kv/shard/messages/watch.h"
+#include "kv/shard/state/dead_records.h"
+#include "kv/shard/state/expiry.h"
+#include "kv/shard/state/memory_share.h"
+#include "kv/shard/state/pending.h"
+#include "kv/shard/state/reply_room.h"
+#include "kv/shard/state/stats.h"
+#include "kv/shard/state/transaction_memory.h"
+#include "kv/shard/values/value_edit.h"
+#include "kv/shard/values/value_files.h"
 #include "runtime/core/core.h"
 #include "runtime/io/timer.h"
 #include "runtime/task/nursery.h"
@@ -140,7 +140,7 @@ class Shard {
   // The next LSN of this core: above all that it has made, recovered, or been told of.
   Lsn NextLsn();
 
-  // ---- Transactions: see kv/shard/transaction_part.h ----
+  // ---- Transactions: see kv/shard/messages/transaction_part.h ----
   // Runs a step of the part, whose owner this is; gives it back when that is done.
   void StartPart(TransactionPart& part);
   // As coordinator: whether writes may be decided here. Of FLUSH alone, or of slowed writes too.
@@ -216,7 +216,7 @@ class Shard {
   void SpaceFreed() { log_->SpaceFreed(); }
   void RollLog() { log_->RollNow(); }
 
-  // ---- Memory (kv/shard/memory_share.h) ----
+  // ---- Memory (kv/shard/state/memory_share.h) ----
   MemoryUse UseOfMemory() const;
   // What this core may hold, from now on. MemoryShare::kNoLimit: anything.
   void SetMemoryLimit(uint64_t bytes);
@@ -240,7 +240,7 @@ class Shard {
   };
   Task<LiveCheck> CheckLiveBytes();
 
-  // ---- Over all keys, those left out whose time is over (kv/shard/expiry.h) ----
+  // ---- Over all keys, those left out whose time is over (kv/shard/state/expiry.h) ----
   struct LiveVisit {
     std::optional<uint64_t> next;
     size_t visited = 0;      // entries looked at, also those left out

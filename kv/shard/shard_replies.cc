@@ -1,12 +1,12 @@
 // The parts of Shard that are about large replies: who is given one, and who has to ask again.
 //
-// A read whose reply finds no room (kv/shard/reply_room.h) comes back as Reply::Kind::kLater, with
-// the version that it has found. Its session starts it again once its client has read what came
-// before (Store::StartDue). It is then answered whatever room there is: each session has few of
-// those at a time. And it is answered with that version, or refused: what has been published since
-// may be the session's own later write, and later reads of the session may have been answered from
-// the same version. An older version than the published one is read from the log, as long as no
-// segment has gone since then; nothing is kept for its sake.
+// A read whose reply finds no room (kv/shard/state/reply_room.h) comes back as Reply::Kind::kLater,
+// with the version that it has found. Its session starts it again once its client has read what
+// came before (Store::StartDue). It is then answered whatever room there is: each session has few
+// of those at a time. And it is answered with that version, or refused: what has been published
+// since may be the session's own later write, and later reads of the session may have been answered
+// from the same version. An older version than the published one is read from the log, as long as
+// no segment has gone since then; nothing is kept for its sake.
 #include "kv/log/format.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/coverage.h"

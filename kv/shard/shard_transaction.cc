@@ -1,10 +1,10 @@
-// What a shard does for transactions and snapshots: kv/shard/transaction_part.h.
+// What a shard does for transactions and snapshots: kv/shard/messages/transaction_part.h.
 // Long because: all steps share how a key is held, read and let go.
 #include <algorithm>
 #include <array>
 #include <utility>
 
-#include "kv/shard/awaited_entry.h"
+#include "kv/log/awaited_entry.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"

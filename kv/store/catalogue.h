@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "kv/log/manifest.h"
-#include "kv/shard/request.h"
+#include "kv/shard/messages/request.h"
 #include "runtime/core/core.h"
 #include "runtime/task/sync.h"
 #include "runtime/task/task.h"

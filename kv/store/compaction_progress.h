@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "kv/shard/request.h"
+#include "kv/shard/messages/request.h"
 
 namespace pakv {
 

@@ -4,9 +4,9 @@
 #include <utility>
 #include <vector>
 
+#include "kv/log/awaited_entry.h"
 #include "kv/log/directory.h"
 #include "kv/log/file_io.h"
-#include "kv/shard/awaited_entry.h"
 #include "kv/store/compactor.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"

@@ -10,10 +10,10 @@
 
 #include "kv/log/directory.h"
 #include "kv/log/segment.h"
-#include "kv/shard/reply_room.h"
-#include "kv/shard/request.h"
-#include "kv/shard/transaction_memory.h"
-#include "kv/shard/value_files.h"
+#include "kv/shard/messages/request.h"
+#include "kv/shard/state/reply_room.h"
+#include "kv/shard/state/transaction_memory.h"
+#include "kv/shard/values/value_files.h"
 #include "kv/store/compaction_options.h"
 #include "kv/store/memory/memory_options.h"
 
@@ -62,7 +62,7 @@ struct StoreOptions {
   uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
   // Of one core: large replies that were not passed on to their clients yet, and from how many
   // bytes on a reply is large; beyond it reads wait for their clients to read
-  // (kv/shard/reply_room.h).
+  // (kv/shard/state/reply_room.h).
   uint64_t reply_bytes_max = ReplyRoom::kBytesMax;
   size_t large_reply_bytes = kLargeReplyBytes;
   // Of one core: buffers that records are read into, beside one that may be larger; a quarter of

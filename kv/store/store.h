@@ -19,9 +19,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#include "kv/shard/request.h"
+#include "kv/shard/messages/request.h"
 #include "kv/shard/shard.h"
-#include "kv/shard/stats.h"
+#include "kv/shard/state/stats.h"
 #include "kv/store/catalogue.h"
 #include "kv/store/check_books.h"
 #include "kv/store/compaction_progress.h"

@@ -11,7 +11,7 @@
 #include "kv/log/log_reader.h"
 #include "kv/log/recovery.h"
 #include "kv/shard/shard.h"
-#include "kv/shard/value_files.h"
+#include "kv/shard/values/value_files.h"
 #include "kv/store/catalogue.h"
 #include "kv/store/compactor.h"
 #include "kv/store/memory/memory_budget.h"

@@ -13,7 +13,8 @@
 //
 // All keys on one owner: it decides and writes by itself, in one block with one LSN that is
 // published at once; no key is held unless a value has to come from the device. Several owners: the
-// caller's core coordinates (kv/shard/transaction_part.h has the steps and why nothing deadlocks):
+// caller's core coordinates (kv/shard/messages/transaction_part.h has the steps and why nothing
+// deadlocks):
 //
 //   lock, owner by owner ─► decide ─► one block in the coordinator's log, one LSN above all clocks
 //     ─► durable ─► close: reads of these keys wait, at all owners ─► publish and let go
@@ -37,7 +38,7 @@
 // kTransactionReplyBytesMax of their replies, and kTransactionWorkBytesMax of the values that are
 // written one after another, whatever is left of them. Beyond: kTooLarge, and nothing has happened.
 // Old values and replies of all transactions share the owners' memory
-// (kv/shard/transaction_memory.h): kNoRoom, likewise.
+// (kv/shard/state/transaction_memory.h): kNoRoom, likewise.
 // A transaction is never given up half-way: when its session goes away it still ends, and a store
 // that stops waits for those under way and begins no further one (kStopping).
 #pragma once
@@ -55,9 +56,9 @@
 #include <string_view>
 #include <vector>
 
-#include "kv/shard/request.h"
-#include "kv/shard/transaction_part.h"
-#include "kv/shard/watch.h"
+#include "kv/shard/messages/request.h"
+#include "kv/shard/messages/transaction_part.h"
+#include "kv/shard/messages/watch.h"
 
 namespace pakv {
 

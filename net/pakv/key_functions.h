@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "kv/shard/request.h"
+#include "kv/shard/messages/request.h"
 #include "net/pakv/codec.h"
 #include "net/session/buffers/reply_queue.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 #include "net/pakv/protocol.h"
 #include "runtime/task/task.h"
 

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "kv/shard/request.h"
+#include "kv/shard/messages/request.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/task/ready_queue.h"
 

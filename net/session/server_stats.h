@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-#include "kv/shard/stats.h"
+#include "kv/shard/state/stats.h"
 #include "net/session/session_group.h"
 
 namespace pakv {

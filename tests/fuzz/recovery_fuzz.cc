@@ -14,7 +14,7 @@
 #include "kv/log/format.h"
 #include "kv/log/format_footer.h"
 #include "kv/log/format_value_file.h"
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 #include "kv/store/store.h"
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"

@@ -1,4 +1,4 @@
-#include "kv/shard/dead_records.h"
+#include "kv/shard/state/dead_records.h"
 
 #include <gtest/gtest.h>
 

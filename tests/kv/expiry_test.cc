@@ -1,5 +1,5 @@
 // Keys whose time is over, in virtual time: exact to the millisecond, and for good.
-#include "kv/shard/expiry.h"
+#include "kv/shard/state/expiry.h"
 
 #include <gtest/gtest.h>
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kv/log/format_value_file.h"
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 #include "kv/store/store.h"
 #include "tests/kv/store_call.h"
 #include "tests/sim/sim_node.h"

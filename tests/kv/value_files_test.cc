@@ -1,6 +1,6 @@
 // Values in files of their own: what they are while all is well, at each limit, and after damage.
 // Crashes at every step are the simulator's (tests/sim/store_scenario.cc).
-#include "kv/shard/value_files.h"
+#include "kv/shard/values/value_files.h"
 
 #include <gtest/gtest.h>
 

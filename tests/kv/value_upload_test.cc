@@ -1,6 +1,6 @@
 // Uploads that rest while nothing comes: what they make of a value wherever they stopped, whom they
 // keep from a turn meanwhile, what they hold, and what is left of them when they fail or end.
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 
 #include <gtest/gtest.h>
 

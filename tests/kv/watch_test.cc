@@ -1,6 +1,6 @@
 // WatchTable beside a model: whoever is marked, however many there are and in whatever order they
 // come and go, and that its lists are as many as its watches.
-#include "kv/shard/watch.h"
+#include "kv/shard/messages/watch.h"
 
 #include <gtest/gtest.h>
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 #include "kv/store/store.h"
 #include "runtime/base/prng.h"
 #include "runtime/core/core.h"

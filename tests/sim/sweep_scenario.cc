@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 #include "kv/store/store.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/prng.h"

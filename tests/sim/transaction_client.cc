@@ -6,7 +6,7 @@
 #include <set>
 #include <utility>
 
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 #include "runtime/io/timer.h"
 #include "tests/kv/store_call.h"
 

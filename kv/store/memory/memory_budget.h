@@ -1,7 +1,7 @@
 // MemoryBudget: divides --memory among the cores. Each counts what it holds and keeps within its
-// share by itself (kv/shard/memory_share.h); now and then this asks them all, and gives each what
-// it holds and an equal part of what is left. So no request touches anything that cores share, and
-// the sum of the shares is the limit at any time.
+// share by itself (kv/shard/state/memory_share.h); now and then this asks them all, and gives each
+// what it holds and an equal part of what is left. So no request touches anything that cores share,
+// and the sum of the shares is the limit at any time.
 //
 // Counted, exactly: the index and the cache with their slack, tables that are being freed after a
 // FLUSH, pending writes, blocks of the log, footers in the making, records being read, what

@@ -31,7 +31,7 @@
 
 #include "kv/log/directory.h"
 #include "kv/shard/shard.h"
-#include "kv/shard/value_files.h"
+#include "kv/shard/values/value_files.h"
 #include "runtime/core/core.h"
 #include "runtime/task/task.h"
 

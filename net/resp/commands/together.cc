@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "kv/log/file_io.h"
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 #include "kv/store/transaction.h"
 #include "net/resp/commands/relocation.h"
 #include "net/resp/protocol/alone_reply.h"

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 #include "net/resp/table/command_table.h"
 
 namespace pakv {
@@ -74,8 +74,8 @@ class LargeValue {
   const std::string& error() const { return upload_.error(); }
   std::string_view reference() const { return upload_.reference(); }
 
-  // The upload's steps (kv/shard/value_upload.h). Once one has failed nothing is held any more, and
-  // none does anything.
+  // The upload's steps (kv/shard/values/value_upload.h). Once one has failed nothing is held any
+  // more, and none does anything.
   Task<void> Begin() {
     outcome_ = co_await upload_.Begin(bytes_);
     co_await CloseRefused();

@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-#include "kv/shard/request.h"
+#include "kv/shard/messages/request.h"
 #include "net/resp/wire/reply_writer.h"
 #include "net/session/buffers/reply_queue.h"
 #include "runtime/task/task.h"

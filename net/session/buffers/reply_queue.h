@@ -1,6 +1,6 @@
 // ReplyQueue: the replies of one session, from the start of a request until its bytes are in the
-// output. A slot is the request that travels to its key's owner and back (kv/shard/request.h), so
-// nothing is copied or allocated on the way.
+// output. A slot is the request that travels to its key's owner and back
+// (kv/shard/messages/request.h), so nothing is copied or allocated on the way.
 //
 // In order (RESP), a slot that is filled before its turn keeps its reply; the filled prefix moves
 // to the output. In any order (the pakv protocol), a filled slot's reply is encoded at once. Either
@@ -12,7 +12,7 @@
 #include <memory>
 #include <vector>
 
-#include "kv/shard/request.h"
+#include "kv/shard/messages/request.h"
 #include "net/session/buffers/output_buffer.h"
 
 namespace pakv {

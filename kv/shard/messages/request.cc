@@ -1,6 +1,5 @@
-#include "kv/shard/request.h"
+#include "kv/shard/messages/request.h"
 
-#include "kv/shard/shard.h"
 #include "runtime/base/check.h"
 
 namespace pakv {
@@ -42,12 +41,6 @@ Outcome OutcomeOfRead(const absl::Status& failed) {
   return absl::IsDataLoss(failed) ? Outcome::kDamaged : Outcome::kFileError;
 }
 
-Request::Request()
-    : DurableEntry([](DurableEntry& entry, bool durable) {
-        auto& request = static_cast<Request&>(entry);
-        request.shard_->Settled(request, durable);
-      }) {}
-
 void Request::KeepArguments() {
   if (Holds(arguments_, key) || (key.empty() && value.empty()) ||
       (key.empty() && Holds(arguments_, value))) {
@@ -66,12 +59,6 @@ void Request::KeepReply() {
   if (reply.bytes.empty() || Holds(reply_bytes_, reply.bytes)) return;
   reply_bytes_.assign(reply.bytes);
   reply.bytes = reply_bytes_;
-}
-
-void Request::ReleaseRoom() {
-  if (room_bytes_ == 0) return;
-  shard_->reply_room_.Give(room_bytes_);
-  room_bytes_ = 0;
 }
 
 void Request::Reset() {

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/shard/request.h"
+#include "kv/shard/messages/request.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/prefetch.h"
 

@@ -1,4 +1,4 @@
-#include "kv/shard/value_upload.h"
+#include "kv/shard/values/value_upload.h"
 
 #include <algorithm>
 #include <cerrno>

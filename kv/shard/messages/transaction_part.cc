@@ -1,6 +1,6 @@
-#include "kv/shard/transaction_part.h"
+#include "kv/shard/messages/transaction_part.h"
 
-#include "kv/shard/shard.h"
+#include "kv/log/format_value_file.h"
 #include "runtime/base/coverage.h"
 
 namespace pakv {
@@ -61,25 +61,5 @@ void TransactionKey::Delete() {
   // What was not there needs no record to be gone.
   is_written = needs == OldState::kNothing || old.exists;
 }
-
-Outcome TransactionPart::KeepsOld(size_t bytes) {
-  if (bytes > kPartReadBytesMax - read_bytes_) return Outcome::kTooLarge;
-  if (!shard->transaction_memory().Take(bytes, read_bytes_)) return Outcome::kNoRoom;
-  read_bytes_ += bytes;
-  return Outcome::kDone;
-}
-
-void TransactionPart::ForgetOld() {
-  if (read_bytes_ == 0) return;
-  shard->transaction_memory().Give(read_bytes_);
-  read_bytes_ = 0;
-}
-
-TransactionPart::Decides::Decides(TransactionPart& part_in)
-    : Runnable([](Runnable& self) {
-        TransactionPart& decided = static_cast<Decides&>(self).part;
-        decided.shard->StartPart(decided);
-      }),
-      part(part_in) {}
 
 }  // namespace pakv

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <utility>
 
-#include "kv/shard/request.h"
-#include "kv/shard/value_files.h"
-#include "kv/shard/value_upload.h"
+#include "kv/shard/messages/request.h"
+#include "kv/shard/values/value_files.h"
+#include "kv/shard/values/value_upload.h"
 #include "runtime/base/seeded_bug.h"
 #include "runtime/task/task.h"
 

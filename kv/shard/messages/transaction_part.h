@@ -15,6 +15,8 @@
 // go, so any two transactions stand in the same order in all queues of one owner; owners are asked
 // in the order of their numbers, one after the other: there is no cycle. A FLUSH waits for nobody
 // (Shard::Freeze), and what it has removed is judged by its LSN: see Shard::Judge.
+//
+// What the owner does is in shard_transaction.cc; what a part asks of it, in shard_messages.cc.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +25,8 @@
 #include <string>
 #include <string_view>
 
-#include "kv/shard/request.h"
-#include "kv/shard/watch.h"
+#include "kv/shard/messages/request.h"
+#include "kv/shard/messages/watch.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/task/ready_queue.h"
 
@@ -113,7 +115,7 @@ class TransactionPart : public Message {
 };
 
 // Bytes of old values that one part keeps; with more it ends as kTooLarge. What all of them keep of
-// an owner's memory is bounded, too (kv/shard/transaction_memory.h, kNoRoom).
+// an owner's memory is bounded, too (kv/shard/state/transaction_memory.h, kNoRoom).
 inline constexpr size_t kPartReadBytesMax = size_t{64} << 20;
 
 }  // namespace pakv

@@ -1,4 +1,4 @@
-#include "kv/shard/value_files.h"
+#include "kv/shard/values/value_files.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,4 +1,4 @@
-#include "kv/shard/pending.h"
+#include "kv/shard/state/pending.h"
 
 #include <utility>
 

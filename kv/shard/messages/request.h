@@ -3,7 +3,8 @@
 // a flush, and the pending write, all in one: nothing is allocated or copied on the way.
 //
 // A Request belongs to its session's core until it is started; then to the store, until `done` is
-// called on that core (or Start returned true). Its owner keeps it alive in between.
+// called on that core (or Start returned true). Its owner keeps it alive in between. What it asks
+// of the shard that it has come to stands there (shard_messages.cc).
 #pragma once
 
 #include <absl/status/status.h>
@@ -102,7 +103,7 @@ struct Reply {
   std::string_view bytes;
 };
 
-// Replies with more bytes are large: they take room of their owner's (kv/shard/reply_room.h).
+// Replies with more bytes are large: they take room of their owner's (kv/shard/state/reply_room.h).
 inline constexpr size_t kLargeReplyBytes = 16 << 10;
 
 class Request : public Message, public DurableEntry {
@@ -149,7 +150,9 @@ class Request : public Message, public DurableEntry {
   // Copies the reply's bytes likewise.
   void KeepReply();
   // Gives back what room the reply has taken: its bytes are not needed any more. Any core.
-  void ReleaseRoom();
+  void ReleaseRoom() {
+    if (room_bytes_ > 0) GiveRoom();
+  }
   // Bytes of its owner's room that the reply has, and that count as its owner's memory.
   size_t room_bytes() const { return room_bytes_; }
   // Bytes held in this request's own memory.
@@ -184,6 +187,7 @@ class Request : public Message, public DurableEntry {
     kPlace,       // nothing: its record's place is all that it is there for
   };
 
+  void GiveRoom();
   void AddDependent(uint64_t dependent) {
     if (dependents_ == Dependents::kNone) {
       dependents_ = Dependents::kOneSession;

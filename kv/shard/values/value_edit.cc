@@ -1,4 +1,4 @@
-#include "kv/shard/value_edit.h"
+#include "kv/shard/values/value_edit.h"
 
 #include <algorithm>
 #include <array>

@@ -26,8 +26,8 @@
 #include <string_view>
 #include <vector>
 
-#include "kv/shard/request.h"
-#include "kv/shard/value_files.h"
+#include "kv/shard/messages/request.h"
+#include "kv/shard/values/value_files.h"
 #include "runtime/io/buffer_pool.h"
 #include "runtime/io/file.h"
 #include "runtime/task/task.h"

@@ -1,4 +1,4 @@
-#include "kv/shard/memory_share.h"
+#include "kv/shard/state/memory_share.h"
 
 #include "runtime/base/coverage.h"
 

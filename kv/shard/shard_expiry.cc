@@ -1,12 +1,8 @@
-// ExpiryMap, and the parts of Shard that are about keys whose time is over.
-#include "kv/shard/expiry.h"
-
+// The parts of Shard that are about keys whose time is over (kv/shard/state/expiry.h).
 #include <algorithm>
-#include <bit>
 
-#include "kv/shard/awaited_entry.h"
+#include "kv/log/awaited_entry.h"
 #include "kv/shard/shard.h"
-#include "runtime/base/check.h"
 #include "runtime/base/seeded_bug.h"
 
 namespace pakv {
@@ -22,33 +18,7 @@ constexpr int kRandomDraws = 32;
 
 }  // namespace
 
-ExpiryMap::ExpiryMap(HashRange range)
-    : range_(range), shift_(std::min(63, std::countl_zero(range.last - range.first))) {
-  Clear();
-}
-
-uint64_t ExpiryMap::earliest_ms() const {
-  return *std::min_element(expiry_ms_.begin(), expiry_ms_.end());
-}
-
-std::optional<HashRange> ExpiryMap::TakeDue(uint64_t clock_ms) {
-  for (size_t i = 0; i < kParts; ++i) {
-    const size_t part = (next_ + i) % kParts;
-    if (expiry_ms_[part] > clock_ms) continue;
-    expiry_ms_[part] = kNever;
-    next_ = part + 1;
-    const uint64_t width = (uint64_t{1} << (64 - kPartBits)) >> shift_;
-    HashRange due;
-    due.first = range_.first + part * width;
-    due.last = due.first + std::min(width - 1, range_.last - due.first);
-    return due;
-  }
-  return std::nullopt;
-}
-
 // ---- Judging ----
-
-uint64_t Request::ExpiryClockMs() const { return shard_->log_->ExpiryClockMs(); }
 
 Lifetime Shard::LifetimeOf(uint64_t expiry_ms) const {
   if (expiry_ms == kNoExpiry) return Lifetime::kLives;
