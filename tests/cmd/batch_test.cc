@@ -4,12 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <sstream>
 #include <string>
 #include <vector>
 
-#include "cmd/pakvctl/commands/run_command.h"
-#include "tests/cmd/fake_client.h"
+#include "tests/cmd/command_test.h"
 
 namespace pakv {
 namespace {
@@ -88,29 +86,11 @@ TEST(ParseOperationsTest, WhatIsNoOperationIsRefused) {
   }
 }
 
-class BatchTest : public testing::Test {
+class BatchTest : public CommandTest {
  protected:
-  int Run(const std::string& input, Words words = {"batch"}) {
-    CtlCommandLine line = ParseCommandLine(words, {});
-    EXPECT_EQ(line.exit_code, std::nullopt) << line.stderr_text;
-    std::istringstream in(input);
-    std::ostringstream out;
-    std::ostringstream err;
-    const CtlStreams streams{in, out, err};
-    int exit_code = 0;
-    if (const auto failed = ReadBatch(line.request, streams)) {
-      exit_code = *failed;
-    } else {
-      exit_code = RunCommand(line.request, client_, streams);
-    }
-    out_ = out.str();
-    err_ = err.str();
-    return exit_code;
+  int Run(const std::string& input, const Words& words = {"batch"}) {
+    return CommandTest::Run(words, input);
   }
-
-  FakeClient client_;
-  std::string out_;
-  std::string err_;
 };
 
 TEST_F(BatchTest, EachLinePrintsWhatItsCommandPrints) {

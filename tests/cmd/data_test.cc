@@ -8,9 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "cmd/pakvctl/commands/run_command.h"
 #include "cmd/pakvctl/interface/output.h"
-#include "tests/cmd/fake_client.h"
+#include "tests/cmd/command_test.h"
 
 namespace pakv {
 namespace {
@@ -25,28 +24,7 @@ ClientError Refused(PakvStatus status, const std::string& text) {
   return error;
 }
 
-class DataTest : public testing::Test {
- protected:
-  // Parses and runs `words`; out_ and err_ hold what was printed.
-  int Run(const std::vector<std::string>& words, const std::string& input = "") {
-    CtlCommandLine line = ParseCommandLine(words, {});
-    EXPECT_EQ(line.exit_code, std::nullopt) << line.stderr_text;
-    std::istringstream in(input);
-    std::ostringstream out;
-    std::ostringstream err;
-    CtlStreams streams{in, out, err};
-    streams.out_is_terminal = out_is_terminal_;
-    const int exit_code = RunCommand(line.request, client_, streams);
-    out_ = out.str();
-    err_ = err.str();
-    return exit_code;
-  }
-
-  FakeClient client_;
-  bool out_is_terminal_ = false;
-  std::string out_;
-  std::string err_;
-};
+class DataTest : public CommandTest {};
 
 TEST_F(DataTest, ATerminalIsShownWhatItWouldObey) {
   const std::string key = "k\n\x1b[2J";

@@ -5,15 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <sstream>
 #include <string>
 #include <utility>
 
-#include "cmd/pakvctl/commands/run_command.h"
 #include "cmd/pakvctl/interface/output.h"
 #include "cmd/pakvctl/interface/redis_address.h"
 #include "runtime/base/prng.h"
-#include "tests/cmd/fake_client.h"
+#include "tests/cmd/command_test.h"
 
 namespace pakv {
 namespace {
@@ -138,25 +136,7 @@ TEST(RedisAddressTest, IsTakenApart) {
   EXPECT_FALSE(IsRedisAddress("redis.json"));
 }
 
-class DumpTest : public testing::Test {
- protected:
-  int Run(const std::vector<std::string>& words) {
-    CtlCommandLine line = ParseCommandLine(words, {});
-    EXPECT_EQ(line.exit_code, std::nullopt) << line.stderr_text;
-    std::istringstream in;
-    std::ostringstream out;
-    std::ostringstream err;
-    const CtlStreams streams{in, out, err};
-    const int exit_code = RunCommand(line.request, client_, streams);
-    out_ = out.str();
-    err_ = err.str();
-    return exit_code;
-  }
-
-  FakeClient client_;
-  std::string out_;
-  std::string err_;
-};
+class DumpTest : public CommandTest {};
 
 TEST_F(DumpTest, GoesThroughAllPages) {
   for (const char* const key : {"a1", "a2", "a3", "b1", "b2"}) {

@@ -11,33 +11,14 @@
 #include <vector>
 
 #include "cmd/common/progress.h"
-#include "cmd/pakvctl/commands/run_command.h"
-#include "tests/cmd/fake_client.h"
+#include "tests/cmd/command_test.h"
 
 namespace pakv {
 namespace {
 
 using testing::HasSubstr;
 
-class MaintenanceTest : public testing::Test {
- protected:
-  int Run(const std::vector<std::string>& words, bool is_terminal = false) {
-    CtlCommandLine line = ParseCommandLine(words, {});
-    EXPECT_EQ(line.exit_code, std::nullopt) << line.stderr_text;
-    std::istringstream in;
-    std::ostringstream out;
-    std::ostringstream err;
-    const CtlStreams streams{in, out, err, is_terminal};
-    const int exit_code = RunCommand(line.request, client_, streams);
-    out_ = out.str();
-    err_ = err.str();
-    return exit_code;
-  }
-
-  FakeClient client_;
-  std::string out_;
-  std::string err_;
-};
+class MaintenanceTest : public CommandTest {};
 
 TEST_F(MaintenanceTest, ASoundCheckIsExitZeroAndSaysWhatWasLookedAt) {
   client_.check = {.segments = 7, .live_bytes = 4096};
@@ -86,7 +67,8 @@ TEST_F(MaintenanceTest, CompactTellsOfSegmentsThatItLeavesAlone) {
 
 TEST_F(MaintenanceTest, CompactDrawsABarOnATerminalAndTakesItAway) {
   client_.compactions = {{.cursor = "1", .segments = 1, .segments_left = 3}, {.segments = 4}};
-  EXPECT_EQ(Run({"compact"}, /*is_terminal=*/true), 0);
+  err_is_terminal_ = true;
+  EXPECT_EQ(Run({"compact"}), 0);
   EXPECT_THAT(err_, HasSubstr("\rcompacting [#####---------------]  25 % 1 of 4 segments"));
   EXPECT_THAT(err_, HasSubstr(" \rpakvctl: 4 segments compacted"));
 }
