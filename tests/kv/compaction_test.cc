@@ -14,6 +14,7 @@
 
 #include "kv/store/store.h"
 #include "tests/kv/store_call.h"
+#include "tests/kv/store_tasks.h"
 #include "tests/sim/sim_node.h"
 
 namespace pakv {
@@ -52,30 +53,8 @@ class CompactionTest : public testing::TestWithParam<uint32_t> {
     node_->Stop();
     Open(core_count);
   }
-  static Task<bool> StopStore(Store& store) {
-    const absl::Status stopped = co_await store.Stop();
-    EXPECT_TRUE(stopped.ok()) << stopped;
-    co_return stopped.ok();
-  }
 
-  // One operation at a time: a block for each.
-  static Task<Outcome> SetOne(Store& store, Core& here, std::string key, std::string value) {
-    StoreCall call(store, here);
-    co_await call.Update(SetFunction, OldState::kNothing, std::move(key), std::move(value));
-    co_return call.outcome;
-  }
-  static Task<Outcome> DeleteOne(Store& store, Core& here, std::string key) {
-    StoreCall call(store, here);
-    co_await call.Update(DeleteFunction, OldState::kExistence, std::move(key));
-    co_return call.outcome;
-  }
-  static Task<std::string> GetOne(Store& store, Core& here, std::string key) {
-    StoreCall call(store, here);
-    co_await call.Read(GetFunction, OldState::kValue, std::move(key));
-    if (call.outcome != Outcome::kDone) co_return "failed: " + std::string(call.reply.bytes);
-    co_return call.reply.kind == Reply::Kind::kNull ? "missing" : std::string(call.reply.bytes);
-  }
-  // For an hour, and nobody waits so long.
+  // One operation at a time: a block for each. For an hour, and nobody waits so long.
   static Task<Outcome> SetForAnHourOne(Store& store, Core& here, std::string key,
                                        std::string value) {
     StoreCall call(store, here);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kv/store/store.h"
-#include "tests/kv/store_call.h"
+#include "tests/kv/store_tasks.h"
 #include "tests/sim/sim_node.h"
 
 namespace pakv {
@@ -37,23 +37,6 @@ class MemoryEngineTest : public testing::TestWithParam<uint32_t> {
   void Stop() {
     ASSERT_TRUE(node_->Run(StopStore(*store_)).value_or(false)) << world_->failure();
     node_->Stop();
-  }
-  static Task<bool> StopStore(Store& store) {
-    const absl::Status stopped = co_await store.Stop();
-    EXPECT_TRUE(stopped.ok()) << stopped;
-    co_return stopped.ok();
-  }
-  static Task<Outcome> UpdateOne(Store& store, Core& here, KeyFunction what, OldState needs,
-                                 std::string key, std::string value) {
-    StoreCall call(store, here);
-    co_await call.Update(what, needs, std::move(key), std::move(value));
-    co_return call.outcome;
-  }
-  static Task<std::string> GetOne(Store& store, Core& here, std::string key) {
-    StoreCall call(store, here);
-    co_await call.Read(GetFunction, OldState::kValue, std::move(key));
-    if (call.outcome != Outcome::kDone) co_return "failed";
-    co_return call.reply.kind == Reply::Kind::kNull ? "missing" : std::string(call.reply.bytes);
   }
   Outcome Update(KeyFunction what, OldState needs, const std::string& key,
                  const std::string& value) {

@@ -13,6 +13,7 @@
 #include "kv/store/store.h"
 #include "runtime/base/crc32c.h"
 #include "tests/kv/store_call.h"
+#include "tests/kv/store_tasks.h"
 #include "tests/sim/sim_node.h"
 
 namespace pakv {
@@ -60,11 +61,6 @@ class MemoryTest : public testing::TestWithParam<uint32_t> {
     ASSERT_TRUE(node_->Run(StopStore(*store_)).value_or(false)) << world_->failure();
     node_->Stop();
   }
-  static Task<bool> StopStore(Store& store) {
-    const absl::Status stopped = co_await store.Stop();
-    EXPECT_TRUE(stopped.ok()) << stopped;
-    co_return stopped.ok();
-  }
   // What is held now, and `more` of it. By now each core has begun its chunks of the index, which
   // come 64 KiB at a time.
   void LimitTo(uint64_t more) {
@@ -76,18 +72,6 @@ class MemoryTest : public testing::TestWithParam<uint32_t> {
     ASSERT_TRUE(node_->Run(store_->SetMemoryLimit(node_->core(0), limit_bytes_)));
   }
 
-  static Task<Outcome> UpdateOne(Store& store, Core& here, KeyFunction what, OldState needs,
-                                 std::string key, std::string value) {
-    StoreCall call(store, here);
-    co_await call.Update(what, needs, std::move(key), std::move(value));
-    co_return call.outcome;
-  }
-  static Task<std::string> GetOne(Store& store, Core& here, std::string key) {
-    StoreCall call(store, here);
-    co_await call.Read(GetFunction, OldState::kValue, std::move(key));
-    if (call.outcome != Outcome::kDone) co_return "failed: " + std::string(call.reply.bytes);
-    co_return call.reply.kind == Reply::Kind::kNull ? "missing" : std::string(call.reply.bytes);
-  }
   Outcome Update(KeyFunction what, OldState needs, const std::string& key,
                  const std::string& value) {
     return node_->Run(UpdateOne(*store_, node_->core(0), what, needs, key, value))

@@ -13,6 +13,7 @@
 #include "kv/store/store.h"
 #include "runtime/base/coverage.h"
 #include "tests/kv/store_call.h"
+#include "tests/kv/store_tasks.h"
 #include "tests/sim/sim_node.h"
 
 namespace pakv {
@@ -44,11 +45,6 @@ class NamespaceTest : public testing::TestWithParam<uint32_t> {
     node_.Stop();
   }
   void CutPower() { node_.Crash(CrashKind::kPowerCut); }
-  static Task<bool> StopStore(Store& store) {
-    const absl::Status stopped = co_await store.Stop();
-    EXPECT_TRUE(stopped.ok()) << stopped;
-    co_return stopped.ok();
-  }
 
   std::optional<uint32_t> Find(const std::string& name, bool create) {
     const auto found = node_.Run(store_->OpenNamespace(node_.core(0), name, create));

@@ -11,7 +11,7 @@
 
 #include "kv/log/format_damage.h"
 #include "kv/store/store.h"
-#include "tests/kv/store_call.h"
+#include "tests/kv/store_tasks.h"
 #include "tests/sim/sim_node.h"
 
 namespace pakv {
@@ -49,22 +49,6 @@ class SalvageTest : public testing::Test {
   void Stop() {
     ASSERT_TRUE(node_->Run(StopStore(*store_)).value_or(false)) << world_->failure();
     node_->Stop();
-  }
-  static Task<bool> StopStore(Store& store) {
-    const absl::Status stopped = co_await store.Stop();
-    EXPECT_TRUE(stopped.ok()) << stopped;
-    co_return stopped.ok();
-  }
-  static Task<Outcome> SetOne(Store& store, Core& here, std::string key, std::string value) {
-    StoreCall call(store, here);
-    co_await call.Update(SetFunction, OldState::kNothing, std::move(key), std::move(value));
-    co_return call.outcome;
-  }
-  static Task<std::string> GetOne(Store& store, Core& here, std::string key) {
-    StoreCall call(store, here);
-    co_await call.Read(GetFunction, OldState::kValue, std::move(key));
-    if (call.outcome != Outcome::kDone) co_return "failed: " + std::string(call.reply.bytes);
-    co_return call.reply.kind == Reply::Kind::kNull ? "missing" : std::string(call.reply.bytes);
   }
   std::string Get(const std::string& key) {
     return node_->Run(GetOne(*store_, node_->core(0), key)).value_or("nothing");
