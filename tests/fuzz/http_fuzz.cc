@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +13,7 @@
 #include "net/admin/http.h"
 #include "runtime/base/check.h"
 #include "runtime/base/prng.h"
+#include "tests/fuzz/pieces.h"
 
 namespace pakv {
 namespace {
@@ -36,17 +36,9 @@ struct Outcome {
 Outcome ReadAll(std::string_view stream, size_t piece_bytes_max, Prng& prng) {
   HttpRequestReader reader;
   Outcome outcome;
-  std::unique_ptr<char[]> held;
-  size_t held_bytes = 0;
-  while (!stream.empty()) {
-    const size_t piece = std::min<size_t>(stream.size(), 1 + prng.Below(piece_bytes_max));
-    auto next = std::make_unique<char[]>(held_bytes + piece);
-    std::copy_n(held.get(), held_bytes, next.get());
-    stream.copy(next.get() + held_bytes, piece);
-    stream.remove_prefix(piece);
-    held = std::move(next);
-    held_bytes += piece;
-    std::string_view input(held.get(), held_bytes);
+  Pieces pieces(stream, piece_bytes_max, prng);
+  while (!pieces.at_end()) {
+    std::string_view input = pieces.Next();
     for (;;) {
       HttpRequest request;
       const HttpRequestReader::Status status = reader.Next(input, request);
@@ -65,10 +57,7 @@ Outcome ReadAll(std::string_view stream, size_t piece_bytes_max, Prng& prng) {
     }
     PAKV_CHECK(reader.bytes_min() > input.size(), "else it would have got further");
     PAKV_CHECK(input.size() <= kHttpHeadBytesMax);
-    auto rest = std::make_unique<char[]>(input.size());
-    input.copy(rest.get(), input.size());
-    held_bytes = input.size();
-    held = std::move(rest);
+    pieces.Keep(input);
   }
   outcome.end = reader.in_request() ? "within" : "between";
   return outcome;

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -17,6 +16,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/prng.h"
+#include "tests/fuzz/pieces.h"
 
 namespace pakv {
 namespace {
@@ -114,17 +114,9 @@ void CheckRewritten(const PakvFrame& frame, const PakvFields& fields, PakvReads 
 std::string Read(std::string_view stream, PakvReads reads, size_t piece_bytes_max, Prng& prng) {
   PakvFrameReader reader(reads, kFrameBytesMax, kBatchBytesMax);
   std::string events;
-  std::unique_ptr<char[]> held;
-  size_t held_bytes = 0;
-  while (!stream.empty()) {
-    const size_t piece = std::min<size_t>(stream.size(), 1 + prng.Below(piece_bytes_max));
-    auto next = std::make_unique<char[]>(held_bytes + piece);
-    std::copy_n(held.get(), held_bytes, next.get());
-    stream.copy(next.get() + held_bytes, piece);
-    stream.remove_prefix(piece);
-    held = std::move(next);
-    held_bytes += piece;
-    std::string_view input(held.get(), held_bytes);
+  Pieces pieces(stream, piece_bytes_max, prng);
+  while (!pieces.at_end()) {
+    std::string_view input = pieces.Next();
     for (;;) {
       PakvFrame frame;
       const PakvFrameReader::Status status = reader.Next(input, frame);
@@ -147,10 +139,7 @@ std::string Read(std::string_view stream, PakvReads reads, size_t piece_bytes_ma
     }
     PAKV_CHECK(reader.frame_bytes_min() > input.size(), "else it would have got further");
     PAKV_CHECK(reader.frame_bytes_min() <= kBatchBytesMax);
-    auto rest = std::make_unique<char[]>(input.size());
-    input.copy(rest.get(), input.size());
-    held_bytes = input.size();
-    held = std::move(rest);
+    pieces.Keep(input);
   }
   return events + (reader.in_frame() ? "within" : "between");
 }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "net/resp/wire/reply_writer.h"
 #include "runtime/base/check.h"
 #include "runtime/base/prng.h"
+#include "tests/fuzz/pieces.h"
 
 namespace pakv {
 namespace {
@@ -26,24 +26,15 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 
-// Cuts the stream in pieces, each at most `piece_bytes_max` long.
 Outcome ParseRequests(std::string_view stream, const RespLimits& limits, size_t piece_bytes_max,
                       Prng& prng) {
   RespRequestParser parser(limits);
   Outcome outcome;
-  std::unique_ptr<char[]> held;
-  size_t held_bytes = 0;
+  Pieces pieces(stream, piece_bytes_max, prng);
   std::vector<std::string> large;  // the request whose bulk comes in pieces
   size_t large_left = 0;
-  while (!stream.empty()) {
-    const size_t piece = std::min<size_t>(stream.size(), 1 + prng.Below(piece_bytes_max));
-    auto next = std::make_unique<char[]>(held_bytes + piece);
-    std::copy_n(held.get(), held_bytes, next.get());
-    stream.copy(next.get() + held_bytes, piece);
-    stream.remove_prefix(piece);
-    held = std::move(next);
-    held_bytes += piece;
-    std::string_view input(held.get(), held_bytes);
+  while (!pieces.at_end()) {
+    std::string_view input = pieces.Next();
     for (;;) {
       if (large_left > 0) {
         const std::string_view taken = parser.TakePiece(input, 1 + prng.Below(9));
@@ -88,10 +79,7 @@ Outcome ParseRequests(std::string_view stream, const RespLimits& limits, size_t 
     }
     PAKV_CHECK(parser.frame_bytes_min() > input.size(), "else it would have got further");
     PAKV_CHECK(input.size() <= std::max(limits.request_bytes_max, kRespInlineBytesMax) + 64);
-    auto rest = std::make_unique<char[]>(input.size());
-    input.copy(rest.get(), input.size());
-    held_bytes = input.size();
-    held = std::move(rest);
+    pieces.Keep(input);
   }
   outcome.end = parser.in_request() ? "within" : "between";
   return outcome;
@@ -101,7 +89,6 @@ std::string ParseReplies(std::string_view stream, size_t piece_bytes_max, Prng& 
   RespReplyLimits limits;
   limits.depth_max = 8;
   RespReplyParser parser(limits);
-  std::string held;
   std::string events;
   const auto describe = [&](const auto& self, const RespValue& value) -> void {
     events += static_cast<char>('a' + static_cast<int>(value.type));
@@ -110,20 +97,18 @@ std::string ParseReplies(std::string_view stream, size_t piece_bytes_max, Prng& 
     for (const RespValue& element : value.elements) self(self, element);
     events += ';';
   };
-  while (!stream.empty()) {
-    const size_t piece = std::min<size_t>(stream.size(), 1 + prng.Below(piece_bytes_max));
-    held = std::string(held).append(stream.substr(0, piece));
-    stream.remove_prefix(piece);
-    std::string_view input = held;
+  Pieces pieces(stream, piece_bytes_max, prng);
+  while (!pieces.at_end()) {
+    std::string_view input = pieces.Next();
     RespReplyParser::Status status;
     RespValue reply;
     while ((status = parser.Next(input, reply)) == RespReplyParser::Status::kReply) {
       describe(describe, reply);
     }
     if (status == RespReplyParser::Status::kError) return events + std::string(parser.error());
-    held = std::string(input);
+    pieces.Keep(input);
   }
-  return events + (parser.in_reply() || !held.empty() ? "within" : "between");
+  return events + (parser.in_reply() || pieces.kept_bytes() > 0 ? "within" : "between");
 }
 
 void CheckOnce(const uint8_t* data, size_t size) {
