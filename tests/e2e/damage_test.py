@@ -53,15 +53,6 @@ def damage(data, end, generator):
     return kind, place, bytes(damaged)
 
 
-def contents(directory):
-    """Every file with its bytes."""
-    found = {}
-    for name in os.listdir(directory):
-        with open(os.path.join(directory, name), "rb") as file:
-            found[name] = file.read()
-    return found
-
-
 def damaged_logs_are_refused_or_whole(pakvd, pakvctl, parent):
     good = os.path.join(parent, "good")
     wanted = fill(pakvd, good)
@@ -82,7 +73,7 @@ def damaged_logs_are_refused_or_whole(pakvd, pakvctl, parent):
         shutil.copytree(good, copy)
         with open(os.path.join(copy, name), "wb") as file:
             file.write(damaged)
-        before = contents(copy)
+        before = pakv.tree(copy)
         verify = subprocess.run([pakvctl, "verify", copy], capture_output=True, text=True,
                                 check=False, timeout=60)
         server = pakv.Server(pakvd, copy, "--cores", "1", "--admin-addr", "none", wait=False)
@@ -105,7 +96,7 @@ def damaged_logs_are_refused_or_whole(pakvd, pakvctl, parent):
             pakv.check(name in log, f"{what}: the file is not named: {log}")
             pakv.check(f"pakvctl verify {copy}" in log and "nothing was changed" in log,
                        f"{what}: what to do is not said: {log}")
-            pakv.check(contents(copy) == before, f"{what}: something was changed")
+            pakv.check(pakv.tree(copy) == before, f"{what}: something was changed")
             pakv.check(verify.returncode == 5 and name in verify.stdout,
                        f"{what}: refused, but verify says {verify}")
         finally:

@@ -44,17 +44,6 @@ def format_of(directory):
         return int.from_bytes(file.read()[FORMAT_OFFSET:FORMAT_OFFSET + 4], "little")
 
 
-def contents(directory):
-    """Every file with its bytes."""
-    found = {}
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(folder, name)
-            with open(path, "rb") as file:
-                found[os.path.relpath(path, directory)] = file.read()
-    return found
-
-
 def expected(number):
     folder = os.path.join(FIXTURES, f"format-{number}")
     with open(os.path.join(folder, "dump.jsonl"), encoding="utf-8") as file:
@@ -122,14 +111,14 @@ def a_newer_format_is_refused_as_it_is(pakvd, pakvctl, parent):
     folder, _ = expected(FORMAT)
     directory = fixture.unpack(folder, os.path.join(parent, "newer"))
     set_format(directory, FORMAT + 1)
-    before = contents(directory)
+    before = pakv.tree(directory)
     server = pakv.Server(pakvd, directory, "--cores", "1", *FLAGS, wait=False)
     code = server.wait()
     said = f"written by a newer pakvd (format {FORMAT + 1}; this one knows up to {FORMAT})"
     pakv.check(code == 3 and said in server.last_log, f"{code} {server.last_log}")
     verify = offline(pakvctl, "verify", directory)
     pakv.check(verify.returncode == 5 and "newer pakvd" in verify.stderr, f"{verify}")
-    pakv.check(contents(directory) == before, "something was changed")
+    pakv.check(pakv.tree(directory) == before, "something was changed")
     shutil.rmtree(directory)
 
 

@@ -26,6 +26,19 @@ def limit_file_bytes(bytes_max, pid=0):
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (bytes_max, hard))
 
 
+def tree(directory):
+    """All that lies below it, by path: the bytes of files, None for folders."""
+    found = {}
+    for folder, folders, files in os.walk(directory):
+        for name in folders:
+            found[os.path.relpath(os.path.join(folder, name), directory)] = None
+        for name in files:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                found[os.path.relpath(path, directory)] = file.read()
+    return found
+
+
 class Server:
     """pakvd on ports of its own choice. `directory` is the data directory. `file_limit`: as many
     descriptors it may open, and cannot raise that (ulimit -Hn). `file_bytes_max`: so long its files

@@ -28,26 +28,14 @@ def value_files(directory):
     return {name for name in names if name.endswith(".val")}
 
 
-def contents(directory):
-    """Every file by its path, with its bytes; folders too."""
-    found = {}
-    for folder, _, names in os.walk(directory):
-        found[folder] = None
-        for name in names:
-            path = os.path.join(folder, name)
-            with open(path, "rb") as file:
-                found[path] = file.read()
-    return found
-
-
 def refused(pakvd, data, *parts):
-    before = contents(data)
+    before = pakv.tree(data)
     server = pakv.Server(pakvd, data, *FLAGS, wait=False)
     code = server.wait()
     pakv.check(code == 3, f"exit {code}:\n{server.last_log}")
     for part in (*parts, "nothing was changed", "start with --salvage", f"pakvctl verify {data}"):
         pakv.check(part in server.last_log, f"no {part!r} in:\n{server.last_log}")
-    after = contents(data)
+    after = pakv.tree(data)
     changed = [path for path in {**before, **after}
                if path not in before or path not in after or before[path] != after[path]]
     pakv.check(not changed, f"changed all the same: {changed}")
@@ -174,12 +162,12 @@ def a_refused_start_changes_nothing(pakvd, pakvctl, parent):
     with open(os.path.join(data, "00000000ffffffff.val"), "wb") as file:
         file.write(b"left by a crash")
     sealed = sorted(segments(data))[0]
-    sound_files = contents(data)
+    sound_files = pakv.tree(data)
 
     def write(name, change):
         """`change` of its bytes; None removes the file."""
         path = os.path.join(data, name)
-        new = change(sound_files[path])
+        new = change(sound_files[name])
         if new is None:
             os.unlink(path)
             return
@@ -200,7 +188,7 @@ def a_refused_start_changes_nothing(pakvd, pakvctl, parent):
         found = verify(pakvctl, data)
         pakv.check(found.returncode == 5, f"verify of {name}: {found}")
         write(name, lambda was: was)
-    pakv.check(contents(data) == sound_files, "the test has not put back what was there")
+    pakv.check(pakv.tree(data) == sound_files, "the test has not put back what was there")
     server = pakv.Server(pakvd, data, *FLAGS)
     pakv.check(server.connect().call("DBSIZE") == 41, "keys are missing")
     pakv.check(server.stop() == 0, "no clean stop")

@@ -30,17 +30,6 @@ def one_line(text):
     return lines[-1]
 
 
-def tree(path):
-    """Every file below `path` with its bytes."""
-    found = {}
-    for directory, _, names in os.walk(path):
-        for name in names:
-            full = os.path.join(directory, name)
-            with open(full, "rb") as file:
-                found[os.path.relpath(full, path)] = file.read()
-    return found
-
-
 def wrong_usage_is_exit_2_and_names_the_culprit(pakvd, _pakvctl, parent):
     data = os.path.join(parent, "data")
     for flags, culprit in [
@@ -134,10 +123,10 @@ def a_foreign_directory_is_refused_untouched(pakvd, _pakvctl, parent):
     os.mkdir(data)
     with open(os.path.join(data, "thesis.txt"), "w", encoding="ascii") as file:
         file.write("years of work")
-    before = tree(data)
+    before = pakv.tree(data)
     code, _, err = run(pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", "none")
     pakv.check(code == 3 and data in err, f"exit {code}: {err}")
-    pakv.check(tree(data) == before, "a foreign directory was changed")
+    pakv.check(pakv.tree(data) == before, "a foreign directory was changed")
     code, _, err = run(pakvd, "--dir", os.path.join(data, "thesis.txt"), "--addr", "127.0.0.1:0",
                        "--admin-addr", "none")
     pakv.check(code == 3, f"a file as directory: exit {code}: {err}")
@@ -155,12 +144,12 @@ def garbage_in_the_directory_is_told_by_file_and_offset(pakvd, _pakvctl, parent)
     with open(os.path.join(data, segment), "r+b") as file:
         file.seek(512 * 3 + 90)
         file.write(b"garbage")
-    damaged = tree(data)
+    damaged = pakv.tree(data)
     code, _, err = run(pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", "none")
     line = one_line(err)
     pakv.check(code == 3, f"exit {code}: {err}")
     pakv.check(segment in line and "1536" in line, f"file and offset are not named: {line}")
-    pakv.check(tree(data) == damaged, "the damaged directory was changed")
+    pakv.check(pakv.tree(data) == damaged, "the damaged directory was changed")
 
 
 def a_port_file_stands_for_a_server_that_is_ready(pakvd, _pakvctl, parent):
