@@ -24,7 +24,6 @@ struct [[gnu::packed, gnu::aligned(4)]] Item {
     kTombstone = 1u << 27,
     kReferenced = 1u << 28,
     kHasFile = 1u << 29,
-    kLayoutMask = kHasNext | kHasNamespace | kHasExpiry | kHasFile,
   };
 
   uint64_t hash;

@@ -42,7 +42,6 @@ enum RecordFlags : uint32_t {
   kRecordDelete = 1,  // the key is gone as of this LSN
   kRecordDrop = 2,    // everything in the namespace (kEveryNamespace: in all) that is older is gone
   kRecordFile = 4,    // the value lies in a file; here is a reference (format_value_file.h)
-  kRecordFlagsKnown = kRecordDelete | kRecordDrop | kRecordFile,
 };
 // Whether such a record gives its key a value.
 constexpr bool HoldsValue(uint32_t flags) { return (flags & (kRecordDelete | kRecordDrop)) == 0; }

@@ -266,7 +266,6 @@ class Shard {
   const Table& table() const { return *table_; }
   const ValueCache& cache() const { return *cache_; }
   const LogWriter& log() const { return *log_; }
-  const ReplyRoom& reply_room() const { return reply_room_; }
   TransactionMemory& transaction_memory() { return transaction_memory_; }
   // Adds this core's numbers.
   void AddTo(StoreStats& stats) const;

@@ -49,7 +49,6 @@ class Session : public ListHook {
   Core& core() { return core_; }
   Store& store() { return group_.store(); }
   const ConnectionInfo& info() const { return info_; }
-  uint64_t opened_ns() const { return opened_ns_; }
   // What is told of it to those who list connections.
   SessionState State() const;
 

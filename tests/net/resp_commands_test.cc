@@ -1,5 +1,5 @@
 // The command table and the text functions of the commands. What each command replies is
-// resp_protocol_test.cc's.
+// resp_replies_test.cc's.
 #include <gtest/gtest.h>
 
 #include <limits>
