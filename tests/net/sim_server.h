@@ -155,6 +155,19 @@ class SimServer {
   bool stopped_ = false;
 };
 
+// Every flush fails to come back until it is told to: writes hang, and nothing else.
+class StalledDisk {
+ public:
+  explicit StalledDisk(SimServer& server) : server_(server) {
+    server_.node.disk().faults.stall = 10'000;
+  }
+  ~StalledDisk() { Go(); }
+  void Go() { server_.node.disk().faults.stall = 0; }
+
+ private:
+  SimServer& server_;
+};
+
 // A client's end of a connection, without a program behind it. Calls step the world.
 class SimConnection {
  public:
