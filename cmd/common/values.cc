@@ -130,10 +130,6 @@ std::string FormatSize(uint64_t bytes) { return FormatWithUnit(kSizeUnits, bytes
 
 std::string FormatDuration(uint64_t ns) { return FormatWithUnit(kDurationUnits, ns); }
 
-std::string Counted(uint64_t count, std::string_view thing) {
-  return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
-}
-
 std::string Quoted(std::string_view text) { return "\"" + EscapeControls(text) + "\""; }
 
 }  // namespace pakv

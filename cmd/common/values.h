@@ -25,9 +25,6 @@ absl::StatusOr<bool> ParseBool(std::string_view text);
 std::string FormatSize(uint64_t bytes);
 std::string FormatDuration(uint64_t ns);
 
-// "1 segment", "0 segments", "7 segments"; `thing` is one of them.
-std::string Counted(uint64_t count, std::string_view thing);
-
 // `text` in quotes, with what a terminal would obey escaped: for messages.
 std::string Quoted(std::string_view text);
 

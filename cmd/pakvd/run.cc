@@ -38,6 +38,7 @@
 #include "net/server/server.h"
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/counted.h"
 #include "runtime/base/log.h"
 #include "runtime/core/blocking_pool.h"
 #include "runtime/core/cores.h"
@@ -271,11 +272,10 @@ class Service {
       if (!given.empty()) given += ", ";
       given += endpoint.text;
     }
-    LogNotice(
-        "pakvd {} ready: engine {}, directory {} ({}, {} keys), {} {}, durability {}, address {}",
-        PAKV_VERSION, config_.server.keeps_on_disk ? "log" : "memory", config_.server.directory,
-        report.created ? "created" : "opened", report.keys, cores_.count(),
-        cores_.count() == 1 ? "core" : "cores", Durability(), given);
+    LogNotice("pakvd {} ready: engine {}, directory {} ({}, {}), {}, durability {}, address {}",
+              PAKV_VERSION, config_.server.keeps_on_disk ? "log" : "memory",
+              config_.server.directory, report.created ? "created" : "opened",
+              Counted(report.keys, "key"), Counted(cores_.count(), "core"), Durability(), given);
     manager_.Tell("READY=1", "serving " + given);
   }
 
@@ -320,24 +320,25 @@ std::optional<DescriptorPlan> FitDescriptors(ServerConfig& config) {
   if (cores == 0 || (cores < options.core_count && was_asked_for)) {
     LogError(
         "this process may open {} files (ulimit -n; LimitNOFILE= of a systemd unit), and {} are "
-        "open already: {} cores need at least {}. Raise the limit{}",
-        demand.file_limit, demand.open_count, options.core_count,
+        "open already: {} at least {}. Raise the limit{}",
+        demand.file_limit, demand.open_count,
+        options.core_count == 1 ? "1 core needs" : fmt::format("{} cores need", options.core_count),
         DescriptorsNeeded(demand, options.core_count),
         cores == 0 ? "" : fmt::format(", or start with --cores {}", cores));
     return std::nullopt;
   }
   if (cores < options.core_count) {
     LogWarning("only {} instead of {}: this process may open {} files (ulimit -n)",
-               cores == 1 ? "1 core" : fmt::format("{} cores", cores), options.core_count,
-               demand.file_limit);
+               Counted(cores, "core"), options.core_count, demand.file_limit);
     options.core_count = cores;
   }
   const DescriptorPlan plan = PlanDescriptors(demand, cores);
   if (plan.connection_count_max < options.connection_count_max) {
     LogWarning(
-        "only {} connections are served at once: this process may open {} files (ulimit "
-        "-n); --max-connections asks for {}",
-        plan.connection_count_max, demand.file_limit, options.connection_count_max);
+        "only {} at once, where --max-connections asks for {}: this process may open {} files "
+        "(ulimit -n)",
+        Counted(plan.connection_count_max, "connection"), options.connection_count_max,
+        demand.file_limit);
     options.connection_count_max = plan.connection_count_max;
   }
   return plan;
@@ -354,8 +355,8 @@ std::optional<uint64_t> FitMemory(ServerConfig& config) {
     return std::nullopt;
   }
   if (*cores < options.core_count) {
-    LogWarning("only {} of {} cores serve: more of them need more --memory", *cores,
-               options.core_count);
+    LogWarning("only {} instead of {}: each core needs its part of --memory",
+               Counted(*cores, "core"), options.core_count);
     options.core_count = *cores;
   }
   return MemoryBaseBytes(resident_bytes, *cores);
@@ -398,7 +399,10 @@ int RunServer(const ServerConfig& given) {
                          IsLogged(LogLevel::kInfo));
   Service service(cores, config, *descriptors, *base_bytes, progress.told());
   if (!cores.Start()) {
-    LogError("the system gives no {} threads", options.core_count);
+    LogError(
+        "the system gives fewer than {} threads: start with fewer --cores, or raise the limit of "
+        "processes (ulimit -u; with systemd: TasksMax=), or of memory",
+        options.core_count);
     return kServerExitFailed;
   }
   service.Start();

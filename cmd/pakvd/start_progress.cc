@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "runtime/base/counted.h"
 #include "runtime/base/log.h"
 
 namespace pakv {
@@ -56,7 +57,7 @@ std::string DescribeReading(uint64_t done_bytes, uint64_t total_bytes, uint64_t 
   const double seconds = static_cast<double>(elapsed_ns) / static_cast<double>(kNsPerSecond);
   const double rate = elapsed_ns > 0 ? done / seconds : 0;
   if (rate > 0) text += fmt::format(", {:.0f} s left", std::max(total - done, 0.0) / rate);
-  text += keys < 1'000'000 ? fmt::format(", {} keys", keys)
+  text += keys < 1'000'000 ? ", " + Counted(keys, "key")
                            : fmt::format(", {:.1f}M keys", static_cast<double>(keys) / 1e6);
   if (rate > 0) text += fmt::format(", {:.0f} MiB/s", rate / kMebibyte);
   return text;

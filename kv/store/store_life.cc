@@ -14,6 +14,7 @@
 #include "kv/store/start/value_recovery.h"
 #include "kv/store/store_shared.h"
 #include "runtime/base/check.h"
+#include "runtime/base/counted.h"
 #include "runtime/base/log.h"
 #include "runtime/task/nursery.h"
 
@@ -153,9 +154,9 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
     co_return settled;
   }
   if (!values.kept().empty()) {
-    report.notes.push_back(directory.path() + ": " + std::to_string(values.kept().size()) +
-                           " value files that no key refers to (lines above) are kept in " +
-                           directory.PathOf(kSalvageName));
+    report.notes.push_back(directory.path() + ": kept in " + directory.PathOf(kSalvageName) + ": " +
+                           Counted(values.kept().size(), "value file") +
+                           " that no key refers to (lines above)");
   }
   co_await RunShards(here);
   StartCompactor(here, found.expiry_clock_ms);
@@ -173,8 +174,10 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
       if (!stopped.ok()) LogWarning("{}", MessageOf(stopped));
       co_return removed;
     }
-    report.notes.push_back(directory.path() + ": removed " + std::to_string(values.lost().size()) +
-                           " keys whose values are lost (lines above)");
+    report.notes.push_back(
+        directory.path() + ": removed " + Counted(values.lost().size(), "key") +
+        (values.lost().size() == 1 ? " whose value is lost" : " whose values are lost") +
+        " (lines above)");
   }
   report.keys = co_await CountKeys(here, kEveryNamespace);
   co_return absl::OkStatus();
@@ -198,15 +201,15 @@ void Store::Tell(const RecoveryReport& found, OpenReport& report) const {
   report.records_read = found.records;
   report.segments = found.segments;
   for (const RecoveryCut& cut : found.cuts) {
-    report.notes.push_back(cut.path + ": cut " + std::to_string(cut.bytes) + " bytes at offset " +
+    report.notes.push_back(cut.path + ": cut " + Counted(cut.bytes, "byte") + " at offset " +
                            std::to_string(cut.offset) + " (" + cut.reason +
                            "), which were never acknowledged; kept in " + cut.kept_in);
   }
   if (!found.salvage.empty()) {
     report.notes.push_back(
         directory.path() + ": went on without what is damaged (" +
-        std::to_string(found.salvage.size()) +
-        " lines above). Keys that were written there are missing, or show an older value, and keys "
+        Counted(found.salvage.size(), "line") +
+        " above). Keys that were written there are missing, or show an older value, and keys "
         "that were deleted there may be back; the damaged files are in " +
         directory.PathOf(kSalvageName));
   }

@@ -73,12 +73,6 @@ TEST(ValuesTest, IntegersAreSignedAndWhole) {
   }
 }
 
-TEST(ValuesTest, CountedKnowsOneFromMany) {
-  EXPECT_EQ(Counted(0, "segment"), "0 segments");
-  EXPECT_EQ(Counted(1, "segment"), "1 segment");
-  EXPECT_EQ(Counted(2, "live byte"), "2 live bytes");
-}
-
 TEST(ValuesTest, QuotedShowsHostileBytes) {
   EXPECT_EQ(Quoted("a b"), "\"a b\"");
   EXPECT_EQ(Quoted("\n\xff"), "\"\\x0a\\xff\"");

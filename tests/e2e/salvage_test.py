@@ -131,7 +131,7 @@ def a_key_whose_file_is_missing_is_listed(pakvd, pakvctl, parent):
     pakv.check(verify(pakvctl, data).returncode == 5, "verify finds no damage")
     server = pakv.Server(pakvd, data, "--salvage", *FLAGS)
     pakv.check(f"{name}: damaged at offset 0: missing" in server.log(), server.log())
-    pakv.check("removed 1 keys whose values are lost" in server.log(), server.log())
+    pakv.check("removed 1 key whose value is lost" in server.log(), server.log())
     client = server.connect()
     pakv.check(client.call("EXISTS", "without") == 0, "it is there")
     pakv.check(client.call("GET", "safe") == safe, "another value")

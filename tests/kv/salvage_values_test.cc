@@ -122,7 +122,7 @@ TEST_P(SalvageValuesTest, FilesOfLostRecordsAreKept) {
   ExpectRefused("missing");
   EXPECT_EQ(FileOf(lost), file);
   Salvage();
-  EXPECT_TRUE(Noted("1 value files that no key refers to"));
+  EXPECT_TRUE(Noted("1 value file that no key refers to"));
   EXPECT_EQ(Get("lost"), "missing");
   EXPECT_TRUE(Get("safe") == safe);
   EXPECT_EQ(KeptFiles(), std::vector<std::string>{file});

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "runtime/base/counted.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/intrusive_list.h"
 #include "runtime/base/io_result.h"
@@ -93,6 +94,12 @@ TEST(PrngTest, SeedReplays) {
     other.Below(10);
   }
   EXPECT_TRUE(differs);
+}
+
+TEST(CountedTest, ItKnowsOneFromMany) {
+  EXPECT_EQ(Counted(0, "segment"), "0 segments");
+  EXPECT_EQ(Counted(1, "segment"), "1 segment");
+  EXPECT_EQ(Counted(2, "live byte"), "2 live bytes");
 }
 
 }  // namespace

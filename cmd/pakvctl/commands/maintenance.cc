@@ -6,9 +6,9 @@
 
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/progress.h"
-#include "cmd/common/values.h"
 #include "cmd/pakvctl/interface/output.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/counted.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {

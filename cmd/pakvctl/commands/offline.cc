@@ -9,6 +9,7 @@
 #include "cmd/pakvctl/interface/output.h"
 #include "kv/log/directory.h"
 #include "kv/tools/inspect.h"
+#include "runtime/base/counted.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {

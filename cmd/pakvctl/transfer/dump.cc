@@ -17,6 +17,7 @@
 #include "cmd/common/progress.h"
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/transfer/dump_line.h"
+#include "runtime/base/counted.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {

@@ -20,6 +20,7 @@
 #include "cmd/pakvctl/transfer/redis_source.h"
 #include "kv/log/format.h"
 #include "net/client/value_writer.h"
+#include "runtime/base/counted.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {
