@@ -96,6 +96,7 @@ class Service {
           RecoveryProgress* progress)
       : cores_(cores),
         config_(std::move(config)),
+        manager_(cores.core(0), getenv("NOTIFY_SOCKET")),
         descriptors_(descriptors),
         base_bytes_(base_bytes),
         progress_(progress),
@@ -289,7 +290,7 @@ class Service {
 
   Cores& cores_;
   const ServerConfig config_;
-  const ServiceManager manager_{getenv("NOTIFY_SOCKET")};
+  ServiceManager manager_;
   const DescriptorPlan descriptors_;
   const uint64_t base_bytes_;
   RecoveryProgress* const progress_;

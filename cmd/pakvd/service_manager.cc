@@ -1,12 +1,12 @@
 #include "cmd/pakvd/service_manager.h"
 
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <utility>
 
 #include "runtime/base/log.h"
 #include "runtime/base/utf8.h"
@@ -14,12 +14,15 @@
 namespace pakv {
 namespace {
 
-// As long as a message may wait for a manager that does not read.
-constexpr timeval kSendTimeout = {.tv_sec = 1, .tv_usec = 0};
+// It would be another time: its queue is full, or the system is short of something.
+bool IsPassing(int error) {
+  return error == EAGAIN || error == EINTR || error == ENOBUFS || error == ENOMEM ||
+         error == EMFILE || error == ENFILE;
+}
 
 }  // namespace
 
-ServiceManager::ServiceManager(const char* notify_socket) {
+ServiceManager::ServiceManager(Core& core, const char* notify_socket) : core_(core) {
   if (notify_socket == nullptr) return;
   const std::string_view name = notify_socket;
   const bool is_name = name.size() > 1 && (name[0] == '/' || name[0] == '@');
@@ -34,29 +37,46 @@ ServiceManager::ServiceManager(const char* notify_socket) {
   address_bytes_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
 }
 
-void ServiceManager::Tell(std::string_view state, std::string_view status) const {
+void ServiceManager::Tell(std::string_view state, std::string_view status) {
   if (address_bytes_ == 0) return;
-  std::string message(state);
-  if (!message.empty()) message += '\n';
-  message += "STATUS=" + EscapeControls(status);
-  if (!Send(message)) {
-    LogWarning("the service manager cannot be told {}: {}", state.empty() ? "a status" : state,
-               std::strerror(errno));
-  }
+  if (!unsent_.empty() && unsent_.back().state.empty()) unsent_.pop_back();
+  unsent_.push_back({std::string(state), EscapeControls(status)});
+  SendAll();
 }
 
-// False: errno says why.
-bool ServiceManager::Send(const std::string& message) const {
-  const int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (descriptor < 0) return false;
-  const bool sent =
-      setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &kSendTimeout, sizeof(kSendTimeout)) == 0 &&
-      sendto(descriptor, message.data(), message.size(), MSG_NOSIGNAL,
-             reinterpret_cast<const sockaddr*>(&address_), address_bytes_) >= 0;
-  const int error = errno;
+void ServiceManager::SendAll() {
+  while (!unsent_.empty()) {
+    const Message& message = unsent_.front();
+    const int error = Send(message);
+    const std::string& what = message.state.empty() ? message.status : message.state;
+    if (IsPassing(error)) {
+      if (!std::exchange(is_told_late_, true)) {
+        LogWarning("the service manager does not take {} now ({}): it is sent again until it does",
+                   what, std::strerror(error));
+      }
+      retry_.Arm(core_.timers(), core_.now_ns() + kRetryNs);
+      return;
+    }
+    if (error != 0) {
+      LogWarning("the service manager cannot be told {}: {}", what, std::strerror(error));
+    }
+    unsent_.pop_front();
+  }
+  if (std::exchange(is_told_late_, false)) LogInfo("the service manager has been told");
+}
+
+// 0, or why not.
+int ServiceManager::Send(const Message& message) const {
+  std::string text = message.state;
+  if (!text.empty()) text += '\n';
+  text += "STATUS=" + message.status;
+  const int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (descriptor < 0) return errno;
+  const ssize_t sent = sendto(descriptor, text.data(), text.size(), MSG_NOSIGNAL,
+                              reinterpret_cast<const sockaddr*>(&address_), address_bytes_);
+  const int error = sent < 0 ? errno : 0;
   close(descriptor);
-  errno = error;
-  return sent;
+  return error;
 }
 
 }  // namespace pakv
