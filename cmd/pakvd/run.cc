@@ -390,11 +390,16 @@ int RunServer(const ServerConfig& given) {
     rings.push_back(std::move(ring));
   }
   std::unique_ptr<BlockingPool> blocking_pool = BlockingPool::Create({});
-  if (blocking_pool == nullptr) {
-    LogError("the system gives no threads");
+  std::unique_ptr<BlockingPool> monitor_pool =
+      BlockingPool::Create({.thread_count = 1, .thread_name = "pakv-monitor"});
+  if (blocking_pool == nullptr || monitor_pool == nullptr) {
+    LogError(
+        "the system gives no more threads: raise the limit of processes (ulimit -u; with systemd: "
+        "TasksMax=), or of memory");
     return kServerExitFailed;
   }
   core_options.blocking_pool = blocking_pool.get();
+  core_options.monitor_pool = monitor_pool.get();
   Cores cores(SystemClock(), std::move(rings), core_options);
   StartProgress progress(isatty(STDERR_FILENO) == 1 && config.log.format == LogFormat::kText &&
                          IsLogged(LogLevel::kInfo));
@@ -430,6 +435,7 @@ int RunServer(const ServerConfig& given) {
   }
   cores.Join();
   blocking_pool.reset();
+  monitor_pool.reset();
   return service.exit_code();
 }
 

@@ -5,8 +5,8 @@ namespace pakv {
 std::unique_ptr<BlockingPool> BlockingPool::Create(const BlockingPoolOptions& options) {
   std::unique_ptr<BlockingPool> pool(new BlockingPool(options));
   for (size_t i = 0; i < options.thread_count; ++i) {
-    auto thread =
-        options.start_thread("pakv-pool-" + std::to_string(i), [&self = *pool] { self.Work(); });
+    auto thread = options.start_thread(options.thread_name + "-" + std::to_string(i),
+                                       [&self = *pool] { self.Work(); });
     if (thread == nullptr) return nullptr;  // the destructor stops those that run
     pool->threads_.push_back(std::move(thread));
   }

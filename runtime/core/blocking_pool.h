@@ -23,7 +23,8 @@ namespace pakv {
 
 struct BlockingPoolOptions {
   size_t thread_count = 2;
-  size_t queue_count_max = 256;  // jobs that may wait for a thread
+  size_t queue_count_max = 256;           // jobs that may wait for a thread
+  std::string thread_name = "pakv-pool";  // a number follows
   Thread::Starter start_thread = Thread::Start;
 };
 

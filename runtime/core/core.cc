@@ -24,6 +24,7 @@ Core::Core(uint32_t id, uint32_t count, Clock& clock, std::unique_ptr<Ring> ring
       clock_(clock),
       seed_(options.seed),
       blocking_pool_(options.blocking_pool),
+      monitor_pool_(options.monitor_pool),
       ring_(std::move(ring)),
       buffers_(*ring_, options.buffer_count, options.buffer_bytes),
       io_{*ring_, timers_, ready_, buffers_},

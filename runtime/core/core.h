@@ -46,6 +46,9 @@ struct CoreOptions {
   // For what io_uring cannot do; nullptr: the ring does it in place. Destroyed when the cores have
   // left their loops, before they are.
   BlockingPool* blocking_pool = nullptr;
+  // For questions about this process, which wait for no disk: one that has stalled, and holds all
+  // of blocking_pool, leaves it free. nullptr: there are no answers. Destroyed as that.
+  BlockingPool* monitor_pool = nullptr;
 };
 
 // Counters of one core; read by others through a message.
@@ -83,6 +86,7 @@ class Core {
   TimerQueue& timers() { return timers_; }
   BufferPool& buffers() { return buffers_; }
   BlockingPool* blocking_pool() const { return blocking_pool_; }
+  BlockingPool* monitor_pool() const { return monitor_pool_; }
   // Root tasks that live as long as the core.
   Nursery& nursery() { return nursery_; }
   const CoreCounters& counters() const { return counters_; }
@@ -153,6 +157,7 @@ class Core {
   uint64_t wall_us_ = 0;  // 0: not read in this pass
   const uint64_t seed_;
   BlockingPool* const blocking_pool_;
+  BlockingPool* const monitor_pool_;
 
   std::unique_ptr<Ring> ring_;
   ReadyQueue ready_;

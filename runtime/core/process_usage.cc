@@ -101,7 +101,7 @@ uint64_t OpenDescriptorCount() {
 }
 
 Task<std::optional<ProcessUsage>> AskProcessUsage(Core& core) {
-  BlockingPool* const pool = core.blocking_pool();
+  BlockingPool* const pool = core.monitor_pool();
   if (pool == nullptr) co_return std::nullopt;
   const auto read = [] { return ReadProcessUsage(); };
   std::optional<ProcessUsage> usage = co_await pool->Run(core, read);

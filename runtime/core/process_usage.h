@@ -1,5 +1,6 @@
 // What this process uses of its machine. Asking walks lists of the kernel's, longer ones the more
-// descriptors are open: a serving core has it done by the blocking pool.
+// descriptors are open: a serving core has it done by another thread. These lists lie in memory, so
+// that thread is one that nothing with a disk is given to (CoreOptions::monitor_pool).
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ uint64_t ResidentBytes();
 // Descriptors that this process has open now, at least the standard three.
 uint64_t OpenDescriptorCount();
 
-// ReadProcessUsage by the blocking pool. Nothing if there is no pool, as in the simulator, where
+// ReadProcessUsage by the monitor pool. Nothing if there is no pool, as in the simulator, where
 // the process is not the server's, or if too much waits for it. Suspends.
 Task<std::optional<ProcessUsage>> AskProcessUsage(Core& core);
 

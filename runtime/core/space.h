@@ -1,5 +1,6 @@
 // How much room a file system has left. statvfs(3) has no operation of io_uring, and may wait for a
-// disk or for a server: a serving core has it done by the blocking pool.
+// disk or for a server: a serving core has it done by the blocking pool, and goes on even while
+// that is full of such questions.
 #pragma once
 
 #include <string>

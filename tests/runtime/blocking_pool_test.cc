@@ -209,5 +209,43 @@ TEST(BlockingPoolTest, ACoreGoesOnWhileAFileSystemIsAsked) {
   ASSERT_TRUE(rings->Run(test(rings->core(0), rings->directory())));
 }
 
+// Nor do many of them: who finds no place asks again.
+TEST(BlockingPoolTest, ACoreGoesOnWhileAFileSystemIsAskedByTooMany) {
+  auto rings =
+      MakeRingHarness(RingKind::kUring, 0, {.blocking_pool_threads = 1, .blocking_pool_queue = 1});
+  const auto test = [](Core& core, std::string directory) -> Task<void> {
+    std::latch busy(1);
+    std::latch go(1);
+    int asked = 0;
+    Nursery nursery(core.ready());
+    const auto hang = [](BlockingPool& on, Core& here, std::latch& started,
+                         std::latch& until) -> Task<void> {
+      std::optional<int> result = co_await on.Run(here, [&started, &until] {
+        started.count_down();
+        until.wait();
+        return 1;
+      });
+      EXPECT_EQ(result, 1);
+    };
+    const auto ask = [](Core& here, std::string path, int& count) -> Task<void> {
+      SpaceStat space;
+      const IoResult known = co_await AskSpace(here, path, space);
+      EXPECT_TRUE(known.ok()) << known.text();
+      EXPECT_GT(space.total_bytes, 0u);
+      ++count;
+    };
+    nursery.Spawn(hang(*core.blocking_pool(), core, busy, go));
+    busy.wait();
+    for (int i = 0; i < 4; ++i) nursery.Spawn(ask(core, directory, asked));
+    const bool slept = co_await core.timers().SleepUntil(core.now_ns() + 20 * kNsPerMs);
+    EXPECT_TRUE(slept);
+    EXPECT_EQ(asked, 0) << "one waits in the queue, three for a place in it";
+    go.count_down();
+    co_await nursery.Join();
+    EXPECT_EQ(asked, 4);
+  };
+  ASSERT_TRUE(rings->Run(test(rings->core(0), rings->directory())));
+}
+
 }  // namespace
 }  // namespace pakv

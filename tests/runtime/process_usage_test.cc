@@ -7,10 +7,13 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <latch>
 #include <optional>
 #include <vector>
 
 #include "runtime/base/clock.h"
+#include "runtime/core/blocking_pool.h"
+#include "runtime/task/nursery.h"
 #include "tests/runtime/ring_harness.h"
 
 namespace pakv {
@@ -58,12 +61,45 @@ Task<void> Ask(Core& core, std::optional<ProcessUsage>& usage) {
   usage = co_await AskProcessUsage(core);
 }
 
-TEST(ProcessUsageTest, ThePoolAsks) {
-  auto rings = MakeRingHarness(RingKind::kUring, 0, {.blocking_pool_threads = 1});
-  std::optional<ProcessUsage> usage;
-  ASSERT_TRUE(rings->Run(Ask(rings->core(0), usage)));
-  ASSERT_TRUE(usage);
-  EXPECT_GE(usage->open_descriptors, 3u);
+// A question about a disk that has stalled.
+Task<void> Stall(BlockingPool& pool, Core& core, std::latch& asked, std::latch& answers,
+                 int& count) {
+  std::optional<int> result = co_await pool.Run(core, [&asked, &answers] {
+    asked.count_down();
+    answers.wait();
+    return 1;
+  });
+  count += result.value_or(0);
+}
+
+// All threads that ask about it, and the places behind them, are taken.
+TEST(ProcessUsageTest, AStalledDiskLeavesTheAnswer) {
+  auto rings = MakeRingHarness(
+      RingKind::kUring, 0,
+      {.blocking_pool_threads = 2, .blocking_pool_queue = 4, .monitor_pool_threads = 1});
+  const auto test = [](Core& core) -> Task<void> {
+    BlockingPool& pool = *core.blocking_pool();
+    std::latch busy(2);
+    std::latch answers(1);
+    int answered = 0;
+    Nursery nursery(core.ready());
+    for (int i = 0; i < 2; ++i) nursery.Spawn(Stall(pool, core, busy, answers, answered));
+    busy.wait();
+    std::latch queued(4);
+    for (int i = 0; i < 4; ++i) nursery.Spawn(Stall(pool, core, queued, answers, answered));
+    std::optional<int> refused = co_await pool.Run(core, [] { return 1; });
+    EXPECT_FALSE(refused.has_value()) << "there is room for more";
+    for (int i = 0; i < 3; ++i) {
+      std::optional<ProcessUsage> usage;
+      co_await Ask(core, usage);
+      EXPECT_TRUE(usage.has_value() && usage->open_descriptors >= 3u);
+    }
+    EXPECT_EQ(answered, 0);
+    answers.count_down();
+    co_await nursery.Join();
+    EXPECT_EQ(answered, 6);
+  };
+  ASSERT_TRUE(rings->Run(test(rings->core(0))));
 }
 
 TEST(ProcessUsageTest, WithoutAPoolThereIsNone) {

@@ -33,16 +33,16 @@ class UringHarness final : public RingHarness {
       PAKV_CHECK(ring != nullptr, error.c_str());
       rings.push_back(std::move(ring));
     }
-    if (options.blocking_pool_threads > 0) {
-      pool_ = BlockingPool::Create({.thread_count = options.blocking_pool_threads});
-      PAKV_CHECK(pool_ != nullptr);
-    }
-    cores_ = std::make_unique<Cores>(SystemClock(), std::move(rings),
-                                     CoreOptions{.blocking_pool = pool_.get()});
+    pool_ = MakePool(options.blocking_pool_threads, options.blocking_pool_queue);
+    monitor_pool_ = MakePool(options.monitor_pool_threads, options.blocking_pool_queue);
+    cores_ = std::make_unique<Cores>(
+        SystemClock(), std::move(rings),
+        CoreOptions{.blocking_pool = pool_.get(), .monitor_pool = monitor_pool_.get()});
   }
   ~UringHarness() override {
     // Its threads may still be waking a core that has their job's answer already.
     pool_.reset();
+    monitor_pool_.reset();
     cores_.reset();
     std::filesystem::remove_all(directory_);
   }
@@ -59,6 +59,13 @@ class UringHarness final : public RingHarness {
   }
 
  private:
+  static std::unique_ptr<BlockingPool> MakePool(size_t thread_count, size_t queue_count_max) {
+    if (thread_count == 0) return nullptr;
+    auto pool =
+        BlockingPool::Create({.thread_count = thread_count, .queue_count_max = queue_count_max});
+    PAKV_CHECK(pool != nullptr);
+    return pool;
+  }
   static Task<void> RunAndLeave(Cores& cores, Task<void> task) {
     co_await std::move(task);
     cores.RequestLeave();
@@ -66,6 +73,7 @@ class UringHarness final : public RingHarness {
 
   std::string directory_;
   std::unique_ptr<BlockingPool> pool_;
+  std::unique_ptr<BlockingPool> monitor_pool_;
   std::unique_ptr<Cores> cores_;
 };
 

@@ -18,6 +18,8 @@ struct RingHarnessOptions {
   uint32_t receive_buffer_count = 64;
   uint32_t receive_buffer_bytes = 4096;
   size_t blocking_pool_threads = 0;  // of kernel's rings; 0: the cores have no pool
+  size_t blocking_pool_queue = 256;  // jobs that wait for one
+  size_t monitor_pool_threads = 0;
 };
 
 class RingHarness {
