@@ -20,8 +20,12 @@ constexpr size_t kReceivedAheadBytesMax = 64 << 10;
 // What is expected of a reply before any was seen.
 constexpr uint32_t kReplyBytesExpected = 16 << 10;
 constexpr uint32_t kReplyBytesExpectedMin = 64;
-// How long a client that has ended its stream may take to read what is owed to it.
+// How long a client that has ended its stream may read nothing of what is owed to it.
 constexpr uint64_t kLingerNs = 30 * kNsPerSecond;
+// What it has read shows when the kernel takes bytes again, of a send that has waited only once a
+// third of its buffer is free: before the client is given up the send is begun anew, which takes
+// what room there is at once.
+constexpr uint64_t kProbeNs = 50 * kNsPerMs;
 // How long a client may go on sending after it was told that the connection is over.
 constexpr uint64_t kFarewellNs = kNsPerSecond;
 constexpr size_t kSendBytesMax = 1 << 30;
@@ -433,6 +437,7 @@ void Session::BeginSend() {
   queue_.SetSending(sending_.size());
   sent_bytes_ = 0;
   ++sends_begun_;
+  if (linger_end_ns_ != kNever) linger_end_ns_ = core_.now_ns() + kLingerNs;
   NoteMemory();
   if (stream_ != nullptr) stream_->Sent();
   SubmitSend();
@@ -449,16 +454,16 @@ void Session::SubmitSend() {
 }
 
 void Session::Sent() {
+  if (is_probing_ && !broken_ && send_.result.error() == ECANCELED) return SubmitSend();
   if (!send_.result.ok() || send_.result.value() == 0) {
     Break();
   } else {
     sent_bytes_ += send_.result.count();
     group_.counters().bytes_sent += send_.result.count();
     last_active_ns_ = core_.now_ns();
-    // Values may take any time, as long as they move.
-    if (discarding_ ? streaming() || queue_.count() > 0 : linger_end_ns_ != kNever) {
-      linger_end_ns_ = last_active_ns_ + kLingerNs;
-    }
+    // Replies may take any time, as long as they move.
+    if (linger_end_ns_ != kNever) linger_end_ns_ = last_active_ns_ + kLingerNs;
+    is_probing_ = false;
     if (sent_bytes_ < sending_.size() && !broken_) {
       SubmitSend();
       return;
@@ -540,8 +545,12 @@ void Session::DeadlinePassed() {
   const uint64_t now_ns = core_.now_ns();
   const uint64_t idle_timeout_ns = group_.limits().idle_timeout_ns;
   if (now_ns >= linger_end_ns_) {
-    if (send_.in_flight || (discarding_ && outstanding_ == 0)) return Break();
-    linger_end_ns_ = now_ns + kLingerNs;  // it is not the client that is waited for
+    const bool begins_anew = send_.in_flight && !is_probing_;
+    if (!begins_anew && (send_.in_flight || (discarding_ && outstanding_ == 0))) return Break();
+    if (begins_anew) core_.ring().RequestCancel(send_);
+    is_probing_ = begins_anew;
+    // Else it is not the client that is waited for.
+    linger_end_ns_ = now_ns + (begins_anew ? kProbeNs : kLingerNs);
   }
   if (now_ns < NextDeadlineNs()) return ArmDeadline();
   if (now_ns >= StallDeadlineNs()) {

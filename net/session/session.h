@@ -363,6 +363,7 @@ class Session : public ListHook {
   uint64_t frame_begin_bytes_ = 0;
   uint64_t last_active_ns_ = 0;
   uint64_t linger_end_ns_ = kNever;
+  bool is_probing_ = false;  // the send is begun anew before the client is given up
 };
 
 class [[nodiscard]] Session::WaitAwaiter {

@@ -35,6 +35,7 @@ class SimServer {
     uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
     uint64_t reply_bytes_max = ReplyRoom::kBytesMax;
     uint64_t device_read_bytes_max = uint64_t{64} << 20;
+    uint64_t publish_pause_ns = 0;
     uint32_t connection_count_max = 10240;
     OverflowPolicy overflow = OverflowPolicy::kWait;
     SessionLimits session_limits = {};
@@ -131,6 +132,7 @@ class SimServer {
     options.transaction_bytes_max = options_.transaction_bytes_max;
     options.reply_bytes_max = options_.reply_bytes_max;
     options.device_read_bytes_max = options_.device_read_bytes_max;
+    options.publish_pause_ns = options_.publish_pause_ns;
     if (options_.inline_value_bytes_max < 4096) options.value_files.chunk_bytes = 4096;
     StoreEntropy entropy;
     entropy.store_id = {1, 2};
@@ -261,6 +263,8 @@ class SimConnection {
     ExpectReply(reply, request);
   }
   bool ended() const { return near_end_->end_received && near_end_->received.empty(); }
+  // Of what has come so far and was not taken.
+  size_t arrived_bytes() const { return near_end_->received.size(); }
   // What has come so far.
   std::string ReceiveNow(size_t bytes_max = SIZE_MAX) {
     if (near_end_->received.empty()) return {};

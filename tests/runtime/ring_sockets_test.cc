@@ -2,6 +2,7 @@
 // Long because: each rule of the contract is a test beside the others, over the same pairs.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -387,6 +388,51 @@ TEST_P(RingSocketsTest, ShutdownOfSendingLeavesTheOtherDirectionOpen) {
     EXPECT_EQ(client_inbox.end.value(), 0);
     EXPECT_EQ(client_inbox.bytes, "the answer");
     co_await Close(pair.client);
+  };
+  ASSERT_TRUE(rings.Run(test(rings)));
+}
+
+// The kernel completes a send that has waited only once a good part of its buffer is free. One that
+// begins takes what room there is: so it shows that a slow reader has read.
+TEST_P(RingSocketsTest, ASendThatIsBegunAnewTakesWhatRoomThereIs) {
+  RingHarness& rings = Make();
+  const auto test = [](RingHarness& harness) -> Task<void> {
+    Core& core = harness.core(0);
+    Pair pair = co_await Connect(core, harness.unix_address());
+    const std::string bytes = Pattern(1 << 20);
+    size_t sent_bytes = 0;
+    IoResult sent;
+    // Until it waits in vain.
+    while (sent.ok() && sent_bytes < bytes.size()) {
+      IoAwaiter send = pair.client.Send(bytes.data() + sent_bytes,
+                                        static_cast<uint32_t>(bytes.size() - sent_bytes));
+      send.WithDeadline(core.now_ns() + 50 * kNsPerMs);
+      sent = co_await send;
+      sent_bytes += sent.ok() ? sent.count() : 0;
+    }
+    EXPECT_EQ(sent.error(), ETIME);
+    EXPECT_LT(sent_bytes, bytes.size());
+    // A part of that, though at least what the kernel takes for a piece.
+    std::string received(std::min<size_t>(sent_bytes, 65536), '\0');
+    size_t received_bytes = 0;
+    while (received_bytes < received.size()) {
+      IoResult readable = co_await pair.server.Readable();
+      EXPECT_TRUE(readable.ok()) << readable.text();
+      const IoResult got =
+          co_await pair.server.ReceiveNow(received.data() + received_bytes,
+                                          static_cast<uint32_t>(received.size() - received_bytes));
+      EXPECT_TRUE(got.ok()) << got.text();
+      if (!got.ok()) break;
+      received_bytes += got.count();
+    }
+    EXPECT_EQ(received, bytes.substr(0, received.size()));
+    IoAwaiter again = pair.client.Send(bytes.data() + sent_bytes,
+                                       static_cast<uint32_t>(bytes.size() - sent_bytes));
+    again.WithDeadline(core.now_ns() + 600 * kNsPerSecond);
+    sent = co_await again;
+    EXPECT_TRUE(sent.ok() && sent.count() > 0) << sent.text();
+    co_await Close(pair.client);
+    co_await Close(pair.server);
   };
   ASSERT_TRUE(rings.Run(test(rings)));
 }
