@@ -1,3 +1,4 @@
+// Long because: the keys, the course over their owners and the snapshot share one object.
 #include "kv/store/transaction.h"
 
 #include <absl/functional/function_ref.h>
@@ -40,13 +41,25 @@ TransactionKey* Transaction::FindKey(uint64_t hash, uint32_t namespace_id, std::
     return nullptr;
   }
   if (by_hash_.empty()) {
-    for (size_t i = 0; i < key_count_; ++i) by_hash_[hashes_[i]].push_back(i);
+    for (size_t i = 0; i < key_count_; ++i) MapByHash(i);
   }
-  for (const size_t candidate : by_hash_[hash]) {
-    index = candidate;
+  const auto newest = by_hash_.find(hash);
+  if (newest == by_hash_.end()) return nullptr;
+  for (index = newest->second; index != kNoKey; index = same_hash_before_[index]) {
     if (is_it(index)) return &Key(index);
   }
   return nullptr;
+}
+
+void Transaction::MapByHash(size_t index) {
+  const auto [newest, is_first] = by_hash_.try_emplace(hashes_[index], index);
+  same_hash_before_.push_back(is_first ? kNoKey : std::exchange(newest->second, index));
+}
+
+bool Transaction::FreeSome() {
+  if (chunks_.size() <= kChunksFreedAtOnce) return false;
+  chunks_.resize(chunks_.size() - kChunksFreedAtOnce);
+  return true;
 }
 
 size_t Transaction::AddKey(uint64_t hash, uint32_t namespace_id, std::string_view key,
@@ -67,7 +80,7 @@ size_t Transaction::AddKey(uint64_t hash, uint32_t namespace_id, std::string_vie
   }
   index = key_count_++;
   hashes_.push_back(hash);
-  if (!by_hash_.empty()) by_hash_[hash].push_back(index);
+  if (!by_hash_.empty()) MapByHash(index);
   TransactionKey& added = Key(index);
   added.hash = hash;
   added.namespace_id = namespace_id;

@@ -136,6 +136,8 @@ class Transaction {
   size_t key_count() const { return key_count_; }
   // Of its keys, apart from what they were and become.
   size_t memory_bytes() const { return chunks_.size() * kChunkKeys * sizeof(TransactionKey); }
+  // When all is over: frees a part of its keys. False: the destructor frees the rest in no time.
+  bool FreeSome();
 
   // ---- Within `decide` ----
   // What is known of the key: as it was before, then as the writes so far have left it (without an
@@ -171,12 +173,15 @@ class Transaction {
   static constexpr size_t kChunkKeys = 16;
   // So many are compared one by one before there is a map.
   static constexpr size_t kUnmappedKeysMax = 32;
+  static constexpr size_t kNoKey = SIZE_MAX;
+  static constexpr size_t kChunksFreedAtOnce = 64;
 
   TransactionKey& Key(size_t index) const {
     return chunks_[index / kChunkKeys][index % kChunkKeys];
   }
   TransactionKey* FindKey(uint64_t hash, uint32_t namespace_id, std::string_view key,
                           size_t& index);
+  void MapByHash(size_t index);
   void TakeClock(Shard& shard, uint64_t clock_ms) {
     shard_ = &shard;
     clock_ms_ = clock_ms;
@@ -193,8 +198,10 @@ class Transaction {
   const uint64_t session_;
   // In chunks, since a key does not move.
   std::vector<std::unique_ptr<TransactionKey[]>> chunks_;
-  std::vector<uint64_t> hashes_;                                // by index
-  absl::flat_hash_map<uint64_t, std::vector<size_t>> by_hash_;  // beyond kUnmappedKeysMax
+  std::vector<uint64_t> hashes_;  // by index
+  // Beyond kUnmappedKeysMax: the newest key of each hash, and by index the one before it.
+  absl::flat_hash_map<uint64_t, size_t> by_hash_;
+  std::vector<size_t> same_hash_before_;
   size_t key_count_ = 0;
   size_t bytes_ = 0;
   size_t work_bytes_ = 0;  // written so far, also what was written over

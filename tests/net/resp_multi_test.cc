@@ -327,5 +327,23 @@ TEST_P(RespMultiTest, WhatCannotBeOneWithAFlushIsRefused) {
                 "$1\r\n1\r\n+OK\r\n+QUEUED\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n$1\r\n1\r\n");
 }
 
+// Whatever an EXEC does about each of its keys beside the transaction itself is done in pieces,
+// with passes of the core between them in which others are served.
+TEST_P(RespMultiTest, AnExecOfManyKeysLetsOthersHaveTheirTurn) {
+  constexpr size_t kKeys = 65'536;
+  constexpr size_t kKeysPerPass = 1024;
+  SimConnection client(server_);
+  std::vector<std::string> mget = {"MGET"};
+  for (size_t i = 0; i < kKeys; ++i) mget.push_back("key" + std::to_string(i));
+  client.Expect("SET other 1\r\nMULTI\r\n" + RespRequest(mget) + "DBSIZE\r\n",
+                "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n");
+  const uint64_t passes = server_.Stats().passes;
+  client.Expect("EXEC\r\n",
+                "*2\r\n*" + std::to_string(kKeys) + "\r\n" + Times(kKeys, "$-1\r\n") + ":1\r\n");
+  client.Expect("PING\r\n", "+PONG\r\n");  // behind all that it frees
+  // Filled in, added, encoded, freed; and put in order, of which there is more in one pass.
+  EXPECT_GT(server_.Stats().passes, passes + 4 * kKeys / kKeysPerPass);
+}
+
 }  // namespace
 }  // namespace pakv

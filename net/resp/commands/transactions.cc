@@ -7,6 +7,9 @@
 // FLUSHDB and FLUSHALL are one record of the log, and stop all writes until every core knows of it,
 // which no transaction does. So an EXEC with one of them writes nothing else, and looks at nothing
 // that would have to be of the same moment: of the keys that it reads it knows that they are gone.
+//
+// An EXEC may be of 65,536 keys: all that is done about each of them by this core alone, before and
+// behind the transaction itself, yields to others now and then.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -32,8 +35,9 @@ class Execution {
       : protocol_(protocol), commands_(commands) {}
 
   // Asks for the keys. Commands that cannot be run have their errors by then. False: there are too
-  // many, each counted as often as it is named.
-  bool Prepare(Transaction& transaction) {
+  // many, each counted as often as it is named; or the connection is gone. In many passes, if there
+  // are many.
+  Task<bool> Prepare(Transaction& transaction) {
     uint32_t namespace_id = protocol_.namespace_id();
     const auto looks = [](const QueuedCommand& command) {
       return OwnKeys::LooksAtAll(command.row);
@@ -47,17 +51,34 @@ class Execution {
       } else if (command.row.kind == CommandKind::kPair) {
         PrepareRelocation(command, namespace_id, step, transaction);
       } else if (command.row.is_on_keys()) {
-        PrepareKeys(command, namespace_id, step);
+        co_await PrepareKeys(command, namespace_id, step);
       }
       step.end_part = parts_.size();
-      if (parts_.size() > kTransactionKeysMax) return false;
+      if (parts_.size() > kTransactionKeysMax) co_return false;
       for (size_t i = step.first_part; i < step.end_part; ++i) {
         Part& part = parts_[i];
         part.index = AddKey(transaction, part.slot.namespace_id, part.slot.hash, part.slot.key,
                             part.slot.needs, command.row.is_write());
+        if (EndsPass()) co_await NextPass(protocol_.core());
+      }
+      if (EndsPass()) co_await NextPass(protocol_.core());
+      if (protocol_.session().broken()) co_return false;
+    }
+    co_return true;
+  }
+  // What it will hold of its own and in the transaction, once it is prepared, at most or nearly so.
+  size_t bytes_expected() const {
+    size_t names = 0;
+    for (const QueuedCommand& command : commands_) {
+      if (command.row.kind == CommandKind::kKey) {
+        ++names;
+      } else if (command.row.is_on_keys()) {
+        names += command.args.size() - 1;
       }
     }
-    return true;
+    names = std::min(names, kTransactionKeysMax + 1);
+    return commands_.size() * sizeof(Step) +
+           names * (sizeof(Part) + sizeof(TransactionKey) + kBytesBesideKey);
   }
   // Apart from replies.
   size_t memory_bytes() const {
@@ -97,6 +118,7 @@ class Execution {
     Session& session = protocol_.session();
     const ShowsOwnKeys shows(protocol_, own_ ? &*own_ : nullptr);
     AloneReply(protocol_)->Array(commands_.size());
+    if (own_) co_await own_->Rewind(protocol_);
     for (size_t at = 0; at < commands_.size(); ++at) {
       const QueuedCommand& command = commands_[at];
       const Step& step = steps_[at];
@@ -113,15 +135,28 @@ class Execution {
       if (!RepliesByPart(command.row, step)) continue;
       for (size_t i = step.first_part; i < step.end_part; ++i) {
         protocol_.EncoderOf(command.row)(parts_[i].slot, AloneReply(protocol_)->output());
+        if (EndsPass()) co_await NextPass(protocol_.core());
         co_await session.Room();
         if (session.broken()) co_return;
       }
     }
   }
 
+  // When all is over: what the destructor would free at once.
+  Task<void> Free() {
+    while (parts_.size() > kKeysPerPass) {
+      for (size_t i = 0; i < kKeysPerPass; ++i) parts_.pop_back();
+      co_await NextPass(protocol_.core());
+    }
+  }
+
  private:
   // Some of them have replies of 16 KiB: well below a millisecond.
   static constexpr size_t kCommandsPerPass = 16;
+  // Looked up, encoded or freed: a fraction of a millisecond.
+  static constexpr size_t kKeysPerPass = 1024;
+  // Places in the transaction's tables and in those of OwnKeys.
+  static constexpr size_t kBytesBesideKey = 128;
 
   struct Part {
     ReplySlot slot;
@@ -182,14 +217,21 @@ class Execution {
     step.relocation = relocation;
   }
 
-  void PrepareKeys(const QueuedCommand& command, uint32_t namespace_id, Step& step) {
+  // One more key, or command without one, was worked on: whether that is enough for this pass.
+  bool EndsPass() {
+    if (++worked_ < kKeysPerPass) return false;
+    worked_ = 0;
+    return true;
+  }
+
+  Task<void> PrepareKeys(const QueuedCommand& command, uint32_t namespace_id, Step& step) {
     const RespArgs args = command.args;
     const size_t key_step = command.row.kind == CommandKind::kGroup ? 2 : 1;
     const size_t end = command.row.kind == CommandKind::kKey ? 2 : args.size();
     if (key_step == 2 && args.size() % 2 == 0) {
       step.error =
           "ERR wrong number of arguments for '" + std::string(command.row.name) + "' command";
-      return;
+      co_return;
     }
     for (size_t at = 1; at < end && parts_.size() <= kTransactionKeysMax; at += key_step) {
       const bool has_value =
@@ -200,10 +242,11 @@ class Execution {
       if (!error.empty()) {
         step.error = error;
         while (parts_.size() > step.first_part) parts_.pop_back();
-        return;
+        co_return;
       }
       slot.namespace_id = namespace_id;
       slot.hash = protocol_.store().Hash(namespace_id, slot.key);
+      if (EndsPass()) co_await NextPass(protocol_.core());
     }
   }
 
@@ -260,14 +303,11 @@ class Execution {
   std::deque<Step> steps_;      // one per command
   std::deque<Part> parts_;      // one per key of each
   std::optional<OwnKeys> own_;  // if a command looks at all keys
+  size_t worked_ = 0;           // in this pass
 };
 
-// What it holds is charged while it runs; what is left of that then, while the client reads, by
-// UnreadReply.
 Task<Outcome> Run(RespProtocol& protocol, Execution& execution, Transaction& transaction) {
   if (transaction.key_count() == 0) co_return Outcome::kDone;
-  BudgetCharge charge(protocol.session().group().write_budget,
-                      execution.memory_bytes() + transaction.memory_bytes());
   const auto decide = [&execution](Transaction& decided) {
     execution.Decide(decided);
     return true;
@@ -278,8 +318,6 @@ Task<Outcome> Run(RespProtocol& protocol, Execution& execution, Transaction& tra
 // The same of one that removes all that its other commands read.
 Task<Outcome> RunWithFlush(RespProtocol& protocol, uint32_t flushed, Execution& execution,
                            Transaction& transaction) {
-  BudgetCharge charge(protocol.session().group().write_budget,
-                      execution.memory_bytes() + transaction.memory_bytes());
   const Outcome outcome = co_await protocol.store().FlushFor(protocol.core(), flushed, transaction);
   if (outcome != Outcome::kDone) co_return outcome;
   execution.SetEmptied();
@@ -331,13 +369,18 @@ Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
   // It has written when it turns out that others do not read.
   if (!unread.has_room()) transaction.LimitReplies(unread.small_bytes());
   Outcome outcome = Outcome::kTooLarge;
-  const bool is_prepared = execution.Prepare(transaction);
+  // While it runs; of what is left of it then, while the client reads, UnreadReply knows.
+  std::optional<BudgetCharge> charge;
+  charge.emplace(session.group().write_budget, execution.bytes_expected());
+  const bool is_prepared = co_await execution.Prepare(transaction);
+  if (session.broken()) co_return;
   if (is_prepared && multi.flushed()) {
     outcome = co_await RunWithFlush(protocol, *multi.flushed(), execution, transaction);
   } else if (is_prepared) {
     transaction.Require(multi.watches);  // keys, too
     outcome = co_await Run(protocol, execution, transaction);
   }
+  charge.reset();
   co_await protocol.Unwatch();
   if (outcome != Outcome::kDone) {
     AloneReply(protocol)->Error(OutcomeText(outcome, transaction.damage()));
@@ -347,6 +390,8 @@ Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
     static_cast<void>(unread.Hold(execution.memory_bytes() + transaction.memory_bytes()));
     co_await execution.Reply();
   }
+  co_await execution.Free();
+  while (transaction.FreeSome()) co_await NextPass(protocol.core());
   co_await protocol.EndMulti();
 }
 

@@ -85,6 +85,12 @@ std::string MultiState::MakeRoomToWatch(RespArgs keys) {
   return {};
 }
 
+bool MultiState::FreeSome() {
+  if (commands_.size() <= kFreedAtOnce) return false;
+  for (size_t i = 0; i < kFreedAtOnce; ++i) commands_.pop_back();
+  return true;
+}
+
 void MultiState::NoteWatches() {
   budget_.Give(watched_bytes_);
   watched_bytes_ = watches.memory_bytes();

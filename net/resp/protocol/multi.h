@@ -54,6 +54,9 @@ class MultiState {
   // Queues the command, or does nothing and returns the error of one that is too much.
   std::string Queue(const CommandRow& row, RespArgs args);
   const std::deque<QueuedCommand>& commands() const { return commands_; }
+  // When they are done with, or never will be: frees some of them. False: the destructor frees the
+  // rest in no time.
+  bool FreeSome();
   size_t memory_bytes() const { return bytes_ + watched_bytes_; }
   // What the queued commands flush: a database, or kEveryNamespace. All of them are about that
   // then.
@@ -72,6 +75,8 @@ class MultiState {
   std::string TooMuch(size_t bytes) const;
   // Whether the command cannot be one with a FLUSH before it, or as one with what is before it.
   bool ConflictsWithFlush(const CommandRow& row, RespArgs args);
+
+  static constexpr size_t kFreedAtOnce = 1024;
 
   ByteBudget& budget_;
   bool is_open_ = false;

@@ -7,6 +7,7 @@
 
 #include "net/resp/protocol/resp_protocol.h"
 #include "net/resp/table/command_functions.h"
+#include "runtime/core/next_pass.h"
 
 namespace pakv {
 namespace {
@@ -18,6 +19,7 @@ constexpr uint64_t kWorkPerKey = 32;
 // So often RANDOMKEY draws another one before it takes the first that there is.
 constexpr int kDrawsMax = 8;
 constexpr size_t kWalkStep = 1000;
+constexpr size_t kSortedPerPass = 4096;
 
 }  // namespace
 
@@ -48,25 +50,44 @@ void OwnKeys::Note(const Transaction& transaction, size_t command, size_t index)
   turns_.push_back({static_cast<uint32_t>(command), static_cast<uint32_t>(index)});
 }
 
-// To before the first command.
-void OwnKeys::Rewind() {
-  by_hash_.reserve(keys_.size());
+// To before the first command. Their order by hash is made piece by piece: hashes are spread
+// evenly, so by their first bits they fall into pieces of a few hundred.
+Task<void> OwnKeys::Rewind(RespProtocol& protocol) {
+  constexpr uint32_t kPieceBits = 8;
+  const auto piece_of = [](const Key& key) {
+    return size_t{key.namespace_id} << kPieceBits | key.hash >> (64 - kPieceBits);
+  };
+  std::vector<uint32_t> ends((size_t{kNumberedNamespaces} << kPieceBits) + 1);
   for (Key& key : keys_) {
     key.exists = key.existed_first;
     if (key.exists) ++existing_[key.namespace_id];
-    by_hash_.push_back(static_cast<uint32_t>(by_hash_.size()));
+    ++ends[piece_of(key) + 1];
   }
-  std::sort(by_hash_.begin(), by_hash_.end(), [this](uint32_t left, uint32_t right) {
-    const auto order = [this](uint32_t index) {
-      const Key& key = keys_[index];
-      return std::tie(key.namespace_id, key.hash, key.key);
-    };
-    return order(left) < order(right);
-  });
+  for (size_t piece = 1; piece < ends.size(); ++piece) ends[piece] += ends[piece - 1];
+  by_hash_.resize(keys_.size());
+  for (uint32_t index = 0; index < keys_.size(); ++index) {
+    by_hash_[ends[piece_of(keys_[index])]++] = index;
+  }
+  const auto is_before = [this](uint32_t left, uint32_t right) {
+    const Key& one = keys_[left];
+    const Key& other = keys_[right];
+    return std::tie(one.hash, one.key) < std::tie(other.hash, other.key);
+  };
+  size_t sorted = 0;
+  size_t in_pass = 0;
+  for (const uint32_t end : ends) {
+    const auto begin = by_hash_.begin();
+    std::sort(begin + static_cast<ptrdiff_t>(sorted), begin + static_cast<ptrdiff_t>(end),
+              is_before);
+    in_pass += end - sorted;
+    sorted = end;
+    if (in_pass < kSortedPerPass) continue;
+    in_pass = 0;
+    co_await NextPass(protocol.core());
+  }
 }
 
 void OwnKeys::AdvanceTo(size_t command) {
-  if (!std::exchange(is_advancing_, true)) Rewind();
   for (; next_turn_ < turns_.size() && turns_[next_turn_].command < command; ++next_turn_) {
     Key& key = keys_[turns_[next_turn_].index];
     key.exists = !key.exists;

@@ -40,6 +40,8 @@ class OwnKeys {
   void Note(const Transaction& transaction, size_t command, size_t index);
 
   // ---- While its replies are written, on the core of its session ----
+  // First of all. In many passes, if there are many keys.
+  Task<void> Rewind(RespProtocol& protocol);
   // What is asked for below is as of `command`, until the next call. Never backwards.
   void AdvanceTo(size_t command);
   Task<uint64_t> Count(RespProtocol& protocol);
@@ -65,12 +67,10 @@ class OwnKeys {
   };
   using Places = std::vector<uint32_t>;
 
-  void Rewind();
   Places::const_iterator PlaceOf(uint32_t namespace_id, uint64_t hash) const;
   const Key* Find(RespProtocol& protocol, std::string_view key) const;
 
   bool is_emptied_ = false;
-  bool is_advancing_ = false;
   std::vector<Key> keys_;  // by the transaction's indexes
   std::vector<Turn> turns_;
   size_t next_turn_ = 0;

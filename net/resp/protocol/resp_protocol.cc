@@ -7,6 +7,7 @@
 #include "net/resp/table/command_functions.h"
 #include "net/session/session_state.h"
 #include "runtime/base/check.h"
+#include "runtime/core/next_pass.h"
 
 namespace pakv {
 namespace {
@@ -286,6 +287,7 @@ Task<void> RespProtocol::Unwatch() {
 
 Task<void> RespProtocol::EndMulti() {
   co_await Unwatch();
+  while (multi_ != nullptr && multi_->FreeSome()) co_await NextPass(core());
   multi_.reset();
 }
 
