@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <streambuf>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/cmd/command_test.h"
@@ -150,6 +153,68 @@ TEST_F(BatchTest, AWrongLineIsAUsageErrorBeforeAnythingIsDone) {
             "pakvctl: stdin, line 4: unknown command: sett (did you mean set? a batch is made of "
             "set, get, rm and incr)\n");
   EXPECT_TRUE(client_.values.empty());
+}
+
+// An input that has no end, and tells how much of it was taken.
+class EndlessInput : public std::streambuf {
+ public:
+  explicit EndlessInput(std::string again) : again_(std::move(again)) {}
+  size_t taken_bytes() const { return taken_bytes_; }
+
+ protected:
+  int_type underflow() override {
+    taken_bytes_ += again_.size();
+    setg(again_.data(), again_.data(), again_.data() + again_.size());
+    return traits_type::to_int_type(again_[0]);
+  }
+
+ private:
+  std::string again_;
+  size_t taken_bytes_ = 0;
+};
+
+constexpr char kBounds[] =
+    "a batch has at most 65536 operations and 16MiB of keys and values, and with this line there "
+    "are more; nothing was done. pakvctl load takes any number of keys, not as one\n";
+
+TEST_F(BatchTest, AnInputWithoutEndIsReadUpToTheBoundsOfABatch) {
+  const struct {
+    std::string again;
+    std::string told;
+  } table[] = {
+      {"set key value\n", std::string("pakvctl: stdin, line 65537: ") + kBounds},
+      {"get a b\n", std::string("pakvctl: stdin, line 32769: ") + kBounds},
+      {"set key " + std::string(1 << 20, 'v') + "\n",
+       std::string("pakvctl: stdin, line 16: ") + kBounds},
+      {"get " + std::string(2000, 'k') + "\n",
+       std::string("pakvctl: stdin, line 8389: ") + kBounds},
+      {"x ", "pakvctl: stdin, line 1: it is longer than "},
+      {std::string(4096, '#'), "pakvctl: stdin, line 1: it is longer than "},
+  };
+  for (const auto& [again, told] : table) {
+    EndlessInput endless(again);
+    EXPECT_EQ(RunOn({"batch"}, &endless), 4) << again.substr(0, 20);
+    EXPECT_THAT(err_, testing::StartsWith(told));
+    EXPECT_LT(endless.taken_bytes(), 70u << 20);
+    EXPECT_TRUE(client_.values.empty());
+  }
+}
+
+TEST_F(BatchTest, ALineOfMoreWordsThanABatchHasKeysIsTooLarge) {
+  std::string line = "get";
+  for (int i = 0; i < 2'000'000; ++i) line += " k";
+  EXPECT_EQ(Run(line + "\n"), 4);
+  EXPECT_EQ(err_, std::string("pakvctl: stdin, line 1: ") + kBounds);
+}
+
+TEST_F(BatchTest, TheBoundsThemselvesAreWithin) {
+  std::string lines;
+  for (int i = 0; i < 65536; ++i) lines += "set k 1\n";
+  EXPECT_EQ(Run(lines, {"batch", "-q"}), 0) << err_;
+  const std::string value((1 << 20) - 1, 'v');
+  lines.clear();
+  for (int i = 0; i < 16; ++i) lines += "set k " + value + "\n";
+  EXPECT_EQ(Run(lines, {"batch", "-q"}), 0) << err_;
 }
 
 TEST_F(BatchTest, JsonHoldsAnObjectForEachOperation) {

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <istream>
 #include <optional>
 #include <sstream>
+#include <streambuf>
 #include <string>
 #include <vector>
 
@@ -18,9 +20,13 @@ class CommandTest : public testing::Test {
  protected:
   // Parses and runs `words`, as main does; out_ and err_ hold what was printed.
   int Run(const std::vector<std::string>& words, const std::string& input = "") {
+    std::stringbuf buffer(input);
+    return RunOn(words, &buffer);
+  }
+  int RunOn(const std::vector<std::string>& words, std::streambuf* input) {
     CtlCommandLine line = ParseCommandLine(words, {});
     EXPECT_EQ(line.exit_code, std::nullopt) << line.stderr_text;
-    std::istringstream in(input);
+    std::istream in(input);
     std::ostringstream out;
     std::ostringstream err;
     CtlStreams streams{in, out, err};

@@ -12,6 +12,7 @@
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/interface/output.h"
+#include "net/pakv/protocol.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {
@@ -155,32 +156,95 @@ class BatchRunner {
   ValuePrinter values_;
 };
 
-std::optional<int> ReadLines(std::istream& in, const std::string& name, CtlBatch& batch,
-                             std::ostream& err) {
-  std::string line;
-  for (uint64_t number = 1; std::getline(in, line); ++number) {
+// A line takes no more than all keys and values of a batch, each byte written as \xHH and each word
+// in quotes, with the words beside them.
+constexpr size_t kWordsMax = kPakvBatchOperationsMax + 16;
+constexpr size_t kLineBytesMax = 4 * kPakvBatchBytesMax + (size_t{2} << 20);
+static_assert(kWordsMax * 16 <= size_t{2} << 20);
+
+std::string BoundsOfBatch() {
+  return fmt::format("a batch has at most {} operations and {} of keys and values",
+                     kPakvBatchOperationsMax, FormatSize(kPakvBatchBytesMax));
+}
+
+enum class LineRead : uint8_t { kLine, kEnd, kLong };
+
+// As std::getline, but for one that is too long, of which the beginning is read.
+LineRead ReadLine(std::istream& in, std::string& line) {
+  line.clear();
+  for (char byte = 0; in.get(byte);) {
+    if (byte == '\n') return LineRead::kLine;
+    if (line.size() == kLineBytesMax) return LineRead::kLong;
+    line += byte;
+  }
+  return line.empty() || in.bad() ? LineRead::kEnd : LineRead::kLine;
+}
+
+// Reads the lines of one input, which may have no end, up to the batch's bounds.
+class BatchReader {
+ public:
+  BatchReader(std::istream& in, std::string name, CtlBatch& batch, std::ostream& err)
+      : in_(in), name_(std::move(name)), batch_(batch), err_(err) {}
+
+  std::optional<int> Run() {
+    std::string line;
+    while (true) {
+      ++number_;
+      const LineRead read = ReadLine(in_, line);
+      if (read == LineRead::kEnd) break;
+      if (read == LineRead::kLong) {
+        return Fail(kClientExitRefused,
+                    fmt::format("it is longer than {}, and {}; nothing was done",
+                                FormatSize(kLineBytesMax), BoundsOfBatch()));
+      }
+      if (const auto failed = TakeLine(line)) return failed;
+    }
+    if (!in_.bad()) return std::nullopt;
+    err_ << fmt::format("pakvctl: {} cannot be read\n", name_);
+    return kClientExitData;
+  }
+
+ private:
+  std::optional<int> TakeLine(std::string_view line) {
     std::string error;
     const auto words = SplitWords(line, error);
-    if (words && words->empty()) continue;
-    CtlOperations parsed;
-    if (words) {
-      parsed = ParseOperations(*words);
-      error = std::move(parsed.error);
-    }
-    if (!error.empty()) {
-      err << fmt::format("pakvctl: {}, line {}: {}\n", name, number, EscapeControls(error));
-      if (!parsed.usage.empty()) err << "usage: " << parsed.usage << '\n';
-      return kClientExitUsage;
+    if (!words) return Fail(kClientExitUsage, error);
+    if (words->empty()) return std::nullopt;
+    if (words->size() > kWordsMax) return FailForBounds();
+    CtlOperations parsed = ParseOperations(*words);
+    if (!parsed.error.empty()) {
+      const int exit_code = Fail(kClientExitUsage, parsed.error);
+      if (!parsed.usage.empty()) err_ << "usage: " << parsed.usage << '\n';
+      return exit_code;
     }
     for (ClientOperation& operation : parsed.operations) {
-      batch.operations.push_back(std::move(operation));
-      batch.lines.push_back(number);
+      bytes_ += operation.set.key.size() + operation.set.value.size();
+      batch_.operations.push_back(std::move(operation));
+      batch_.lines.push_back(number_);
     }
+    const bool fits =
+        batch_.operations.size() <= kPakvBatchOperationsMax && bytes_ <= kPakvBatchBytesMax;
+    return fits ? std::nullopt : std::optional<int>(FailForBounds());
   }
-  if (!in.bad()) return std::nullopt;
-  err << fmt::format("pakvctl: {} cannot be read\n", name);
-  return kClientExitData;
-}
+
+  int FailForBounds() {
+    return Fail(kClientExitRefused,
+                fmt::format("{}, and with this line there are more; nothing was done. pakvctl load "
+                            "takes any number of keys, not as one",
+                            BoundsOfBatch()));
+  }
+  int Fail(int exit_code, std::string_view why) {
+    err_ << fmt::format("pakvctl: {}, line {}: {}\n", name_, number_, EscapeControls(why));
+    return exit_code;
+  }
+
+  std::istream& in_;
+  const std::string name_;
+  CtlBatch& batch_;
+  std::ostream& err_;
+  uint64_t number_ = 0;  // of the line
+  size_t bytes_ = 0;     // of keys and values
+};
 
 }  // namespace
 
@@ -190,6 +254,7 @@ std::optional<std::vector<std::string>> SplitWords(std::string_view line, std::s
   while (true) {
     line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
     if (line.empty() || (words.empty() && line[0] == '#')) return words;
+    if (words.size() > kWordsMax) return words;
     std::string& word = words.emplace_back();
     while (!line.empty() && kBlanks.find(line[0]) == std::string_view::npos) {
       const char quote = line[0];
@@ -220,13 +285,14 @@ std::optional<std::vector<std::string>> SplitWords(std::string_view line, std::s
 
 std::optional<int> ReadBatch(CtlRequest& request, const CtlStreams& streams) {
   if (request.command != CtlCommand::kBatch) return std::nullopt;
-  if (request.file.empty()) return ReadLines(streams.in, "stdin", request.batch, streams.err);
+  if (request.file.empty())
+    return BatchReader(streams.in, "stdin", request.batch, streams.err).Run();
   std::ifstream file(request.file, std::ios::binary);
   if (!file) {
     streams.err << fmt::format("pakvctl: {}: {}\n", Quoted(request.file), std::strerror(errno));
     return kClientExitData;
   }
-  return ReadLines(file, Quoted(request.file), request.batch, streams.err);
+  return BatchReader(file, Quoted(request.file), request.batch, streams.err).Run();
 }
 
 int RunBatch(const CtlRequest& request, StoreClient& client, const CtlStreams& streams) {

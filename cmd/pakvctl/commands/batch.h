@@ -2,6 +2,9 @@
 //
 // A line's words are separated by blanks. "…" and '…' hold blanks; within "…" stand \" \\ \n \r \t
 // and \xHH for bytes. Blank lines and those that begin with # are skipped.
+//
+// An input without an end fills no memory: reading stops at the protocol's bounds of a batch
+// (kPakvBatchOperationsMax, kPakvBatchBytesMax), which the error tells.
 #pragma once
 
 #include <optional>
@@ -15,11 +18,12 @@
 
 namespace pakv {
 
-// The line's words; nothing, and `error`, if a quote is open or an escape unknown.
+// The line's words; nothing, and `error`, if a quote is open or an escape unknown. Of more words
+// than all keys of a batch there are only as many as tell that.
 std::optional<std::vector<std::string>> SplitWords(std::string_view line, std::string& error);
 
 // Reads all of a batch (request.file, or stdin) into request.batch, before anything is connected
-// to. An exit code if a line is not understood, which is told.
+// to. An exit code if a line is not understood, or the batch has more than it may; it is told.
 std::optional<int> ReadBatch(CtlRequest& request, const CtlStreams& streams);
 
 // Does request.batch, and prints a line for each operation, as the commands of these names do.
