@@ -1,6 +1,7 @@
 #include "kv/index/bucket.h"
 
 #include "runtime/base/check.h"
+#include "runtime/base/pages.h"
 
 namespace pakv {
 namespace {
@@ -113,8 +114,8 @@ DirectoryRef BucketStore::New(const BucketSlot* slots, uint32_t count) {
   const uint32_t line_count = (count + BucketLine::kSlots - 1) / BucketLine::kSlots;
   PAKV_CHECK(line_count <= kBucketLinesMax);
   const uint32_t handle = pools_[line_count].Push(arena_);
-  // A bucket holds some ten items or more, and items are refused when their handles end.
-  PAKV_CHECK(handle != ChunkArena::kNoHandle, "more buckets than items");
+  // Not for lack of handles: a bucket holds some ten items or more, which have no more of them.
+  if (handle == ChunkArena::kNoHandle) EndForLackOfMemory();
   BucketLine* lines = reinterpret_cast<BucketLine*>(arena_.Address(handle));
   for (uint32_t i = 0; i < line_count; ++i) lines[i].used = lines[i].strayed = 0;
   lines[0].count = static_cast<uint16_t>(count);

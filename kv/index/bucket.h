@@ -133,6 +133,7 @@ class BucketStore {
 
   // Frees at most `chunks_max` chunks; true when none is left. Then only Drop and destruction.
   bool Drop(uint32_t chunks_max);
+  bool HasRoomAhead() { return arena_.HasRoomAhead(); }
   size_t bytes_used() const { return arena_.bytes_used(); }
   uint64_t buckets() const;
 

@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include "runtime/base/pages.h"
+
 namespace pakv {
 namespace {
 
@@ -17,9 +19,8 @@ ChunkArena::~ChunkArena() {
 bool ChunkArena::AddRegion() {
   constexpr uint32_t kChunks = kRegionBytes / kChunkBytes;
   if (kChunksMax - 1 - chunk_id_max_ < kChunks) return false;
-  void* region = mmap(nullptr, kMappedBytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  PAKV_CHECK(region != MAP_FAILED, "out of memory");
+  void* const region = MapPages(kMappedBytes, MAP_NORESERVE);
+  if (region == nullptr) return false;
   // Kernels without huge pages refuse the advice, and do not need it.
   const bool is_plain = regions_.size() * kRegionBytes < kPlainBytes;
   (void)madvise(region, kMappedBytes, is_plain ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
@@ -42,6 +43,13 @@ bool ChunkArena::AddRegion() {
     cold_head_ = id;
   }
   chunk_id_max_ += kChunks;
+  return true;
+}
+
+bool ChunkArena::HasRoomAhead() {
+  while (chunk_id_max_ > 0 && chunk_id_max_ - chunks_used_ < kChunksAhead) {
+    if (!AddRegion()) return false;
+  }
   return true;
 }
 

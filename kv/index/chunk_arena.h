@@ -7,7 +7,7 @@
 //  - a chunk that is freed gives its memory back to the system at once, but for a few kept warm;
 //  - bytes_used() is exact: chunks held, warm ones too, and the arena's own tables.
 // A handle is {chunk id, slot}: chunks hold slots of one stride. 2^21 chunks are 128 GiB.
-// Out of memory aborts. One core owns an arena; nothing here suspends.
+// One core owns an arena; nothing here suspends.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +27,7 @@ class ChunkArena {
   static constexpr size_t kHugePageBytes = size_t{2} << 20;
   // The first of it are in small pages: about as far as a processor's translations reach anyway.
   static constexpr size_t kPlainBytes = size_t{16} << 20;
+  static constexpr uint32_t kChunksAhead = 48;
   static constexpr uint32_t kSlotBits = 11;
   static constexpr uint32_t kChunkBits = 32 - kSlotBits;
   static constexpr uint32_t kSlotsPerChunkMax = 1u << kSlotBits;
@@ -41,8 +42,11 @@ class ChunkArena {
   ChunkArena& operator=(const ChunkArena&) = delete;
 
   // A chunk of slots of `stride` bytes (1 to 65535), contents unspecified, aligned to 64 KiB.
-  // kNoChunk when all ids are used.
+  // kNoChunk when all ids are used, or the system gives no memory.
   uint32_t Allocate(uint32_t stride);
+  // Whether the next kChunksAhead can be had, for which address space is taken now. Whoever cannot
+  // do without them asks from time to time, and ceases to grow when there are none.
+  bool HasRoomAhead();
   void Free(uint32_t chunk);
 
   static uint32_t ChunkOf(uint32_t handle) { return handle >> kSlotBits; }
@@ -82,6 +86,8 @@ class ChunkArena {
     return reinterpret_cast<char*>(word & ~uint64_t{kChunkBytes - 1});
   }
   static uint32_t StrideOf(uint64_t word) { return word & (kChunkBytes - 1); }
+  static_assert(kChunksAhead <= kRegionBytes / kChunkBytes);
+
   Record& At(uint32_t chunk) const {
     return leaves_[chunk >> kLeafBits][chunk & (kLeafRecords - 1)];
   }
@@ -110,7 +116,7 @@ class DensePool {
   uint32_t last() const {
     return count_ == 0 ? ChunkArena::kNoHandle : ChunkArena::HandleOf(chunk_, count_ - 1);
   }
-  // A new last slot, contents unspecified, or kNoHandle when the arena has no ids left.
+  // A new last slot, contents unspecified, or kNoHandle when the arena has no chunk.
   uint32_t Push(ChunkArena& arena);
   // The slot that was pushed `index` slots after the first (< size()). Walks the pool's chunks.
   uint32_t Nth(const ChunkArena& arena, uint64_t index) const;

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "runtime/base/pages.h"
+
 namespace pakv {
 
 DirectoryRef DirectoryRef::Bucket(BucketLine* lines, uint32_t line_count) {
@@ -37,7 +39,7 @@ Directory::~Directory() {
 
 Directory::Node* Directory::NewNode(uint32_t depth) {
   void* memory = std::malloc(sizeof(Node) + (sizeof(DirectoryRef) << depth));
-  PAKV_CHECK(memory != nullptr, "out of memory");
+  if (memory == nullptr) EndForLackOfMemory();
   Node* node = static_cast<Node*>(memory);
   node->deepest = 0;
   node->unused = 0;

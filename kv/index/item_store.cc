@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstdlib>
 
+#include "runtime/base/pages.h"
+
 namespace pakv {
 
 // Pools 1 to 64: strides 4 to 256 by 4. Then for each doubling 16 pools: 272 … 512 by 16, … 8192.
@@ -59,7 +61,7 @@ uint32_t ItemStore::Allocate(uint32_t bytes) {
   ++size_;
   if (pool == 0) {
     void* memory = std::malloc(bytes);
-    PAKV_CHECK(memory != nullptr, "out of memory");
+    if (memory == nullptr) EndForLackOfMemory();
     owned_bytes_ += malloc_usable_size(memory) + sizeof(size_t);  // malloc's own word
     std::memcpy(arena_.Address(handle), &memory, sizeof(memory));
   }

@@ -52,6 +52,7 @@ class ItemStore {
   // of them; true when all is free. After the first call, only Drop and destruction.
   bool Drop(uint32_t steps_max);
 
+  bool HasRoomAhead() { return arena_.HasRoomAhead(); }
   uint64_t size() const { return size_; }
   size_t bytes_used() const { return arena_.bytes_used() + owned_bytes_; }
 

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "runtime/base/check.h"
+#include "runtime/base/pages.h"
 
 namespace pakv {
 namespace {
@@ -38,14 +39,13 @@ size_t PageRuns::MappedBytes(uint32_t runs, size_t run_bytes) {
   return std::max(kRegionBytes, kPageBytes + runs * run_bytes);
 }
 
-PageRuns::Region& PageRuns::Map(uint32_t class_index, size_t run_bytes) {
+PageRuns::Region* PageRuns::Map(uint32_t class_index, size_t run_bytes) {
   const size_t fitting = (kRegionBytes - kPageBytes) / run_bytes;
   const uint32_t runs = class_index == kNoClass ? 1 : static_cast<uint32_t>(fitting);
   const size_t bytes = MappedBytes(runs, run_bytes);
   // A region's worth more, for the alignment; what is not needed goes again.
-  void* mapped = mmap(nullptr, bytes + kRegionBytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  PAKV_CHECK(mapped != MAP_FAILED, "out of memory");
+  void* const mapped = MapPages(bytes + kRegionBytes, MAP_NORESERVE);
+  if (mapped == nullptr) return nullptr;
   char* const first = static_cast<char*>(mapped);
   const size_t before = -reinterpret_cast<uint64_t>(first) & (kRegionBytes - 1);
   char* const begin = first + before;
@@ -64,7 +64,7 @@ PageRuns::Region& PageRuns::Map(uint32_t class_index, size_t run_bytes) {
   classes_[class_index].of(State::kCold).PushFront(region);
   held_bytes_ += kPageBytes;
   ++regions_;
-  return region;
+  return &region;
 }
 
 void PageRuns::Unmap(Region& region) {
@@ -112,7 +112,8 @@ char* PageRuns::Allocate(size_t bytes) {
   }
   const uint32_t class_index = ClassOf(bytes);
   Region* region = classes_[class_index].of(State::kCold).First();
-  if (region == nullptr) region = &Map(class_index, RunBytes(bytes));
+  if (region == nullptr) region = Map(class_index, RunBytes(bytes));
+  if (region == nullptr) return nullptr;
   const uint32_t run = region->cold.First();
   region->cold.Flip(run);
   --region->cold_count;

@@ -14,7 +14,7 @@
 // held_bytes() is exact: used runs, warm runs and headers, in whole pages of 4 KiB, never huge ones
 // (a page of a used run beyond its value may not be resident yet). Where the system's pages are
 // larger, the ends of a run that is given back may stay until its region goes.
-// Each call's work is bounded. Out of memory aborts. One core owns it; nothing suspends.
+// Each call's work is bounded. One core owns it; nothing suspends.
 #pragma once
 
 #include <array>
@@ -60,7 +60,8 @@ class PageRuns {
     return BytesOf(run) >= RunBytes(bytes) && BytesOf(run) <= RunBytesMax(bytes);
   }
 
-  // A run for `bytes`: contiguous, begins at a page, contents unspecified.
+  // A run for `bytes`: contiguous, begins at a page, contents unspecified. nullptr: the system
+  // gives no memory.
   [[nodiscard]] char* Allocate(size_t bytes);
   // What held_bytes() grows by with it: nothing if a warm run is there.
   size_t GrowthFor(size_t bytes) const;
@@ -148,7 +149,7 @@ class PageRuns {
   }
   static Region& RegionOf(const char* run);
   static size_t MappedBytes(uint32_t runs, size_t run_bytes);
-  Region& Map(uint32_t class_index, size_t run_bytes);
+  Region* Map(uint32_t class_index, size_t run_bytes);
   void Unmap(Region& region);
   void Settle(Region& region);
 

@@ -124,7 +124,7 @@ class Table {
     kErased,
     kStale,    // the entry's LSN is not older: nothing changed
     kMissing,  // nothing to erase
-    kFull,     // no room for a new item (128 GiB of index in one core): nothing changed
+    kFull,     // no room for a new item (or 128 GiB of index in one core): nothing changed
   };
   struct Change {
     Outcome outcome = Outcome::kMissing;
@@ -197,6 +197,8 @@ class Table {
   // table, put a new one in its place and drop the old one bit by bit.
   bool DropStep(uint32_t steps_max);
 
+  // Whether the system gives the memory that the next few thousand entries take: see ChunkArena.
+  bool HasRoomAhead() { return items_.HasRoomAhead() && buckets_.HasRoomAhead(); }
   // Exact: all memory behind the table, allocators' overhead and slack included.
   size_t bytes_used() const;
   // Slots, items and directory entries moved or written by one operation: the most so far, and all.

@@ -74,6 +74,10 @@ uint32_t ValueCache::Insert(uint64_t hash, std::string_view value) {
   char* target = reinterpret_cast<char*>(slot + 1);
   if (is_large) {
     char* const run = runs_.Allocate(value.size());
+    if (run == nullptr) {
+      ReleaseSlot(handle);
+      return kNoHandle;
+    }
     std::memcpy(target, &run, sizeof(run));
     target = run;
   }

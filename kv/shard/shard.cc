@@ -7,6 +7,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
+#include "runtime/base/pages.h"
 #include "runtime/base/seeded_bug.h"
 
 namespace pakv {
@@ -445,7 +446,8 @@ void Shard::Publish(Request& request) {
   if (request.pending_in_file_) [[unlikely]]
     NoteFile(request.pending_value_, version);
   const Table::Change change = table_->Upsert(key, version);
-  PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
+  if (change.outcome == Table::Outcome::kFull) [[unlikely]]
+    EndForLackOfMemory();  // in spite of HasRoomAhead
   if (change.outcome == Table::Outcome::kStale) return;
   if (change.outcome == Table::Outcome::kReplaced) NoteDead(change.previous);
   if (change.previous.file != 0 && change.previous.file != version.file) [[unlikely]]
@@ -456,7 +458,8 @@ void Shard::Publish(Request& request) {
   const uint32_t cached =
       change.cache != 0 ? cache_->Replace(change.cache, change.entry.hash(), request.pending_value_)
                         : cache_->Insert(change.entry.hash(), request.pending_value_);
-  PAKV_CHECK(cached != 0 || !options_.keeps_values, "the values of one core are over 128 GiB");
+  if (cached == 0 && options_.keeps_values) [[unlikely]]
+    EndForLackOfMemory();  // it is nowhere else
   change.entry.set_cache(cached);
 }
 

@@ -9,6 +9,7 @@
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
+#include "runtime/base/pages.h"
 #include "runtime/base/seeded_bug.h"
 
 namespace pakv {
@@ -153,7 +154,7 @@ void Shard::RecoverOne(uint64_t hash, const RecordFields& fields, Location locat
                   .tombstone = (fields.flags & kRecordDelete) != 0};
   if (fields.flags == kRecordFile) NoteFile(fields.value, version);
   const Table::Change change = table_->Upsert(key, version);
-  PAKV_CHECK(change.outcome != Table::Outcome::kFull, "the index of one core is full");
+  if (change.outcome == Table::Outcome::kFull) EndForLackOfMemory();
 }
 
 void Shard::RecoverDrop(uint32_t namespace_id, Lsn lsn) {

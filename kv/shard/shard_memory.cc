@@ -40,7 +40,7 @@ void Shard::SetMemoryLimit(uint64_t bytes) {
 
 void Shard::LookAtMemory(uint64_t wanted_bytes) {
   memory_looked_ns_ = core_.now_ns();
-  memory_.Look(CountedBytes(), wanted_bytes);
+  memory_.Look(CountedBytes(), wanted_bytes, table_->HasRoomAhead());
   if (options_.keeps_values) return;
   cache_->SetCap(memory_.cache_bytes());
   if (cache_->held_bytes() <= cache_->cap_bytes() || shrinking_) return;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/base/pages.h"
 #include "runtime/io/ring.h"
 
 namespace pakv {
@@ -55,10 +56,7 @@ void AlignedBuffer::Release() {
 BufferPool::BufferPool(Ring& ring, size_t count, size_t bytes)
     : count_(count), bytes_(RoundUp(bytes)) {
   if (count_ == 0) return;
-  void* memory =
-      mmap(nullptr, count_ * bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  PAKV_CHECK(memory != MAP_FAILED, "out of memory");
-  memory_ = static_cast<uint8_t*>(memory);
+  memory_ = static_cast<uint8_t*>(MapPagesOrEnd(count_ * bytes_));
   std::vector<std::span<std::byte>> spans;
   for (size_t i = 0; i < count_; ++i) {
     spans.emplace_back(reinterpret_cast<std::byte*>(memory_ + i * bytes_), bytes_);

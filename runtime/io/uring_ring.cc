@@ -14,6 +14,7 @@
 
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/pages.h"
 #include "runtime/io/address.h"
 #include "runtime/io/system_calls.h"
 #include "runtime/io/uring_error.h"
@@ -104,10 +105,7 @@ int UringRing::SetUpReceiveBuffers(uint32_t count, uint32_t bytes) {
   int result = -ENOMEM;
   for (buffer_count_ = count; result == -ENOMEM;) {
     const size_t ring_bytes = buffer_count_ * sizeof(io_uring_buf);
-    void* memory =
-        mmap(nullptr, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    PAKV_CHECK(memory != MAP_FAILED, "out of memory");
-    buffer_ring_ = static_cast<io_uring_buf_ring*>(memory);
+    buffer_ring_ = static_cast<io_uring_buf_ring*>(MapPagesOrEnd(ring_bytes));
     io_uring_buf_reg registration{};
     registration.ring_addr = reinterpret_cast<uint64_t>(buffer_ring_);
     registration.ring_entries = buffer_count_;
@@ -115,16 +113,13 @@ int UringRing::SetUpReceiveBuffers(uint32_t count, uint32_t bytes) {
     result = io_uring_register_buf_ring(&ring_, &registration, 0);
     if (result >= 0) break;
     degraded_ = true;
-    munmap(memory, ring_bytes);
+    munmap(buffer_ring_, ring_bytes);
     buffer_ring_ = nullptr;
     if (buffer_count_ <= kBuffersMin) return result;
     buffer_count_ /= 2;
   }
   if (result < 0) return result;
-  void* memory = mmap(nullptr, size_t{buffer_count_} * buffer_bytes_, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  PAKV_CHECK(memory != MAP_FAILED, "out of memory");
-  buffer_memory_ = static_cast<char*>(memory);
+  buffer_memory_ = static_cast<char*>(MapPagesOrEnd(size_t{buffer_count_} * buffer_bytes_));
   io_uring_buf_ring_init(buffer_ring_);
   buffers_ = std::vector<ReceivedBuffer>(buffer_count_);
   for (uint32_t i = 0; i < buffer_count_; ++i) {

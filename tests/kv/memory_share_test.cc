@@ -27,6 +27,25 @@ TEST(MemoryShareTest, TheCacheGetsWhatIsLeftButForTheRoomToGrow) {
   EXPECT_EQ(share.cache_bytes(), 0u);
 }
 
+// The system gives the index no more, though there is room below the limit, or there is none.
+TEST(MemoryShareTest, WhatMayNotGrowIsRefusedUntilItMay) {
+  for (const uint64_t limit : {64 * kMebibyte, MemoryShare::kNoLimit}) {
+    MemoryShare share(UINT64_MAX);
+    share.set_limit(limit);
+    share.Look(10 * kMebibyte);
+    EXPECT_TRUE(share.Charge(100));
+    share.Look(10 * kMebibyte, 0, /*may_grow=*/false);
+    EXPECT_TRUE(share.refusing());
+    EXPECT_FALSE(share.Charge(100));
+    share.Withdraw(100);
+    share.Look(10 * kMebibyte, 0, /*may_grow=*/false);
+    EXPECT_TRUE(share.refusing());
+    share.Look(10 * kMebibyte);
+    EXPECT_FALSE(share.refusing());
+    EXPECT_TRUE(share.Charge(100));
+  }
+}
+
 TEST(MemoryShareTest, TheCacheNeverExceedsItsOwnCap) {
   MemoryShare share(3 * kMebibyte);
   share.set_limit(64 * kMebibyte);

@@ -4,21 +4,21 @@
 
 namespace pakv {
 
-void MemoryShare::Look(uint64_t counted_bytes, uint64_t wanted_bytes) {
+void MemoryShare::Look(uint64_t counted_bytes, uint64_t wanted_bytes, bool may_grow) {
   if (limit_bytes_ == kNoLimit) {
-    room_bytes_ = INT64_MAX;
+    room_bytes_ = may_grow ? INT64_MAX : 0;
     cache_bytes_ = cache_bytes_max_;
-    refusing_ = false;
+    refusing_ = !may_grow;
     return;
   }
   const uint64_t used = counted_bytes + pending_bytes_;
   used_bytes_ = used;
   const uint64_t left = used < limit_bytes_ ? limit_bytes_ - used : 0;
   const uint64_t step = StepOf(limit_bytes_);
-  if (refusing_ && left >= step) {
+  if (refusing_ && may_grow && left >= step) {
     PAKV_COVERED(kNewKeysResumed);
     refusing_ = false;
-  } else if (left == 0) {
+  } else if (left == 0 || !may_grow) {
     refusing_ = true;
   }
   const uint64_t room = refusing_ ? 0 : std::min(left, std::max(step, wanted_bytes));

@@ -73,8 +73,9 @@ class MemoryShare {
   uint64_t limit_bytes() const { return limit_bytes_; }
 
   // `counted_bytes`: all that this core holds, but for the cached values and what pending writes
-  // may add to the index. `wanted_bytes`: room for so much is asked for, beyond a step.
-  void Look(uint64_t counted_bytes, uint64_t wanted_bytes = 0);
+  // may add to the index. `wanted_bytes`: room for so much is asked for, beyond a step. Not
+  // `may_grow`: the system has no more memory for the index, whatever the limit allows.
+  void Look(uint64_t counted_bytes, uint64_t wanted_bytes = 0, bool may_grow = true);
   // After a look there was no room for a key: new ones are refused from here on.
   void Refuse() { refusing_ = true; }
   bool refusing() const { return refusing_; }

@@ -115,9 +115,9 @@ void MemoryBudget::TellOfRefusals(uint64_t refused_count, bool refusing) {
     is_told_ = true;
     tell_again_ns_ = core_.now_ns() + SegmentSupply::kTellEveryNs;
     LogWarning(
-        "new keys are refused (-OOM): the memory of {} MiB (--memory) is used up; deletes, writes "
-        "of keys that are there and reads go on. What to do: delete keys, or start with more "
-        "--memory",
+        "new keys are refused (-OOM): the memory of {} MiB (--memory) is used up, or the system "
+        "gives less (ulimit -v); deletes, writes of keys that are there and reads go on. What to "
+        "do: delete keys, or start with more --memory",
         options_.limit_bytes >> 20);
   } else if (is_told_ && !refusing && core_.now_ns() >= refused_ns_ + kQuietNs) {
     is_told_ = false;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "runtime/base/check.h"
+#include "runtime/base/pages.h"
 
 namespace pakv {
 
@@ -84,7 +85,7 @@ class OutputBuffer {
     size_t capacity = capacity_ < kInitialBytes ? kInitialBytes : capacity_ * 2;
     if (capacity < size_ + bytes) capacity = size_ + bytes;
     char* const data = static_cast<char*>(std::realloc(data_, capacity));
-    PAKV_CHECK(data != nullptr, "out of memory");
+    if (data == nullptr) EndForLackOfMemory();
     data_ = data;
     capacity_ = capacity;
   }
