@@ -192,6 +192,8 @@ class Session : public ListHook {
 
  private:
   static constexpr size_t kDroppedBytesPerTurn = 4096;
+  // How long a client that has ended its stream may read nothing of what is owed to it.
+  static constexpr uint64_t kLingerNs = 30 * kNsPerSecond;
 
   friend class PutOffReplies;
   friend class ReplyStream;
@@ -241,6 +243,7 @@ class Session : public ListHook {
   void SubmitTurn(const IoRequest& request);
   void TurnEnded();
   void EndTurns();
+
   void HasOutput();
   void BeginSend();
   void SubmitSend();
@@ -250,6 +253,7 @@ class Session : public ListHook {
   uint64_t NextDeadlineNs() const;
   uint64_t StallDeadlineNs() const;
 
+  // session_requests.cc
   void Reserve(ReplySlot& slot);
   static void Done(Request& request);
   void StartBatchNow();
