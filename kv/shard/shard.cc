@@ -268,11 +268,11 @@ bool Shard::AppendWrite(Request& request, const Change& change, bool in_file) {
   if (admission != Admission::kOk) return Refuse(request, OutcomeOf(admission));
   const uint64_t cost = WriteCost(fields.key.size(), fields.value.size());
   if (!is_delete && !memory_.Charge(cost) && RefusesForMemory(request, cost)) [[unlikely]] {
-    request.outcome = Outcome::kOutOfMemory;
     if (!PAKV_BUG(kRefusedKeyWritten)) {
       memory_.Withdraw(cost);
-      return true;
+      return Refuse(request, Outcome::kOutOfMemory);
     }
+    request.outcome = Outcome::kOutOfMemory;
   }
   KeepLongReply(request);
   fields.lsn = NextLsn();

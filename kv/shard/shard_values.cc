@@ -51,7 +51,11 @@ Change Shard::CallOnFile(const OldValue& old, Request& request) {
   PinFile(request, old.value);
   request.file_range = {.begin = 0, .length = old.value_length};
   const Change change = request.function(old, request);
-  if (request.reply.kind != Reply::Kind::kFile) DropPin(request);
+  if (request.reply.kind != Reply::Kind::kFile) {
+    DropPin(request);
+  } else {
+    request.reply.integer = change.action != Change::Action::kKeep ? 1 : 0;
+  }
   return change;
 }
 

@@ -15,6 +15,9 @@ namespace {
 
 // Of a chunk, within a pass of the core.
 constexpr size_t kPartBytesMax = 32 << 10;
+// Of what has written, and cannot tell what it has taken away.
+constexpr std::string_view kErrOldValue =
+    "ERR the write was done, but the value that was there cannot be read: ";
 
 }  // namespace
 
@@ -57,9 +60,11 @@ Task<void> ReplyStream::Send(ReplySlot& slot) {
     if (!chunk.ok()) {
       if (index > first && !session_.protocol_->pieces_are_messages()) co_return session_.Break();
       const std::string_view reference_bytes = slot.reply.bytes;
-      const std::string why = MessageOf(chunk.status());
-      slot.outcome = OutcomeOfRead(chunk.status());
-      slot.reply.kind = Reply::Kind::kNull;
+      std::string why = MessageOf(chunk.status());
+      const bool has_written = slot.reply.integer != 0;
+      if (has_written) why.insert(0, kErrOldValue);
+      slot.outcome = has_written ? Outcome::kDone : OutcomeOfRead(chunk.status());
+      slot.reply.kind = has_written ? Reply::Kind::kError : Reply::Kind::kNull;
       slot.reply.bytes = why;
       slot.encode(slot, output);
       slot.reply.kind = Reply::Kind::kFile;

@@ -54,6 +54,29 @@ TEST_P(ValueFilesTest, FilesGoWithWhatRefersToThem) {
   EXPECT_EQ(Get("key"), "missing");
 }
 
+// Where values stay in memory one may be too much for it in place of a reference. The answer would
+// have been the file.
+class ValueFilesInMemoryTest : public ValueFileFixture {
+  void Adjust(StoreOptions& options) override { options.engine = EngineKind::kMemory; }
+};
+INSTANTIATE_TEST_SUITE_P(Cores, ValueFilesInMemoryTest, testing::Values(1, 3));
+
+TEST_P(ValueFilesInMemoryTest, ARefusedWriteAnswersWithNoFileAndHoldsNone) {
+  EXPECT_EQ(Put("key", ValueOf('a', 9000)), Outcome::kDone);
+  for (int i = 0; i < 2000; ++i) {
+    Call(false, SetFunction, OldState::kNothing, "key" + std::to_string(i), ValueOf('b', 200));
+  }
+  ASSERT_TRUE(node_->Run(store_->SetMemoryLimit(node_->core(0), 1)));
+  const StoreCall& refused =
+      Call(false, GetAndSet, OldState::kValueOrFile, "key", ValueOf('c', kInlineBytesMax));
+  EXPECT_EQ(refused.outcome, Outcome::kOutOfMemory);
+  EXPECT_NE(refused.reply.kind, Reply::Kind::kFile);
+  EXPECT_TRUE(Get("key") == ValueOf('a', 9000));
+  Call(false, DeleteFunction, OldState::kExistence, "key");
+  Settle();
+  EXPECT_TRUE(Files().empty()) << "nobody holds it";
+}
+
 TEST_P(ValueFilesTest, ATransactionHoldsTheFilesThatItHasSeen) {
   const std::string value = ValueOf('a', 9000);
   EXPECT_EQ(Put("key", value), Outcome::kDone);

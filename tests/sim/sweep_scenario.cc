@@ -63,13 +63,13 @@ Change SetUntilFunction(const OldValue&, Request& request) {
   request.reply.kind = Reply::Kind::kOk;
   return {Change::Action::kWrite, request.expiry_ms, request.value};
 }
-// Its expiry in `integer`.
+// Its expiry in the request's.
 Change LookFunction(const OldValue& old, Request& request) {
   request.reply.kind = !old.exists   ? Reply::Kind::kNull
                        : old.in_file ? Reply::Kind::kFile
                                      : Reply::Kind::kBytes;
   request.reply.bytes = old.value;
-  request.reply.integer = static_cast<int64_t>(old.expiry_ms);
+  request.expiry_ms = old.expiry_ms;
   return {};
 }
 
@@ -92,7 +92,7 @@ Task<Keys> ReadKeys(Store& store, Core& here, std::string space, std::string& wr
       co_return found;
     }
     if (call.reply.kind == Reply::Kind::kNull) continue;
-    Kept kept{std::string(call.reply.bytes), static_cast<uint64_t>(call.reply.integer)};
+    Kept kept{std::string(call.reply.bytes), call.expiry_ms};
     if (call.reply.kind == Reply::Kind::kFile) {
       const ValueReference reference = *ValueReference::Decode(call.reply.bytes);
       kept.value.clear();

@@ -92,7 +92,8 @@ inline bool HasText(Outcome outcome) {
 // A command's answer, for the session's protocol to encode.
 struct Reply {
   // kFile: the value is in a file, `bytes` is the reference to it. The file is pinned: whoever
-  // receives the reply gives the pin back (Store::ReleaseFile), read or not.
+  // receives the reply gives the pin back (Store::ReleaseFile), read or not. `integer` is 1 if the
+  // request has written: that the file cannot be read then does not undo it.
   // kLater: no reply. That will have about `integer` bytes, for which there was no room; whoever
   // has set Request::may_be_put_off starts the request again, with Store::StartDue.
   enum class Kind : uint8_t { kOk, kNull, kInteger, kBytes, kError, kFile, kLater };
