@@ -490,6 +490,8 @@ void Shard::LookAtKey(TransactionKey& key) {
 // A key that is closed is changing. One without a value has no LSN to be compared: it may have had
 // one in between, so it is watched.
 void Shard::ConfirmPart(TransactionPart& part) {
+  // What was over at one owner is over at all of them, although the wall clock was set back since.
+  log_->ShowClock(part.clock_ms);
   part.is_disturbed = false;
   for (TransactionKey* key : part.keys) {
     const Entry entry =

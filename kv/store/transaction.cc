@@ -434,6 +434,7 @@ Task<std::optional<Outcome>> Store::TrySnapshot(Core& here, Transaction& transac
   const Outcome outcome = course.Gather();
   bool is_disturbed = course.IsDisturbed();
   if (transaction.part_count_ > 1) {
+    for (TransactionPart& part : course.parts()) part.clock_ms = course.clock_ms;
     course.BeginAll(Step::kConfirm);
     co_await course.Returned();
     is_disturbed = is_disturbed || (course.IsDisturbed() && !PAKV_BUG(kSnapshotUnconfirmed));

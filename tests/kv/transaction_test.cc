@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -84,6 +85,16 @@ class TransactionTest : public testing::Test {
     return node_->Run(WriteAll(*this, node_->core(core), std::move(pairs)))
         .value_or(Outcome::kStopping);
   }
+  static Task<Outcome> WriteUntil(TransactionTest& test, Core& here, std::vector<std::string> keys,
+                                  uint64_t expiry_ms) {
+    Transaction transaction(7);
+    for (const std::string& key : keys) test.Add(transaction, key, OldState::kNothing);
+    const auto decide = [&](Transaction& decided) {
+      for (size_t i = 0; i < keys.size(); ++i) decided.Write(i, "value", expiry_ms);
+      return true;
+    };
+    co_return co_await test.store_->Transact(here, transaction, decide);
+  }
   static Task<std::vector<std::string>> ReadAll(TransactionTest& test, Core& here,
                                                 std::vector<std::string> keys) {
     Transaction transaction(8);
@@ -95,6 +106,11 @@ class TransactionTest : public testing::Test {
       values.push_back(old.exists ? std::string(old.value) : kMissing);
     }
     co_return values;
+  }
+  static Task<void> ReadInto(TransactionTest& test, Core& here, std::vector<std::string> keys,
+                             std::vector<std::string>& found) {
+    std::vector<std::string> read = co_await ReadAll(test, here, std::move(keys));
+    found = std::move(read);
   }
   std::vector<std::string> Read(const std::vector<std::string>& keys, uint32_t core = 0) {
     return node_->Run(ReadAll(*this, node_->core(core), keys)).value_or(std::vector<std::string>());
@@ -548,18 +564,7 @@ TEST_F(TransactionTest, WhatItTookAsOverStaysSoWhenTheClockIsSetBack) {
       const std::string a = KeyOn(0);
       const std::string b = several ? KeyOn(1) : KeyOn(0, 1);
       const uint64_t until_ms = node_->clock().WallUs() / 1000 + 500;
-      const auto set = [](TransactionTest& test, Core& here, std::vector<std::string> keys,
-                          uint64_t expiry_ms) -> Task<Outcome> {
-        Transaction transaction(7);
-        for (const std::string& key : keys) test.Add(transaction, key, OldState::kNothing);
-        const auto decide = [&](Transaction& decided) {
-          decided.Write(0, "value", expiry_ms);
-          decided.Write(1, "value", expiry_ms);
-          return true;
-        };
-        co_return co_await test.store_->Transact(here, transaction, decide);
-      };
-      ASSERT_EQ(node_->Run(set(*this, node_->core(0), {a, b}, until_ms)), Outcome::kDone);
+      ASSERT_EQ(node_->Run(WriteUntil(*this, node_->core(0), {a, b}, until_ms)), Outcome::kDone);
       EXPECT_EQ(Read({a, b}), (std::vector<std::string>{"value", "value"}));
       while (node_->clock().WallUs() / 1000 < until_ms) world_->RunFor(kNsPerMs);
       if (decides) {
@@ -576,6 +581,32 @@ TEST_F(TransactionTest, WhatItTookAsOverStaysSoWhenTheClockIsSetBack) {
       EXPECT_EQ(Get(b), decides ? "" : kMissing);
     }
   }
+}
+
+// One owner has seen the end of the keys' time, and the clock is set back before the other looks at
+// it. Whenever that is.
+TEST_F(TransactionTest, SnapshotIsOfOneTimeThoughTheClockIsSetBackMeanwhile) {
+  constexpr uint64_t kFarthestUs = 60;
+  constexpr uint64_t kStepUs = 3;
+  std::set<std::string> seen;
+  for (uint64_t before_us = 0; before_us < kFarthestUs; before_us += kStepUs) {
+    for (uint64_t after_us = 0; after_us < kFarthestUs; after_us += kStepUs) {
+      // A world of its own each time: messages take another while.
+      Open(2, /*seed=*/1 + before_us * kFarthestUs + after_us);
+      const std::vector<std::string> keys = {KeyOn(0), KeyOn(1)};
+      const uint64_t until_ms = node_->clock().WallUs() / 1000 + 20;
+      ASSERT_EQ(node_->Run(WriteUntil(*this, node_->core(0), keys, until_ms)), Outcome::kDone);
+      world_->RunFor((until_ms * 1000 - before_us - node_->clock().WallUs()) * kNsPerUs);
+      std::vector<std::string> found;
+      node_->Spawn(0, ReadInto(*this, node_->core(0), keys, found));
+      world_->RunFor(after_us * kNsPerUs);
+      node_->clock().StepWall(-3'600'000'000);
+      ASSERT_TRUE(world_->RunUntil([&] { return !found.empty(); }));
+      ASSERT_EQ(found[0], found[1]) << before_us << " us before, " << after_us << " us later";
+      seen.insert(found[0]);
+    }
+  }
+  EXPECT_EQ(seen.size(), 2u) << "it is tried on both sides";
 }
 
 TEST_F(TransactionTest, WatchNoticesWhatHappenedToItsKey) {

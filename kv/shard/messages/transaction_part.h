@@ -82,7 +82,8 @@ class TransactionPart : public Message {
   bool is_durable = false;
   // kLook: no other owner has keys, so what is found in one moment need not be confirmed.
   bool is_only = false;
-  // The expiry clock of the whole: the largest of its owners'. kLock, kAlone: what it is here.
+  // The expiry clock of the whole: the largest of its owners'. kLock, kAlone, kLook: what it is
+  // here.
   uint64_t clock_ms = 0;
 
   // ---- Found by the owner ----
