@@ -393,6 +393,8 @@ void Shard::Settled(Request& request, bool durable) {
         ++counters_.writes_unknown;
         request.outcome = Outcome::kUnknown;
         DropPin(request);
+        if (PAKV_BUG(kUnknownFileRemoved) && request.value_in_file())
+          *request.file_admitted = false;
       }
       break;
     case Request::Role::kAnswer:

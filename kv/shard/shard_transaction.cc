@@ -280,7 +280,7 @@ void Shard::ClosePart(TransactionPart& part) {
 void Shard::PublishPart(TransactionPart& part) {
   // What was decided by that clock stays so.
   log_->ShowClock(part.clock_ms);
-  if (part.is_durable) {
+  if (part.is_durable || PAKV_BUG(kFailedTransactionPublished)) {
     for (size_t begin = 0; begin < part.keys.size(); begin += kPrefetchMax) {
       const auto group = part.keys.subspan(begin, std::min(kPrefetchMax, part.keys.size() - begin));
       std::array<uint64_t, kPrefetchMax> hashes;
@@ -344,6 +344,11 @@ Task<Outcome> Shard::WriteAsOne(std::span<TransactionKey* const> keys) {
   PAKV_CHECK(pending, "its own records are");
   co_await entry.settled.Wait();
   if (!entry.durable) counters_.writes_unknown += written.size();
+  if (!entry.durable && PAKV_BUG(kUnknownFileRemoved)) {
+    for (Request* request : written) {
+      if (request->pending_in_file_) *request->file_admitted = false;
+    }
+  }
   co_return entry.durable ? Outcome::kDone : Outcome::kUnknown;
 }
 

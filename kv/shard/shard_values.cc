@@ -80,7 +80,7 @@ void Shard::DropPin(Request& request) {
 
 // A write that a FLUSH has overtaken: nobody was ever shown its file, but whoever is to read it.
 void Shard::RemoveUnpublished(const Request& request) {
-  if (request.pending_in_file_ && !request.pending_delete_) {
+  if (request.pending_in_file_ && !request.pending_delete_ && !PAKV_BUG(kOvertakenFileKept)) {
     files_->Remove(FileOf(request.pending_value_));
   }
 }
@@ -109,6 +109,7 @@ bool Shard::Edit(Request& request, const OldValue& old, const Change& change) {
     request.file_admitted = at_hand_.edit->admitted();
     const bool done = AppendWrite(request, whole, /*in_file=*/true);
     request.file_admitted = nullptr;
+    if (PAKV_BUG(kEditRemovesOldEarly) && old.in_file) files_->Remove(FileOf(old.value));
     return done;
   }
   const bool by_pending = pending_.Find(request.hash, request.namespace_id, request.key) != nullptr;

@@ -61,6 +61,27 @@ enum class SeededBug : uint32_t {
   kShortTurnTakenForFull,     // a turn of a large value is taken for more bytes than it has brought
   kFailedLogSealed,           // a stop seals a segment behind a block that could not be written
   kEmptySegmentRemovedEarly,  // a stop removes a segment before MANIFEST says that it is gone
+  // Of value files and transactions: where the log has failed, what several owners were to write is
+  // shown; the file of a write is removed, although a restart may find its record.
+  kFailedTransactionPublished,
+  kUnknownFileRemoved,
+  kCopyOfOldValue,     // a key gets a copy of what the other one's value was before
+  kCopyNameNotSynced,  // a record refers to a copy whose name is not on stable storage
+  kOvertakenFileKept,  // that of a write that a FLUSH has overtaken stays
+  // Of edits: the old value's file may go while it is copied, or goes before the new one lasts.
+  kEditReadsUnpinned,
+  kEditRemovesOldEarly,
+  // Of uploads' turns: the chunk's checksum begins again in the next one; what the page cache holds
+  // is left to itself; who waits for his client keeps his.
+  kTurnRestartsChecksum,
+  kRestNotSynced,
+  kRestKeepsTurn,
+  // Of an EXEC's own keys, for what looks at all keys: they are as all of it has left them, or are
+  // counted among others', too, or are not found once they are deleted.
+  kOwnKeysAsPublished,
+  kOwnKeysCountedTwice,
+  kScanLosesOwnKeys,
+                       // judged
   kCount,
 };
 

@@ -5,6 +5,21 @@
 
 namespace pakv {
 
+bool RespLoad::Explains(std::string_view error) const {
+  const auto starts = [error](std::string_view prefix) { return error.starts_with(prefix); };
+  const bool is_limit = starts("ERR max number of clients") || starts("ERR request timeout");
+  const bool is_disk = starts("MISCONF ") || starts("ERR file error: ");
+  return (disk_is_ill && is_disk) || (limits_are_small && is_limit) ||
+         (memory_is_short && starts("OOM ")) ||
+         (replies_are_bounded && starts("ERR no memory for so large a reply")) ||
+         LacksDescriptorsFor(error);
+}
+
+bool RespLoad::LacksDescriptorsFor(std::string_view error) const {
+  return lacks_descriptors && (error.starts_with("MISCONF out of file descriptors: ") ||
+                               error.starts_with("ERR file error: "));
+}
+
 LoadClient::LoadClient(RespLoad& load, uint64_t id, uint64_t seed, uint32_t left)
     : load_(load), id_(id), prng_(seed), left_(left) {
   if (load.some_are_slow && prng_.Chance(1, 2)) bit_bytes_max_ = prng_.Between(100, 5000);

@@ -37,6 +37,8 @@ struct RespLoad {
   bool disk_is_ill = false;
   // So may refusals of new keys.
   bool memory_is_short = false;
+  // So may those for want of a file descriptor; nothing else comes of that.
+  bool lacks_descriptors = false;
   // So may large replies.
   bool replies_are_bounded = false;
   // Of connections, and of the time that a request may take to arrive: the server may say so.
@@ -50,8 +52,13 @@ struct RespLoad {
   std::string wrong;  // what should not have been answered
 
   bool may_refuse() const {
-    return disk_is_ill || memory_is_short || limits_are_small || replies_are_bounded;
+    return disk_is_ill || memory_is_short || limits_are_small || replies_are_bounded ||
+           lacks_descriptors;
   }
+  // Whether this error of RESP may be.
+  bool Explains(std::string_view error) const;
+  // ... for want of a descriptor. Nothing has happened then.
+  bool LacksDescriptorsFor(std::string_view error) const;
 };
 
 class LoadClient {

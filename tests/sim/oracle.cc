@@ -25,10 +25,7 @@ std::optional<int64_t> ParseNumber(const std::string& text) {
   return number;
 }
 
-bool IsRead(const OracleOperation& operation) {
-  return operation.command == OracleCommand::kGet ||
-         operation.command == OracleCommand::kExpireTime;
-}
+bool IsRead(const OracleOperation& operation) { return pakv::IsRead(operation.command); }
 
 // Whatever the key holds, so that the answer says nothing of what it has lost by its time.
 bool IsRefusedUnseen(const OracleOperation& operation) {
@@ -38,15 +35,36 @@ bool IsRefusedUnseen(const OracleOperation& operation) {
 
 OracleReply Integer(int64_t value) { return {OracleReply::Kind::kInteger, value, {}}; }
 
+OracleReply BytesOf(const OracleValue& value) {
+  if (!value.bytes) return {OracleReply::Kind::kNull, 0, {}};
+  return {OracleReply::Kind::kBytes, 0, *value.bytes};
+}
+
 }  // namespace
+
+bool IsRead(OracleCommand command) {
+  return command == OracleCommand::kGet || command == OracleCommand::kExpireTime ||
+         command == OracleCommand::kLength;
+}
 
 OracleReply Apply(const OracleOperation& operation, OracleValue& value) {
   std::optional<std::string>& bytes = value.bytes;
   const bool existed = bytes.has_value();
   switch (operation.command) {
     case OracleCommand::kGet:
-      if (!existed) return {OracleReply::Kind::kNull, 0, {}};
-      return {OracleReply::Kind::kBytes, 0, *bytes};
+      return BytesOf(value);
+    case OracleCommand::kLength:
+      return Integer(static_cast<int64_t>(bytes.value_or("").size()));
+    case OracleCommand::kGetSet:
+    case OracleCommand::kGetDelete: {
+      OracleReply reply = BytesOf(value);
+      value = {};
+      if (operation.command == OracleCommand::kGetSet) value.bytes = operation.argument;
+      return reply;
+    }
+    case OracleCommand::kGetExpireAt:
+      if (existed) value.expiry_ms = static_cast<uint64_t>(operation.number);
+      return BytesOf(value);
     case OracleCommand::kSet:
       value = {operation.argument, 0};
       return {};
@@ -121,6 +139,14 @@ std::string Describe(const OracleOperation& operation) {
       return "PERSIST";
     case OracleCommand::kExpireTime:
       return "PEXPIRETIME";
+    case OracleCommand::kLength:
+      return "STRLEN";
+    case OracleCommand::kGetSet:
+      return "GETSET " + Quote(operation.argument);
+    case OracleCommand::kGetDelete:
+      return "GETDEL";
+    case OracleCommand::kGetExpireAt:
+      return "GETEX PXAT " + std::to_string(operation.number);
   }
   return "?";
 }
@@ -137,6 +163,8 @@ std::string Describe(const OracleReply& reply) {
       return Quote(reply.bytes);
     case OracleReply::Kind::kError:
       return "an error";
+    case OracleReply::Kind::kUntold:
+      return "it is done";
   }
   return "?";
 }
@@ -402,7 +430,7 @@ void Oracle::EndPart(const std::string& name, OperationId id, const OracleReply&
     const auto done = explanation.done.find(id);
     if (done == explanation.done.end()) return explanation.refused.contains(id);
     possible.insert(Describe(done->second));
-    if (done->second == answer) {
+    if (done->second == answer || reply.kind == OracleReply::Kind::kUntold) {
       Explanation kept = explanation;
       kept.done.erase(id);
       left.insert(std::move(kept));

@@ -40,7 +40,13 @@ enum class OracleCommand : uint8_t {
   kExpireAt,     // the same for the value that is there: 1 or 0
   kPersist,      // takes the expiry away: 1 or 0
   kExpireTime,   // reads: when it expires, -1 for never, -2 for no such key
+  kLength,       // reads: of the value, 0 for no such key
+  // As kSet, kDelete and kExpireAt; the answer is the value that was there.
+  kGetSet,
+  kGetDelete,
+  kGetExpireAt,
 };
+bool IsRead(OracleCommand command);
 
 struct OracleOperation {
   OracleCommand command = OracleCommand::kGet;
@@ -50,7 +56,8 @@ struct OracleOperation {
 };
 
 struct OracleReply {
-  enum class Kind : uint8_t { kOk, kNull, kInteger, kBytes, kError };
+  // kUntold: it has happened, and that is all that was said.
+  enum class Kind : uint8_t { kOk, kNull, kInteger, kBytes, kError, kUntold };
   Kind kind = Kind::kOk;
   int64_t integer = 0;
   std::string bytes;  // kBytes

@@ -1,5 +1,6 @@
 // The oracle has to reject what a store must not do, and to accept everything else: each kind of
 // fault is a history here.
+// Long because: there is one for each.
 #include "tests/sim/oracle.h"
 
 #include <gtest/gtest.h>
@@ -53,6 +54,34 @@ TEST_F(OracleTest, OneAfterTheOtherIsFine) {
   EXPECT_TRUE(oracle.MustExist("k"));
   EXPECT_TRUE(oracle.CanExist("k"));
   EXPECT_FALSE(oracle.CanExist("other"));
+}
+
+TEST_F(OracleTest, WhatAnswersWithTheOldValueChangesTheKeyToo) {
+  const OracleOperation get_set{OracleCommand::kGetSet, "b", 0};
+  const OracleOperation get_delete{OracleCommand::kGetDelete, {}, 0};
+  Do(get_set, Nothing());
+  Do({OracleCommand::kLength, {}, 0}, Number(1));
+  Do(get_delete, Value("b"));
+  Do(get_delete, Nothing());
+  Do({OracleCommand::kLength, {}, 0}, Number(0));
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+  Do(Set("a"), Ok());
+  Do(get_delete, Nothing());
+  EXPECT_FALSE(oracle.ok()) << "there was one";
+}
+
+TEST_F(OracleTest, WhatIsDoneWithoutItsAnswerIsDone) {
+  const OracleReply untold{OracleReply::Kind::kUntold, 0, {}};
+  Do(Set("a"), Ok());
+  Do({OracleCommand::kGetDelete, {}, 0}, untold);
+  Do(Get(), Nothing());
+  Do({OracleCommand::kGetSet, "b", 0}, untold);
+  oracle.Crashed();
+  Do(Get(), Value("b"));
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+  Do({OracleCommand::kGetDelete, {}, 0}, untold);
+  Do(Get(), Value("b"));
+  EXPECT_FALSE(oracle.ok()) << "it was said to be gone";
 }
 
 TEST_F(OracleTest, RejectsAStaleRead) {

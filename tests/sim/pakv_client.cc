@@ -75,52 +75,10 @@ OracleReply ReplyTo(const OracleOperation& what, PakvStatus status, const PakvFi
 }  // namespace
 
 PakvClient::PakvClient(RespLoad& load, uint64_t id, uint64_t seed, uint32_t count)
-    : LoadClient(load, id, seed, count) {}
+    : PakvLoadClient(load, id, seed, count) {}
 
-void PakvClient::Wrong(std::string what) {
-  if (load_.wrong.empty()) load_.wrong = "pakv: " + std::move(what);
-}
-
-void PakvClient::Greet() {
-  PakvWriter hello(to_send_, PakvType::kHello, next_id_);
-  hello.Number(PakvField::kVersionMin, kPakvVersion);
-  hello.Number(PakvField::kVersionMax, kPakvVersion);
-  hello.Finish();
-  under_way_[next_id_++].type = PakvType::kHello;
-}
-
-void PakvClient::TakeReplies(std::string_view& input) {
-  while (load_.wrong.empty() && !done()) {
-    // Who is turned away before he has said what he speaks is told so in RESP.
-    constexpr std::string_view kTurnedAway = "-ERR max number of clients reached\r\n";
-    if (load_.limits_are_small && !input.empty() && input[0] == '-') {
-      if (input == kTurnedAway) NobodyHasRead();
-      if (!kTurnedAway.starts_with(input)) Wrong("turned away, but not so: " + std::string(input));
-      break;
-    }
-    PakvFrame frame;
-    const PakvFrameReader::Status status = reader_.Next(input, frame);
-    if (status == PakvFrameReader::Status::kPartial) break;
-    if (status != PakvFrameReader::Status::kFrame) {
-      Wrong("no reply: " + std::string(reader_.error()));
-      break;
-    }
-    Replied(frame);
-  }
-}
-
-void PakvClient::Replied(const PakvFrame& frame) {
-  PakvFields fields;
-  if (DecodePakvReply(frame, fields) != PakvStatus::kOk) {
-    return Wrong("a reply that cannot be read");
-  }
+void PakvClient::Replied(const PakvFrame& frame, const PakvFields& fields) {
   const std::string_view text = fields.Bytes(PakvField::kText);
-  if (frame.id == 0) {
-    const bool may_be = frame.status == PakvStatus::kStopping ||
-                        (frame.status == PakvStatus::kTimeout && load_.limits_are_small);
-    if (!may_be) return Wrong("the end of the connection: " + std::string(text));
-    return NobodyHasRead();
-  }
   const auto found = under_way_.find(frame.id);
   if (found == under_way_.end() || found->second.type != frame.type) {
     return Wrong("a reply that nobody asked for");
@@ -128,10 +86,6 @@ void PakvClient::Replied(const PakvFrame& frame) {
   if (frame.status == PakvStatus::kPart) return PartCame(found->second, fields);
   Asked asked = std::move(found->second);
   under_way_.erase(found);
-  if (frame.type == PakvType::kHello) {
-    if (frame.status != PakvStatus::kOk) Wrong("hello was refused: " + std::string(text));
-    return;
-  }
   if (frame.type == PakvType::kBatch) return BatchReplied(asked, frame, fields);
   if (asked.parts.empty()) {
     // Its pieces are not all sent. They go on to the end, and nothing may come of them.
@@ -218,20 +172,14 @@ void PakvClient::GroupRead(const PakvFields& fields) {
   }
   std::string told = "a batch sees a group half written:";
   for (const std::string& each : seen) told += " " + each.substr(0, 20);
-  Wrong(std::move(told));
+  Wrong(told);
 }
 
 // Neither done nor one of the outcomes that a request provides for.
 void PakvClient::Refused(const Asked& asked, PakvStatus status, std::string_view text) {
-  const PakvCategory category = PakvCategoryOf(status);
-  const bool is_unknown = category == PakvCategory::kUnknownOutcome;
-  const bool of_the_disk = is_unknown || status == PakvStatus::kReadOnly ||
-                           status == PakvStatus::kDiskFull || status == PakvStatus::kFileError;
+  const bool is_unknown = IsUnknown(status);
   const bool of_length = status == PakvStatus::kValueTooLong;
-  const bool is_explained = (of_the_disk && load_.disk_is_ill) || of_length ||
-                            (status == PakvStatus::kOutOfMemory &&
-                             (load_.memory_is_short || load_.replies_are_bounded)) ||
-                            status == PakvStatus::kStopping || status == PakvStatus::kNotAnInteger;
+  const bool is_explained = Explains(status) || of_length || status == PakvStatus::kNotAnInteger;
   if (!is_explained) {
     return Wrong("an error that nothing explains: " + std::string(PakvName(status)) + ": " +
                  std::string(text));
@@ -251,7 +199,6 @@ void PakvClient::Refused(const Asked& asked, PakvStatus status, std::string_view
   }
 }
 
-// What has no reply before the last was not taken (docs/protocol.md).
 void PakvClient::NobodyHasRead() {
   for (const auto& [id, asked] : under_way_) {
     for (const Part& part : asked.parts) load_.oracle.Refused(part.id);
@@ -324,7 +271,7 @@ void PakvClient::StartOnKeys(uint64_t count) {
     }
     part.what.may_be_refused = load_.may_refuse();
     part.id = load_.oracle.Begin(id_, part.name, part.what);
-    const uint64_t id = next_id_++;
+    const uint64_t id = NextId();
     Asked& asked = under_way_[id];
     asked.type = TypeOf(part.what);
     PakvWriter writer(to_send_, asked.type, id);
@@ -342,7 +289,7 @@ void PakvClient::StartOnKeys(uint64_t count) {
     part.what.may_be_refused = true;  // for what another part demands
     part.id = load_.oracle.Begin(id_, part.name, part.what);
   }
-  const uint64_t id = next_id_++;
+  const uint64_t id = NextId();
   asked.type = PakvType::kBatch;
   PakvWriter writer(to_send_, asked.type, id);
   if (database != 0) writer.Number(PakvField::kNamespace, database);
@@ -357,7 +304,7 @@ void PakvClient::StartOnKeys(uint64_t count) {
 
 // The oracle is told with the last piece: what is sent before that may take effect before it.
 void PakvClient::BeginUpload(uint64_t database, Part part) {
-  upload_ = Upload{.id = next_id_++, .database = database, .part = std::move(part)};
+  upload_ = Upload{.id = NextId(), .database = database, .part = std::move(part)};
   // What is more than the server takes is refused at once.
   if (prng_.Chance(1, 10)) upload_->total_bytes = uint64_t{1} << 40;
   under_way_[upload_->id].type = PakvType::kSet;
@@ -403,7 +350,7 @@ void PakvClient::StartOnGroup() {
   Asked asked;
   asked.type = PakvType::kBatch;
   asked.reads_group = what.command == OracleCommand::kGet;
-  const uint64_t id = next_id_++;
+  const uint64_t id = NextId();
   PakvWriter writer(to_send_, PakvType::kBatch, id);
   for (uint64_t i = 0; i < kGroupKeys; ++i) {
     writer.BeginEntry();

@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "net/pakv/codec.h"
-#include "tests/sim/load_client.h"
 #include "tests/sim/oracle.h"
+#include "tests/sim/pakv_load_client.h"
 
 namespace pakv {
 
-class PakvClient final : public LoadClient {
+class PakvClient final : public PakvLoadClient {
  public:
   // Connects and works: `count` requests. Then it is done, and counted in `load`.
   PakvClient(RespLoad& load, uint64_t id, uint64_t seed, uint32_t count);
@@ -49,14 +49,12 @@ class PakvClient final : public LoadClient {
     bool ended = false;        // all is sent, and the refusal is to come
   };
 
-  void Greet() override;
-  void TakeReplies(std::string_view& input) override;
-  void Replied(const PakvFrame& frame);
+  void Replied(const PakvFrame& frame, const PakvFields& fields) override;
   void PartCame(Asked& asked, const PakvFields& fields);
   void BatchReplied(const Asked& asked, const PakvFrame& frame, const PakvFields& fields);
   void GroupRead(const PakvFields& fields);
   void Refused(const Asked& asked, PakvStatus status, std::string_view text);
-  void NobodyHasRead();
+  void NobodyHasRead() override;
   void StartMore() override;
   void StartOne();
   void StartOnKeys(uint64_t count);
@@ -70,11 +68,8 @@ class PakvClient final : public LoadClient {
   void BeginUpload(uint64_t database, Part part);
   void SendPiece();
   std::string RandomValue(bool may_be_long);
-  void Wrong(std::string what);
 
   uint64_t next_value_ = 0;
-  uint64_t next_id_ = 1;
-  PakvFrameReader reader_{PakvReads::kReplies, size_t{16} << 20};
   std::map<uint64_t, Asked> under_way_;
   std::optional<Upload> upload_;
 };

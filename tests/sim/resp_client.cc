@@ -51,6 +51,18 @@ std::string Encode(const std::string& key, const OracleOperation& what) {
     case OracleCommand::kExpireTime:
       words = {"PEXPIRETIME", key};
       break;
+    case OracleCommand::kLength:
+      words = {"STRLEN", key};
+      break;
+    case OracleCommand::kGetSet:
+      words = {"GETSET", key, what.argument};
+      break;
+    case OracleCommand::kGetDelete:
+      words = {"GETDEL", key};
+      break;
+    case OracleCommand::kGetExpireAt:
+      words = {"GETEX", key, "PXAT", number};
+      break;
   }
   return RespRequest(words);
 }
@@ -93,9 +105,7 @@ void RespClient::ExecReplied(const Command& command, const RespValue& reply) {
   // Nothing was done if one key's value lies in a file; nothing to be found out of reads.
   const bool is_in_file = reply.text.starts_with("ERR the key's value is too long");
   for (const Step& step : command.steps) {
-    const bool reads =
-        step.what.command == OracleCommand::kGet || step.what.command == OracleCommand::kExpireTime;
-    if (is_in_file || (reads && load_.disk_is_ill)) {
+    if (is_in_file || (IsRead(step.what.command) && load_.disk_is_ill)) {
       load_.oracle.Refused(step.id);
     } else {
       StepReplied(step, reply, true);
@@ -121,14 +131,21 @@ void RespClient::StepReplied(const Step& command, const RespValue& reply, bool i
       seen.bytes = reply.text;
       break;
     case RespValue::Type::kError: {
+      const bool untold = starts("ERR the write was done, ");
+      if (untold && (load_.disk_is_ill || load_.lacks_descriptors)) {
+        seen.kind = OracleReply::Kind::kUntold;
+        break;
+      }
       const bool unknown = starts("MISCONF outcome unknown: ");
       const bool refused = starts("MISCONF read-only: ") || starts("MISCONF disk full: ") ||
                            starts("ERR file error: ");
-      if ((unknown || refused) && !load_.disk_is_ill) {
+      if ((unknown || refused) && !load_.disk_is_ill && !load_.LacksDescriptorsFor(reply.text)) {
         load_.wrong = "a healthy disk, and yet: " + reply.text;
       } else if (unknown) {
         load_.oracle.Unknown(command.id);
       } else if (refused) {
+        load_.oracle.Refused(command.id);
+      } else if (load_.LacksDescriptorsFor(reply.text)) {
         load_.oracle.Refused(command.id);
       } else if (starts("ERR the key's value is too long") && in_exec) {
         // What works in memory takes no value that lies in a file, and makes none.
@@ -171,15 +188,19 @@ OracleOperation RespClient::RandomOperation() {
   if (load_.wall_ms && prng_.Chance(2, 5)) {
     const uint64_t kind = prng_.Below(10);
     if (kind < 5) return {OracleCommand::kSetUntil, RandomValue(), RandomExpiry()};
-    if (kind < 7) return {OracleCommand::kExpireAt, {}, RandomExpiry()};
+    if (kind < 6) return {OracleCommand::kExpireAt, {}, RandomExpiry()};
+    if (kind < 7) return {OracleCommand::kGetExpireAt, {}, RandomExpiry()};
     if (kind < 8) return {OracleCommand::kPersist, {}, 0};
     return {OracleCommand::kExpireTime, {}, 0};
   }
   const uint64_t dice = prng_.Below(100);
-  if (dice < 30) return {OracleCommand::kGet, {}, 0};
-  if (dice < 55) return {OracleCommand::kSet, RandomValue(), 0};
+  if (dice < 27) return {OracleCommand::kGet, {}, 0};
+  if (dice < 30) return {OracleCommand::kLength, {}, 0};
+  if (dice < 51) return {OracleCommand::kSet, RandomValue(), 0};
+  if (dice < 55) return {OracleCommand::kGetSet, RandomValue(), 0};
   if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
-  if (dice < 77) return {OracleCommand::kDelete, {}, 0};
+  if (dice < 73) return {OracleCommand::kDelete, {}, 0};
+  if (dice < 77) return {OracleCommand::kGetDelete, {}, 0};
   if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
   std::string part = RandomValue().substr(0, load_.inline_bytes_max);
   if (dice < 95) return {OracleCommand::kAppend, std::move(part), 0};
@@ -294,7 +315,9 @@ void RespClient::Rejected(const Command& first) {
   left_ = 0;
 }
 
-GarbageClient::GarbageClient(SimNet& net, const std::string& address, uint64_t seed) : net_(net) {
+GarbageClient::GarbageClient(SimNet& net, const std::string& address, uint64_t seed,
+                             uint32_t inline_bytes_max)
+    : net_(net) {
   Prng prng(seed);
   constexpr const char* kBegins[] = {"",
                                      "*3\r\n$3\r\nSET\r\n$4\r\nke",
@@ -302,7 +325,13 @@ GarbageClient::GarbageClient(SimNet& net, const std::string& address, uint64_t s
                                      "*2\r\n$-5\r\n",
                                      "GET / HTTP/1.1\r\nHost: pakv\r\n\r\n",
                                      "*2\r\n$3\r\nGET\r\n$99999999999999999999\r\n"};
-  to_send_ = kBegins[prng.Below(std::size(kBegins))];
+  const uint64_t begin = prng.Below(3 * std::size(kBegins));
+  if (begin < std::size(kBegins)) {
+    to_send_ = kBegins[begin];
+  } else {
+    to_send_ = "*3\r\n$3\r\nSET\r\n$7\r\ngarbage\r\n$" + std::to_string(inline_bytes_max + 20'000) +
+               "\r\n";
+  }
   const uint64_t noise = prng.Chance(1, 2) ? prng.Below(5000) : 0;
   // No letters, so that no inline command comes of it.
   for (uint64_t i = 0; i < noise; ++i) to_send_ += static_cast<char>(0x80 + prng.Below(0x80));

@@ -56,11 +56,12 @@ class RespClient final : public RespLoadClient {
   std::deque<Command> under_way_;
 };
 
-// Sends what no client sends: bytes without meaning, or the beginning of a command that never ends.
-// Others must not notice.
+// Sends what no client sends: bytes without meaning, or the beginning of a command that never ends,
+// maybe in the middle of a value that goes to a file. Others must not notice.
 class GarbageClient {
  public:
-  GarbageClient(SimNet& net, const std::string& address, uint64_t seed);
+  // `inline_bytes_max`: what is longer goes to a file.
+  GarbageClient(SimNet& net, const std::string& address, uint64_t seed, uint32_t inline_bytes_max);
   GarbageClient(const GarbageClient&) = delete;
   GarbageClient& operator=(const GarbageClient&) = delete;
   ~GarbageClient();

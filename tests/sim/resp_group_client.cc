@@ -34,13 +34,7 @@ void RespGroupClient::Replied(const RespValue& reply) {
 
 void RespGroupClient::RepliedTo(What what, const RespValue& reply) {
   if (reply.IsError()) {
-    const auto starts = [&](std::string_view prefix) { return reply.text.starts_with(prefix); };
-    const bool is_limit = starts("ERR max number of clients") || starts("ERR request timeout");
-    const bool may_be = (load_.disk_is_ill && starts("MISCONF ")) ||
-                        (load_.limits_are_small && is_limit) ||
-                        (load_.memory_is_short && starts("OOM ")) ||
-                        (load_.replies_are_bounded && starts("ERR no memory for so large a reply"));
-    if (!may_be) {
+    if (!load_.Explains(reply.text)) {
       load_.wrong = "an error that nothing explains: " + reply.text;
     }
     return;

@@ -2,9 +2,12 @@
 //
 //   counter   WATCH, GET, MULTI, SET one more, EXEC: what is counted is what was answered as done
 //   tokens    a value that RENAME and RENAMENX move between a few keys, long ones from file to
-//             file: it is always in one of them, whole, and never in two
+//             file: it is always in one of them, whole, and never in two. It is set anew where it
+//             is, too: what was answered is what moves from then on
+//   own keys  an EXEC in a database that nobody else uses: what looks at all of its keys tells of
+//             each place in the EXEC exactly
 //
-// Both outlive the server: what they have to be is known across its lives.
+// The first two outlive the server: what they have to be is known across its lives.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +26,19 @@ namespace pakv {
 struct RespMultiState {
   uint64_t counted = 0;  // increments that were answered as done
   uint64_t begun = 0;    // that may have been
+  // Its value has versions, from 1 on.
   struct Token {
-    std::string value;
-    bool is_made = false;  // for sure
+    uint64_t begun = 0;        // the newest that it may have
+    uint64_t settled = 0;      // the oldest; 0: it may not be there
+    bool is_changing = false;  // a newer one was sent, and what became of it is not known
   };
   std::map<uint64_t, Token> tokens;  // by number
+  uint64_t clients = 0;              // that there were
+
+  // What was under way is done, or will never be.
+  void ServerEnded() {
+    for (auto& [number, token] : tokens) token.is_changing = false;
+  }
 };
 
 class RespMultiClient final : public RespLoadClient {
@@ -38,30 +49,47 @@ class RespMultiClient final : public RespLoadClient {
                   bool only_looks);
 
  private:
-  enum class What : uint8_t { kSimple, kRead, kExec, kMake, kMove, kCount, kGet, kGetAll };
+  enum class What : uint8_t {
+    kSimple,
+    kRead,
+    kExec,
+    kSet,
+    kMove,
+    kCount,
+    kGet,
+    kGetCopy,
+    kGetAll,
+    kOwnKeys,
+  };
   struct Command {
     What what = What::kSimple;
     uint64_t token = 0;
-    uint64_t least = 0;  // that it may answer
+    uint64_t least = 0;   // that it may answer: a count, or a version
+    std::string looks{};  // kOwnKeys: what the EXEC does, a letter each
   };
 
   void Greet() override;
   void Replied(const RespValue& reply) override;
   void RepliedTo(const Command& command, const RespValue& reply);
-  bool MayFail(std::string_view error) const;
+  void SetReplied(const Command& command, const RespValue& reply);
   void CheckLooks(const std::vector<RespValue>& replies);
+  void CheckOwnKeys(const Command& command, const std::vector<RespValue>& replies);
+  bool IsVersion(const Command& command, const std::string& value);
   void CheckPlaces(const Command& command, uint64_t count);
   void StartMore() override;
   void StartOne();
   void StartOnToken(uint64_t token);
+  void SetToken(uint64_t token);
   void LookAtAll();
+  void LookAtOwnKeys();
+  std::string ValueOf(uint64_t token, uint64_t version) const;
   void Increment(uint64_t before);
   void Send(Command command, std::string_view line);
   void SendToAll(What what, const std::string& command, uint64_t token);
 
   RespMultiState& state_;
   const bool only_looks_;
-  bool has_made_ = false;
+  const uint64_t own_database_;
   bool increments_ = false;  // one is under way
   std::deque<Command> under_way_;
 };

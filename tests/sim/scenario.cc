@@ -85,6 +85,19 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kShortTurnTakenForFull, "short-turn-taken-for-full", "server"},
     SeededBugProof{SeededBug::kFailedLogSealed, "failed-log-sealed", "store"},
     SeededBugProof{SeededBug::kEmptySegmentRemovedEarly, "empty-segment-removed-early", "sweep"},
+    SeededBugProof{SeededBug::kFailedTransactionPublished, "failed-transaction-published", "store"},
+    SeededBugProof{SeededBug::kUnknownFileRemoved, "unknown-file-removed", "store"},
+    SeededBugProof{SeededBug::kCopyOfOldValue, "copy-of-old-value", "server"},
+    SeededBugProof{SeededBug::kCopyNameNotSynced, "copy-name-not-synced", "sweep"},
+    SeededBugProof{SeededBug::kOvertakenFileKept, "overtaken-file-kept", "store"},
+    SeededBugProof{SeededBug::kEditReadsUnpinned, "edit-reads-unpinned", "store"},
+    SeededBugProof{SeededBug::kEditRemovesOldEarly, "edit-removes-old-early", "store"},
+    SeededBugProof{SeededBug::kTurnRestartsChecksum, "turn-restarts-checksum", "server"},
+    SeededBugProof{SeededBug::kRestNotSynced, "rest-not-synced", "store"},
+    SeededBugProof{SeededBug::kRestKeepsTurn, "rest-keeps-turn", "server"},
+    SeededBugProof{SeededBug::kOwnKeysAsPublished, "own-keys-as-published", "server"},
+    SeededBugProof{SeededBug::kOwnKeysCountedTwice, "own-keys-counted-twice", "server"},
+    SeededBugProof{SeededBug::kScanLosesOwnKeys, "scan-loses-own-keys", "server"},
 };
 
 }  // namespace

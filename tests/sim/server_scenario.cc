@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "kv/log/segment.h"
 #include "kv/store/store.h"
 #include "net/server/server.h"
 #include "runtime/base/prng.h"
@@ -18,8 +19,10 @@
 #include "tests/sim/resp_client.h"
 #include "tests/sim/resp_group_client.h"
 #include "tests/sim/resp_multi_client.h"
+#include "tests/sim/resp_scan_client.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim_node.h"
+#include "tests/sim/value_file_check.h"
 
 namespace pakv {
 namespace {
@@ -147,10 +150,16 @@ class ServerScenario {
     options.key_bytes_max = std::min<uint32_t>(options.key_bytes_max, inline_bytes_max_);
     options.session_limits.output_bytes_max = output_bytes_max_;
     limits_are_small_ = !last;
+    places_are_few_ = false;
     if (last) return options;
     if (prng_.Chance(1, 4)) options.idle_timeout_ns = prng_.Between(1, 100) * kNsPerMs;
-    if (prng_.Chance(1, 4)) options.request_timeout_ns = prng_.Between(1, 100) * kNsPerMs;
     if (prng_.Chance(1, 4)) {
+      options.request_timeout_ns = prng_.Between(1, 100) * kNsPerMs;
+    } else if (prng_.Chance(1, 2)) {
+      options.request_timeout_ns = 0;
+    }
+    if (prng_.Chance(1, 4)) {
+      places_are_few_ = true;
       options.connection_count_max = static_cast<uint32_t>(prng_.Between(1, 3));
       if (prng_.Chance(1, 2)) options.overflow = OverflowPolicy::kReject;
       // A garbage client that sends nothing would keep its place for ever.
@@ -167,6 +176,7 @@ class ServerScenario {
     if (last) return;
     if (prng_.Chance(1, 3)) faults.short_transfer = static_cast<uint32_t>(prng_.Below(3000));
     if (prng_.Chance(1, 3)) faults.stall = static_cast<uint32_t>(prng_.Below(100));
+    if (prng_.Chance(1, 3)) faults.write_back_error = static_cast<uint32_t>(prng_.Below(5000));
     if (prng_.Chance(1, 5)) faults.flush_error = static_cast<uint32_t>(prng_.Below(100));
     if (prng_.Chance(1, 6)) faults.write_error = static_cast<uint32_t>(prng_.Below(100));
     disk_is_ill_ = faults.flush_error + faults.write_error > 0;
@@ -196,6 +206,7 @@ class ServerScenario {
   }
 
   void Live(bool last) {
+    ++life_;
     MakeWorldIll(last);
     StepClock();
     const auto core_count = static_cast<uint32_t>(prng_.Between(1, 4));
@@ -211,12 +222,14 @@ class ServerScenario {
         node_.Run(Service::Start(service, OptionsOfStore(), OptionsOfServer(core_count, last)));
     if (!started || !started->ok()) {
       if (!started && node_.running()) Fail("the server does not start: " + world_.failure());
-      if (started && !disk_is_ill_) {
+      // It may have noticed in time what the page cache has lost.
+      const bool noticed =
+          started && absl::IsUnavailable(*started) && node_.disk().faults.write_back_error > 0;
+      if (started && !disk_is_ill_ && !noticed) {
         Fail("the server does not start: " + std::string(started->message()));
       }
       node_.Crash(CrashKind::kProcessKill);
-      oracle_.Crashed();
-      return;
+      return Ended();
     }
     RespLoad load{world_, oracle_, kAddress};
     load.key_count = key_count_;
@@ -233,7 +246,7 @@ class ServerScenario {
       if (!node_.Run(Limit(service, node_.core(0), prng_.Below(400))) && node_.running()) {
         Fail("the limit is not set: " + world_.failure());
       }
-      if (!node_.running()) return oracle_.Crashed();
+      if (!node_.running()) return Ended();
     }
     load.inline_bytes_max = inline_bytes_max_;
     load.some_are_slow = prng_.Chance(1, 3);
@@ -241,7 +254,13 @@ class ServerScenario {
     clients_.clear();
     garbage_.clear();
     if (node_.running()) node_.Crash(RandomKind());
+    Ended();
+  }
+
+  // What clients still had under way has happened or not, and stays so.
+  void Ended() {
     oracle_.Crashed();
+    multi_state_.ServerEnded();
   }
 
   void Serve(Service& service, RespLoad& load, bool last) {
@@ -252,18 +271,21 @@ class ServerScenario {
       if (!RunClients(load, 1, Work::kReadAll)) return;
     } else {
       if (prng_.Chance(2, 3)) node_.CrashAfter(prng_.Below(1500), RandomKind());
-      if (prng_.Chance(1, 4)) {
-        garbage_.push_back(std::make_unique<GarbageClient>(world_.net(), kAddress, prng_.Next()));
-        // It may hold the only place that there is: in the end it hangs up.
-        world_.agenda().After(prng_.Between(1, 2000) * kNsPerMs, /*owner=*/0,
-                              [this] { garbage_.clear(); });
-      }
+      if (prng_.Chance(1, 3)) MakeGarbage();
       if (prng_.Chance(1, 4)) CutOffForAWhile();
       if (prng_.Chance(1, 2)) StepClockUnderLoad();
+      LackDescriptorsForAWhile(load);
       clients_work_ = true;
       const bool lives = RunClients(load, prng_.Between(1, 6), Work::kRandom);
       clients_work_ = false;
+      garbage_.clear();
       if (!lives) return;
+      if (load.lacks_descriptors && !WriteAgain(service, load)) return;
+    }
+    if (last || !disk_is_ill_) {
+      const std::string wrong = CheckValueFiles(world_, node_, *service.store, "/data/store");
+      if (!wrong.empty()) return Fail(wrong);
+      if (!node_.running()) return;
     }
     if (!last && prng_.Chance(1, 2)) return;
     auto stopped = node_.Run(Service::Stop(service));
@@ -272,6 +294,56 @@ class ServerScenario {
       Fail("the server does not stop well: " + std::string(stopped->message()));
     }
     if (stopped && result_.failure.empty()) node_.Stop();
+  }
+
+  // Others do not wait for it: neither for its turn, if it is in the middle of a value, nor for its
+  // memory. Of connections it may have the only place that there is: then it hangs up some time.
+  void MakeGarbage() {
+    garbage_.push_back(
+        std::make_unique<GarbageClient>(world_.net(), kAddress, prng_.Next(), inline_bytes_max_));
+    if (!places_are_few_ && prng_.Chance(1, 2)) return;
+    world_.agenda().After(prng_.Between(1, 2000) * kNsPerMs, /*owner=*/0,
+                          [this] { garbage_.clear(); });
+  }
+
+  // The system opens no further file, and accepts no connection, or only some.
+  void LackDescriptorsForAWhile(RespLoad& load) {
+    if (!prng_.Chance(1, 4)) return;
+    load.lacks_descriptors = true;
+    constexpr uint32_t kChances[] = {10'000, 10'000, 3'000, 1'000};
+    const uint32_t chance = kChances[prng_.Below(4)];
+    const auto set_at = [&](uint64_t after_ns, uint32_t chance_then) {
+      world_.agenda().After(after_ns, /*owner=*/0, [this, chance_then, life = life_] {
+        if (life == life_ && clients_work_) SetDescriptorChance(chance_then);
+      });
+    };
+    set_at(prng_.Below(20 * kNsPerMs), chance);
+    set_at(prng_.Between(20, 3000) * kNsPerMs, 0);
+  }
+  void SetDescriptorChance(uint32_t chance) {
+    node_.disk().faults.no_descriptor = chance;
+    world_.net().faults.no_descriptor = chance;
+  }
+
+  // There are descriptors again: the server tries them each second, goes on by itself, on each
+  // core, and takes all that it is sent. False: the life is over.
+  bool WriteAgain(Service& service, RespLoad& load) {
+    SetDescriptorChance(0);
+    load.lacks_descriptors = false;
+    if (disk_is_ill_) return true;
+    world_.RunFor(2 * SegmentSupply::kRetryNs);
+    if (!node_.running()) return false;
+    const bool opens = node_.Run(UntilFilesOpen(*service.store, node_.core(0))).has_value();
+    if (!opens && node_.running()) Fail("no file is opened again: " + world_.failure());
+    if (!opens || !node_.running()) return false;
+    return RunClients(load, 1, RespClient::Work::kWriteAll);
+  }
+  static Task<bool> UntilFilesOpen(Store& store, Core& core) {
+    while (true) {
+      const StoreStats stats = co_await store.Stats(core);
+      if (!stats.no_descriptors) co_return true;
+      co_await core.timers().SleepUntil(core.now_ns() + 100 * kNsPerMs);
+    }
   }
 
   // The clients' host and the server's do not reach one another.
@@ -313,6 +385,17 @@ class ServerScenario {
           load, multi_state_, next_client_++, prng_.Next(), commands,
           /*only_looks=*/work == RespClient::Work::kReadAll));
     }
+    const bool is_kept = flush_per_10000_ == 0 && work == RespClient::Work::kRandom;
+    for (uint64_t left = is_kept ? prng_.Below(4) : 0; left > 0; --left) {
+      const auto requests = static_cast<uint32_t>(prng_.Between(5, 40));
+      clients_.push_back(std::make_unique<PakvCounterClient>(load, counter_state_, next_client_++,
+                                                             prng_.Next(), requests));
+    }
+    for (uint64_t left = is_kept ? prng_.Below(3) : 0; left > 0; --left) {
+      const auto commands = static_cast<uint32_t>(prng_.Between(5, 100));
+      clients_.push_back(
+          std::make_unique<RespScanClient>(load, next_client_++, prng_.Next(), commands));
+    }
     const bool ended = world_.RunUntil(
         [&] {
           return !node_.running() || load.clients_done == clients_.size() || !oracle_.ok() ||
@@ -332,6 +415,7 @@ class ServerScenario {
   ScenarioResult result_;
   std::vector<std::unique_ptr<LoadClient>> clients_;
   RespMultiState multi_state_;
+  PakvCounterState counter_state_;
   std::vector<std::unique_ptr<GarbageClient>> garbage_;
   uint64_t segment_bytes_ = 0;
   CompactionOptions compaction_;
@@ -353,7 +437,9 @@ class ServerScenario {
   int64_t clock_offset_us_ = 0;
   bool disk_is_ill_ = false;
   bool limits_are_small_ = false;
+  bool places_are_few_ = false;
   bool clients_work_ = false;
+  uint64_t life_ = 0;
   uint64_t next_client_ = 1;
 };
 

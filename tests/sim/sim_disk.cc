@@ -424,6 +424,19 @@ int32_t SimDisk::SyncData(Inode& inode) {
   return Flush(inode, inode.cached_begin, inode.cached_end);
 }
 
+void SimDisk::Closed(Inode& inode) {
+  const auto is_dirty = [](const SimSector& sector) {
+    return sector.page == SimSector::Page::kDirty;
+  };
+  const std::span<SimSector> cached = inode.Cached();
+  if (std::none_of(cached.begin(), cached.end(), is_dirty) || !Fault(faults.write_back_error))
+    return;
+  for (SimSector& sector : cached) {
+    if (is_dirty(sector)) sector.DropPage();
+  }
+  inode.TrimCached();
+}
+
 int32_t SimDisk::Truncate(Inode& inode, uint64_t size_bytes) {
   if (inode.directory) return -EISDIR;
   if (size_bytes < inode.size_bytes) {

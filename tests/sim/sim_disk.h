@@ -43,12 +43,13 @@ struct SimDiskOptions {
 // Chances out of 10,000 operations of the kind.
 struct SimDiskFaults {
   uint32_t read_error = 0;
-  uint32_t write_error = 0;     // some of the sectors may have been written
-  uint32_t flush_error = 0;     // of fdatasync and of a sync write
-  uint32_t name_error = 0;      // of open, rename, unlink, directory sync
-  uint32_t no_descriptor = 0;   // of open, and of directory sync, which opens the directory
-  uint32_t short_transfer = 0;  // fewer bytes than asked for
-  uint32_t stall = 0;           // an operation takes up to a second (SimRing looks here)
+  uint32_t write_error = 0;       // some of the sectors may have been written
+  uint32_t flush_error = 0;       // of fdatasync and of a sync write
+  uint32_t write_back_error = 0;  // of the last close of a file with dirty pages, see Closed
+  uint32_t name_error = 0;        // of open, rename, unlink, directory sync
+  uint32_t no_descriptor = 0;     // of open, and of directory sync, which opens the directory
+  uint32_t short_transfer = 0;    // fewer bytes than asked for
+  uint32_t stall = 0;             // an operation takes up to a second (SimRing looks here)
   // The medium lies: the write is reported as done, and flushed, and what it has overwritten is
   // still there; or its bytes are, too, in another place of this file or of any other.
   uint32_t lost_write = 0;
@@ -82,6 +83,9 @@ class SimDisk {
   // The flush that is part of a sync write of this range.
   int32_t SyncRange(Inode& inode, uint64_t offset, uint32_t length);
   int32_t SyncData(Inode& inode);
+  // Nobody has the file open any more. What the page cache holds is written back by itself: where
+  // that fails it is lost, and who opens the file again is not told.
+  void Closed(Inode& inode);
   int32_t Truncate(Inode& inode, uint64_t size_bytes);
   int32_t Rename(const char* source, const char* target);
   int32_t Unlink(const char* path);

@@ -116,6 +116,22 @@ TEST_P(SimDiskModelTest, AFileReadsAsWhatWasWritten) {
   }
 }
 
+// What was written without O_DIRECT and not synced, and who opens the file again syncs in vain.
+TEST(SimDiskTest, AFailedWriteBackAfterTheLastCloseIsLostAndNobodyIsTold) {
+  SimDisk disk({.direct_alignment = 0}, /*seed=*/1);
+  disk.Put(kPath, "old");
+  SimDisk::InodeRef inode;
+  ASSERT_EQ(disk.Open(kPath, O_RDWR, inode), 0);
+  ASSERT_EQ(disk.Write(*inode, /*direct=*/false, "new", 3, 0), 3);
+  disk.Closed(*inode);
+  EXPECT_EQ(*disk.Contents(kPath), "new");
+  disk.faults.write_back_error = 10'000;
+  disk.Closed(*inode);
+  ASSERT_EQ(disk.Open(kPath, O_RDWR, inode), 0);
+  EXPECT_EQ(disk.SyncData(*inode), 0);
+  EXPECT_EQ(*disk.Contents(kPath), "old");
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, SimDiskModelTest, ::testing::Range<uint64_t>(1, 21));
 
 }  // namespace

@@ -22,9 +22,10 @@ namespace pakv {
 
 // What the network does to traffic. Chances are out of 10,000.
 struct SimNetFaults {
-  uint32_t reset = 0;       // of each send: the connection is reset instead
-  uint32_t long_delay = 0;  // of each chunk: up to 20 ms instead of up to 200 us
-  uint32_t cut = 3000;      // of each send: it travels in several chunks
+  uint32_t reset = 0;          // of each send: the connection is reset instead
+  uint32_t long_delay = 0;     // of each chunk: up to 20 ms instead of up to 200 us
+  uint32_t cut = 3000;         // of each send: it travels in several chunks
+  uint32_t no_descriptor = 0;  // of each accept: the connection goes on waiting
 };
 
 class SimNet {

@@ -119,6 +119,11 @@ SimProcess::File& SimProcess::FileOf(Handle handle) {
   return found->second;
 }
 
+bool SimProcess::IsOpen(const SimDisk::Inode& inode) const {
+  return std::any_of(files_.begin(), files_.end(),
+                     [&](const auto& open) { return open.second.inode.get() == &inode; });
+}
+
 Handle SimProcess::AddSocket(SimNet::EndpointRef endpoint) {
   const Handle handle = NewHandle();
   endpoint->changed = [this, handle] { SocketChanged(handle); };
@@ -210,6 +215,9 @@ void SimProcess::ListenerChanged(Handle handle) {
     result = -EINVAL;
   } else if (listening.listener->pending.empty()) {
     return;
+  } else if (const uint32_t chance = machine_.net.faults.no_descriptor;
+             chance != 0 && prng_.Chance(chance, 10'000)) {
+    result = -EMFILE;
   } else {
     SimNet::EndpointRef endpoint = std::move(listening.listener->pending.front());
     listening.listener->pending.pop_front();

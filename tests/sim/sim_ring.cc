@@ -319,8 +319,10 @@ int32_t SimRing::Carry(Operation& operation) {
       return 0;
     case Opcode::kClose:
       if (const auto file = process_.files_.find(request.handle); file != process_.files_.end()) {
-        disk.Unlock(*file->second.inode, file->second.lock_owner);
+        const SimDisk::InodeRef inode = file->second.inode;
+        disk.Unlock(*inode, file->second.lock_owner);
         process_.files_.erase(file);
+        if (!process_.IsOpen(*inode)) disk.Closed(*inode);
         return 0;
       }
       if (const auto listening = process_.listeners_.find(request.handle);

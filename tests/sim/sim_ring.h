@@ -113,6 +113,7 @@ class SimProcess {
   Handle NewHandle() { return Handle{next_handle_++}; }
   Handle AddSocket(SimNet::EndpointRef endpoint);
   File& FileOf(Handle handle);
+  bool IsOpen(const SimDisk::Inode& inode) const;
   void CloseIfDone(Handle handle);
   void SocketChanged(Handle handle);
   void TryReceive(Handle handle, Socket& socket);

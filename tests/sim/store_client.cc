@@ -94,6 +94,29 @@ Change Persist(const OldValue& old, Request& request) {
   return {Change::Action::kWrite, kNoExpiry, old.value};
 }
 
+Change Length(const OldValue& old, Request& request) {
+  request.reply.kind = Reply::Kind::kInteger;
+  request.reply.integer = old.exists ? old.value_length : 0;
+  return {};
+}
+
+Change GetSet(const OldValue& old, Request& request) {
+  static_cast<void>(Get(old, request));
+  return {Change::Action::kWrite, kNoExpiry, request.value};
+}
+
+Change GetDelete(const OldValue& old, Request& request) {
+  static_cast<void>(Get(old, request));
+  if (!old.exists) return {};
+  return {Change::Action::kDelete, kNoExpiry, {}};
+}
+
+Change GetExpireAt(const OldValue& old, Request& request) {
+  const Change change = ExpireAt(old, request);
+  static_cast<void>(Get(old, request));
+  return change;
+}
+
 Change ExpireTime(const OldValue& old, Request& request) {
   request.reply.kind = Reply::Kind::kInteger;
   request.reply.integer = !old.exists                  ? -2
@@ -128,6 +151,14 @@ OracleRow RowOf(OracleCommand command) {
       return {Persist, OldState::kValueOrFile};
     case OracleCommand::kExpireTime:
       return {ExpireTime, OldState::kExistence};
+    case OracleCommand::kLength:
+      return {Length, OldState::kExistence};
+    case OracleCommand::kGetSet:
+      return {GetSet, OldState::kValueOrFile};
+    case OracleCommand::kGetDelete:
+      return {GetDelete, OldState::kValueOrFile};
+    case OracleCommand::kGetExpireAt:
+      return {GetExpireAt, OldState::kValueOrFile};
   }
   PAKV_CHECK(false, "no such command");
   return {};
@@ -150,6 +181,20 @@ OracleReply ReplyOf(const Reply& reply) {
       break;  // nobody here may be put off
   }
   return {};
+}
+
+Task<Outcome> UploadInPieces(ValueUpload& upload, std::string_view value, Prng& prng) {
+  Outcome outcome = co_await upload.Begin(value.size());
+  while (outcome == Outcome::kDone && !value.empty()) {
+    const size_t piece = std::min<size_t>(value.size(), 1 + prng.Below(upload.room()));
+    upload.Add(value.substr(0, piece));
+    value.remove_prefix(piece);
+    if (upload.room() == 0) outcome = co_await upload.MakeRoom();
+    if (outcome == Outcome::kDone && prng.Chance(1, 4)) outcome = co_await upload.Rest();
+    if (outcome == Outcome::kDone && prng.Chance(1, 4)) outcome = co_await upload.LetOthers();
+  }
+  if (outcome == Outcome::kDone) outcome = co_await upload.Finish();
+  co_return outcome;
 }
 
 StoreSession::StoreSession(StoreLoad& load, Core& core, uint64_t id, uint64_t seed)
@@ -187,15 +232,19 @@ OracleOperation StoreSession::RandomOperation() {
   if (load_.wall_ms && prng_.Chance(2, 5)) {
     const uint64_t kind = prng_.Below(10);
     if (kind < 5) return {OracleCommand::kSetUntil, RandomValue(), RandomExpiry()};
-    if (kind < 7) return {OracleCommand::kExpireAt, {}, RandomExpiry()};
+    if (kind < 6) return {OracleCommand::kExpireAt, {}, RandomExpiry()};
+    if (kind < 7) return {OracleCommand::kGetExpireAt, {}, RandomExpiry()};
     if (kind < 8) return {OracleCommand::kPersist, {}, 0};
     return {OracleCommand::kExpireTime, {}, 0};
   }
   const uint64_t dice = prng_.Below(100);
-  if (dice < 30) return {OracleCommand::kGet, {}, 0};
-  if (dice < 55) return {OracleCommand::kSet, RandomValue(), 0};
+  if (dice < 27) return {OracleCommand::kGet, {}, 0};
+  if (dice < 30) return {OracleCommand::kLength, {}, 0};
+  if (dice < 51) return {OracleCommand::kSet, RandomValue(), 0};
+  if (dice < 55) return {OracleCommand::kGetSet, RandomValue(), 0};
   if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
-  if (dice < 77) return {OracleCommand::kDelete, {}, 0};
+  if (dice < 73) return {OracleCommand::kDelete, {}, 0};
+  if (dice < 77) return {OracleCommand::kGetDelete, {}, 0};
   if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
   if (dice < 95) return {OracleCommand::kAppend, RandomValue(), 0};
   return {OracleCommand::kSetRange, RandomValue(), RandomPlace()};
@@ -212,27 +261,13 @@ StoreSession::Call& StoreSession::FreeCall() {
   return call;
 }
 
-Task<Outcome> StoreSession::Upload(ValueUpload& upload, std::string_view value, Prng& prng) {
-  Outcome outcome = co_await upload.Begin(value.size());
-  while (outcome == Outcome::kDone && !value.empty()) {
-    const size_t piece = std::min<size_t>(value.size(), 1 + prng.Below(upload.room()));
-    upload.Add(value.substr(0, piece));
-    value.remove_prefix(piece);
-    if (upload.room() == 0) outcome = co_await upload.MakeRoom();
-    if (outcome == Outcome::kDone && prng.Chance(1, 4)) outcome = co_await upload.Rest();
-    if (outcome == Outcome::kDone && prng.Chance(1, 4)) outcome = co_await upload.LetOthers();
-  }
-  if (outcome == Outcome::kDone) outcome = co_await upload.Finish();
-  co_return outcome;
-}
-
 Task<void> StoreSession::CloseUpload(std::unique_ptr<ValueUpload> upload, bool kept) {
   co_await upload->Close(kept);
 }
 
 Task<void> StoreSession::StartLargeCall(uint64_t number, OracleOperation what) {
   auto upload = std::make_unique<ValueUpload>(load_.store.value_files(core_));
-  const Outcome outcome = co_await Upload(*upload, what.argument, prng_);
+  const Outcome outcome = co_await UploadInPieces(*upload, what.argument, prng_);
   if (outcome == Outcome::kDone) {
     StartCall(number, std::move(what), std::move(upload));
     co_return;
@@ -250,8 +285,7 @@ void StoreSession::StartCall(uint64_t number, OracleOperation what,
   call.what = std::move(what);
   call.name = load_.OracleName(number);
   const OracleRow row = RowOf(call.what.command);
-  call.is_read =
-      call.what.command == OracleCommand::kGet || call.what.command == OracleCommand::kExpireTime;
+  call.is_read = IsRead(call.what.command);
   call.needs = row.needs;
   call.function = row.function;
   call.done = [](Request& request) {
@@ -319,6 +353,10 @@ Task<void> StoreSession::ReadFile(Call& call) {
   }
   load_.store.ReleaseFile(core_, call);
   call.reply_kept = {OracleReply::Kind::kBytes, 0, std::move(bytes)};
+  // What it has written stays written.
+  if (!call.is_read && call.outcome != Outcome::kDone) {
+    call.reply_kept = {OracleReply::Kind::kUntold, 0, {}};
+  }
   Finished(call);
 }
 
@@ -346,16 +384,12 @@ void StoreSession::ReportInOrder() {
 }
 
 void StoreSession::Report(Call& call) {
-  switch (call.outcome) {
-    case Outcome::kDone:
-      load_.oracle.Acknowledged(call.id, std::move(call.reply_kept));
-      break;
-    case Outcome::kUnknown:
-      load_.oracle.Unknown(call.id);
-      break;
-    default:
-      load_.oracle.Refused(call.id);
-      break;
+  if (call.outcome == Outcome::kDone || call.reply_kept.kind == OracleReply::Kind::kUntold) {
+    load_.oracle.Acknowledged(call.id, std::move(call.reply_kept));
+  } else if (call.outcome == Outcome::kUnknown) {
+    load_.oracle.Unknown(call.id);
+  } else {
+    load_.oracle.Refused(call.id);
   }
   const bool is_new = !call.is_there || !load_.oracle.MustExist(call.name);
   const bool may_be_damaged = load_.values_may_be_damaged || load_.hit.contains(call.name);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kv/shard/values/value_upload.h"
@@ -61,6 +62,7 @@ struct StoreLoad {
   std::set<std::string> hit;
 
   uint64_t sessions_done = 0;
+  uint64_t checks_under_way = 0;
   std::string wrong;  // what should not have been answered
 
   // What the oracle is asked to explain at once; with keys that may also expire at any time.
@@ -88,6 +90,9 @@ struct OracleRow {
 };
 OracleRow RowOf(OracleCommand command);
 OracleReply ReplyOf(const Reply& reply);
+
+// Takes the whole value to a file, in pieces, now and then without its turn in between.
+Task<Outcome> UploadInPieces(ValueUpload& upload, std::string_view value, Prng& prng);
 
 class StoreSession {
  public:
@@ -130,7 +135,6 @@ class StoreSession {
                  std::unique_ptr<ValueUpload> upload = nullptr);
   // Writes the value to a file first, in pieces.
   Task<void> StartLargeCall(uint64_t number, OracleOperation what);
-  static Task<Outcome> Upload(ValueUpload& upload, std::string_view value, Prng& prng);
   static Task<void> CloseUpload(std::unique_ptr<ValueUpload> upload, bool kept);
   void Returned(Call& call);
   Task<void> ReadFile(Call& call);

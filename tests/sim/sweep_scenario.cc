@@ -8,6 +8,8 @@
 // namespace that is its own), and a thing may be many keys: a transaction, a FLUSH. So after a
 // crash a writer's keys are exactly what they were after the last thing that was acknowledged, or,
 // all of them, after the one that was under way.
+//
+// Long because: a life and its crashes know what the writers have done, and are one loop.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -17,6 +19,7 @@
 
 #include "kv/shard/values/value_upload.h"
 #include "kv/store/store.h"
+#include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/prng.h"
 #include "runtime/task/nursery.h"
@@ -291,6 +294,10 @@ class SweepScenario {
     }
     if (dice < 40) co_return co_await WriteTogether(store, here, writer, namespace_id);
     const std::string key = KeyOf(prng_.Below(kKeysPerWriter));
+    const std::string long_one = LongKeyOf(writer);
+    if (dice < 50 && !long_one.empty() && key != long_one) {
+      co_return co_await CopyFile(store, here, writer, namespace_id, long_one, key);
+    }
     StoreCall call(store, here);
     call.namespace_id = namespace_id;
     if (dice < 55) {
@@ -321,6 +328,38 @@ class SweepScenario {
                          std::string(upload.reference()));
     co_await upload.Close(admitted);
     co_return call.outcome;
+  }
+
+  // A key whose value lies in a file; empty: there is none.
+  std::string LongKeyOf(const Writer& writer) const {
+    for (const auto& [key, kept] : writer.settled) {
+      if (kept.value.size() > options_.inline_value_bytes_max) return key;
+    }
+    return {};
+  }
+
+  // As COPY does it: another name for the file, and a record that refers to that.
+  static Task<Outcome> CopyFile(Store& store, Core& here, Writer& writer, uint32_t namespace_id,
+                                std::string source, std::string target) {
+    StoreCall look(store, here);
+    look.namespace_id = namespace_id;
+    co_await look.Read(LookFunction, OldState::kValueOrFile, source);
+    if (look.outcome != Outcome::kDone) co_return look.outcome;
+    PAKV_CHECK(look.reply.kind == Reply::Kind::kFile, "it is too long for the log");
+    ValueUpload copy(store.value_files(here));
+    Outcome outcome = co_await copy.CopyFrom(*ValueReference::Decode(look.reply.bytes));
+    store.ReleaseFile(here, look);
+    bool admitted = false;
+    if (outcome == Outcome::kDone) {
+      writer.next[target] = Kept{writer.settled.at(source).value};
+      StoreCall call(store, here);
+      call.namespace_id = namespace_id;
+      call.file_admitted = &admitted;
+      co_await call.Update(SetFunction, OldState::kNothing, target, std::string(copy.reference()));
+      outcome = call.outcome;
+    }
+    co_await copy.Close(admitted);
+    co_return outcome;
   }
 
   static Task<Outcome> Upload(ValueUpload& upload, std::string_view value) {

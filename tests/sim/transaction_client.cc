@@ -16,6 +16,7 @@ namespace {
 constexpr uint64_t kGroups = 2;
 constexpr uint64_t kGroupKeys = 4;
 constexpr uint64_t kAccounts = 4;
+constexpr uint64_t kFileBytesMax = 12'000;
 
 int64_t Balance(const OldValue& old) {
   int64_t balance = 0;
@@ -152,8 +153,28 @@ Task<void> TransactionSession::CheckAccounts() {
   if (sum != 0) Wrong("a snapshot sees something moved half:" + Describe(transaction));
 }
 
-// Each key's part is an operation of its own to the oracle.
+// Each key's part is an operation of its own to the oracle. The first may set a value in a file,
+// which is written before.
 Task<void> TransactionSession::RunOnOracleKeys() {
+  ValueUpload upload(load_.store.value_files(core_));
+  std::string file_value;
+  if (prng_.Chance(1, 4)) {
+    file_value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
+    file_value.resize(file_value.size() + prng_.Below(kFileBytesMax), 'f');
+    const Outcome written = co_await UploadInPieces(upload, file_value, prng_);
+    if (!IsDone(written, "a value's file")) {
+      co_await upload.Close(/*kept=*/false);
+      co_return;
+    }
+  }
+  bool file_kept = false;
+  co_await RunParts(file_value, upload.reference(), file_kept);
+  co_await upload.Close(file_kept);
+}
+
+// `reference`: of the file that has `file_value`, which the first part sets; empty: none does.
+Task<void> TransactionSession::RunParts(const std::string& file_value, std::string_view reference,
+                                        bool& file_kept) {
   struct Part {
     Oracle::OperationId id = 0;
     std::string key;
@@ -181,6 +202,9 @@ Task<void> TransactionSession::RunOnOracleKeys() {
                 : dice < 4 ? OracleOperation{OracleCommand::kDelete, {}, 0}
                 : dice < 5 ? OracleOperation{OracleCommand::kSetIfAbsent, value, 0}
                            : OracleOperation{OracleCommand::kIncrement, {}, 3};
+    if (parts.size() == 1 && !reference.empty()) {
+      part.what = {OracleCommand::kSet, file_value, 0};
+    }
     const OracleRow row = RowOf(part.what.command);
     part.request.function = row.function;
     part.request.value = part.what.argument;
@@ -193,6 +217,10 @@ Task<void> TransactionSession::RunOnOracleKeys() {
   }
   const auto decide = [&](Transaction& decided) {
     for (Part& part : parts) {
+      if (&part == &parts.front() && !reference.empty()) {
+        decided.WriteFile(part.index, reference, kNoExpiry, &file_kept);
+        continue;
+      }
       decided.Run(part.index, part.request);
       part.reply = ReplyOf(part.request.reply);
     }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kv/store/store.h"
@@ -37,6 +38,7 @@ class TransactionSession {
   Task<void> Move();
   Task<void> CheckAccounts();
   Task<void> RunOnOracleKeys();
+  Task<void> RunParts(const std::string& file_value, std::string_view reference, bool& file_kept);
   Task<void> WatchOwnKey();
   Task<bool> WriteOwnKey(bool deletes);
   Task<bool> WriteOwnFile();

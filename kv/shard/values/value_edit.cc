@@ -28,7 +28,7 @@ ValueEdit::ValueEdit(ValueFiles& files, const Request& request, const OldValue& 
       begin_(begin),
       bytes_(bytes),
       upload_(files, ValueUpload::Turns::kOfEdits) {
-  if (in_file_) files_.Pin(ValueReference::Decode(old_)->file());
+  if (in_file_ && !PAKV_BUG(kEditReadsUnpinned)) files_.Pin(ValueReference::Decode(old_)->file());
 }
 
 Task<Outcome> ValueEdit::Make() {
@@ -89,7 +89,9 @@ Task<Outcome> ValueEdit::AddOld(uint64_t begin, uint64_t end) {
 
 Task<void> ValueEdit::Close() {
   co_await upload_.Close(admitted_);
-  if (in_file_) files_.Unpin(ValueReference::Decode(old_)->file());
+  if (in_file_ && !PAKV_BUG(kEditReadsUnpinned)) {
+    files_.Unpin(ValueReference::Decode(old_)->file());
+  }
 }
 
 }  // namespace pakv

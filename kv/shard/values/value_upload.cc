@@ -54,13 +54,14 @@ Task<Outcome> ValueUpload::StartTurn(int open_flags) {
   buffer_ = AlignedBuffer(files_.options_.chunk_bytes);
   files_.chunk_bytes_ += buffer_.size();
   if (buffered_ > 0) std::memcpy(buffer_.data(), unit_.data(), buffered_);
+  if (PAKV_BUG(kTurnRestartsChecksum)) chunk_checksum_ = 0;
   co_return Outcome::kDone;
 }
 
 Task<Outcome> ValueUpload::GiveTurnBack() {
   const Outcome written = co_await WriteUnits();
   if (written != Outcome::kDone) co_return written;
-  if (files_.directory_.direct_flag() == 0) {
+  if (files_.directory_.direct_flag() == 0 && !PAKV_BUG(kRestNotSynced)) {
     // Who opens the file again may not be told what became of bytes that the page cache held, once
     // nobody has had it open (fsync(2), close(2)).
     const IoResult synced = co_await file_.SyncData();
@@ -94,6 +95,7 @@ Task<Outcome> ValueUpload::Rest() {
   if (!has_turn_ || files_.uploads_.count() * 2 >= files_.options_.uploads_max) {
     co_return Outcome::kDone;
   }
+  if (PAKV_BUG(kRestKeepsTurn)) co_return Outcome::kDone;
   co_return co_await GiveTurnBack();
 }
 
@@ -236,6 +238,7 @@ Task<Outcome> ValueUpload::CopyFrom(ValueReference source) {
   length_ = source.length();
   reference_ =
       EncodeValueReference({.file = number_, .length = length_}, source.chunk_bytes(), checksums_);
+  if (PAKV_BUG(kCopyNameNotSynced)) co_return Outcome::kDone;
   // The bytes are on stable storage since the first name is.
   co_return co_await MakeNameLast();
 }

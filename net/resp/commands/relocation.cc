@@ -55,7 +55,8 @@ void Relocation::Decide(Transaction& transaction) {
     return;
   }
   if (PAKV_BUG(kRenameSharesFile) && old.in_file) wanted = copy = old.value;
-  if (old.in_file && old.value != wanted) {
+  const bool is_copied = old.value == wanted || (PAKV_BUG(kCopyOfOldValue) && !wanted.empty());
+  if (old.in_file && !is_copied) {
     wanted = old.value;
     result = Result::kWantsCopy;
     return;

@@ -7,6 +7,7 @@
 
 #include "net/resp/protocol/resp_protocol.h"
 #include "net/resp/table/command_functions.h"
+#include "runtime/base/seeded_bug.h"
 #include "runtime/core/next_pass.h"
 
 namespace pakv {
@@ -88,6 +89,7 @@ Task<void> OwnKeys::Rewind(RespProtocol& protocol) {
 }
 
 void OwnKeys::AdvanceTo(size_t command) {
+  if (PAKV_BUG(kOwnKeysAsPublished)) command = SIZE_MAX;
   for (; next_turn_ < turns_.size() && turns_[next_turn_].command < command; ++next_turn_) {
     Key& key = keys_[turns_[next_turn_].index];
     key.exists = !key.exists;
@@ -124,7 +126,7 @@ Task<uint64_t> OwnKeys::Count(RespProtocol& protocol) {
     for (auto at = PlaceOf(namespace_id, 0); at != by_hash_.end(); ++at) {
       const Key& key = keys_[*at];
       if (key.namespace_id != namespace_id) break;
-      own.push_back({key.hash, key.key});
+      if (!PAKV_BUG(kOwnKeysCountedTwice)) own.push_back({key.hash, key.key});
     }
     others = co_await protocol.store().CountKeys(protocol.core(), namespace_id, own);
   }
@@ -140,7 +142,8 @@ Task<void> OwnKeys::Correct(RespProtocol& protocol, uint64_t cursor, const Store
     const Key& own = keys_[*at];
     if (own.namespace_id != namespace_id) break;
     if (step.cursor != 0 && own.hash >= Store::FirstHashOf(step.cursor)) break;
-    if (own.exists && accept(own.key, work)) step.keys.emplace_back(own.key);
+    const bool is_lost = PAKV_BUG(kScanLosesOwnKeys) && next_turn_ < turns_.size();
+    if (own.exists && !is_lost && accept(own.key, work)) step.keys.emplace_back(own.key);
     work += kWorkPerKey;
     if (work < kStepWork) continue;
     work = 0;
