@@ -12,6 +12,7 @@
 #include "kv/log/salvage.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
+#include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
 
@@ -19,6 +20,8 @@ namespace pakv {
 namespace {
 
 constexpr std::string_view kCutName = "cut";
+// Of a segment, within a pass of the core.
+constexpr uint64_t kCheckedBytesMax = 1 << 20;
 
 class Recovery {
  public:
@@ -156,6 +159,7 @@ class Recovery {
       footers_[scanned.segment] = scanned.footer_bytes;
       if (scanned.sealed) continue;
       unsealed_.push_back(scanned.segment);
+      checksums_[scanned.segment] = scanned.checksum;
       if (PAKV_BUG(kReopenTornSegment)) NoteTorn(scanned);
     }
     co_return absl::OkStatus();
@@ -255,7 +259,9 @@ class Recovery {
 
   // Without direct I/O the page cache may show bytes that a failed flush of an earlier process has
   // dropped, and a flush would now succeed without writing them. So what was read goes into a new
-  // file, which takes the old one's place whole.
+  // file, which takes the old one's place whole. If it is not what was judged any more the page
+  // cache has lost it in between, as it could not be written: nothing was shown of it yet, so the
+  // next start judges what there is then.
   Task<absl::Status> CopySegment(uint32_t segment) {
     AlignedBuffer memory;
     uint64_t file_bytes = 0;
@@ -263,6 +269,18 @@ class Recovery {
         co_await ReadSegment(core_, directory_, state_.segments.at(segment),
                              options_.scan.read_bytes, memory, file_bytes);
     if (!bytes.ok()) co_return bytes.status();
+    uint32_t checksum = 0;
+    for (uint64_t at = 0; at < ends_.at(segment); at += kCheckedBytesMax) {
+      checksum =
+          Crc32c(checksum, bytes->data() + at, std::min(ends_.at(segment) - at, kCheckedBytesMax));
+      co_await core_.ready().Yield();
+    }
+    if (checksum != checksums_.at(segment) && !PAKV_BUG(kCopyOfWhatWasLost)) {
+      co_return absl::UnavailableError(
+          PathOf(segment) +
+          ": has changed since it was read a moment ago: the system has failed to write it to the "
+          "disk (see its log). Start again, which judges what is there now");
+    }
     const std::string name = SegmentName(segment);
     co_return co_await WriteWholeFile(core_, directory_.path(), name, *bytes);
   }
@@ -395,6 +413,7 @@ class Recovery {
   std::map<uint32_t, uint64_t> sizes_;
   std::map<uint32_t, uint32_t> footers_;
   std::vector<uint32_t> unsealed_;
+  std::map<uint32_t, uint32_t> checksums_;  // of their blocks, see CopySegment
   std::vector<ScannedCut> cuts_;
   ReopenedSegment reopened_;
   RecoveryReport report_;

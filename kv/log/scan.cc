@@ -8,6 +8,7 @@
 #include "kv/log/file_io.h"
 #include "kv/log/footer.h"
 #include "runtime/base/check.h"
+#include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
 #include "runtime/task/nursery.h"
 
@@ -241,6 +242,13 @@ class LogScan::Worker {
                           "blocks are missing before this segment of the log");
       }
       NoteEnd(unit, unit.segments[i], judgement.ends[i], segments[i].bytes, judgement);
+      ScannedSegment& scanned = unit.segments[i];
+      if (scanned.sealed || scan_.directory_.direct()) continue;
+      for (uint64_t at = 0; at < scanned.end; at += kJudgeBytesMax) {
+        scanned.checksum = Crc32c(scanned.checksum, segments[i].bytes.data() + at,
+                                  std::min(scanned.end - at, kJudgeBytesMax));
+        co_await here_.ready().Yield();
+      }
     }
     co_return co_await Deliver(unit, collector.blocks);
   }

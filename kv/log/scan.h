@@ -45,6 +45,8 @@ struct ScannedSegment {
   bool sealed = false;        // MANIFEST said so
   uint32_t footer_bytes = 0;  // of a footer that is right
   bool torn = false;          // the log is torn at `end`
+  // Of its blocks, unless it is sealed or read by direct I/O: what is read again may differ.
+  uint32_t checksum = 0;
 };
 
 // What the scan of one unit, or of all, came to.

@@ -81,6 +81,7 @@ enum class SeededBug : uint32_t {
   kOwnKeysAsPublished,
   kOwnKeysCountedTwice,
   kScanLosesOwnKeys,
+  kCopyOfWhatWasLost,  // a start keeps of a segment what the page cache has left, not what it
                        // judged
   kCount,
 };

@@ -98,6 +98,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kOwnKeysAsPublished, "own-keys-as-published", "server"},
     SeededBugProof{SeededBug::kOwnKeysCountedTwice, "own-keys-counted-twice", "server"},
     SeededBugProof{SeededBug::kScanLosesOwnKeys, "scan-loses-own-keys", "server"},
+    SeededBugProof{SeededBug::kCopyOfWhatWasLost, "copy-of-what-was-lost", "store"},
 };
 
 }  // namespace
