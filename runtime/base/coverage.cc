@@ -75,7 +75,8 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 
 #ifdef PAKV_SIMULATOR
-std::array<uint64_t, kCoverageMarks> counts{};
+// Of the thread: a simulated world has one, and real cores do not share their marks.
+thread_local std::array<uint64_t, kCoverageMarks> counts{};
 #endif
 
 }  // namespace

@@ -78,7 +78,7 @@ inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::k
 
 #ifdef PAKV_SIMULATOR
 void NoteCovered(CoverageMark mark);
-// How often each was reached in this process.
+// How often each was reached on this thread.
 const uint64_t* CoverageCounts();
 #define PAKV_COVERED(name) ::pakv::NoteCovered(::pakv::CoverageMark::name)
 #else
