@@ -80,7 +80,7 @@ void Shard::DropPin(Request& request) {
 
 // A write that a FLUSH has overtaken: nobody was ever shown its file, but whoever is to read it.
 void Shard::RemoveUnpublished(const Request& request) {
-  if (request.pending_in_file_ && !request.pending_delete_ && !PAKV_BUG(kOvertakenFileKept)) {
+  if (request.pending_in_file_ && !request.pending_delete_) {
     files_->Remove(FileOf(request.pending_value_));
   }
 }

@@ -67,7 +67,6 @@ enum class SeededBug : uint32_t {
   kUnknownFileRemoved,
   kCopyOfOldValue,     // a key gets a copy of what the other one's value was before
   kCopyNameNotSynced,  // a record refers to a copy whose name is not on stable storage
-  kOvertakenFileKept,  // that of a write that a FLUSH has overtaken stays
   // Of edits: the old value's file may go while it is copied, or goes before the new one lasts.
   kEditReadsUnpinned,
   kEditRemovesOldEarly,

@@ -89,7 +89,6 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kUnknownFileRemoved, "unknown-file-removed", "store"},
     SeededBugProof{SeededBug::kCopyOfOldValue, "copy-of-old-value", "server"},
     SeededBugProof{SeededBug::kCopyNameNotSynced, "copy-name-not-synced", "sweep"},
-    SeededBugProof{SeededBug::kOvertakenFileKept, "overtaken-file-kept", "store"},
     SeededBugProof{SeededBug::kEditReadsUnpinned, "edit-reads-unpinned", "store"},
     SeededBugProof{SeededBug::kEditRemovesOldEarly, "edit-removes-old-early", "store"},
     SeededBugProof{SeededBug::kTurnRestartsChecksum, "turn-restarts-checksum", "server"},
