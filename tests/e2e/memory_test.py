@@ -85,7 +85,7 @@ def fewer_cores_where_nobody_has_asked_for_their_number(pakvd, _pakvctl, parent)
     if len(os.sched_getaffinity(0)) < 2:
         return "there is one CPU alone"
     server = pakv.Server(pakvd, parent + "/data", "--admin-addr", "none", "--memory", "28MiB")
-    pakv.check("only 1 of " in server.log(), server.log())
+    pakv.check("only 1 core instead of " in server.log(), server.log())
     pakv.check(server.connect().call("SET", "key", "value") == "OK", "no write")
     pakv.check(server.stop() == 0, "no clean stop")
     return None
