@@ -19,8 +19,9 @@ import sys
 # rooms of its own inside of it ("resp/wire"). ----
 ROOMS = {
     "runtime": ["base", "task", "io", "core"],
-    "kv": ["log", "index", "shard/messages", "shard/state", "shard/values", "shard",
-           "store/memory", "store/start", "store", "tools"],
+    "kv": ["log/format", "log/files", "log/write", "log/read", "index", "shard/messages",
+           "shard/state", "shard/values", "shard", "store/memory", "store/compaction",
+           "store/start", "store", "tools"],
     "net": ["options", "session/buffers", "session", "resp/wire", "resp/table", "resp/protocol",
             "resp/commands", "pakv", "admin", "access", "client", "server"],
     "cmd": ["common", "pakvd", "pakvctl/interface", "pakvctl/client", "pakvctl/transfer",

@@ -23,8 +23,8 @@ class LayersTest(unittest.TestCase):
                          f"{source} includes {target}")
 
     def test_include_of_a_layer_above_is_found(self):
-        self.check("kv/log/a.cc", "net/resp/wire/b.h", 1)
-        self.check("net/resp/wire/a.cc", "kv/log/b.h", 0)
+        self.check("kv/index/a.cc", "net/resp/wire/b.h", 1)
+        self.check("net/resp/wire/a.cc", "kv/index/b.h", 0)
 
     def test_include_of_a_later_room_is_found(self):
         self.check("runtime/base/a.h", "runtime/task/b.h", 1)
@@ -41,11 +41,11 @@ class LayersTest(unittest.TestCase):
         self.check("cmd/pakvd/a.cc", "tests/sim/b.h", 1)
         self.check("net/resp/wire/a.cc", "perf/micro/b.h", 1)
         self.check("tests/net/a.cc", "tests/sim/b.h", 0)
-        self.check("perf/micro/a.cc", "kv/log/b.h", 0)
+        self.check("perf/micro/a.cc", "kv/index/b.h", 0)
 
     def test_include_that_is_not_root_relative_is_found(self):
-        files = {"kv/log/a.cc": '#include "b.h"\n', "kv/log/b.h": ""}
-        self.assertEqual(findings(files, lint.check_includes), [("kv/log/a.cc", 1)])
+        files = {"kv/index/a.cc": '#include "b.h"\n', "kv/index/b.h": ""}
+        self.assertEqual(findings(files, lint.check_includes), [("kv/index/a.cc", 1)])
 
     def test_include_of_liburing_outside_of_its_ring_is_found(self):
         text = "#include <liburing.h>\n"
@@ -53,7 +53,7 @@ class LayersTest(unittest.TestCase):
         self.assertEqual(findings(files, lint.check_includes), [("runtime/io/file.cc", 1)])
 
     def test_file_outside_of_every_room_is_found(self):
-        files = {"kv/a.cc": "", "kv/attic/a.cc": "", "kv/log/a.cc": "", "tests/kv/a.cc": "",
+        files = {"kv/a.cc": "", "kv/attic/a.cc": "", "kv/index/a.cc": "", "tests/kv/a.cc": "",
                  "net/resp/wire/a.cc": "", "net/resp/attic/a.cc": "", "net/wire/a.cc": ""}
         self.assertEqual(sorted(findings(files, lint.check_places)),
                          [("kv/a.cc", 1), ("kv/attic/a.cc", 1), ("net/resp/attic/a.cc", 1),
@@ -62,21 +62,21 @@ class LayersTest(unittest.TestCase):
 
 class LengthsTest(unittest.TestCase):
     def test_long_line_is_found(self):
-        files = {"kv/log/a.cc": "x" * 100 + "\n" + "x" * 101 + "\n"}
-        self.assertEqual(findings(files, lint.check_lengths), [("kv/log/a.cc", 2)])
+        files = {"kv/index/a.cc": "x" * 100 + "\n" + "x" * 101 + "\n"}
+        self.assertEqual(findings(files, lint.check_lengths), [("kv/index/a.cc", 2)])
 
     def test_columns_are_counted_not_bytes(self):
-        self.assertEqual(findings({"kv/log/a.cc": "ü" * 100}, lint.check_lengths), [])
+        self.assertEqual(findings({"kv/index/a.cc": "ü" * 100}, lint.check_lengths), [])
 
     def test_long_file_needs_its_reason(self):
-        self.assertEqual(findings({"kv/log/a.cc": "\n" * 500}, lint.check_lengths), [])
-        self.assertEqual(len(findings({"kv/log/a.cc": "\n" * 501}, lint.check_lengths)), 1)
+        self.assertEqual(findings({"kv/index/a.cc": "\n" * 500}, lint.check_lengths), [])
+        self.assertEqual(len(findings({"kv/index/a.cc": "\n" * 501}, lint.check_lengths)), 1)
         reason = "// Long because: one table.\n"
-        self.assertEqual(findings({"kv/log/a.cc": reason + "\n" * 500}, lint.check_lengths), [])
+        self.assertEqual(findings({"kv/index/a.cc": reason + "\n" * 500}, lint.check_lengths), [])
 
     def test_no_reason_allows_more_than_the_limit(self):
         text = "// Long because: one table.\n" + "\n" * 800
-        self.assertEqual(len(findings({"kv/log/a.cc": text}, lint.check_lengths)), 1)
+        self.assertEqual(len(findings({"kv/index/a.cc": text}, lint.check_lengths)), 1)
 
 
 class BannedTest(unittest.TestCase):
@@ -90,13 +90,13 @@ class BannedTest(unittest.TestCase):
                      "sleep(1);", "nanosleep(&t, 0);", "std::this_thread::sleep_for(d);",
                      "std::mutex m;", "std::condition_variable c;", "std::thread t(f);",
                      "task.Detach();", "thread.detach();", 'getenv("X");']:
-            self.check("kv/log/a.cc", line, 1)
+            self.check("kv/index/a.cc", line, 1)
 
     def test_names_that_only_look_like_them_are_left_alone(self):
         for line in ["SeededRand(1);", "clock.time(0);", "int sleeping = 0;", "Operand(1);",
                      "// rand() is banned", 'Log("usleep(5)");', "x = R\"(rand())\";",
                      "int64_t n = 1'000'000; char c = '\"';"]:
-            self.check("kv/log/a.cc", line, 0)
+            self.check("kv/index/a.cc", line, 0)
 
     def test_files_that_may_are_left_alone(self):
         self.check("runtime/base/clock.cc", "clock_gettime(c, &t);", 0)
@@ -108,7 +108,7 @@ class BannedTest(unittest.TestCase):
         self.check("tests/runtime/a_test.cc", "usleep(5);", 1)
 
     def test_unfinished_work_is_found(self):
-        self.check("kv/log/a.cc", "// TO" "DO: later", 1)
+        self.check("kv/index/a.cc", "// TO" "DO: later", 1)
         self.check("tests/kv/a_test.cc", "TEST(A, DIS" "ABLED_B) {", 1)
 
 
@@ -116,7 +116,7 @@ class SeededBugsTest(unittest.TestCase):
     ENUM = "enum class SeededBug : int {\n  kNone,\n  kLost,  // why\n  kCount,\n};\n"
 
     def check(self, code, simulation, expected):
-        files = {lint.BUG_HEADER: self.ENUM, "kv/log/a.cc": code, "tests/sim/a.cc": simulation}
+        files = {lint.BUG_HEADER: self.ENUM, "kv/index/a.cc": code, "tests/sim/a.cc": simulation}
         self.assertEqual(len(findings(files, lint.check_seeded_bugs)), expected)
 
     def test_bug_with_a_place_and_a_simulation_is_fine(self):

@@ -1,7 +1,7 @@
 // Who may have how many of the descriptors that this process may open (ulimit -n). What the store
 // needs to write comes first and is never lent out: a log that cannot open its next segment
-// refuses writes until it can (kv/log/shortage.h). The rest is for reads, for large values, and for
-// clients, which wait where there are too few.
+// refuses writes until it can (kv/log/files/shortage.h). The rest is for reads, for large values,
+// and for clients, which wait where there are too few.
 #pragma once
 
 #include <cstddef>

@@ -33,7 +33,7 @@
 #include "cmd/pakvd/service_manager.h"
 #include "cmd/pakvd/start_progress.h"
 #include "cmd/pakvd/stop_requests.h"
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 #include "kv/store/store.h"
 #include "net/server/server.h"
 #include "runtime/base/check.h"
@@ -50,7 +50,8 @@ namespace {
 
 // Delivers SIGTERM and SIGINT as events instead of interruptions. Made before any other thread,
 // which inherits the mask. SIGHUP is ignored: a server outlives the terminal it was started from;
-// SIGXFSZ too: a file that must not grow further is an error of that write (kv/log/shortage.h).
+// SIGXFSZ too: a file that must not grow further is an error of that write
+// (kv/log/files/shortage.h).
 class Signals {
  public:
   Signals() {

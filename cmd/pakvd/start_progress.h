@@ -1,5 +1,6 @@
 // What a terminal shows while the data is read: a bar below the log that is drawn over itself, and
-// gone when the server is ready. Elsewhere the log says each second how far it is (kv/log/scan.h).
+// gone when the server is ready. Elsewhere the log says each second how far it is
+// (kv/log/read/scan.h).
 #pragma once
 
 #include <cstdint>

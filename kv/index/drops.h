@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kv/log/format.h"
-#include "kv/log/lsn.h"
+#include "kv/log/format/format.h"
+#include "kv/log/format/lsn.h"
 
 namespace pakv {
 

@@ -34,8 +34,8 @@
 #include "kv/index/hash_range.h"
 #include "kv/index/item_store.h"
 #include "kv/index/live_bytes.h"
-#include "kv/log/format.h"
-#include "kv/log/lsn.h"
+#include "kv/log/format/format.h"
+#include "kv/log/format/lsn.h"
 #include "runtime/base/prng.h"
 
 namespace pakv {

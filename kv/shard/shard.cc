@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"

@@ -1,7 +1,7 @@
 // The parts of Shard that are about keys whose time is over (kv/shard/state/expiry.h).
 #include <algorithm>
 
-#include "kv/log/awaited_entry.h"
+#include "kv/log/write/awaited_entry.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/seeded_bug.h"
 

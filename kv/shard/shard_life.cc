@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/awaited_entry.h"
+#include "kv/log/write/awaited_entry.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"

@@ -7,7 +7,7 @@
 // since may be the session's own later write, and later reads of the session may have been answered
 // from the same version. An older version than the published one is read from the log, as long as
 // no segment has gone since then; nothing is kept for its sake.
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/seeded_bug.h"

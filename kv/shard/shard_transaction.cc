@@ -4,7 +4,7 @@
 #include <array>
 #include <utility>
 
-#include "kv/log/awaited_entry.h"
+#include "kv/log/write/awaited_entry.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"

@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 #include "kv/shard/shard.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kv/log/manifest.h"
+#include "kv/log/files/manifest.h"
 #include "kv/shard/messages/request.h"
 #include "runtime/core/core.h"
 #include "runtime/task/sync.h"

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 #include "runtime/io/file.h"
 
 namespace pakv {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/directory.h"
-#include "kv/log/manifest.h"
+#include "kv/log/files/manifest.h"
+#include "kv/log/files/store_directory.h"
 #include "kv/shard/shard.h"
 #include "runtime/core/core.h"
 #include "runtime/task/task.h"

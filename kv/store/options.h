@@ -8,13 +8,13 @@
 #include <optional>
 #include <string>
 
-#include "kv/log/directory.h"
-#include "kv/log/segment.h"
+#include "kv/log/files/store_directory.h"
+#include "kv/log/write/segment_supply.h"
 #include "kv/shard/messages/request.h"
 #include "kv/shard/state/reply_room.h"
 #include "kv/shard/state/transaction_memory.h"
 #include "kv/shard/values/value_files.h"
-#include "kv/store/compaction_options.h"
+#include "kv/store/compaction/compaction_options.h"
 #include "kv/store/memory/memory_options.h"
 
 namespace pakv {
@@ -70,7 +70,7 @@ struct StoreOptions {
   uint64_t device_read_bytes_max = uint64_t{64} << 20;
   // For the simulator: how long a transaction that is durable waits before its owners publish it.
   uint64_t publish_pause_ns = 0;
-  // Goes on without what is damaged (kv/log/salvage.h).
+  // Goes on without what is damaged (kv/log/read/salvage.h).
   bool salvage = false;
   // Opens data that is from far in this clock's future.
   bool accept_clock = false;

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "kv/index/hash_range.h"
-#include "kv/log/key_hash.h"
+#include "kv/log/format/key_hash.h"
 #include "kv/store/store_shared.h"
 #include "runtime/base/check.h"
 

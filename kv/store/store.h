@@ -24,7 +24,7 @@
 #include "kv/shard/state/stats.h"
 #include "kv/store/catalogue.h"
 #include "kv/store/check_books.h"
-#include "kv/store/compaction_progress.h"
+#include "kv/store/compaction/compaction_progress.h"
 #include "kv/store/options.h"
 #include "kv/store/transaction.h"
 #include "runtime/core/cores.h"

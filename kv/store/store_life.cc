@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "kv/index/hash_range.h"
-#include "kv/log/file_io.h"
-#include "kv/log/salvage.h"
+#include "kv/log/files/file_io.h"
+#include "kv/log/read/salvage.h"
 #include "kv/store/start/start_check.h"
 #include "kv/store/start/value_recovery.h"
 #include "kv/store/store_shared.h"

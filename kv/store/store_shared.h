@@ -7,13 +7,13 @@
 #include <memory>
 #include <vector>
 
-#include "kv/log/directory.h"
-#include "kv/log/log_reader.h"
-#include "kv/log/recovery.h"
+#include "kv/log/files/store_directory.h"
+#include "kv/log/read/log_reader.h"
+#include "kv/log/read/recovery.h"
 #include "kv/shard/shard.h"
 #include "kv/shard/values/value_files.h"
 #include "kv/store/catalogue.h"
-#include "kv/store/compactor.h"
+#include "kv/store/compaction/compactor.h"
 #include "kv/store/memory/memory_budget.h"
 #include "kv/store/store.h"
 #include "runtime/base/prng.h"

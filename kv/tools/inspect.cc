@@ -13,12 +13,12 @@
 #include <tuple>
 #include <utility>
 
-#include "kv/log/directory.h"
-#include "kv/log/file_io.h"
-#include "kv/log/format_footer.h"
-#include "kv/log/judge.h"
-#include "kv/log/key_filter.h"
-#include "kv/log/key_hash.h"
+#include "kv/log/files/file_io.h"
+#include "kv/log/files/store_directory.h"
+#include "kv/log/format/format_footer.h"
+#include "kv/log/format/key_filter.h"
+#include "kv/log/format/key_hash.h"
+#include "kv/log/read/judge.h"
 #include "kv/tools/inspect_values.h"
 
 namespace pakv {

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/format.h"
-#include "kv/log/manifest.h"
+#include "kv/log/files/manifest.h"
+#include "kv/log/format/format.h"
 
 namespace pakv {
 

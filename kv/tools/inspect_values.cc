@@ -11,7 +11,7 @@
 #include <set>
 #include <vector>
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "runtime/base/crc32c.h"
 
 namespace pakv {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "kv/index/drops.h"
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 
 namespace pakv {
 

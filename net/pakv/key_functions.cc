@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <optional>
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "net/resp/wire/words.h"
 #include "runtime/base/check.h"
 

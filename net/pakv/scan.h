@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 #include "net/pakv/codec.h"
 #include "net/session/buffers/output_buffer.h"
 #include "net/session/session.h"

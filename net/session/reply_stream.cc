@@ -5,7 +5,7 @@
 #include <string_view>
 #include <utility>
 
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 #include "net/session/session.h"
 #include "runtime/base/check.h"
 #include "runtime/core/next_pass.h"

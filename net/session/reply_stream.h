@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "runtime/task/nursery.h"
 #include "runtime/task/sync.h"
 #include "runtime/task/task.h"

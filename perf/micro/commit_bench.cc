@@ -22,7 +22,7 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 #include "kv/store/store.h"
 #include "perf/micro/program_folder.h"
 #include "runtime/base/check.h"

@@ -1,7 +1,7 @@
 // What compaction costs per user's write, in a simulated world: a store on a simulated disk whose
 // keys are overwritten evenly, so that what is counted is pakv's own work. For
 //   valgrind --tool=callgrind --toggle-collect='pakv::Compactor::*' compaction_bench
-// and for the amplification that the rules of kv/store/compactor.h come to.
+// and for the amplification that the rules of kv/store/compaction/compactor.h come to.
 //
 //   compaction_bench [--keys N] [--overwrites N] [--segment-kib N] [--cores N]
 #include <cstdio>

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 #include "kv/store/memory/memory_budget.h"
 
 namespace pakv {

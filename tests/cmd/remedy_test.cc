@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <string>
 
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 
 namespace pakv {
 namespace {

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/format.h"
-#include "kv/log/format_footer.h"
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format.h"
+#include "kv/log/format/format_footer.h"
+#include "kv/log/format/format_value_file.h"
 #include "kv/shard/values/value_upload.h"
 #include "kv/store/store.h"
 #include "runtime/base/check.h"

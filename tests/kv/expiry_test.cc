@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/log_writer.h"
+#include "kv/log/write/log_writer.h"
 #include "kv/store/store.h"
 #include "tests/kv/store_call.h"
 #include "tests/sim/sim_node.h"

@@ -2,7 +2,7 @@
 // behind a sealed segment, what a start reads of it, and that nothing depends on it.
 //
 // Long because: KeyFilter, the entries, and the footers of whole segments are one file's story.
-#include "kv/log/footer.h"
+#include "kv/log/read/footer.h"
 
 #include <gtest/gtest.h>
 
@@ -12,10 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/format_footer.h"
-#include "kv/log/format_value_file.h"
-#include "kv/log/key_filter.h"
-#include "kv/log/key_hash.h"
+#include "kv/log/format/format_footer.h"
+#include "kv/log/format/format_value_file.h"
+#include "kv/log/format/key_filter.h"
+#include "kv/log/format/key_hash.h"
 #include "runtime/base/prng.h"
 #include "tests/kv/log_fixture.h"
 #include "tests/sim/sim_node.h"

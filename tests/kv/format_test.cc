@@ -1,10 +1,10 @@
 // Long because: each structure of the format is tested beside its vectors.
-// kv/log/format, block_builder and lsn against docs/format.md, whose vectors are read from the
+// kv/log/format against docs/format.md, whose vectors are read from the
 // text itself: document and code cannot part. Then the same bytes are cut at every byte and have
 // every bit flipped: whatever is not exactly right is not read.
 //
 // Long because: each structure on disk has its vectors and its mutations, which share their making.
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 
 #include <gtest/gtest.h>
 
@@ -15,12 +15,12 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/block_builder.h"
-#include "kv/log/format_footer.h"
-#include "kv/log/format_value_file.h"
-#include "kv/log/key_filter.h"
-#include "kv/log/key_hash.h"
-#include "kv/log/manifest.h"
+#include "kv/log/files/manifest.h"
+#include "kv/log/format/block_builder.h"
+#include "kv/log/format/format_footer.h"
+#include "kv/log/format/format_value_file.h"
+#include "kv/log/format/key_filter.h"
+#include "kv/log/format/key_hash.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/prng.h"
 

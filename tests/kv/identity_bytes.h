@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string>
 
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
 

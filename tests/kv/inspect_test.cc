@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "runtime/base/crc32c.h"
 #include "tests/kv/log_fixture.h"
 

@@ -1,7 +1,7 @@
-// kv/log/judge: torn or corrupt. Each rule of docs/format.md is a named test on segments built
+// kv/log/read/judge: torn or corrupt. Each rule of docs/format.md is a named test on segments built
 // here block by block; at the end random damage is held against what may be said of it.
 // Long because: each rule is a test of its own on the same log in memory.
-#include "kv/log/judge.h"
+#include "kv/log/read/judge.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/block_builder.h"
+#include "kv/log/format/block_builder.h"
 #include "runtime/base/prng.h"
 
 namespace pakv {

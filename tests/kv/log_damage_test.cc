@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 #include "kv/store/store.h"
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/file_io.h"
-#include "kv/log/log_writer.h"
-#include "kv/log/shortage.h"
+#include "kv/log/files/file_io.h"
+#include "kv/log/files/shortage.h"
+#include "kv/log/write/log_writer.h"
 #include "tests/kv/log_fixture.h"
 
 namespace pakv {

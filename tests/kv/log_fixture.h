@@ -18,9 +18,9 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/directory.h"
-#include "kv/log/log_writer.h"
-#include "kv/log/recovery.h"
+#include "kv/log/files/store_directory.h"
+#include "kv/log/read/recovery.h"
+#include "kv/log/write/log_writer.h"
 #include "runtime/core/core.h"
 #include "runtime/io/uring_ring.h"
 #include "tests/kv/fault_ring.h"

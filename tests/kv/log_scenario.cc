@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/directory.h"
-#include "kv/log/log_writer.h"
-#include "kv/log/recovery.h"
+#include "kv/log/files/store_directory.h"
+#include "kv/log/read/recovery.h"
+#include "kv/log/write/log_writer.h"
 #include "runtime/base/seeded_bug.h"
 #include "tests/kv/identity_bytes.h"
 #include "tests/sim/sim_node.h"

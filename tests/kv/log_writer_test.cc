@@ -1,6 +1,6 @@
 // kv/log: the writer on the kernel's ring. What is acknowledged is found again; the order of
 // settling, marks, segments, and what happens when the disk fails or is full.
-#include "kv/log/log_writer.h"
+#include "kv/log/write/log_writer.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/log_reader.h"
+#include "kv/log/read/log_reader.h"
 #include "runtime/task/nursery.h"
 #include "tests/kv/log_fixture.h"
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/manifest.h"
+#include "kv/log/files/manifest.h"
 #include "kv/store/store.h"
 #include "runtime/base/coverage.h"
 #include "tests/kv/store_call.h"

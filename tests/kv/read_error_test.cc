@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 #include "tests/kv/value_file_fixture.h"
 
 namespace pakv {

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/judge.h"
-#include "kv/log/manifest.h"
-#include "kv/log/recovery.h"
+#include "kv/log/files/manifest.h"
+#include "kv/log/read/judge.h"
+#include "kv/log/read/recovery.h"
 #include "kv/store/store.h"
 #include "runtime/base/prng.h"
 #include "tests/kv/store_call.h"

@@ -2,7 +2,7 @@
 // and recoveries that die on the way. A copy of the directory taken while the store runs is what a
 // killed process leaves.
 // Long because: all of it is one fixture's, and each way to find a directory is a test.
-#include "kv/log/recovery.h"
+#include "kv/log/read/recovery.h"
 
 #include <gtest/gtest.h>
 #include <sys/file.h>

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "kv/store/store.h"
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"

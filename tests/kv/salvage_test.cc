@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/format_damage.h"
+#include "kv/log/format/format_damage.h"
 #include "kv/store/store.h"
 #include "tests/kv/store_tasks.h"
 #include "tests/sim/sim_node.h"

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "tests/kv/value_file_fixture.h"
 
 namespace pakv {

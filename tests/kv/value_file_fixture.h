@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "kv/shard/values/value_upload.h"
 #include "kv/store/store.h"
 #include "tests/kv/store_call.h"

@@ -1,7 +1,7 @@
 // How much compaction there is in a simulated life: as users have it, all the time, or between.
 #pragma once
 
-#include "kv/store/compaction_options.h"
+#include "kv/store/compaction/compaction_options.h"
 #include "runtime/base/prng.h"
 
 namespace pakv {

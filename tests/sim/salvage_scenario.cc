@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "runtime/base/log.h"
 #include "runtime/base/prng.h"
 #include "tests/kv/store_call.h"

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/segment.h"
+#include "kv/log/write/segment_supply.h"
 #include "kv/store/store.h"
 #include "net/server/server.h"
 #include "runtime/base/prng.h"

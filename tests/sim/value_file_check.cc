@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "runtime/base/clock.h"
 
 namespace pakv {

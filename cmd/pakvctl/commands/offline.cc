@@ -7,7 +7,7 @@
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/values.h"
 #include "cmd/pakvctl/interface/output.h"
-#include "kv/log/directory.h"
+#include "kv/log/files/store_directory.h"
 #include "kv/tools/inspect.h"
 #include "runtime/base/counted.h"
 #include "runtime/base/utf8.h"

@@ -12,7 +12,7 @@
 #include "cmd/common/exit_codes.h"
 #include "cmd/common/usage.h"
 #include "cmd/common/values.h"
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 #include "runtime/base/utf8.h"
 
 namespace pakv {

@@ -18,7 +18,7 @@
 #include "cmd/pakvctl/transfer/loader.h"
 #include "cmd/pakvctl/transfer/long_line.h"
 #include "cmd/pakvctl/transfer/redis_source.h"
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 #include "net/client/value_writer.h"
 #include "runtime/base/counted.h"
 #include "runtime/base/utf8.h"

@@ -16,9 +16,9 @@
 #include <string_view>
 #include <vector>
 
-#include "kv/log/durable_entry.h"
-#include "kv/log/format.h"
-#include "kv/log/shortage.h"
+#include "kv/log/files/shortage.h"
+#include "kv/log/format/format.h"
+#include "kv/log/write/durable_entry.h"
 #include "runtime/core/mailbox.h"
 
 namespace pakv {
@@ -37,8 +37,8 @@ struct OldValue {
   Lsn lsn = kNoLsn;                // of the value; needs kExistence
   uint64_t expiry_ms = kNoExpiry;  // needs kExistence; later than the expiry clock
   uint32_t value_length = 0;       // needs kExistence
-  // `value` is the reference to a file (kv/log/format_value_file.h). What a function does with it
-  // is to answer with it (Reply::Kind::kFile), or to write it again.
+  // `value` is the reference to a file (kv/log/format/format_value_file.h). What a function does
+  // with it is to answer with it (Reply::Kind::kFile), or to write it again.
   bool in_file = false;
   std::string_view value;  // needs kValue; valid during the call
 };

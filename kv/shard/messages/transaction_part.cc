@@ -1,6 +1,6 @@
 #include "kv/shard/messages/transaction_part.h"
 
-#include "kv/log/format_value_file.h"
+#include "kv/log/format/format_value_file.h"
 #include "runtime/base/coverage.h"
 
 namespace pakv {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 #include "runtime/base/intrusive_list.h"
 
 namespace pakv {

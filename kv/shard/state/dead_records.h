@@ -16,7 +16,7 @@
 #include <tuple>
 #include <vector>
 
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 
 namespace pakv {
 

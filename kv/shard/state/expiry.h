@@ -28,7 +28,7 @@
 #include <optional>
 
 #include "kv/index/hash_range.h"
-#include "kv/log/format.h"
+#include "kv/log/format/format.h"
 
 namespace pakv {
 

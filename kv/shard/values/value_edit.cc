@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 #include "runtime/base/check.h"
 
 namespace pakv {

@@ -4,9 +4,9 @@
 #include <bit>
 #include <cerrno>
 
-#include "kv/log/file_io.h"
-#include "kv/log/segment.h"
-#include "kv/log/shortage.h"
+#include "kv/log/files/file_io.h"
+#include "kv/log/files/shortage.h"
+#include "kv/log/write/segment_supply.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/crc32c.h"

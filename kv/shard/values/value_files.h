@@ -27,8 +27,8 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/directory.h"
-#include "kv/log/format_value_file.h"
+#include "kv/log/files/store_directory.h"
+#include "kv/log/format/format_value_file.h"
 #include "runtime/core/core.h"
 #include "runtime/io/buffer_pool.h"
 #include "runtime/task/nursery.h"
@@ -146,7 +146,7 @@ class ValueFiles {
   std::string PathOf(uint64_t file) const { return directory_.PathOf(ValueFileName(file)); }
   Task<absl::Status> ReadInto(ValueReference reference, uint32_t index, AlignedBuffer& memory);
   Task<void> SendBack(ValueFiles& owner, uint64_t file);
-  // In the log, now and then: a value was refused (kv/log/shortage.h).
+  // In the log, now and then: a value was refused (kv/log/files/shortage.h).
   void TellOfShortage(const absl::Status& why);
   void RemoveSoon(uint64_t file);
   Task<void> RemoveAll();

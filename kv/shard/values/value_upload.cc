@@ -5,8 +5,8 @@
 #include <cstring>
 #include <utility>
 
-#include "kv/log/file_io.h"
-#include "kv/log/segment.h"
+#include "kv/log/files/file_io.h"
+#include "kv/log/write/segment_supply.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/crc32c.h"

@@ -4,7 +4,7 @@
 #include <bit>
 #include <utility>
 
-#include "kv/log/segment.h"
+#include "kv/log/write/segment_supply.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/core/heap.h"

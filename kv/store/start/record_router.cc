@@ -1,7 +1,7 @@
 #include "kv/store/start/record_router.h"
 
 #include "kv/index/hash_range.h"
-#include "kv/log/key_hash.h"
+#include "kv/log/format/key_hash.h"
 #include "runtime/task/nursery.h"
 
 namespace pakv {

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/recovery_sink.h"
+#include "kv/log/read/recovery_sink.h"
 #include "kv/shard/shard.h"
 #include "kv/store/start/recovery_memory.h"
 #include "runtime/core/core.h"

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "kv/log/scan.h"
+#include "kv/log/read/scan.h"
 
 namespace pakv {
 

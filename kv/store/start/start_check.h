@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/directory.h"
+#include "kv/log/files/store_directory.h"
 #include "kv/shard/shard.h"
 #include "kv/store/start/record_router.h"
 #include "kv/store/start/recovery_memory.h"

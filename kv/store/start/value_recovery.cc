@@ -3,9 +3,9 @@
 #include <cerrno>
 #include <utility>
 
-#include "kv/log/file_io.h"
-#include "kv/log/format_value_file.h"
-#include "kv/log/salvage.h"
+#include "kv/log/files/file_io.h"
+#include "kv/log/format/format_value_file.h"
+#include "kv/log/read/salvage.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/io/file.h"

@@ -29,7 +29,7 @@
 #include <string>
 #include <vector>
 
-#include "kv/log/directory.h"
+#include "kv/log/files/store_directory.h"
 #include "kv/shard/shard.h"
 #include "kv/shard/values/value_files.h"
 #include "runtime/core/core.h"

@@ -1,5 +1,5 @@
 // OBJECT and MEMORY: what is known of a key beside its value.
-#include "kv/log/lsn.h"
+#include "kv/log/format/lsn.h"
 #include "kv/shard/state/memory_share.h"
 #include "net/resp/protocol/resp_protocol.h"
 #include "net/resp/table/command_functions.h"

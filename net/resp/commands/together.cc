@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "kv/log/file_io.h"
+#include "kv/log/files/file_io.h"
 #include "kv/shard/values/value_upload.h"
 #include "kv/store/transaction.h"
 #include "net/resp/commands/relocation.h"

@@ -1,0 +1,24 @@
+// AwaitedEntry: a coroutine's place in the log's queue.
+#pragma once
+
+#include "kv/log/write/durable_entry.h"
+#include "runtime/task/sync.h"
+
+namespace pakv {
+
+// co_await entry.settled.Wait(); then `durable` tells. Without a record, or with one.
+class AwaitedEntry : public DurableEntry {
+ public:
+  explicit AwaitedEntry(ReadyQueue& ready)
+      : DurableEntry([](DurableEntry& entry, bool is_durable) {
+          auto& awaited = static_cast<AwaitedEntry&>(entry);
+          awaited.durable = is_durable;
+          awaited.settled.Set();
+        }),
+        settled(ready) {}
+
+  Event settled;
+  bool durable = false;
+};
+
+}  // namespace pakv

@@ -1,0 +1,344 @@
+// Compactor's way with one victim: from reading it to its unlinking.
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kv/log/files/file_io.h"
+#include "kv/log/files/store_directory.h"
+#include "kv/log/write/awaited_entry.h"
+#include "kv/store/compaction/compactor.h"
+#include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
+#include "runtime/base/log.h"
+#include "runtime/base/seeded_bug.h"
+
+namespace pakv {
+namespace {
+
+// Records that owners are asked about at a time, and places asked for deletes until others have
+// their turn: each well below a millisecond.
+constexpr size_t kAskedMax = 2048;
+constexpr size_t kProbesMax = 20'000;
+// While the log's next segment is being made.
+constexpr uint64_t kRoomRetryNs = 5 * kNsPerMs;
+
+}  // namespace
+
+Compactor::Staged::Staged(Compactor& compactor_in, const Shard::Asked& asked, size_t bytes_begin_in)
+    : DurableEntry([](DurableEntry& entry, bool durable) {
+        Compactor& owner = static_cast<Staged&>(entry).compactor;
+        if (!durable) owner.durable_ = false;
+        if (--owner.pending_ == 0) owner.settled_.Set();
+      }),
+      compactor(compactor_in),
+      hash(asked.hash),
+      lsn(asked.record->fields.lsn),
+      source(asked.record->location),
+      bytes_begin(bytes_begin_in),
+      is_value(HoldsValue(asked.record->fields.flags)),
+      is_grave(asked.fate == Shard::Fate::kGrave) {}
+
+Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
+  dropped_early_ = false;
+  SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes);
+  const absl::Status opened = co_await scanner.Open();
+  if (!opened.ok()) {
+    SayOnce(opened);
+    co_return Passed::kNoRoom;
+  }
+  const Passed copied = co_await CopyAll(victim, scanner);
+  staged_.clear();
+  co_await scanner.Close();
+  if (copied != Passed::kDone) co_return copied;
+  if (dropped_early_) co_return Passed::kDone;
+  const Passed kept = co_await KeepClock(victim, scanner.expiry_clock_ms());
+  if (kept != Passed::kDone) co_return kept;
+  const bool empty = co_await NothingLivesIn(victim.segment);
+  if (!empty) {
+    LogError("{} cannot be removed: some of its records live and were not found in it",
+             parts_.context->directory->PathOf(SegmentName(victim.segment)));
+    books_.SetAside(victim.segment);
+    ++counters_.damaged;
+    co_return Passed::kNoRoom;
+  }
+  if (ended()) co_return Passed::kEnded;
+  const bool dropped = co_await Drop(victim);
+  if (!dropped) co_return Passed::kNoRoom;
+  ++counters_.segments;
+  PAKV_COVERED(kSegmentCompacted);
+  if (victim.kind == SegmentKind::kCompaction) PAKV_COVERED(kCompactedTwice);
+  co_return Passed::kDone;
+}
+
+Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentScanner& scanner) {
+  staged_.clear();
+  staged_bytes_.clear();
+  while (true) {
+    const absl::StatusOr<bool> more = co_await scanner.Next(records_);
+    if (!more.ok()) {
+      if (absl::IsDataLoss(more.status())) {
+        // It stays as it is: what can still be read of it is.
+        PAKV_COVERED(kCompactionOfDamage);
+        LogError("{}; the segment is not compacted", MessageOf(more.status()));
+        books_.SetAside(victim.segment);
+        ++counters_.damaged;
+      } else {
+        SayOnce(more.status());
+      }
+      co_return Passed::kNoRoom;
+    }
+    if (!*more) break;
+    const bool staged = co_await Stage(victim);
+    if (!staged) co_return Passed::kNoRoom;
+    if (staged_bytes_.size() >= options_.batch_bytes) {
+      const Passed moved = co_await MoveStaged(victim, /*last=*/false);
+      if (moved != Passed::kDone) co_return moved;
+    }
+    co_await Pace();
+    if (ended()) {
+      PAKV_COVERED(kStopDuringCompaction);
+      co_return Passed::kEnded;
+    }
+  }
+  co_return co_await MoveStaged(victim, /*last=*/true);
+}
+
+// Asks the owners of records_[begin, end) what becomes of them: the answers are in asked_.
+Task<void> Compactor::AskFates(size_t begin, size_t end) {
+  asked_.resize(parts_.shards.size());
+  for (auto& of_owner : asked_) of_owner.clear();
+  for (size_t i = begin; i < end; ++i) {
+    const RecordFields& fields = records_[i].fields;
+    const uint64_t hash = parts_.hash(fields.namespace_id, fields.key);
+    const bool is_drop = (fields.flags & kRecordDrop) != 0;
+    const uint32_t owner = is_drop ? 0 : parts_.owner_of(hash);
+    asked_[owner].push_back({.hash = hash, .record = &records_[i]});
+  }
+  for (uint32_t owner = 0; owner < asked_.size(); ++owner) {
+    if (asked_[owner].empty()) continue;
+    const bool judged = co_await core_.CallOn(owner, [this, owner](Core&) {
+      parts_.shards[owner]->JudgeFates(asked_[owner]);
+      return true;
+    });
+    PAKV_CHECK(judged);
+  }
+}
+
+// Of the deletes in asked_, the newest; kNoLsn: there is none.
+Lsn Compactor::NewestGrave() const {
+  Lsn newest = kNoLsn;
+  for (const auto& of_owner : asked_) {
+    for (const Shard::Asked& asked : of_owner) {
+      if (asked.fate == Shard::Fate::kGrave) newest = std::max(newest, asked.record->fields.lsn);
+    }
+  }
+  return newest;
+}
+
+// Finds out what of records_ has to be copied. False: one of them cannot be.
+Task<bool> Compactor::Stage(const SegmentInfo& victim) {
+  blockers_known_ = false;
+  for (size_t begin = 0; begin < records_.size(); begin += kAskedMax) {
+    const size_t end = std::min(begin + kAskedMax, records_.size());
+    co_await AskFates(begin, end);
+    if (const Lsn newest = NewestGrave(); newest != kNoLsn) {
+      co_await LearnFromFooters(newest);
+      blockers_known_ = false;
+    }
+    for (const auto& of_owner : asked_) {
+      for (const Shard::Asked& asked : of_owner) {
+        if (asked.fate == Shard::Fate::kDead) continue;
+        // Its owner will refer to it in a moment: this segment's turn comes later.
+        if (asked.fate == Shard::Fate::kUnpublished) co_return false;
+        const uint32_t length = asked.record->location.length;
+        const uint64_t block_bytes =
+            RoundUp(kBlockHeaderSize + length, parts_.context->directory->alignment());
+        if (block_bytes > parts_.context->segment_bytes) {
+          LogWarning("{} is not compacted: it holds a record of {} bytes, longer than a segment",
+                     parts_.context->directory->PathOf(SegmentName(victim.segment)), length);
+          books_.SetAside(victim.segment);
+          co_return false;
+        }
+        if (asked.fate == Shard::Fate::kGrave && DeleteMayLeave(victim, asked)) continue;
+        StageRecord(asked);
+        if (probes_ < kProbesMax) continue;
+        probes_ = 0;
+        co_await core_.ready().Yield();
+      }
+    }
+  }
+  co_return true;
+}
+
+// A delete is needed as long as an older record of its key may be somewhere else.
+bool Compactor::DeleteMayLeave(const SegmentInfo& victim, const Shard::Asked& grave) {
+  books_.NoteGraveMet();
+  if (!std::exchange(blockers_known_, true)) blockers_ = books_.Blockers(victim.segment);
+  probes_ += blockers_.size();
+  const Lsn lsn = grave.record->fields.lsn;
+  if (SegmentBooks::MayHoldOlder(blockers_, grave.hash, lsn)) {
+    PAKV_COVERED(kDeleteStayed);
+    return false;
+  }
+  PAKV_COVERED(kDeleteLeft);
+  if (!blockers_.empty() && blockers_.front().oldest < lsn) PAKV_COVERED(kFilterLetDeleteGo);
+  return true;
+}
+
+void Compactor::StageRecord(const Shard::Asked& asked) {
+  const Bytes bytes = asked.record->bytes;
+  if ((asked.record->fields.flags & kRecordDrop) != 0) PAKV_COVERED(kDropStayed);
+  staged_.emplace_back(*this, asked, staged_bytes_.size());
+  staged_bytes_.insert(staged_bytes_.end(), bytes.begin(), bytes.end());
+}
+
+// Copies what is staged, durably, and lets the index follow.
+Task<Compactor::Passed> Compactor::MoveStaged(const SegmentInfo& victim, bool last) {
+  size_t next = 0;
+  while (next < staged_.size()) {
+    const size_t begin = next;
+    const Passed appended = co_await AppendSome(next);
+    if (appended != Passed::kDone) co_return appended;
+    if (PAKV_BUG(kUnlinkBeforeCopyDurable) && last && next == staged_.size()) {
+      dropped_early_ = co_await Drop(victim);
+    }
+    while (pending_ > 0) {
+      settled_.Reset();
+      co_await settled_.Wait();
+    }
+    if (!durable_) {
+      failed_ = true;
+      co_return Passed::kEnded;
+    }
+    co_await MoveDurable(begin, next);
+  }
+  staged_.clear();
+  staged_bytes_.clear();
+  co_return Passed::kDone;
+}
+
+// Appends staged_[next...], as much as there is room for, at least one.
+Task<Compactor::Passed> Compactor::AppendSome(size_t& next) {
+  const size_t begin = next;
+  while (true) {
+    if (ended()) co_return Passed::kEnded;
+    for (; next < staged_.size(); ++next) {
+      Staged& staged = staged_[next];
+      const uint32_t length = staged.source.length;
+      if (!log_.FitsForCertain(length)) break;
+      if (log_.disk_full()) PAKV_COVERED(kCompactionInReserve);
+      log_.AppendCopy(Bytes(staged_bytes_).subspan(staged.bytes_begin, length), staged);
+      ++pending_;
+      counters_.copied_bytes += length;
+    }
+    if (next > begin) co_return Passed::kDone;
+    if (log_.shortage() != Shortage::kNone) {
+      PAKV_COVERED(kCompactionWithoutRoom);
+      co_return Passed::kNoRoom;
+    }
+    const uint64_t wake_ns = core_.now_ns() + kRoomRetryNs;
+    co_await core_.timers().SleepUntil(wake_ns, nursery_.token());
+  }
+}
+
+// The copies of staged_[begin, end) are durable: the books and the owners take note.
+Task<void> Compactor::MoveDurable(size_t begin, size_t end) {
+  moves_.resize(parts_.shards.size());
+  for (size_t slice = begin; slice < end; slice += kAskedMax) {
+    const size_t slice_end = std::min(slice + kAskedMax, end);
+    for (auto& of_owner : moves_) of_owner.clear();
+    for (size_t i = slice; i < slice_end; ++i) {
+      const Staged& staged = staged_[i];
+      books_.NoteCopy(staged.location().segment, {.hash = staged.hash,
+                                                  .lsn = staged.lsn,
+                                                  .bytes = staged.source.length,
+                                                  .is_value = staged.is_value,
+                                                  .is_grave = staged.is_grave});
+      if (!staged.is_value || staged.is_grave) continue;
+      moves_[parts_.owner_of(staged.hash)].push_back({.hash = staged.hash,
+                                                      .lsn = staged.lsn,
+                                                      .source = staged.source,
+                                                      .target = staged.location()});
+    }
+    for (uint32_t owner = 0; owner < moves_.size(); ++owner) {
+      if (moves_[owner].empty()) continue;
+      const size_t followed = co_await core_.CallOn(
+          owner, [this, owner](Core&) { return parts_.shards[owner]->FollowMoves(moves_[owner]); });
+      PAKV_CHECK(followed <= moves_[owner].size());
+    }
+  }
+}
+
+// What was shown as expired is so by the largest clock of the directory, and the victim may hold
+// it. Those of earlier runs are in MANIFEST.
+Task<Compactor::Passed> Compactor::KeepClock(const SegmentInfo& victim, uint64_t expiry_clock_ms) {
+  if (victim.run != parts_.context->run || log_.segment_clock_ms() >= expiry_clock_ms) {
+    co_return Passed::kDone;
+  }
+  log_.ShowClock(expiry_clock_ms);
+  if (ended()) co_return Passed::kEnded;
+  if (!log_.FitsForCertain(0)) co_return Passed::kNoRoom;
+  AwaitedEntry entry(core_.ready());
+  const Admission admitted = log_.WaitClock(entry);
+  if (admitted != Admission::kOk) co_return Passed::kNoRoom;
+  PAKV_COVERED(kClockKept);
+  co_await entry.settled.Wait();
+  if (entry.durable) co_return Passed::kDone;
+  failed_ = true;
+  co_return Passed::kEnded;
+}
+
+Task<bool> Compactor::NothingLivesIn(uint32_t segment) {
+  uint64_t live_bytes = 0;
+  for (Shard* shard : parts_.shards) {
+    live_bytes += co_await core_.CallOn(shard->core().id(), [shard, segment](Core&) {
+      return shard->table().live_bytes().Of(segment);
+    });
+  }
+  co_return live_bytes == 0;
+}
+
+// The victim's records are durable elsewhere, and nobody refers to it any more.
+Task<bool> Compactor::Drop(const SegmentInfo& victim) {
+  std::vector<ManifestEntry> entries;
+  entries.push_back({.type = ManifestEntry::Type::kDropped, .segment = victim.segment});
+  const absl::Status status = co_await manifest_.Append(core_, std::move(entries));
+  if (!status.ok()) {
+    // In a shortage nothing has begun: the next pass tries again.
+    if (ShortageOf(status) != Shortage::kNone) {
+      SayOnce(status);
+      co_return false;
+    }
+    failed_ = true;
+    parts_.failed(parts_.owner, status);
+    co_return false;
+  }
+  books_.Forget(victim.segment);
+  const uint32_t segment = victim.segment;
+  if (!PAKV_BUG(kUnlinkUnderReader)) {
+    for (Shard* shard : parts_.shards) {
+      const bool released = co_await core_.CallTaskOn(
+          shard->core().id(), [shard, segment](Core&) { return shard->ReleaseSegment(segment); });
+      PAKV_CHECK(released);
+    }
+  }
+  const std::string path = parts_.context->directory->PathOf(SegmentName(segment));
+  const IoResult unlinked = co_await UnlinkFile(core_.io(), path.c_str());
+  // It is listed no more: the next start removes what stays behind.
+  if (!unlinked.ok()) LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
+  // Compaction first: nothing else frees space.
+  log_.SpaceFreed();
+  if (disk_full_) {
+    for (Shard* shard : parts_.shards) {
+      const bool told = co_await core_.CallOn(shard->core().id(), [shard](Core&) {
+        shard->SpaceFreed();
+        return true;
+      });
+      PAKV_CHECK(told);
+    }
+  }
+  co_return true;
+}
+
+}  // namespace pakv
