@@ -16,14 +16,15 @@ import sys
 
 # ---- The tree's architecture: a folder includes itself and the folders before it in this table;
 # inside a folder, a room includes itself and the rooms before it. What would crowd a room stands in
-# rooms of its own inside of it ("resp/wire"). ----
+# rooms of its own inside of it ("resp/wire"). tests/ has the same rooms, and those around them
+# ("tests/net/resp"). ----
 ROOMS = {
     "runtime": ["base", "task", "io", "core"],
     "kv": ["log/format", "log/files", "log/write", "log/read", "index", "shard/messages",
            "shard/state", "shard/values", "shard", "store/memory", "store/compaction",
            "store/start", "store", "tools"],
     "net": ["options", "session/buffers", "session", "resp/wire", "resp/table", "resp/protocol",
-            "resp/commands", "pakv", "admin", "access", "client", "server"],
+            "resp/commands", "pakv", "admin", "client", "server"],
     "cmd": ["common", "pakvd", "pakvctl/interface", "pakvctl/client", "pakvctl/transfer",
             "pakvctl/commands", "pakvctl"],
 }
@@ -31,6 +32,8 @@ LAYERS = list(ROOMS)
 # May include everything; nothing includes them.
 OUTSIDE = ["tests", "perf"]
 EVERYWHERE = LAYERS + OUTSIDE
+# Of one folder; a header with its sources is one, and so is a test.
+SUBJECTS_MAX = 18
 
 # Libraries that one place alone knows.
 OWNED_HEADERS = {"liburing.h": ["runtime/io/uring_ring."]}
@@ -139,11 +142,45 @@ def check_places(tree):
         parts = path.split("/")
         if parts[0] in ROOMS and room_of(parts) not in ROOMS[parts[0]]:
             yield path, 1, f"lies in no room of {parts[0]}/: {', '.join(ROOMS[parts[0]])}"
+        if parts[0] == "tests" and parts[1] in ROOMS:
+            room, rooms = room_of(parts[1:]), ROOMS[parts[1]]
+            if not room or not any(f"{each}/".startswith(f"{room}/") for each in rooms):
+                yield path, 1, (f"lies in no room that {parts[1]}/ has too, or the start of one: "
+                                f"{', '.join(rooms)}")
 
 
 def room_of(parts):
     """The room of a file, by its path's components: all between its top folder and its name."""
     return "/".join(parts[1:-1])
+
+
+def check_rooms(tree):
+    """Each room of the table is there, and none has become a heap."""
+    folders = {}
+    for path in tree.code:
+        folders.setdefault(os.path.dirname(path), []).append(os.path.basename(path))
+    for layer, rooms in ROOMS.items():
+        for room in rooms:
+            if f"{layer}/{room}" not in folders:
+                yield ".ci/lint.py", 1, f"ROOMS names {layer}/{room}, which has no sources"
+    for folder, names in sorted(folders.items()):
+        count = len(subjects(names))
+        if count > SUBJECTS_MAX:
+            yield folder, 1, (f"{count} subjects in one folder, at most {SUBJECTS_MAX}: give those "
+                              "that belong together a room of their own")
+
+
+def subjects(names):
+    """What the files of a folder are about: shard.h, shard.cc and shard_life.cc are of "shard"."""
+    headers = {name[:-2] for name in names if name.endswith(".h")}
+    found = set()
+    for name in names:
+        stem = name.rsplit(".", 1)[0]
+        prefix = stem
+        while prefix not in headers and "_" in prefix and not stem.endswith("_test"):
+            prefix = prefix.rsplit("_", 1)[0]
+        found.add(prefix if prefix in headers else stem)
+    return found
 
 
 def check_includes(tree):
@@ -360,8 +397,8 @@ def check_format(tree):
         yield path, int(line), "not as clang-format has it: ./dev fmt"
 
 
-READING_RULES = [check_places, check_includes, check_lengths, check_banned, check_headers_guarded,
-                 check_seeded_bugs]
+READING_RULES = [check_places, check_rooms, check_includes, check_lengths, check_banned,
+                 check_headers_guarded, check_seeded_bugs]
 
 
 def main():

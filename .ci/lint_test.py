@@ -53,11 +53,42 @@ class LayersTest(unittest.TestCase):
         self.assertEqual(findings(files, lint.check_includes), [("runtime/io/file.cc", 1)])
 
     def test_file_outside_of_every_room_is_found(self):
-        files = {"kv/a.cc": "", "kv/attic/a.cc": "", "kv/index/a.cc": "", "tests/kv/a.cc": "",
+        files = {"kv/a.cc": "", "kv/attic/a.cc": "", "kv/index/a.cc": "", "perf/a.cc": "",
                  "net/resp/wire/a.cc": "", "net/resp/attic/a.cc": "", "net/wire/a.cc": ""}
         self.assertEqual(sorted(findings(files, lint.check_places)),
                          [("kv/a.cc", 1), ("kv/attic/a.cc", 1), ("net/resp/attic/a.cc", 1),
                           ("net/wire/a.cc", 1)])
+
+    def test_test_that_does_not_lie_in_a_room_of_its_layer_is_found(self):
+        files = {"tests/kv/a_test.cc": "", "tests/kv/attic/a_test.cc": "",
+                 "tests/net/res/a_test.cc": "", "tests/net/resp/a_test.cc": "",
+                 "tests/net/resp/wire/a_test.cc": "", "tests/sim/a_test.cc": ""}
+        self.assertEqual(sorted(findings(files, lint.check_places)),
+                         [("tests/kv/a_test.cc", 1), ("tests/kv/attic/a_test.cc", 1),
+                          ("tests/net/res/a_test.cc", 1)])
+
+
+class RoomsTest(unittest.TestCase):
+    # Each room of the table with one file.
+    ROOMS = {f"{layer}/{room}/a.h": "" for layer, rooms in lint.ROOMS.items() for room in rooms}
+
+    def test_room_of_the_table_without_sources_is_found(self):
+        self.assertEqual(findings(self.ROOMS, lint.check_rooms), [])
+        files = {path: text for path, text in self.ROOMS.items() if path != "kv/tools/a.h"}
+        self.assertEqual(findings(files, lint.check_rooms), [(".ci/lint.py", 1)])
+
+    def test_crowded_folder_is_found(self):
+        letters = "bcdefghijklmnopqrs"
+        self.assertEqual(len(letters), lint.SUBJECTS_MAX)
+        files = {f"tests/sim/{letter}.{end}": "" for letter in letters for end in ("h", "cc")}
+        files.update({f"kv/index/{letter}.cc": "" for letter in letters})  # beside a.h
+        files.update(self.ROOMS)
+        self.assertEqual(findings(files, lint.check_rooms), [("kv/index", 1)])
+
+    def test_parts_of_one_class_are_one_subject(self):
+        names = ["shard.h", "shard.cc", "shard_life.cc", "shard_of_two.cc", "shard_test.cc",
+                 "shards.cc", "log_test.cc"]
+        self.assertEqual(lint.subjects(names), {"shard", "shard_test", "shards", "log_test"})
 
 
 class LengthsTest(unittest.TestCase):

@@ -29,7 +29,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/core/cores.h"
 #include "runtime/io/uring_ring.h"
-#include "tests/kv/store_call.h"
+#include "tests/kv/store/store_call.h"
 
 namespace pakv {
 namespace {

@@ -14,8 +14,8 @@
 #include "kv/store/store.h"
 #include "runtime/base/check.h"
 #include "runtime/task/nursery.h"
-#include "tests/kv/store_call.h"
-#include "tests/sim/sim_node.h"
+#include "tests/kv/store/store_call.h"
+#include "tests/sim/world/sim_node.h"
 
 namespace pakv {
 namespace {

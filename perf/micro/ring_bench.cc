@@ -30,7 +30,7 @@
 #include "runtime/io/file.h"
 #include "runtime/io/receive_stream.h"
 #include "runtime/io/uring_ring.h"
-#include "tests/runtime/echo.h"
+#include "tests/runtime/io/echo.h"
 
 namespace pakv {
 namespace {

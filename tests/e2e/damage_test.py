@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A sample of tests/kv/log_damage_test.cc with the real programs: the log cut, zeroed and
+"""A sample of tests/kv/log/read/log_damage_test.cc with the real programs: the log cut, zeroed and
 bit-flipped. pakvd starts with all that was acknowledged, or refuses with exit code 3, a file and
 what to do; `pakvctl verify` tells the same of the directory."""
 

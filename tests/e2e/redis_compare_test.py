@@ -8,7 +8,7 @@ taken out by name, below.
 Long because: the table has each command with its uses and misuses, in the order that they build on.
 
 `redis_compare_test.py --record FILE` writes what redis-server replies to the table, for
-tests/net/resp_replies_test.cc."""
+tests/net/resp/resp_replies_test.cc."""
 
 import os
 import random

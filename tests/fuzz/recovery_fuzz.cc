@@ -19,9 +19,9 @@
 #include "runtime/base/check.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
-#include "tests/kv/store_call.h"
-#include "tests/sim/sim_node.h"
-#include "tests/sim/sim_world.h"
+#include "tests/kv/store/store_call.h"
+#include "tests/sim/world/sim_node.h"
+#include "tests/sim/world/sim_world.h"
 
 namespace pakv {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "tests/kv/log_scenario.h"
+#include "tests/sim/scenarios/log_scenario.h"
 
 namespace pakv {
 namespace {

@@ -1,6 +1,5 @@
 // The scenarios over a few seeds, and that each seeded bug has a proof: the proofs themselves run
-// in
-// ./dev sim --bugs, which finds each bug within so many seeds that pass without it.
+// in ./dev sim --bugs, which finds each bug within so many seeds that pass without it.
 #include "tests/sim/scenario.h"
 
 #include <gtest/gtest.h>
