@@ -9,7 +9,7 @@
 #include <string>
 
 #include "kv/log/files/store_directory.h"
-#include "kv/log/write/segment_supply.h"
+#include "kv/log/write/log_context.h"
 #include "kv/shard/messages/request.h"
 #include "kv/shard/state/reply_room.h"
 #include "kv/shard/state/transaction_memory.h"

@@ -28,9 +28,16 @@
 #include <cstdint>
 #include <string_view>
 
+#include "runtime/base/clock.h"
+
 namespace pakv {
 
 enum class Shortage : uint8_t { kNone, kSpace, kDescriptors, kMemory };
+
+// The same shortage is told again after this long, while it lasts.
+inline constexpr uint64_t kShortageToldEveryNs = 60 * kNsPerSecond;
+// What a file system needs beside a file itself: its own metadata, and other small files.
+inline constexpr uint64_t kSpaceMarginBytes = uint64_t{256} << 10;
 
 // Of a status that IoError or IoErrorAt has made (kv/log/files/file_io.h); kNone for any other.
 Shortage ShortageOf(const absl::Status& status);

@@ -17,7 +17,7 @@
 #include "kv/log/read/recovery_sink.h"
 #include "kv/log/read/scan.h"
 #include "kv/log/write/footer_writer.h"
-#include "kv/log/write/segment_supply.h"
+#include "kv/log/write/log_context.h"
 #include "runtime/core/core.h"
 #include "runtime/task/task.h"
 

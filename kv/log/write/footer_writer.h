@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "kv/log/format/format_footer.h"
-#include "kv/log/write/segment_supply.h"
+#include "kv/log/write/log_context.h"
 #include "runtime/core/core.h"
 #include "runtime/task/nursery.h"
 #include "runtime/task/sync.h"

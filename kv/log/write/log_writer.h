@@ -30,6 +30,7 @@
 #include "kv/log/format/format.h"
 #include "kv/log/write/durable_entry.h"
 #include "kv/log/write/footer_writer.h"
+#include "kv/log/write/log_context.h"
 #include "kv/log/write/segment_supply.h"
 #include "runtime/base/histogram.h"
 #include "runtime/base/intrusive_list.h"

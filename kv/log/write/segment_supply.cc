@@ -151,7 +151,7 @@ void SegmentSupply::NoteShortage(const absl::Status& why) {
   if (shortage_ != Shortage::kSpace) PAKV_COVERED(kSegmentNoDescriptor);
   if (told_ == shortage_ && core_.now_ns() < tell_again_ns_) return;
   told_ = shortage_;
-  tell_again_ns_ = core_.now_ns() + kTellEveryNs;
+  tell_again_ns_ = core_.now_ns() + kShortageToldEveryNs;
   tells_end_ = true;
   LogWarning("{}; {} until that passes, which is tried each second. What to do: {}", MessageOf(why),
              kind_ == SegmentKind::kCompaction ? "compaction lives on its reserve"

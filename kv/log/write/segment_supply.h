@@ -8,14 +8,13 @@
 
 #include <absl/status/status.h>
 
-#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include "kv/log/files/manifest.h"
 #include "kv/log/files/shortage.h"
-#include "kv/log/files/store_directory.h"
+#include "kv/log/write/log_context.h"
 #include "runtime/core/core.h"
 #include "runtime/io/file.h"
 #include "runtime/io/timer.h"
@@ -23,38 +22,6 @@
 #include "runtime/task/sync.h"
 
 namespace pakv {
-
-// A segment that recovery found torn and left open to be appended to: what pakv never does, except
-// for the seeded bug kReopenTornSegment.
-struct ReopenedSegment {
-  uint32_t segment = 0;  // 0: none
-  uint64_t size = 0;
-  uint64_t offset = 0;
-  uint32_t log = 0;
-};
-
-inline constexpr uint64_t kFooterSegmentBytesMin = uint64_t{256} << 10;
-
-// What every log of one start shares. Constant; outlives the logs.
-struct LogContext {
-  const StoreDirectory* directory = nullptr;
-  Manifest* manifest = nullptr;
-  uint64_t run = 0;
-  uint64_t segment_bytes = uint64_t{64} << 20;
-  ReopenedSegment reopened;
-  // Engine `memory`: blocks are settled without being written, there are no segments. A record's
-  // location is segment 0 then: its value is where the index leads to, in memory.
-  bool discards = false;
-  // Zeroing ahead, while the writer does not need it faster.
-  uint64_t zero_bytes_per_second = uint64_t{256} << 20;
-  // Shorter segments get no footer: they are as quickly read whole.
-  uint64_t footer_segment_bytes_min = kFooterSegmentBytesMin;
-  // Also footers that spare little: for simulations.
-  bool footers_of_any_size = false;
-  // Bytes of segments that compaction lacks: the other logs leave that much of the disk to it, as
-  // nothing else frees space. nullptr: there is no compaction.
-  std::atomic<uint64_t>* compaction_owed_bytes = nullptr;
-};
 
 // A segment that nothing was written into yet.
 struct NewSegment {
@@ -68,12 +35,8 @@ class SegmentSupply {
  public:
   // The reserve's size, if segments are not smaller; compaction's is a whole segment.
   static constexpr uint64_t kReserveBytesMax = uint64_t{4} << 20;
-  // What a file system needs beside the file itself: its own metadata, and other small files.
-  static constexpr uint64_t kSpaceMarginBytes = uint64_t{256} << 10;
-  // Where there was a shortage it is tried again after this long,
+  // Where there was a shortage it is tried again after this long.
   static constexpr uint64_t kRetryNs = 1 * kNsPerSecond;
-  // and the log tells of the same one as often.
-  static constexpr uint64_t kTellEveryNs = 60 * kNsPerSecond;
 
   SegmentSupply(Core& core, const LogContext& context, SegmentKind kind);
   SegmentSupply(const SegmentSupply&) = delete;

@@ -6,7 +6,6 @@
 
 #include "kv/log/files/file_io.h"
 #include "kv/log/files/shortage.h"
-#include "kv/log/write/segment_supply.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/crc32c.h"
@@ -46,7 +45,7 @@ ValueChunk::~ValueChunk() {
 
 void ValueFiles::TellOfShortage(const absl::Status& why) {
   if (core_.now_ns() < tell_again_ns_) return;
-  tell_again_ns_ = core_.now_ns() + SegmentSupply::kTellEveryNs;
+  tell_again_ns_ = core_.now_ns() + kShortageToldEveryNs;
   LogWarning(
       "{}; values that need files of their own are refused until that passes. What to do: {}",
       MessageOf(why), RemedyOfShortage(why));

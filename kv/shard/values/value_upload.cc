@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "kv/log/files/file_io.h"
-#include "kv/log/write/segment_supply.h"
+#include "kv/log/files/shortage.h"
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/crc32c.h"
@@ -115,7 +115,7 @@ Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
   if (asked.ok() && length_bytes > space.file_bytes_max) {
     co_return Failed(IoError("make a value's file in", files_.directory_.path(), IoResult(-EFBIG)));
   }
-  if (asked.ok() && space.free_bytes < length_bytes + SegmentSupply::kSpaceMarginBytes) {
+  if (asked.ok() && space.free_bytes < length_bytes + kSpaceMarginBytes) {
     co_return Outcome::kDiskFull;
   }
   number_ = files_.shared_.next_file.fetch_add(1, std::memory_order_relaxed);

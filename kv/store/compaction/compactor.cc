@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "kv/log/files/file_io.h"
+#include "kv/log/files/shortage.h"
 #include "kv/log/files/store_directory.h"
 #include "kv/log/read/footer.h"
 #include "runtime/base/check.h"
@@ -178,7 +179,7 @@ uint64_t Compactor::LimitBytes(uint64_t disk_bytes) const {
                             (logs + options_.segments_min) * segment);
   // On a disk that is filling up, no more than what is there.
   const uint64_t room = disk_bytes + free_bytes_;
-  const uint64_t kept = logs * segment + SegmentSupply::kSpaceMarginBytes;
+  const uint64_t kept = logs * segment + kSpaceMarginBytes;
   limit = std::min(limit, room - std::min(room, kept));
   return std::max<uint64_t>(limit, 1);
 }

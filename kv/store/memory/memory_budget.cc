@@ -4,7 +4,7 @@
 #include <bit>
 #include <utility>
 
-#include "kv/log/write/segment_supply.h"
+#include "kv/log/files/shortage.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/core/heap.h"
@@ -113,7 +113,7 @@ void MemoryBudget::TellOfRefusals(uint64_t refused_count, bool refusing) {
   if (refused) refused_ns_ = core_.now_ns();
   if (refused && !is_told_ && core_.now_ns() >= tell_again_ns_) {
     is_told_ = true;
-    tell_again_ns_ = core_.now_ns() + SegmentSupply::kTellEveryNs;
+    tell_again_ns_ = core_.now_ns() + kShortageToldEveryNs;
     LogWarning(
         "new keys are refused (-OOM): the memory of {} MiB (--memory) is used up, or the system "
         "gives less (ulimit -v); deletes, writes of keys that are there and reads go on. What to "

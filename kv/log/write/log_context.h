@@ -1,0 +1,44 @@
+// LogContext: what a start gives to every log that it opens.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "kv/log/files/manifest.h"
+#include "kv/log/files/store_directory.h"
+
+namespace pakv {
+
+// A segment that recovery found torn and left open to be appended to: what pakv never does, except
+// for the seeded bug kReopenTornSegment.
+struct ReopenedSegment {
+  uint32_t segment = 0;  // 0: none
+  uint64_t size = 0;
+  uint64_t offset = 0;
+  uint32_t log = 0;
+};
+
+inline constexpr uint64_t kFooterSegmentBytesMin = uint64_t{256} << 10;
+
+// What every log of one start shares. Constant; outlives the logs.
+struct LogContext {
+  const StoreDirectory* directory = nullptr;
+  Manifest* manifest = nullptr;
+  uint64_t run = 0;
+  uint64_t segment_bytes = uint64_t{64} << 20;
+  ReopenedSegment reopened;
+  // Engine `memory`: blocks are settled without being written, there are no segments. A record's
+  // location is segment 0 then: its value is where the index leads to, in memory.
+  bool discards = false;
+  // Zeroing ahead, while the writer does not need it faster.
+  uint64_t zero_bytes_per_second = uint64_t{256} << 20;
+  // Shorter segments get no footer: they are as quickly read whole.
+  uint64_t footer_segment_bytes_min = kFooterSegmentBytesMin;
+  // Also footers that spare little: for simulations.
+  bool footers_of_any_size = false;
+  // Bytes of segments that compaction lacks: the other logs leave that much of the disk to it, as
+  // nothing else frees space. nullptr: there is no compaction.
+  std::atomic<uint64_t>* compaction_owed_bytes = nullptr;
+};
+
+}  // namespace pakv
