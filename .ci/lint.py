@@ -21,10 +21,10 @@ import sys
 ROOMS = {
     "runtime": ["base", "task", "io", "core"],
     "kv": ["log/format", "log/files", "log/write", "log/read", "index", "shard/messages",
-           "shard/state", "shard/values", "shard", "store/memory", "store/compaction",
-           "store/start", "store", "tools"],
-    "net": ["options", "session/buffers", "session", "resp/wire", "resp/table", "resp/protocol",
-            "resp/commands", "pakv", "admin", "client", "server"],
+           "shard/state", "shard/values", "shard", "store/memory", "store/start",
+           "store/compaction", "store", "tools"],
+    "net": ["options", "text", "session/buffers", "session", "resp/wire", "resp/table",
+            "resp/protocol", "resp/commands", "pakv", "admin", "client", "server"],
     "cmd": ["common", "pakvd", "pakvctl/interface", "pakvctl/client", "pakvctl/transfer",
             "pakvctl/commands", "pakvctl"],
 }

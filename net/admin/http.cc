@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "net/text/words.h"
+
 namespace pakv {
 namespace {
 
@@ -32,13 +34,6 @@ std::string_view Trim(std::string_view text) {
   const size_t begin = text.find_first_not_of(kBlanks);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
-}
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-bool IsWord(std::string_view text, std::string_view lower) {
-  return text.size() == lower.size() &&
-         std::equal(text.begin(), text.end(), lower.begin(),
-                    [](char left, char right) { return Lower(left) == right; });
 }
 
 // Whether a comma-separated list has the element.

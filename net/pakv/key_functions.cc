@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "kv/log/format/format_value_file.h"
-#include "net/resp/wire/words.h"
+#include "net/text/numbers.h"
 #include "runtime/base/check.h"
 
 namespace pakv {

@@ -14,6 +14,8 @@
 #include "net/resp/table/command_functions.h"
 #include "net/session/session_state.h"
 #include "net/session/unread_reply.h"
+#include "net/text/numbers.h"
+#include "net/text/words.h"
 
 namespace pakv {
 namespace {

@@ -6,6 +6,8 @@
 
 #include "net/resp/protocol/resp_protocol.h"
 #include "net/resp/table/command_functions.h"
+#include "net/text/numbers.h"
+#include "net/text/words.h"
 
 namespace pakv {
 namespace {

@@ -16,6 +16,7 @@
 #include "net/resp/protocol/alone_reply.h"
 #include "net/resp/protocol/resp_protocol.h"
 #include "net/resp/table/command_functions.h"
+#include "net/text/words.h"
 #include "runtime/base/check.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/histogram.h"

@@ -10,6 +10,9 @@
 #include "net/resp/protocol/own_keys.h"
 #include "net/resp/protocol/resp_protocol.h"
 #include "net/resp/table/command_functions.h"
+#include "net/text/glob.h"
+#include "net/text/numbers.h"
+#include "net/text/words.h"
 
 namespace pakv {
 namespace {

@@ -5,7 +5,8 @@
 
 #include "net/resp/protocol/resp_protocol.h"
 #include "net/resp/table/command_functions.h"
-#include "net/resp/wire/words.h"
+#include "net/text/numbers.h"
+#include "net/text/words.h"
 #include "runtime/base/seeded_bug.h"
 
 namespace pakv {

@@ -6,12 +6,27 @@
 #include "net/resp/protocol/alone_reply.h"
 #include "net/resp/protocol/resp_protocol.h"
 #include "net/resp/table/command_functions.h"
+#include "net/text/glob.h"
+#include "net/text/numbers.h"
+#include "net/text/words.h"
 
 namespace pakv {
 namespace {
 
 constexpr std::string_view kErrName =
     "ERR Client names cannot contain spaces, newlines or special characters.";
+
+// Of what a connection keeps of its client: names of the client, of its library, and a version.
+// Redis allows these letters, of any number; here SessionGroup::kBytesPerSession counts them. The
+// error, if it is one: `not_plain`, or that it is too long.
+constexpr size_t kClientNameBytesMax = 256;
+std::string_view CheckClientName(std::string_view name, std::string_view not_plain) {
+  if (name.size() > kClientNameBytesMax) {
+    return "ERR names of clients and libraries, and versions, have at most 256 bytes";
+  }
+  const auto is_plain = [](char letter) { return letter >= '!' && letter <= '~'; };
+  return std::all_of(name.begin(), name.end(), is_plain) ? std::string_view() : not_plain;
+}
 
 void WrongArity(std::string_view command, RespWriter& writer) {
   writer.Error("ERR wrong number of arguments for '" + std::string(command) + "' command");

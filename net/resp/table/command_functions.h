@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "net/resp/table/command_table.h"
-#include "net/resp/wire/words.h"
 
 namespace pakv {
 

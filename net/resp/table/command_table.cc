@@ -11,6 +11,7 @@
 #include "net/resp/table/row_sets.h"
 #include "net/resp/table/string_rows.h"
 #include "net/resp/table/subcommand_rows.h"
+#include "net/text/words.h"
 #include "runtime/base/check.h"
 
 namespace pakv {

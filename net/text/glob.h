@@ -1,27 +1,12 @@
-// Small text functions of the RESP commands.
+// Patterns for names, as Redis has them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <string>
 #include <string_view>
 
 namespace pakv {
 
-// Redis' string2ll: an optional minus and digits without leading zeros, nothing else.
-std::optional<int64_t> ParseRespInteger(std::string_view text);
-// Redis' string2ld: what strtold takes, whole, finite or not, but no NaN and nothing out of range.
-std::optional<long double> ParseRespFloat(std::string_view text);
-// Redis' "human" form: 17 digits behind the point, and of these no zeros at the end.
-std::string FormatRespFloat(long double number);
-// Of what a connection keeps of its client: names of the client, of its library, and a version.
-// Redis allows these letters, of any number; here SessionGroup::kBytesPerSession counts them. The
-// error, if it is one: `not_plain`, or that it is too long.
-inline constexpr size_t kClientNameBytesMax = 256;
-std::string_view CheckClientName(std::string_view name, std::string_view not_plain);
-// Compares with a word in lower case.
-bool IsWord(std::string_view text, std::string_view lower);
-std::string Lower(std::string_view text);
 // Redis' stringmatchlen: * ? [a-z] [^a] and \ before a byte that means itself. It may cost the
 // product of both lengths, so it can be done in steps. The texts outlive it.
 class GlobMatcher {
