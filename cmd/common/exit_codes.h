@@ -1,4 +1,5 @@
-// Exit codes of the programs: scripts rely on them (README.md).
+// Exit codes of the programs: scripts rely on them. pakvd's are in docs/running.md, pakvctl's in
+// docs/pakvctl.md.
 #pragma once
 
 namespace pakv {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kv/log/files/file_io.h"
+#include "runtime/base/counted.h"
 #include "runtime/io/file.h"
 
 namespace pakv {
@@ -20,8 +21,9 @@ Task<void> CheckShard(Core& here, Shard& shard, const Manifest& manifest, CheckR
   // dropped after all owners have said that nothing lives in it, and their messages keep order.
   for (const Shard::LiveCheck::Wrong& wrong : check.wrong) {
     report.Add(SegmentName(wrong.segment),
-               fmt::format("core {} keeps books of {} live bytes in it; {} were counted", id,
-                           wrong.known_bytes, wrong.counted_bytes));
+               fmt::format("core {} keeps books of {} in it; {} {} counted", id,
+                           Counted(wrong.known_bytes, "live byte"), wrong.counted_bytes,
+                           wrong.counted_bytes == 1 ? "was" : "were"));
   }
   for (const LiveBytes::OfSegment& of : check.live) {
     report.live_bytes += of.bytes;
@@ -29,8 +31,8 @@ Task<void> CheckShard(Core& here, Shard& shard, const Manifest& manifest, CheckR
     const auto found = manifest.segments().find(of.segment);
     if (found == manifest.segments().end()) {
       report.Add(SegmentName(of.segment),
-                 fmt::format("core {} has {} bytes of records in it, but MANIFEST does not list it",
-                             id, of.bytes));
+                 fmt::format("core {} has {} of records in it, but MANIFEST does not list it", id,
+                             Counted(of.bytes, "byte")));
     } else if (of.bytes > found->second.size) {
       report.Add(SegmentName(of.segment), fmt::format("{} live bytes are more than its size, {}",
                                                       of.bytes, found->second.size));
@@ -54,8 +56,9 @@ Task<void> CheckFiles(Core& here, const StoreDirectory& directory, const Manifes
     if (!asked.ok()) {
       report.Add(SegmentName(info.segment), "MANIFEST lists it, but its file: " + asked.text());
     } else if (stat.size_bytes < needed_bytes) {
-      report.Add(SegmentName(info.segment), fmt::format("its file has {} bytes; it ends at {}",
-                                                        stat.size_bytes, needed_bytes));
+      report.Add(SegmentName(info.segment),
+                 fmt::format("its file has {}; it ends at {}", Counted(stat.size_bytes, "byte"),
+                             needed_bytes));
     }
   }
 }

@@ -92,7 +92,11 @@ int RunCompact(const CtlRequest& request, StoreClient& client, const CtlStreams&
     } else if (!request.quiet) {
       streams.out << "OK\n";
     }
-    if (!request.quiet) {
+    if (!request.quiet && state.segments == 0) {
+      streams.err << fmt::format(
+          "pakvctl: nothing to compact: no closed segment has {} % or more to give back\n",
+          request.gain_percent);
+    } else if (!request.quiet) {
       streams.err << fmt::format("pakvctl: {} compacted: {} removed, {} of it copied\n",
                                  Counted(state.segments, "segment"), Megabytes(state.removed_bytes),
                                  Megabytes(state.copied_bytes));

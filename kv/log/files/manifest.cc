@@ -7,6 +7,7 @@
 #include "kv/log/files/file_io.h"
 #include "kv/log/files/shortage.h"
 #include "runtime/base/check.h"
+#include "runtime/base/counted.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
@@ -222,8 +223,8 @@ Task<absl::StatusOr<ManifestState>> Manifest::Read(Core& core, const StoreDirect
     co_return absl::Status(state.status().code(), directory.PathOf("") + MessageOf(state.status()));
   }
   if (state->ignored_tail_bytes != 0) {
-    LogInfo("{}: ignored {} bytes of an append that never finished", path,
-            state->ignored_tail_bytes);
+    LogInfo("{}: ignored {} of an append that never finished", path,
+            Counted(state->ignored_tail_bytes, "byte"));
   }
   co_return std::move(state);
 }

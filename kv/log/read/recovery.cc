@@ -11,6 +11,7 @@
 #include "kv/log/read/judge.h"
 #include "kv/log/read/salvage.h"
 #include "runtime/base/check.h"
+#include "runtime/base/counted.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
@@ -326,8 +327,8 @@ class Recovery {
                               .bytes = cut.bytes.size(),
                               .kept_in = path,
                               .reason = cut.reason});
-      LogWarning("{}: cut off at {}: {} ({} bytes, kept in {}/{})", PathOf(cut.segment), cut.offset,
-                 cut.reason, cut.bytes.size(), kept, name);
+      LogWarning("{}: cut off at {}: {} ({}, kept in {}/{})", PathOf(cut.segment), cut.offset,
+                 cut.reason, Counted(cut.bytes.size(), "byte"), kept, name);
     }
     co_return absl::OkStatus();
   }

@@ -8,6 +8,7 @@
 #include "kv/log/format/block_builder.h"
 #include "kv/log/format/format_value_file.h"
 #include "runtime/base/check.h"
+#include "runtime/base/counted.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
 
@@ -98,14 +99,16 @@ Task<absl::Status> Salvage::Take(uint32_t segment, std::optional<uint64_t> run,
 void Salvage::List(const std::string& path, const SalvagedSegment& found) {
   for (const DamagedPlace& place : found.places) {
     std::string text = path + ": damaged at " + std::to_string(place.offset) + ": " + place.what;
-    if (place.bytes > 0) text += "; " + std::to_string(place.bytes) + " bytes are lost";
+    if (place.bytes > 0) {
+      text += "; " + Counted(place.bytes, "byte") + (place.bytes == 1 ? " is lost" : " are lost");
+    }
     if (!place.key.empty()) text += "; of a record of key '" + Printable(place.key) + "'";
     LogWarning("salvage: {}", text);
     findings_.push_back(std::move(text));
   }
-  std::string kept = path + ": " + std::to_string(found.records.size()) +
-                     " records were copied out of it; the file is kept in " +
-                     directory_.PathOf(kSalvageName);
+  const size_t copied = found.records.size();
+  std::string kept = path + ": " + Counted(copied, "record") + (copied == 1 ? " was" : " were") +
+                     " copied out of it; the file is kept in " + directory_.PathOf(kSalvageName);
   LogWarning("salvage: {}", kept);
   findings_.push_back(std::move(kept));
 }

@@ -58,6 +58,15 @@ TEST_F(MaintenanceTest, CompactAsksUntilThereIsNothingMoreToGain) {
   EXPECT_GT(client_.now_ns, 100 * kNsPerMs) << "it pauses between";
 }
 
+TEST_F(MaintenanceTest, CompactWithNothingToDoSaysSo) {
+  client_.compactions = {{.segments = 0}};
+  EXPECT_EQ(Run({"compact"}), 0);
+  EXPECT_EQ(out_, "OK\n");
+  EXPECT_EQ(err_, "pakvctl: nothing to compact: no closed segment has 10 % or more to give back\n");
+  EXPECT_EQ(Run({"compact", "-q"}), 0);
+  EXPECT_EQ(err_, "");
+}
+
 TEST_F(MaintenanceTest, CompactTellsOfSegmentsThatItLeavesAlone) {
   client_.compactions = {{.segments = 1, .set_aside = 2}};
   EXPECT_EQ(Run({"compact", "-o", "json"}), 5);
