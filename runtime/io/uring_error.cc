@@ -1,5 +1,7 @@
 #include "runtime/io/uring_error.h"
 
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include <cerrno>
@@ -11,12 +13,40 @@ namespace {
 
 constexpr int kMajorMin = 6;
 constexpr int kMinorMin = 1;
+// More than the smallest ring that is tried takes, and no less than pakvd needs beside it.
+constexpr size_t kMappedMin = size_t{1} << 20;
 
 bool IsOld(const std::string& release) {
   int major = 0;
   int minor = 0;
   if (std::sscanf(release.c_str(), "%d.%d", &major, &minor) != 2) return false;
   return major < kMajorMin || (major == kMajorMin && minor < kMinorMin);
+}
+
+// A limit that a mapping of the ring has met is met by this one too.
+bool LacksAddressSpace() {
+  void* const mapped = mmap(nullptr, kMappedMin, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return true;
+  munmap(mapped, kMappedMin);
+  return false;
+}
+
+bool LimitsMemlock() {
+  rlimit limit{};
+  return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+std::string NoMemory(const UringMachine& machine) {
+  if (machine.lacks_address_space) {
+    return "this process may map no memory for io_uring; raise the limit of its address space "
+           "with: ulimit -v unlimited (with systemd: LimitAS=infinity)";
+  }
+  if (machine.limits_memlock) {
+    return "not enough locked memory for io_uring; raise the limit with: ulimit -l unlimited "
+           "(with systemd: LimitMEMLOCK=infinity)";
+  }
+  return "the system has no memory for io_uring: free some, give this container more, or start "
+         "with fewer --cores";
 }
 
 std::string SandboxRemedy() {
@@ -36,6 +66,8 @@ UringMachine ThisMachine() {
     if (std::fscanf(file, "%d", &machine.io_uring_disabled) != 1) machine.io_uring_disabled = 0;
     std::fclose(file);
   }
+  machine.lacks_address_space = LacksAddressSpace();
+  machine.limits_memlock = LimitsMemlock();
   return machine;
 }
 
@@ -60,8 +92,7 @@ std::string UringSetUpError(int error, const char* call, const UringMachine& mac
       return kernel + " refuses the io_uring features that pakvd needs (SINGLE_ISSUER, " +
              "DEFER_TASKRUN, buffer rings): Linux 6.1 or newer is needed";
     case ENOMEM:
-      return "not enough locked memory for io_uring; raise the limit with: ulimit -l unlimited "
-             "(with systemd: LimitMEMLOCK=infinity)";
+      return NoMemory(machine);
     case EMFILE:
     case ENFILE:
       return "too few file descriptors for io_uring; raise the limit with: ulimit -n 65536 "

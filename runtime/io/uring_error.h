@@ -9,6 +9,10 @@ namespace pakv {
 struct UringMachine {
   std::string kernel_release;  // uname -r
   int io_uring_disabled = 0;   // sysctl kernel.io_uring_disabled (Linux 6.6); 0 where it is absent
+  // What may be behind ENOMEM. Nothing more may be mapped (RLIMIT_AS); and whether memory that is
+  // locked has a limit at all (RLIMIT_MEMLOCK).
+  bool lacks_address_space = false;
+  bool limits_memlock = true;
 };
 UringMachine ThisMachine();
 

@@ -308,6 +308,7 @@ def too_little_memory_is_told(pakvd, _pakvctl, parent):
         pakv.check(process.returncode in (0, 1, 3, 4), f"{kibibytes} KiB: {err}")
         if process.returncode != 0:
             pakv.check("memory" in one_line(err) or "threads" in one_line(err), err)
+            pakv.check("locked memory" not in err, err)
 
 
 def a_client_without_memory_says_so(_pakvd, pakvctl, _parent):

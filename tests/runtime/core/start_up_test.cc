@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -147,11 +148,39 @@ TEST(StartUpTest, AnOldKernelIsNamedWhateverItsErrorIs) {
             "(SINGLE_ISSUER, DEFER_TASKRUN, buffer rings): Linux 6.1 or newer is needed");
 }
 
-TEST(StartUpTest, LimitsAreNamedWithTheirRemedy) {
-  const UringMachine machine{.kernel_release = "6.1.0"};
-  EXPECT_EQ(UringSetUpError(ENOMEM, "io_uring_setup", machine),
+constexpr char kAddressSpaceRemedy[] =
+    "this process may map no memory for io_uring; raise the limit of its address space with: "
+    "ulimit -v unlimited (with systemd: LimitAS=infinity)";
+
+TEST(StartUpTest, WhateverMemoryIsMissingIsNamedWithItsRemedy) {
+  EXPECT_EQ(UringSetUpError(ENOMEM, "io_uring_setup", {.kernel_release = "6.1.0"}),
             "not enough locked memory for io_uring; raise the limit with: ulimit -l unlimited "
             "(with systemd: LimitMEMLOCK=infinity)");
+  EXPECT_EQ(UringSetUpError(ENOMEM, "io_uring_setup",
+                            {.kernel_release = "6.1.0", .lacks_address_space = true}),
+            kAddressSpaceRemedy);
+  EXPECT_EQ(UringSetUpError(ENOMEM, "io_uring_setup",
+                            {.kernel_release = "6.1.0", .limits_memlock = false}),
+            "the system has no memory for io_uring: free some, give this container more, or start "
+            "with fewer --cores");
+}
+
+TEST(StartUpTest, AShortAddressSpaceIsNotTakenForLockedMemory) {
+  const ChildResult result = InChild([]() -> std::string {
+    // What is mapped by now, in pages: proc_pid_statm(5).
+    size_t pages = 0;
+    FILE* const file = std::fopen("/proc/self/statm", "re");
+    PAKV_CHECK(file != nullptr && std::fscanf(file, "%zu", &pages) == 1);
+    std::fclose(file);
+    const rlim_t bytes = pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = bytes};
+    PAKV_CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    return CreateError();
+  });
+  EXPECT_EQ(result.answer, kAddressSpaceRemedy);
+}
+
+TEST(StartUpTest, LimitsAreNamedWithTheirRemedy) {
   const ChildResult result = InChild([] {
     const rlimit limit{.rlim_cur = 0, .rlim_max = 0};
     PAKV_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
