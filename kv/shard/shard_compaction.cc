@@ -27,7 +27,15 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Locat
   if ((fields.flags & kRecordDrop) != 0) return fields.lsn < drop ? Fate::kDead : Fate::kLive;
   const Entry entry =
       table_->Find({.hash = hash, .namespace_id = fields.namespace_id, .key = fields.key});
-  if (entry && entry.lsn() == fields.lsn && entry.location() == location) return Fate::kLive;
+  if (entry && entry.lsn() == fields.lsn && entry.location() == location) {
+    // A transaction that holds the key may have written it, durably, in this very segment. Once
+    // that is published, this record is dead; and if it is a delete, it leaves when it is asked
+    // about, as nothing else hides behind it, while the copy of this one stays.
+    const PendingTable::Slot* slot = pending_.Find(hash, fields.namespace_id, fields.key);
+    const bool is_held = slot != nullptr && slot->blocked != nullptr && slot->blocked->is_held();
+    if (is_held) PAKV_COVERED(kHeldMet);
+    return is_held ? Fate::kUnpublished : Fate::kLive;
+  }
   if (fields.lsn < drop && table_->dropped() > 0) {
     // It may lie here for the sweep to find: then the segment holds it no longer than this.
     const Table::Change erased =

@@ -27,9 +27,12 @@ enum class CoverageMark : uint32_t {
   kStopDuringCompaction,     // a pass ended half-way as the store stopped
   kLockQueued,               // a transaction waited for a key behind somebody else
   kLockWaitedForWrites,      // ... for its pending writes
+  kPartTookSteps,            // a transaction's part was worked on in several passes
+  kAskedLater,               // a part waited until another one had asked for all of its keys
   kQueueKept,                // a key was let go while writes were held: its queue stayed
   kReadHeldByClose,          // a read waited while a transaction was published
   kUnpublishedMet,           // compaction met a transaction's record that was not published yet
+  kHeldMet,                  // compaction met a live record whose key a transaction holds
   kFlushMetTransaction,      // a FLUSH removed what a transaction had read already
   kSnapshotAgain,            // a snapshot was not confirmed
   kSnapshotHeldKeys,         // ... until it held the keys
