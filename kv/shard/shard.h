@@ -65,6 +65,10 @@ struct ShardOptions {
   bool keeps_values = false;
   // Of old values and replies that transactions hold.
   uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
+  // Keys of a transaction's part that one pass works on: about 300 us.
+  size_t part_keys_max = kPartKeysMax;
+  // For the simulator: how long it waits between such passes.
+  uint64_t part_pause_ns = 0;
   // Of large replies that were not passed on yet, and from how many bytes on one is large.
   uint64_t reply_bytes_max = ReplyRoom::kBytesMax;
   size_t large_reply_bytes = kLargeReplyBytes;
@@ -176,7 +180,8 @@ class Shard {
     kDead,   // nobody will ask for it
     kLive,   // the index refers to it
     kGrave,  // a delete, or a record that is over: it hides older ones, if there are any
-    // A transaction's, durable but not published yet: the segment has to wait.
+    // A transaction's, durable but not published yet, or one that such a record may make dead: the
+    // segment has to wait.
     kUnpublished,
   };
   // What becomes of a record that lies at `location`, in a sealed segment. Drops belong to any
@@ -377,8 +382,8 @@ class Shard {
   bool RefusesForMemory(const Request& request, uint64_t cost);
   std::optional<Outcome> AppendOwn(std::span<Request* const> requests,
                                    std::vector<Appended>& appended);
-  void ReserveMemory(TransactionPart& part);
-  void ReturnMemory(TransactionPart& part);
+  void ReserveMemory(std::span<TransactionKey* const> keys);
+  void ReturnMemory(std::span<TransactionKey* const> keys);
   bool IsThere(const Request& request);
   bool GrowsTooFar(const Request& request, uint64_t cost);
   // What a write may take of memory: its key, if it is new, and its value, if that is kept.
@@ -389,20 +394,38 @@ class Shard {
 
   // Transactions.
   void StartKind(Request& request);
-  void TakeKeys(TransactionPart& part);
+  // What a step does with some of the part's keys, and what follows when it is done with all.
+  using DoWithKeys = void (Shard::*)(TransactionPart&, std::span<TransactionKey* const>);
+  using AfterKeys = void (Shard::*)(TransactionPart&);
+  void ForKeys(TransactionPart& part, DoWithKeys what, AfterKeys then);
+  Task<void> ForKeysInSteps(TransactionPart& part, DoWithKeys what, AfterKeys then);
+  template <typename What>
+  void ForGroups(std::span<TransactionKey* const> keys, What&& what);
+  Task<void> StepEnds();
+  bool TakesSteps(const TransactionPart& part) const {
+    return part.keys.size() > options_.part_keys_max;
+  }
+  void TakeKeys(TransactionPart& part, std::span<TransactionKey* const> keys);
+  void PutOffPart(TransactionPart& part, IntrusiveList<Request>& list);
   void PartDone(TransactionPart& part);
   static void KeyDone(Request& request);
   void OneDone(TransactionPart& part);
   void LockPart(TransactionPart& part);
+  void AskFor(TransactionPart& part, std::span<TransactionKey* const> keys);
+  Task<void> AskInSteps(TransactionPart& part);
   void TakeLock(TransactionKey& key);
   void Held(BlockedKey& blocked);
   void ReadPart(TransactionPart& part);
+  void ReadKeys(TransactionPart& part, std::span<TransactionKey* const> keys);
   bool ReadKey(TransactionKey& key);
   bool IsChanged(const TransactionKey& key) const;
   void KeepFound(TransactionKey& key, Found found, const OldValue& old);
   void ClosePart(TransactionPart& part);
   void PublishPart(TransactionPart& part);
+  void PublishKeys(TransactionPart& part, std::span<TransactionKey* const> keys);
   void ReleasePart(TransactionPart& part);
+  void PartReleased(TransactionPart& part);
+  void ReleaseKeys(TransactionPart& part, std::span<TransactionKey* const> keys);
   void Release(BlockedKey& blocked);
   void StartAlone(TransactionPart& part);
   bool DecideAtOnce(TransactionPart& part);
@@ -410,12 +433,11 @@ class Shard {
   bool WriteAlone(TransactionPart& part);
   bool WaitForProof(TransactionPart& part, bool by_pending);
   void LookAtPart(TransactionPart& part);
+  void LookAtKeys(TransactionPart& part, std::span<TransactionKey* const> keys);
   void LookAtKey(TransactionKey& key);
   void ConfirmPart(TransactionPart& part);
-  bool IsClosed(const PendingTable::Slot* slot) const {
-    return reads_closed_ > 0 ||
-           (slot != nullptr && slot->blocked != nullptr && slot->blocked->is_closed);
-  }
+  void ConfirmKeys(TransactionPart& part, std::span<TransactionKey* const> keys);
+  bool IsClosed(const PendingTable::Slot* slot) const;
   bool WaitsForClose(Request& request);
   void HoldRead(Request& request, IntrusiveList<Request>& list);
 
@@ -469,10 +491,13 @@ class Shard {
   std::vector<BlockedKey*> kept_;  // that nobody holds, with those who wait for them
   Event thawed_;
 
-  uint32_t closed_count_ = 0;  // keys that are closed, and FLUSHes that close all: none as a rule
+  uint32_t closed_count_ = 0;  // parts that are closed, FLUSHes that close all: none as a rule
   uint32_t reads_closed_ = 0;
   IntrusiveList<Request> closed_reads_;
   WatchTable watches_;
+  // A part asks for its keys in steps, and those that want to ask next.
+  bool part_asks_ = false;
+  IntrusiveList<Request> asks_next_;
   uint32_t transactions_ = 0;  // coordinated here and under way
   bool transactions_end_ = false;
   Event transaction_ended_;

@@ -100,8 +100,8 @@ std::optional<Outcome> Shard::AppendOwn(std::span<Request* const> requests,
 
 // Who decides is another core: the keys that it may write are charged as long as they are held, and
 // those that would be refused are marked.
-void Shard::ReserveMemory(TransactionPart& part) {
-  for (TransactionKey* key : part.keys) {
+void Shard::ReserveMemory(std::span<TransactionKey* const> keys) {
+  for (TransactionKey* key : keys) {
     if (!key->may_write) continue;
     const uint64_t cost = MemoryShare::KeyCost(key->key.size());
     key->lacks_memory = !memory_.Charge(cost) && RefusesForMemory(*key, cost);
@@ -110,8 +110,8 @@ void Shard::ReserveMemory(TransactionPart& part) {
   }
 }
 
-void Shard::ReturnMemory(TransactionPart& part) {
-  for (TransactionKey* key : part.keys) {
+void Shard::ReturnMemory(std::span<TransactionKey* const> keys) {
+  for (TransactionKey* key : keys) {
     if (key->is_charged) memory_.Settled(MemoryShare::KeyCost(key->key.size()));
     key->is_charged = false;
   }

@@ -9,8 +9,23 @@
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/seeded_bug.h"
+#include "runtime/core/next_pass.h"
 
 namespace pakv {
+
+// Calls `what` for each key, those of a few fetched side by side before.
+template <typename What>
+void Shard::ForGroups(std::span<TransactionKey* const> keys, What&& what) {
+  while (!keys.empty()) {
+    const auto group = keys.first(std::min(kPrefetchMax, keys.size()));
+    keys = keys.subspan(group.size());
+    std::array<uint64_t, kPrefetchMax> hashes;
+    std::transform(group.begin(), group.end(), hashes.begin(),
+                   [](const TransactionKey* key) { return key->hash; });
+    Prefetch(std::span(hashes.data(), group.size()));
+    for (TransactionKey* key : group) what(*key);
+  }
+}
 
 // ---- Steps ----
 
@@ -51,9 +66,34 @@ void Shard::StartKind(Request& request) {
   }
 }
 
-void Shard::TakeKeys(TransactionPart& part) {
-  part.outcome = Outcome::kDone;
-  for (TransactionKey* key : part.keys) {
+void Shard::ForKeys(TransactionPart& part, DoWithKeys what, AfterKeys then) {
+  if (TakesSteps(part)) return nursery_.Spawn(ForKeysInSteps(part, what, then));
+  (this->*what)(part, part.keys);
+  (this->*then)(part);
+}
+
+Task<void> Shard::ForKeysInSteps(TransactionPart& part, DoWithKeys what, AfterKeys then) {
+  PAKV_COVERED(kPartTookSteps);
+  std::span<TransactionKey* const> left = part.keys;
+  while (!left.empty()) {
+    const auto step = left.first(std::min(options_.part_keys_max, left.size()));
+    left = left.subspan(step.size());
+    (this->*what)(part, step);
+    co_await StepEnds();
+  }
+  (this->*then)(part);
+}
+
+// Others have their turn.
+Task<void> Shard::StepEnds() {
+  co_await NextPass(core_);
+  if (options_.part_pause_ns == 0) co_return;
+  const uint64_t wake_ns = core_.now_ns() + options_.part_pause_ns;
+  co_await core_.timers().SleepUntil(wake_ns);
+}
+
+void Shard::TakeKeys(TransactionPart& part, std::span<TransactionKey* const> keys) {
+  for (TransactionKey* key : keys) {
     key->part = &part;
     key->shard_ = this;
     key->source_core_ = core_.id();
@@ -101,22 +141,54 @@ void Shard::OneDone(TransactionPart& part) {
 
 // ---- Holding keys ----
 
-// All of it waits while writes are held: keys that it asked for one by one would meet others in an
-// order of their own.
+// All of it waits while writes are held, or another part asks: keys that it asked for one by one
+// would meet others in an order of their own.
 void Shard::LockPart(TransactionPart& part) {
-  TakeKeys(part);
-  if (WritesAreHeld()) {
-    part.keys[0]->kind_ = Request::Kind::kPart;
-    frozen_.PushBack(*part.keys[0]);
-    return;
+  part.outcome = Outcome::kDone;
+  if (WritesAreHeld()) return PutOffPart(part, frozen_);
+  if (part_asks_ && !PAKV_BUG(kPartsAskTogether)) {
+    PAKV_COVERED(kAskedLater);
+    return PutOffPart(part, asks_next_);
   }
   part.doing_ = TransactionPart::Doing::kLocking;
   part.left_ = part.keys.size() + 1;
-  for (TransactionKey* key : part.keys) {
+  if (TakesSteps(part)) return nursery_.Spawn(AskInSteps(part));
+  AskFor(part, part.keys);
+  OneDone(part);
+}
+
+// The part starts again when the list does; its first key stands for it there.
+void Shard::PutOffPart(TransactionPart& part, IntrusiveList<Request>& list) {
+  if (!part.holds_) TakeKeys(part, part.keys.first(1));
+  part.keys[0]->kind_ = Request::Kind::kPart;
+  list.PushBack(*part.keys[0]);
+}
+
+void Shard::AskFor(TransactionPart& part, std::span<TransactionKey* const> keys) {
+  TakeKeys(part, keys);
+  for (TransactionKey* key : keys) {
     key->kind_ = Request::Kind::kLock;
     TakeLock(*key);
   }
+}
+
+// It waits for no key before it has asked for all, so those that want to ask next wait for work
+// alone, and for a FLUSH, which waits for nobody.
+Task<void> Shard::AskInSteps(TransactionPart& part) {
+  part_asks_ = true;
+  std::span<TransactionKey* const> left = part.keys;
+  while (!left.empty()) {
+    const auto step = left.first(std::min(options_.part_keys_max, left.size()));
+    left = left.subspan(step.size());
+    AskFor(part, step);
+    co_await StepEnds();
+    while (WritesAreHeld() && !left.empty()) co_await WritesMayGo(/*also_slowed=*/true);
+  }
+  part_asks_ = false;
   OneDone(part);
+  IntrusiveList<Request> next;
+  next.Splice(asks_next_);
+  RestartAll(next);
 }
 
 void Shard::TakeLock(TransactionKey& key) {
@@ -145,8 +217,17 @@ void Shard::Held(BlockedKey& blocked) {
 
 void Shard::ReleasePart(TransactionPart& part) {
   part.holds_ = false;
-  ReturnMemory(part);
-  for (TransactionKey* key : part.keys) {
+  ForKeys(part, &Shard::ReleaseKeys, &Shard::PartReleased);
+}
+
+void Shard::PartReleased(TransactionPart& part) {
+  if (std::exchange(part.is_closed_, false)) --closed_count_;
+  PartDone(part);
+}
+
+void Shard::ReleaseKeys(TransactionPart&, std::span<TransactionKey* const> keys) {
+  ReturnMemory(keys);
+  for (TransactionKey* key : keys) {
     PendingTable::Slot* slot = pending_.Find(key->hash, key->namespace_id, key->key);
     PAKV_CHECK(slot != nullptr && slot->blocked != nullptr && slot->blocked->lock == key);
     Release(*slot->blocked);
@@ -160,7 +241,6 @@ void Shard::Release(BlockedKey& blocked) {
   IntrusiveList<Request> readers;
   IntrusiveList<Request> waiting;
   readers.Splice(blocked.readers);
-  if (std::exchange(blocked.is_closed, false)) --closed_count_;
   if (WritesAreHeld() && !blocked.waiting.empty()) {
     PAKV_COVERED(kQueueKept);
     blocked.lock = nullptr;
@@ -189,14 +269,17 @@ void Shard::Release(BlockedKey& blocked) {
 
 void Shard::ReadPart(TransactionPart& part) {
   part.doing_ = TransactionPart::Doing::kReading;
-  if (part.step == TransactionPart::Step::kLock) ReserveMemory(part);
   part.is_unproven = part.is_changed = part.is_disturbed = false;
   part.ForgetOld();
   part.left_ = part.keys.size() + 1;
-  for (TransactionKey* key : part.keys) {
-    if (ReadKey(*key)) OneDone(part);
-  }
-  OneDone(part);
+  ForKeys(part, &Shard::ReadKeys, &Shard::OneDone);
+}
+
+void Shard::ReadKeys(TransactionPart& part, std::span<TransactionKey* const> keys) {
+  if (part.step == TransactionPart::Step::kLock) ReserveMemory(keys);
+  ForGroups(keys, [&](TransactionKey& key) {
+    if (ReadKey(key)) OneDone(part);
+  });
 }
 
 // What is published of the key. False: it comes from the device.
@@ -268,36 +351,38 @@ Shard::Judged Shard::Judge(std::span<TransactionKey* const> keys, uint64_t clock
 
 // ---- Several owners ----
 
+// All keys at once: reads that are started together are of one moment.
 void Shard::ClosePart(TransactionPart& part) {
-  for (const TransactionKey* key : part.keys) {
-    if (!key->is_written) continue;
-    pending_.Find(key->hash, key->namespace_id, key->key)->blocked->is_closed = true;
-    ++closed_count_;
-  }
+  part.is_closed_ = true;
+  ++closed_count_;
   PartDone(part);
+}
+
+bool Shard::IsClosed(const PendingTable::Slot* slot) const {
+  if (reads_closed_ > 0) return true;
+  if (slot == nullptr || slot->blocked == nullptr || slot->blocked->lock == nullptr) return false;
+  const auto& key = static_cast<const TransactionKey&>(*slot->blocked->lock);
+  return key.part->is_closed_ && key.is_written;
 }
 
 void Shard::PublishPart(TransactionPart& part) {
   // What was decided by that clock stays so.
   log_->ShowClock(part.clock_ms);
-  if (part.is_durable || PAKV_BUG(kFailedTransactionPublished)) {
-    for (size_t begin = 0; begin < part.keys.size(); begin += kPrefetchMax) {
-      const auto group = part.keys.subspan(begin, std::min(kPrefetchMax, part.keys.size() - begin));
-      std::array<uint64_t, kPrefetchMax> hashes;
-      size_t count = 0;
-      for (const TransactionKey* key : group) hashes[count++] = key->hash;
-      Prefetch(std::span(hashes.data(), count));
-      for (TransactionKey* key : group) {
-        if (!key->is_written) continue;
-        key->pending_key_ = key->key;
-        ++counters_.writes;
-        Publish(*key);
-      }
-    }
-  }
+  if (!part.is_durable && !PAKV_BUG(kFailedTransactionPublished)) return ReleasePart(part);
+  PAKV_CHECK(!TakesSteps(part) || part.is_closed_ || !part.is_written ||
+                 PAKV_BUG(kStepsPublishedOpen) || PAKV_BUG(kFailedTransactionPublished),
+             "others would see a part of it");
   // All of them before anybody goes on.
-  ReleasePart(part);
-  PartDone(part);
+  ForKeys(part, &Shard::PublishKeys, &Shard::ReleasePart);
+}
+
+void Shard::PublishKeys(TransactionPart&, std::span<TransactionKey* const> keys) {
+  ForGroups(keys, [&](TransactionKey& key) {
+    if (!key.is_written) return;
+    key.pending_key_ = key.key;
+    ++counters_.writes;
+    Publish(key);
+  });
 }
 
 bool Shard::WaitsForClose(Request& request) {
@@ -334,11 +419,14 @@ Task<Outcome> Shard::WriteAsOne(std::span<TransactionKey* const> keys) {
     // has ended.
     key->role_ = Request::Role::kPlace;
     key->settles_hash = 0;
+    key->part->is_written = true;
     written.push_back(key);
   }
   std::vector<Appended> appended;
   const std::optional<Outcome> refused = AppendAsOne(written, appended);
   if (refused) co_return *refused;
+  TransactionPart& first = *static_cast<TransactionKey*>(written[0])->part;
+  first.lsn = written[0]->lsn;
   AwaitedEntry entry(core_.ready());
   const bool pending = log_->WaitNewest(entry);
   PAKV_CHECK(pending, "its own records are");
@@ -355,18 +443,16 @@ Task<Outcome> Shard::WriteAsOne(std::span<TransactionKey* const> keys) {
 // ---- One owner ----
 
 void Shard::StartAlone(TransactionPart& part) {
-  if (!part.holds_) TakeKeys(part);
-  if (WritesAreHeld()) {
-    part.keys[0]->kind_ = Request::Kind::kPart;
-    frozen_.PushBack(*part.keys[0]);
-    return;
-  }
+  PAKV_DCHECK(!TakesSteps(part), "it is decided in one pass");
+  if (WritesAreHeld()) return PutOffPart(part, frozen_);
   if (part.holds_) return DecideAlone(part, /*by_pending=*/false);
   if (!DecideAtOnce(part)) LockPart(part);
 }
 
 // If everything that it asks for is at hand, as a rule: no key is held. False: nothing was done.
 bool Shard::DecideAtOnce(TransactionPart& part) {
+  TakeKeys(part, part.keys);
+  part.outcome = Outcome::kDone;
   part.is_unproven = part.is_changed = false;
   part.ForgetOld();
   bool by_pending = false;
@@ -407,7 +493,7 @@ void Shard::DecideAlone(TransactionPart& part, bool by_pending) {
     const bool writes = !part.is_changed && part.decide(part) && WriteAlone(part);
     waits = writes || (part.outcome == Outcome::kDone && WaitForProof(part, by_pending));
   }
-  if (part.holds_) ReleasePart(part);
+  if (std::exchange(part.holds_, false)) ReleaseKeys(part, part.keys);
   if (!waits) PartDone(part);
 }
 
@@ -456,16 +542,20 @@ bool Shard::WaitForProof(TransactionPart& part, bool by_pending) {
 // ---- Snapshots ----
 
 void Shard::LookAtPart(TransactionPart& part) {
-  TakeKeys(part);
+  part.outcome = Outcome::kDone;
   part.doing_ = TransactionPart::Doing::kReading;
   part.is_unproven = part.is_disturbed = false;
   part.ForgetOld();
   part.left_ = part.keys.size() + 1;
-  for (TransactionKey* key : part.keys) {
-    key->kind_ = Request::Kind::kLook;
-    LookAtKey(*key);
-  }
-  OneDone(part);
+  ForKeys(part, &Shard::LookAtKeys, &Shard::OneDone);
+}
+
+void Shard::LookAtKeys(TransactionPart& part, std::span<TransactionKey* const> keys) {
+  TakeKeys(part, keys);
+  ForGroups(keys, [&](TransactionKey& key) {
+    key.kind_ = Request::Kind::kLook;
+    LookAtKey(key);
+  });
 }
 
 void Shard::LookAtKey(TransactionKey& key) {
@@ -498,17 +588,20 @@ void Shard::ConfirmPart(TransactionPart& part) {
   // What was over at one owner is over at all of them, although the wall clock was set back since.
   log_->ShowClock(part.clock_ms);
   part.is_disturbed = false;
-  for (TransactionKey* key : part.keys) {
+  ForKeys(part, &Shard::ConfirmKeys, &Shard::PartDone);
+}
+
+void Shard::ConfirmKeys(TransactionPart& part, std::span<TransactionKey* const> keys) {
+  ForGroups(keys, [&](TransactionKey& key) {
     const Entry entry =
-        table_->Find({.hash = key->hash, .namespace_id = key->namespace_id, .key = key->key});
+        table_->Find({.hash = key.hash, .namespace_id = key.namespace_id, .key = key.key});
     const bool exists = entry && LifetimeOf(entry.expiry_ms()) == Lifetime::kLives;
-    const PendingTable::Slot* slot = pending_.Find(key->hash, key->namespace_id, key->key);
+    const PendingTable::Slot* slot = pending_.Find(key.hash, key.namespace_id, key.key);
     const bool is_same =
-        key->old.exists ? exists && entry.lsn() == key->old.lsn : !exists && !key->absent.changed;
+        key.old.exists ? exists && entry.lsn() == key.old.lsn : !exists && !key.absent.changed;
     part.is_disturbed = part.is_disturbed || !is_same || IsClosed(slot);
-    watches_.Remove(key->absent);
-  }
-  PartDone(part);
+    watches_.Remove(key.absent);
+  });
 }
 
 // ---- The rest ----

@@ -11,6 +11,7 @@
 #include "kv/log/files/store_directory.h"
 #include "kv/log/write/log_context.h"
 #include "kv/shard/messages/request.h"
+#include "kv/shard/messages/transaction_part.h"
 #include "kv/shard/state/reply_room.h"
 #include "kv/shard/state/transaction_memory.h"
 #include "kv/shard/values/value_files.h"
@@ -60,6 +61,8 @@ struct StoreOptions {
   uint32_t manifest_appends_max = 1024;
   // Of one core: old values and replies that transactions hold; above it large ones are refused.
   uint64_t transaction_bytes_max = TransactionMemory::kBytesMax;
+  // Keys of a transaction that one pass of a core works on.
+  size_t part_keys_max = kPartKeysMax;
   // Of one core: large replies that were not passed on to their clients yet, and from how many
   // bytes on a reply is large; beyond it reads wait for their clients to read
   // (kv/shard/state/reply_room.h).
@@ -68,7 +71,8 @@ struct StoreOptions {
   // Of one core: buffers that records are read into, beside one that may be larger; a quarter of
   // them is for short records (of no more than large_reply_bytes).
   uint64_t device_read_bytes_max = uint64_t{64} << 20;
-  // For the simulator: how long a transaction that is durable waits before its owners publish it.
+  // For the simulator: how long a transaction that is durable waits before its owners publish it,
+  // and between the passes that work on its keys.
   uint64_t publish_pause_ns = 0;
   // Goes on without what is damaged (kv/log/read/salvage.h).
   bool salvage = false;

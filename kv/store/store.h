@@ -244,6 +244,8 @@ class Store {
   static uint64_t CountThere(const Shard& shard, uint32_t namespace_id,
                              std::span<const KeyName> names);
   void MakeParts(Core& here, Transaction& transaction);
+  // One owner does all of it in one pass.
+  bool IsForOnePass(const Transaction& transaction) const;
   Task<Outcome> TransactAlone(Core& here, Transaction& transaction,
                               absl::FunctionRef<bool(Transaction&)> decide);
   Task<Outcome> TransactTogether(Core& here, Transaction& transaction,

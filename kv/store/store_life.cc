@@ -61,6 +61,8 @@ Task<bool> Store::MakeShards(Core& here) {
     shard_options.sweep_dropped_step = options_.sweep_dropped_step;
     shard_options.keeps_values = options_.engine == EngineKind::kMemory;
     shard_options.transaction_bytes_max = options_.transaction_bytes_max;
+    shard_options.part_keys_max = options_.part_keys_max;
+    shard_options.part_pause_ns = options_.publish_pause_ns;
     shard_options.reply_bytes_max = options_.reply_bytes_max;
     shard_options.large_reply_bytes = options_.large_reply_bytes;
     shard_options.device_read_bytes_max = options_.device_read_bytes_max;

@@ -288,7 +288,7 @@ Task<Outcome> Store::Transact(Core& here, Transaction& transaction,
   if (!own.BeginTransaction()) co_return Outcome::kStopping;
   MakeParts(here, transaction);
   Outcome outcome = Outcome::kDone;
-  if (transaction.part_count_ == 1) {
+  if (IsForOnePass(transaction)) {
     outcome = co_await TransactAlone(here, transaction, decide);
   } else {
     co_await own.WritesMayGo(/*also_slowed=*/true);
@@ -296,6 +296,10 @@ Task<Outcome> Store::Transact(Core& here, Transaction& transaction,
   }
   own.EndTransaction();
   co_return outcome;
+}
+
+bool Store::IsForOnePass(const Transaction& transaction) const {
+  return transaction.part_count_ == 1 && transaction.key_count_ <= options_.part_keys_max;
 }
 
 Task<Outcome> Store::TransactAlone(Core& here, Transaction& transaction,
@@ -368,26 +372,27 @@ Task<Outcome> Store::TransactTogether(Core& here, Transaction& transaction,
 }
 
 // Until no reader can see the old state any more where others see the new one: closed everywhere,
-// or closed here and published by the only other owner.
+// or closed here and published by the only other owner, if either is done in one pass.
 Task<void> Store::PublishFirst(Course& course) {
   using Step = Course::Step;
   std::vector<TransactionPart*> here;
   std::vector<TransactionPart*> elsewhere;
+  bool takes_steps = false;
   for (TransactionPart& part : course.parts()) {
-    const auto written = std::find_if(part.keys.begin(), part.keys.end(),
-                                      [](const TransactionKey* key) { return key->is_written; });
-    if (written == part.keys.end()) continue;
-    course.transaction().lsn_ = (*written)->lsn;
+    if (!part.is_written) continue;
+    course.transaction().lsn_ = std::max(course.transaction().lsn_, part.lsn);
+    takes_steps = takes_steps || part.keys.size() > options_.part_keys_max;
     (course.IsHere(part) ? here : elsewhere).push_back(&part);
   }
-  if (here.size() + elsewhere.size() == 1) co_return;
+  if (PAKV_BUG(kStepsPublishedOpen)) takes_steps = false;
+  if (here.size() + elsewhere.size() == 1 && !takes_steps) co_return;
   if (PAKV_BUG(kTransactionHalfPublished)) {
     course.Begin(*elsewhere[0], Step::kPublish);
     co_await course.Returned();
     co_return;
   }
   for (TransactionPart* part : here) course.Begin(*part, Step::kClose);
-  if (elsewhere.size() == 1) {
+  if (elsewhere.size() == 1 && !takes_steps) {
     course.Begin(*elsewhere[0], Step::kPublish);
   } else {
     for (TransactionPart* part : elsewhere) course.Begin(*part, Step::kClose);
@@ -409,7 +414,7 @@ Task<Outcome> Store::Snapshot(Core& here, Transaction& transaction) {
   if (!outcome) {
     PAKV_COVERED(kSnapshotHeldKeys);
     const auto nothing = [](Transaction&) { return false; };
-    if (transaction.part_count_ == 1) {
+    if (IsForOnePass(transaction)) {
       outcome = co_await TransactAlone(here, transaction, nothing);
     } else {
       outcome = co_await TransactTogether(here, transaction, nothing);
@@ -426,14 +431,15 @@ Task<std::optional<Outcome>> Store::TrySnapshot(Core& here, Transaction& transac
   using Step = Course::Step;
   Course course(here, transaction);
   for (TransactionPart& part : course.parts()) {
-    part.is_only = transaction.part_count_ == 1;
+    part.is_only =
+        IsForOnePass(transaction) || (transaction.part_count_ == 1 && PAKV_BUG(kStepsUnconfirmed));
     part.clock_ms = 0;
   }
   course.BeginAll(Step::kLook);
   co_await course.Returned();
   const Outcome outcome = course.Gather();
   bool is_disturbed = course.IsDisturbed();
-  if (transaction.part_count_ > 1) {
+  if (!course.parts()[0].is_only) {
     for (TransactionPart& part : course.parts()) part.clock_ms = course.clock_ms;
     course.BeginAll(Step::kConfirm);
     co_await course.Returned();

@@ -11,10 +11,10 @@
 //     return true;
 //   });
 //
-// All keys on one owner: it decides and writes by itself, in one block with one LSN that is
-// published at once; no key is held unless a value has to come from the device. Several owners: the
-// caller's core coordinates (kv/shard/messages/transaction_part.h has the steps and why nothing
-// deadlocks):
+// All keys on one owner, and no more than StoreOptions::part_keys_max: it decides and writes by
+// itself, in one block with one LSN that is published at once; no key is held unless a value has to
+// come from the device. Several owners, or many keys: the caller's core coordinates
+// (kv/shard/messages/transaction_part.h has the steps and why nothing deadlocks):
 //
 //   lock, owner by owner ─► decide ─► one block in the coordinator's log, one LSN above all clocks
 //     ─► durable ─► close: reads of these keys wait, at all owners ─► publish and let go
@@ -22,7 +22,8 @@
 // When the first owner publishes, no other shows the old values any more: a reader that has seen a
 // new one waits for the others, and who has seen an old one came before. The close is a message,
 // never a flush. It is left out if one owner alone is written; and if one other than the
-// coordinator is, that one publishes while the coordinator's own keys are closed.
+// coordinator is, that one publishes while the coordinator's own keys are closed. Neither if an
+// owner has so many keys that it publishes them in several passes.
 //
 // A crash before the block is durable: nothing of it. After it: all of it, whatever was published.
 // In between the records lie durable in a log whose index entries do not exist yet; compaction

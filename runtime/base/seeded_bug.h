@@ -32,6 +32,11 @@ enum class SeededBug : uint32_t {
   kTransactionHalfPublished,    // readers get between the owners' publishing
   kLockOrderWrong,              // some transactions take their owners in the other order
   kSnapshotUnconfirmed,         // MGET does not look whether what it read still stands
+  // Of transactions of many keys: a part that is published in steps is not closed before; two
+  // parts ask for their keys at the same time; what was looked at in steps counts as one moment.
+  kStepsPublishedOpen,
+  kPartsAskTogether,
+  kStepsUnconfirmed,
   kWatchMissesRecreation,       // WATCH compares states: absent, set, deleted looks like absent
   kCompactionDropsUnpublished,  // a transaction's record is dropped before its owner knows of it
   kOverwriteRefused,            // without memory for new keys one that is there is refused, too

@@ -16,6 +16,12 @@
 // in the order of their numbers, one after the other: there is no cycle. A FLUSH waits for nobody
 // (Shard::Freeze), and what it has removed is judged by its LSN: see Shard::Judge.
 //
+// Many keys. A step works on so many of them in one pass (ShardOptions::part_keys_max), then others
+// have their turn. What keeps such a part whole: while it asks for its keys no other part asks
+// (Shard::AskInSteps); its keys are closed before the first is published, and none is let go before
+// the last is (Store::PublishFirst); what a snapshot has seen of it is confirmed, also of one
+// owner.
+//
 // What the owner does is in shard_transaction.cc; what a part asks of it, in shard_messages.cc.
 #pragma once
 
@@ -80,8 +86,11 @@ class TransactionPart : public Message {
   void* transaction = nullptr;
   // kPublish: what is written is durable. If not, nothing is shown.
   bool is_durable = false;
-  // kLook: no other owner has keys, so what is found in one moment need not be confirmed.
+  // kLook: no other owner has keys, and all are looked at in one pass, so what is found need not be
+  // confirmed.
   bool is_only = false;
+  // One of its keys is written.
+  bool is_written = false;
   // The expiry clock of the whole: the largest of its owners'. kLock, kAlone, kLook: what it is
   // here.
   uint64_t clock_ms = 0;
@@ -109,14 +118,17 @@ class TransactionPart : public Message {
     TransactionPart& part;
   };
   Doing doing_ = Doing::kLocking;
-  size_t left_ = 0;        // keys that it is not done with
-  size_t read_bytes_ = 0;  // of old values, which count as the owner's memory
-  bool holds_ = false;     // its keys
+  size_t left_ = 0;         // keys that it is not done with
+  size_t read_bytes_ = 0;   // of old values, which count as the owner's memory
+  bool holds_ = false;      // its keys
+  bool is_closed_ = false;  // it is being published: reads of what is written wait, until let go
   Decides decides_;
 };
 
 // Bytes of old values that one part keeps; with more it ends as kTooLarge. What all of them keep of
 // an owner's memory is bounded, too (kv/shard/state/transaction_memory.h, kNoRoom).
 inline constexpr size_t kPartReadBytesMax = size_t{64} << 20;
+// Keys of a part that one pass works on, as a rule.
+inline constexpr size_t kPartKeysMax = 512;
 
 }  // namespace pakv

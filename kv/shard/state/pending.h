@@ -31,8 +31,6 @@ struct BlockedKey {
   // Once it holds the key: every LSN that this key has had is at most this, the transaction's own
   // will be above it.
   Lsn locked_lsn = kNoLsn;
-  // The transaction is durable and being published: reads wait, too.
-  bool is_closed = false;
   bool is_kept = false;  // for nobody
   // In order; for a device read or an edit its head is whom that is for.
   IntrusiveList<Request> waiting;

@@ -17,6 +17,7 @@
 #include "net/resp/protocol/resp_protocol.h"
 #include "net/resp/table/command_functions.h"
 #include "net/session/unread_reply.h"
+#include "runtime/core/next_pass.h"
 
 namespace pakv {
 namespace {
@@ -27,6 +28,9 @@ constexpr size_t kReadBytesExpected = 4096;
 constexpr size_t kReadersMin = 4;
 // So often a file is copied for a key whose value has changed meanwhile.
 constexpr int kCopiesMax = 8;
+
+// Keys that are added to a transaction, or freed, before others have their turn.
+constexpr size_t kKeysPerPass = 512;
 
 size_t AddKey(RespProtocol& protocol, Transaction& transaction, std::string_view key,
               OldState needs, bool may_write) {
@@ -46,6 +50,7 @@ Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs
   std::vector<size_t> indexes;
   for (size_t index = 1; index < args.size(); index += 2) {
     indexes.push_back(AddKey(protocol, transaction, args[index], row.needs, true));
+    if (indexes.size() % kKeysPerPass == 0) co_await NextPass(protocol.core());
   }
   bool written = false;
   const auto decide = [&](Transaction& decided) {
@@ -59,14 +64,14 @@ Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs
     return true;
   };
   const Outcome outcome = co_await protocol.store().Transact(protocol.core(), transaction, decide);
-  AloneReply reply(protocol);
   if (outcome != Outcome::kDone) {
-    reply->Error(OutcomeText(outcome, transaction.damage()));
+    AloneReply(protocol)->Error(OutcomeText(outcome, transaction.damage()));
   } else if (only_new) {
-    reply->Integer(written ? 1 : 0);
+    AloneReply(protocol)->Integer(written ? 1 : 0);
   } else {
-    reply->Ok();
+    AloneReply(protocol)->Ok();
   }
+  while (transaction.FreeSome()) co_await NextPass(protocol.core());
 }
 
 // DEL and UNLINK: how many there were, each counted once.
@@ -75,8 +80,9 @@ Task<void> DeleteTogether(RespProtocol& protocol, const CommandRow& row, RespArg
   for (const std::string_view arg : args) bytes += arg.size() + sizeof(TransactionKey);
   BudgetCharge charge(protocol.session().group().write_budget, bytes);
   Transaction transaction(protocol.session().info().id);
-  for (const std::string_view key : args.subspan(1)) {
-    AddKey(protocol, transaction, key, row.needs, true);
+  for (size_t index = 1; index < args.size(); ++index) {
+    AddKey(protocol, transaction, args[index], row.needs, true);
+    if (index % kKeysPerPass == 0) co_await NextPass(protocol.core());
   }
   int64_t deleted = 0;
   const auto decide = [&deleted](Transaction& decided) {
@@ -88,12 +94,12 @@ Task<void> DeleteTogether(RespProtocol& protocol, const CommandRow& row, RespArg
     return deleted > 0;
   };
   const Outcome outcome = co_await protocol.store().Transact(protocol.core(), transaction, decide);
-  AloneReply reply(protocol);
   if (outcome == Outcome::kDone) {
-    reply->Integer(deleted);
+    AloneReply(protocol)->Integer(deleted);
   } else {
-    reply->Error(OutcomeText(outcome, transaction.damage()));
+    AloneReply(protocol)->Error(OutcomeText(outcome, transaction.damage()));
   }
+  while (transaction.FreeSome()) co_await NextPass(protocol.core());
 }
 
 // RENAME, RENAMENX, COPY, MOVE.
@@ -222,6 +228,7 @@ Task<void> ReadTogether(RespProtocol& protocol, const CommandRow& row, RespArgs 
     const size_t index = AddKey(protocol, transaction, key, row.needs, false);
     if (row.needs == OldState::kValueOrFile) transaction.TakeFile(index);
     indexes.push_back(static_cast<uint32_t>(index));
+    if (indexes.size() % kKeysPerPass == 0) co_await NextPass(protocol.core());
   }
   const Outcome outcome = co_await LookTogether(protocol, transaction);
   protocol.ForgetArgs();
@@ -234,6 +241,7 @@ Task<void> ReadTogether(RespProtocol& protocol, const CommandRow& row, RespArgs 
     co_await SendValues(protocol, transaction, indexes);
   }
   protocol.store().ReleaseFiles(protocol.core(), transaction);
+  while (transaction.FreeSome()) co_await NextPass(protocol.core());
 }
 
 }  // namespace

@@ -59,6 +59,14 @@ std::vector<std::string> TransactionSession::GroupKeys(uint64_t group) const {
   return keys;
 }
 
+// In any order, and perhaps not all of them.
+std::vector<std::string> TransactionSession::SomeGroupKeys(uint64_t group, uint64_t count) {
+  std::vector<std::string> keys = GroupKeys(group);
+  for (size_t i = keys.size() - 1; i > 0; --i) std::swap(keys[i], keys[prng_.Below(i + 1)]);
+  keys.resize(count);
+  return keys;
+}
+
 std::vector<std::string> TransactionSession::Accounts() const {
   std::vector<std::string> keys;
   for (uint64_t i = 0; i < kAccounts; ++i) keys.push_back("account" + std::to_string(i));
@@ -86,7 +94,7 @@ bool TransactionSession::IsDone(Outcome outcome, const char* what) {
 // All of a group's keys get the same new value, sometimes by looking at the old ones first, and
 // sometimes until the same time, or they go.
 Task<void> TransactionSession::WriteGroup() {
-  const std::vector<std::string> keys = GroupKeys(prng_.Below(kGroups));
+  const std::vector<std::string> keys = SomeGroupKeys(prng_.Below(kGroups), kGroupKeys);
   const bool looks = prng_.Chance(1, 2);
   const bool deletes = prng_.Chance(1, 6);
   uint64_t expiry_ms = kNoExpiry;
@@ -114,14 +122,29 @@ Task<void> TransactionSession::WriteGroup() {
   IsDone(outcome, "a transaction");
 }
 
-Task<void> TransactionSession::CheckGroup(uint64_t group) {
-  const std::vector<std::string> keys = GroupKeys(group);
+Task<void> TransactionSession::CheckGroup(const std::vector<std::string>& keys) {
   Transaction transaction(id_);
   for (const std::string& key : keys) Add(transaction, key, OldState::kValue, false);
   const Outcome outcome = co_await load_.store.Snapshot(core_, transaction);
   if (!IsDone(outcome, "a snapshot")) co_return;
   if (!IsOneGeneration(transaction)) {
     Wrong("a snapshot sees a group half written:" + Describe(transaction));
+  }
+}
+
+// One key after the other, each by a read of its own: who has seen a generation sees no older one
+// in another key.
+Task<void> TransactionSession::ReadGroup(uint64_t group) {
+  Lsn newest = kNoLsn;
+  for (const std::string& key : SomeGroupKeys(group, kGroupKeys)) {
+    StoreCall call(load_.store, core_);
+    call.session = id_;
+    const OldState needs = prng_.Chance(1, 4) ? OldState::kValue : OldState::kExistence;
+    co_await call.Read(GetFunction, needs, key);
+    if (!IsDone(call.outcome, "a read")) co_return;
+    if (call.reply.kind == Reply::Kind::kNull) continue;
+    if (call.lsn < newest) Wrong("a group's key is read as it was before what another one shows");
+    newest = call.lsn;
   }
 }
 
@@ -324,8 +347,12 @@ Task<void> TransactionSession::RunOne() {
   const uint64_t dice = prng_.Below(100);
   if (dice < 25) {
     co_await WriteGroup();
+  } else if (dice < 35) {
+    const uint64_t count = prng_.Chance(1, 2) ? kGroupKeys : 2;
+    const std::vector<std::string> keys = SomeGroupKeys(prng_.Below(kGroups), count);
+    co_await CheckGroup(keys);
   } else if (dice < 45) {
-    co_await CheckGroup(prng_.Below(kGroups));
+    co_await ReadGroup(prng_.Below(kGroups));
   } else if (dice < 60) {
     co_await Move();
   } else if (dice < 75) {
@@ -348,7 +375,10 @@ Task<void> TransactionSession::Run(uint32_t count) {
 }
 
 Task<void> TransactionSession::CheckAll() {
-  for (uint64_t group = 0; group < kGroups; ++group) co_await CheckGroup(group);
+  for (uint64_t group = 0; group < kGroups; ++group) {
+    const std::vector<std::string> keys = GroupKeys(group);
+    co_await CheckGroup(keys);
+  }
   co_await CheckAccounts();
   ++load_.sessions_done;
 }

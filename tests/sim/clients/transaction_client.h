@@ -1,7 +1,8 @@
 // Sessions whose operations span several keys. Some are on the oracle's keys, each key's part an
 // operation of its own there; the others keep what no oracle of single keys can tell:
 //   - the keys of a group are always written together: whoever reads them as one sees one
-//     generation, or none of them;
+//     generation, or none of them; whoever reads them one by one sees none that is older than
+//     what was seen before;
 //   - what is in the accounts is only moved between them: their sum is 0;
 //   - a watch notices what has happened to its key, and nothing else.
 #pragma once
@@ -34,7 +35,8 @@ class TransactionSession {
  private:
   Task<void> RunOne();
   Task<void> WriteGroup();
-  Task<void> CheckGroup(uint64_t group);
+  Task<void> CheckGroup(const std::vector<std::string>& keys);
+  Task<void> ReadGroup(uint64_t group);
   Task<void> Move();
   Task<void> CheckAccounts();
   Task<void> RunOnOracleKeys();
@@ -45,6 +47,7 @@ class TransactionSession {
 
   size_t Add(Transaction& transaction, const std::string& key, OldState needs, bool may_write);
   std::vector<std::string> GroupKeys(uint64_t group) const;
+  std::vector<std::string> SomeGroupKeys(uint64_t group, uint64_t count);
   std::vector<std::string> Accounts() const;
   // Whether what the outcome stands for has happened and can be looked at.
   bool IsDone(Outcome outcome, const char* what);

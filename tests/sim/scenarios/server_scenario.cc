@@ -54,6 +54,7 @@ class ServerScenario {
       output_bytes_max_ = prng_.Between(1, 1000);
     }
     if (prng_.Chance(1, 2)) inline_bytes_max_ = static_cast<uint32_t>(prng_.Between(64, 300));
+    if (prng_.Chance(1, 2)) part_keys_max_ = prng_.Between(1, 3);
   }
 
   ScenarioResult Run() {
@@ -128,6 +129,7 @@ class ServerScenario {
     options.cache_bytes = cache_bytes_;
     options.compaction = compaction_;
     options.publish_pause_ns = publish_pause_ns_;
+    options.part_keys_max = part_keys_max_;
     options.inline_value_bytes_max = inline_bytes_max_;
     options.large_reply_bytes = large_reply_bytes_;
     options.reply_bytes_max = reply_bytes_max_;
@@ -420,6 +422,7 @@ class ServerScenario {
   uint64_t segment_bytes_ = 0;
   CompactionOptions compaction_;
   uint64_t publish_pause_ns_ = 0;
+  size_t part_keys_max_ = kPartKeysMax;
   uint32_t flush_apart_records_ = 0;
   size_t buffer_bytes_ = 0;
   uint64_t cache_bytes_ = 0;

@@ -60,6 +60,7 @@ class StoreScenario {
     value_files_.chunk_bytes = 4096u << prng_.Below(4);
     value_files_.uploads_max = static_cast<uint32_t>(prng_.Between(1, 3));
     value_files_.chunks_max = static_cast<uint32_t>(prng_.Between(1, 3));
+    if (prng_.Chance(1, 2)) part_keys_max_ = prng_.Between(1, 3);
     if (kind_ == Kind::kClock) MakeSmall();
   }
 
@@ -253,6 +254,7 @@ class StoreScenario {
     options.manifest_appends_max = prng_.Chance(1, 4) ? 1 : 2 + key_count_ * key_count_;
     options.publish_pause_ns = publish_pause_ns_;
     options.sweep_dropped_step = sweep_dropped_step_;
+    options.part_keys_max = part_keys_max_;
     options.inline_value_bytes_max = inline_bytes_max_;
     options.value_files = value_files_;
     StoreEntropy entropy;
@@ -630,6 +632,7 @@ class StoreScenario {
   uint32_t value_bytes_max_ = 0;
   uint32_t flush_per_10000_ = 0;
   uint32_t sweep_dropped_step_ = 64;
+  size_t part_keys_max_ = kPartKeysMax;
   uint64_t namespace_count_ = 1;
   std::map<std::string, uint32_t> namespace_ids_;  // of those with names
   bool keys_expire_ = false;
