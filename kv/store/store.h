@@ -229,6 +229,7 @@ class Store {
   Task<RandomDraw> RandomKeyOf(Core& here, uint32_t owner, uint32_t namespace_id);
   RecoveryOptions OptionsOfRecovery(uint64_t run, RecoveryMemory& memory) const;
   void Tell(const RecoveryReport& found, OpenReport& report) const;
+  void ClaimSpace(uint32_t core_count);
   Task<void> RunShards(Core& here);
   Task<absl::Status> NameNamespaces(Core& here, uint32_t end, OpenReport& report);
   Task<absl::Status> RemoveLost(Core& here, std::span<const LostValue> lost);

@@ -145,7 +145,7 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   shared_->context.discards = options_.engine == EngineKind::kMemory;
   shared_->context.footer_segment_bytes_min = options_.footer_segment_bytes_min;
   shared_->context.footers_of_any_size = options_.footers_of_any_size;
-  shared_->context.compaction_owed_bytes = &shared_->compaction_owed_bytes;
+  ClaimSpace(here.count());
   shared_->recovered.manifest->set_appends_max(options_.manifest_appends_max);
   shared_->value_files_shared.next_file.store(
       FirstValueFile(shared_->recovered.manifest->run_counter()), std::memory_order_relaxed);
@@ -183,6 +183,22 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   }
   report.keys = co_await CountKeys(here, kEveryNamespace);
   co_return absl::OkStatus();
+}
+
+// Before anybody takes any.
+void Store::ClaimSpace(uint32_t core_count) {
+  if (shared_->context.discards) return;
+  uint64_t files_bytes = 0;
+  for (const auto& [segment, info] : shared_->recovered.manifest->segments()) {
+    files_bytes += info.sealed_end.value_or(info.size);
+  }
+  shared_->claims.SetFilesBytes(files_bytes);
+  shared_->context.claims = &shared_->claims;
+  shared_->value_files_shared.claims = &shared_->claims;
+  for (uint32_t id = 0; id < core_count; ++id) {
+    SegmentSupply::ClaimReserve(shared_->context, SegmentKind::kCommit);
+  }
+  SegmentSupply::ClaimReserve(shared_->context, SegmentKind::kCompaction);
 }
 
 RecoveryOptions Store::OptionsOfRecovery(uint64_t run, RecoveryMemory& memory) const {

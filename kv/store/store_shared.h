@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "kv/log/files/space_claims.h"
 #include "kv/log/files/store_directory.h"
 #include "kv/log/read/log_reader.h"
 #include "kv/log/read/recovery.h"
@@ -34,7 +35,7 @@ struct Store::Shared {
   ValueFilesShared value_files_shared;
   std::vector<std::unique_ptr<ValueFiles>> value_files;
   std::atomic<bool> read_only{false};
-  std::atomic<uint64_t> compaction_owed_bytes{0};
+  SpaceClaims claims;
 
   // One per core: its log has failed, and all others have to know. Each failing core sends its own
   // messages, so that two may fail at the same time.

@@ -19,6 +19,9 @@ enum class CoverageMark : uint32_t {
   kIdleLogRolled,            // a log moved on so that deletes can go
   kCompactionWithoutRoom,    // a pass was given up as there was no room for its copies
   kCompactionInReserve,      // a copy was written while the disk was full
+  kCompactionDidNotFit,      // a victim was left alone: too much of it has to stay
+  kShortReserveMade,         // there was no room for a whole reserve segment
+  kReserveGrown,             // a short one was replaced by a longer one
   kCompactionOfDamage,       // a victim was damaged
   kWritesSlowed,             // writes waited for space
   kCompactedTwice,           // a segment of compaction's own was compacted

@@ -87,6 +87,10 @@ enum class SeededBug : uint32_t {
   kScanLosesOwnKeys,
   kCopyOfWhatWasLost,  // a start keeps of a segment what the page cache has left, not what it
                        // judged
+  // On a full disk: users' segments take the space that deletes and compaction need; a segment is
+  // compacted without a look whether what has to stay of it has room.
+  kReserveForgotten,
+  kPassesNotMeasured,
   kCount,
 };
 

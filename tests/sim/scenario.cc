@@ -30,6 +30,8 @@ constexpr std::array kScenarios{
     Scenario{"salvage",
              "one store is damaged: --salvage, crashes on the way, and what is left of it",
              RunSalvageScenario},
+    Scenario{"brim", "one store on a disk that is full of what lives, and what deletes bring back",
+             RunBrimScenario},
     Scenario{"server",
              "whole servers and their clients, of both protocols: pipelines, crashes, stops",
              RunServerScenario},
@@ -101,6 +103,8 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kOwnKeysCountedTwice, "own-keys-counted-twice", "server"},
     SeededBugProof{SeededBug::kScanLosesOwnKeys, "scan-loses-own-keys", "server"},
     SeededBugProof{SeededBug::kCopyOfWhatWasLost, "copy-of-what-was-lost", "store"},
+    SeededBugProof{SeededBug::kReserveForgotten, "reserve-forgotten", "brim"},
+    SeededBugProof{SeededBug::kPassesNotMeasured, "passes-not-measured", "brim"},
 };
 
 }  // namespace

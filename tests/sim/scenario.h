@@ -40,6 +40,7 @@ ScenarioResult RunClockScenario(uint64_t seed);
 ScenarioResult RunSweepScenario(uint64_t seed);
 ScenarioResult RunMediumScenario(uint64_t seed);
 ScenarioResult RunSalvageScenario(uint64_t seed);
+ScenarioResult RunBrimScenario(uint64_t seed);
 ScenarioResult RunServerScenario(uint64_t seed);
 
 }  // namespace pakv

@@ -1,6 +1,7 @@
 #include "kv/log/files/manifest.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -11,14 +12,16 @@
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 #include "runtime/base/seeded_bug.h"
+#include "runtime/core/space.h"
 
 namespace pakv {
 namespace {
 
 constexpr std::string_view kManifestName = "MANIFEST";
 // Zero-written ahead, in units of one append: so an append changes no metadata, and a full disk
-// does not stop the log from saying that it drops something. Where there is no room for that, a
-// start does without, and an append makes room for itself.
+// does not stop the log from saying that it drops something, which is what gives space back. Hence
+// it is made more again as soon as half of it is used up. Where there is no room for that, a start
+// does without, and an append makes room for itself.
 constexpr uint64_t kAheadUnits = 64;
 // A larger file is no MANIFEST: at a sector per segment this is more than 10^6 of them.
 constexpr uint64_t kManifestBytesMax = uint64_t{4} << 30;
@@ -302,6 +305,7 @@ Task<void> Manifest::Rewrite() {
   File old = std::exchange(file_, std::move(fresh));
   listed_ = std::move(state);
   GoOnBehind(Bytes(bytes).first(length));
+  size_bytes_ = bytes.size();
   name_is_new_ = true;
   PAKV_COVERED(kManifestRewritten);
   const IoResult closed = co_await old.Close();
@@ -318,7 +322,11 @@ Task<absl::Status> Manifest::WriteAfresh(ManifestState& state, std::vector<uint8
   bytes = EncodeManifest(state);
   length = bytes.size();
   bytes.resize(RoundUp(length, directory_.alignment()) + kAheadUnits * directory_.alignment());
-  const absl::Status written = co_await WriteSynced(owner_, tmp, bytes);
+  absl::Status written = co_await WriteSynced(owner_, tmp, bytes);
+  if (ShortageOf(written) == Shortage::kSpace) {
+    bytes.resize(RoundUp(length, directory_.alignment()));
+    written = co_await WriteSynced(owner_, tmp, bytes);
+  }
   if (!written.ok()) co_return written;
   co_return co_await OpenForAppends(tmp, fresh);
 }
@@ -407,9 +415,9 @@ Task<absl::Status> Manifest::AppendSector(const std::vector<ManifestEntry>& entr
   }
   const std::string path = directory_.PathOf(kManifestName);
   if (failed_) co_return absl::InternalError(path + ": an earlier write failed");
-  if (offset_bytes_ == size_bytes_) {
+  if (size_bytes_ - offset_bytes_ <= kAheadUnits / 2 * directory_.alignment()) {
     const absl::Status extended = co_await Extend();
-    if (!extended.ok()) co_return extended;
+    if (!extended.ok() && (failed_ || offset_bytes_ == size_bytes_)) co_return extended;
   }
   std::memset(unit_.data(), 0, directory_.alignment());
   const uint32_t checksum = sector.Encode(unit_.data(), run_, index_, chain_);
@@ -431,19 +439,24 @@ Task<absl::Status> Manifest::AppendSector(const std::vector<ManifestEntry>& entr
 }
 
 // On a full disk by one unit alone; if not even that has room nothing has begun: the append may be
-// tried again.
+// tried again. Asked before, as a write at the limit may be cut to what is no multiple of the unit.
 Task<absl::Status> Manifest::Extend() {
-  AlignedBuffer zeros(kAheadUnits * directory_.alignment());
-  std::memset(zeros.data(), 0, zeros.size());
+  const uint64_t unit = directory_.alignment();
   const std::string path = directory_.PathOf(kManifestName);
-  Bytes bytes(zeros.data(), kAheadUnits * directory_.alignment());
-  absl::Status written =
-      co_await WriteAll(file_, bytes, size_bytes_, directory_.transfer_unit(), true, path);
-  if (ShortageOf(written) == Shortage::kSpace) {
-    bytes = bytes.first(directory_.alignment());
-    written = co_await WriteAll(file_, bytes, size_bytes_, directory_.transfer_unit(), true, path);
+  SpaceStat space;
+  const IoResult asked = co_await AskSpace(owner_, directory_.path(), space);
+  if (!asked.ok()) co_return IoError("ask for the space of", directory_.path(), asked);
+  const uint64_t below_limit = space.file_bytes_max - std::min(space.file_bytes_max, size_bytes_);
+  AlignedBuffer zeros(kAheadUnits * unit);
+  std::memset(zeros.data(), 0, zeros.size());
+  absl::Status written = IoError("extend", path, IoResult(below_limit < unit ? -EFBIG : -ENOSPC));
+  for (const uint64_t bytes : {kAheadUnits * unit, unit}) {
+    if (bytes > space.free_bytes || bytes > below_limit) continue;
+    written = co_await WriteAll(file_, Bytes(zeros.data(), bytes), size_bytes_,
+                                directory_.transfer_unit(), true, path);
+    if (written.ok()) size_bytes_ += bytes;
+    if (ShortageOf(written) != Shortage::kSpace) break;
   }
-  if (written.ok()) size_bytes_ += bytes.size();
   failed_ = !written.ok() && ShortageOf(written) == Shortage::kNone;
   co_return written;
 }

@@ -180,11 +180,15 @@ Task<absl::Status> FooterWriter::Pause() {
   co_return absl::OkStatus();
 }
 
-// The last space is for users.
+// The last space is for users, and for what others have claimed.
 Task<bool> FooterWriter::SpaceIsShort() {
   SpaceStat space;
   const IoResult asked = co_await AskSpace(core_, context_.directory->path(), space);
-  co_return !asked.ok() || space.free_bytes < 2 * context_.segment_bytes;
+  uint64_t kept_bytes = 2 * context_.segment_bytes;
+  if (context_.claims != nullptr) {
+    kept_bytes += context_.claims->Before(SpaceClaims::kRankOfOthers);
+  }
+  co_return !asked.ok() || space.free_bytes < kept_bytes;
 }
 
 Task<absl::Status> FooterWriter::Write(FooterJob job) {

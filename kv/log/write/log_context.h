@@ -1,10 +1,10 @@
 // LogContext: what a start gives to every log that it opens.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
 #include "kv/log/files/manifest.h"
+#include "kv/log/files/space_claims.h"
 #include "kv/log/files/store_directory.h"
 
 namespace pakv {
@@ -36,9 +36,8 @@ struct LogContext {
   uint64_t footer_segment_bytes_min = kFooterSegmentBytesMin;
   // Also footers that spare little: for simulations.
   bool footers_of_any_size = false;
-  // Bytes of segments that compaction lacks: the other logs leave that much of the disk to it, as
-  // nothing else frees space. nullptr: there is no compaction.
-  std::atomic<uint64_t>* compaction_owed_bytes = nullptr;
+  // Of all logs of the store; nullptr: this log is alone on its disk.
+  SpaceClaims* claims = nullptr;
 };
 
 }  // namespace pakv

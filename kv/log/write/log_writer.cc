@@ -238,6 +238,51 @@ uint64_t LogWriter::RoomForCertain(bool frees_space) const {
   return available;
 }
 
+uint64_t LogWriter::ready_bytes() const {
+  uint64_t bytes = rolling_ ? 0 : segment_size_ - segment_offset_;
+  for (const uint64_t length : supply_.ReadyBytes()) bytes += length;
+  return bytes;
+}
+
+// As AppendCopy, WriteNext and SegmentSupply::Take would go about it.
+bool LogWriter::AllFit(std::span<const uint32_t> lengths, uint64_t batch_bytes) const {
+  uint64_t left = rolling_ ? 0 : segment_size_ - segment_offset_;
+  std::vector<uint64_t> ready = supply_.ReadyBytes();
+  std::sort(ready.begin(), ready.end());
+  uint64_t used = kBlockHeaderSize;  // of the open block
+  uint64_t batch = 0;
+  const auto write = [&] {
+    const uint64_t length = RoundUp(used, alignment_);
+    if (length > left) {
+      const auto next = std::lower_bound(ready.begin(), ready.end(), length);
+      if (next == ready.end()) return false;
+      left = *next;
+      ready.erase(next);
+    }
+    left -= length;
+    used = kBlockHeaderSize;
+    return true;
+  };
+  for (const uint32_t length : lengths) {
+    const uint64_t longest = std::max(left, ready.empty() ? 0 : ready.back());
+    const uint64_t with = RoundUp(used + length, alignment_);
+    const bool ends = batch >= batch_bytes || used + length > block_bytes_max_ || with > longest;
+    if (ends && used > kBlockHeaderSize) {
+      if (!write()) return false;
+      batch = batch >= batch_bytes ? 0 : batch;
+    }
+    used += length;
+    batch += length;
+  }
+  if (used > kBlockHeaderSize && !write()) return false;
+  return write() && write();
+}
+
+void LogWriter::HoldMarks(bool hold) {
+  holds_marks_ = hold;
+  if (!hold) ArmMark();
+}
+
 // Another log's failure is no reason: what this one shows as expired it can still make durable.
 Admission LogWriter::WaitClock(DurableEntry& entry) {
   if (failed_) return Admission::kReadOnly;
@@ -373,9 +418,12 @@ void LogWriter::Durable() {
     return;
   }
   idle_.Set();
-  if (!newest_is_mark_ && !mark_timer_.armed() && !context_.discards) {
-    mark_timer_.Arm(core_.timers(), settled_ns_ + kMarkDelayNs);
-  }
+  ArmMark();
+}
+
+void LogWriter::ArmMark() {
+  if (newest_is_mark_ || holds_marks_ || mark_timer_.armed() || context_.discards) return;
+  mark_timer_.Arm(core_.timers(), settled_ns_ + kMarkDelayNs);
 }
 
 void LogWriter::AnnounceSettling(IntrusiveList<DurableEntry>& entries) {
@@ -530,7 +578,7 @@ Task<void> LogWriter::Reopen() {
 // ---- Marks and the end ----
 
 void LogWriter::MarkDue() {
-  if (Blocked() || !queue_.empty() || newest_is_mark_ || stopping_) return;
+  if (Blocked() || !queue_.empty() || newest_is_mark_ || holds_marks_ || stopping_) return;
   if (core_.now_ns() < settled_ns_ + kMarkDelayNs) {
     mark_timer_.Arm(core_.timers(), settled_ns_ + kMarkDelayNs);
     return;

@@ -127,6 +127,15 @@ class LogWriter {
   // For compaction, whose records free space: whether one of `bytes` fits, with all that is queued,
   // where there is space for certain, so that it does not wait for the end of a shortage.
   bool FitsForCertain(size_t bytes) const { return RoomNeeded(bytes) <= RoomForCertain(true); }
+  // No mark block is written until it is false again: further records come soon, and say as much.
+  void HoldMarks(bool hold);
+  // Whether records of these lengths, copied in batches of at least `batch_bytes` with a flush for
+  // each while marks are held, fit into what is left of the segment and what is ready, with nothing
+  // made meanwhile, and a mark and a clock (WaitClock) behind them. For a log at rest; exact but
+  // for the ends of batches, which are taken for shorter than they are.
+  bool AllFit(std::span<const uint32_t> lengths, uint64_t batch_bytes) const;
+  // Bytes of blocks that fit there at most.
+  uint64_t ready_bytes() const;
   // Its clock is at least this from now on.
   void ShowClock(uint64_t expiry_clock_ms) {
     expiry_clock_ms_ = std::max(expiry_clock_ms_, expiry_clock_ms);
@@ -235,6 +244,7 @@ class LogWriter {
   Task<bool> GiveUpLast();
   Task<void> CloseLast(bool remove);
   bool Blocked() const { return in_flight_ != nullptr || rolling_ || failed_; }
+  void ArmMark();
   void MarkDue();
   bool MarkFits() const;
   bool HasSpace(size_t bytes, bool frees_space) const;
@@ -273,8 +283,9 @@ class LogWriter {
   int fruitless_ = 0;           // short writes that brought nothing, in a row
   Kick kick_;
   MarkTimer mark_timer_;
-  uint64_t settled_ns_ = 0;       // when the last block was durable
-  bool newest_is_mark_ = true;    // nothing to say yet
+  uint64_t settled_ns_ = 0;     // when the last block was durable
+  bool newest_is_mark_ = true;  // nothing to say yet
+  bool holds_marks_ = false;
   uint32_t durable_segment_ = 0;  // of the newest block that is durable
   Lsn newest_lsn_ = kNoLsn;       // of the records that were appended
   bool rolling_ = false;

@@ -8,6 +8,7 @@
 #include "runtime/base/check.h"
 #include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
+#include "runtime/base/seeded_bug.h"
 #include "runtime/core/space.h"
 
 namespace pakv {
@@ -26,25 +27,81 @@ SegmentSupply::SegmentSupply(Core& core, const LogContext& context, SegmentKind 
     : core_(core),
       context_(context),
       kind_(kind),
-      reserve_size_(kind == SegmentKind::kCompaction
-                        ? context.segment_bytes
-                        : std::min(context.segment_bytes, kReserveBytesMax)),
+      reserve_size_(ReserveBytes(context, kind)),
       changed_(core.ready()),
       needed_(core.ready()),
       retry_(*this),
-      nursery_(core.ready()) {}
-
-void SegmentSupply::Start() {
-  SayWhatIsOwed();
-  nursery_.Spawn(Work());
+      nursery_(core.ready()) {
+  // ClaimReserve has said so.
+  claimed_ = Lacking(kind, reserve_size_, 0, 0);
 }
 
-// What compaction has not got yet, other logs may not take.
-void SegmentSupply::SayWhatIsOwed() {
-  if (kind_ != SegmentKind::kCompaction || context_.compaction_owed_bytes == nullptr) return;
-  uint64_t owed = (spare_ ? 0 : context_.segment_bytes) + (reserve_ ? 0 : reserve_size_);
-  owed -= std::min(owed, made_bytes_);
-  context_.compaction_owed_bytes->store(stopped_ ? 0 : owed, std::memory_order_relaxed);
+uint64_t SegmentSupply::ReserveBytes(const LogContext& context, SegmentKind kind) {
+  if (kind == SegmentKind::kCompaction) return context.segment_bytes;
+  return std::min(context.segment_bytes, kReserveBytesMax);
+}
+
+uint64_t SegmentSupply::LeastBytes(uint64_t reserve_bytes) {
+  return std::max<uint64_t>(reserve_bytes / kReservePartMin, 1);
+}
+
+// The ranks are those of kv/log/files/space_claims.h.
+size_t SegmentSupply::RankOf(SegmentKind kind, size_t reserve) {
+  if (kind == SegmentKind::kCompaction) return reserve == 0 ? 1 : 4;
+  return reserve == 0 ? 2 : 3;
+}
+
+// Of two reserve segments, of these lengths so far.
+SpaceClaims::Bytes SegmentSupply::Lacking(SegmentKind kind, uint64_t whole, uint64_t longest,
+                                          uint64_t other) {
+  SpaceClaims::Bytes bytes{};
+  uint64_t first = whole - std::min(whole, longest);
+  if (kind == SegmentKind::kCommit) {
+    const uint64_t least = LeastBytes(whole);
+    bytes[0] = least - std::min(least, longest);
+    first -= bytes[0];
+  }
+  bytes[RankOf(kind, 0)] = first;
+  bytes[RankOf(kind, 1)] = whole - std::min(whole, other);
+  return bytes;
+}
+
+void SegmentSupply::ClaimReserve(const LogContext& context, SegmentKind kind) {
+  context.claims->Change({}, Lacking(kind, ReserveBytes(context, kind), 0, 0));
+}
+
+void SegmentSupply::Start() { nursery_.Spawn(Work()); }
+
+// The longest of those that there are counts as the first.
+void SegmentSupply::ShowClaims() {
+  if (context_.claims == nullptr) return;
+  std::array<uint64_t, kReserveCount> there{};
+  for (size_t i = 0; i < kReserveCount; ++i) {
+    if (reserves_[i]) there[i] = reserves_[i]->size;
+    if (making_ == &reserves_[i]) there[i] = std::max(there[i], making_bytes_);
+  }
+  SpaceClaims::Bytes lacking{};
+  if (!stopped_) {
+    const auto [other, longest] = std::minmax(there[0], there[1]);
+    lacking = Lacking(kind_, reserve_size_, longest, other);
+  }
+  context_.claims->Change(claimed_, lacking);
+  claimed_ = lacking;
+}
+
+uint64_t SegmentSupply::reserve_bytes() const {
+  uint64_t longest = 0;
+  for (const auto& reserve : reserves_) longest = std::max(longest, reserve ? reserve->size : 0);
+  return longest;
+}
+
+std::vector<uint64_t> SegmentSupply::ReadyBytes() const {
+  std::vector<uint64_t> lengths;
+  if (spare_) lengths.push_back(spare_->size);
+  for (const auto& reserve : reserves_) {
+    if (reserve) lengths.push_back(reserve->size);
+  }
+  return lengths;
 }
 
 void SegmentSupply::Retry() {
@@ -53,10 +110,10 @@ void SegmentSupply::Retry() {
 
 Task<void> SegmentSupply::Stop() {
   stopped_ = true;
-  SayWhatIsOwed();
+  ShowClaims();
   needed_.Set();
   co_await nursery_.Join();
-  for (std::optional<NewSegment>* place : {&spare_, &reserve_, &special_}) {
+  for (std::optional<NewSegment>* place : {&spare_, &reserves_[0], &reserves_[1], &special_}) {
     if (!*place) continue;
     NewSegment unused = std::move(**place);
     place->reset();
@@ -79,11 +136,16 @@ Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
     std::optional<NewSegment>* place = nullptr;
     if (spare_ && spare_->size >= bytes) place = &spare_;
     if (special_ && special_->size >= bytes) place = &special_;
-    if (place == nullptr && is_short() && reserve_ && reserve_->size >= bytes) place = &reserve_;
+    if (place == nullptr && (is_short() || kind_ == SegmentKind::kCompaction)) {
+      for (std::optional<NewSegment>& reserve : reserves_) {
+        if (!reserve || reserve->size < bytes) continue;
+        if (place == nullptr || reserve->size < (*place)->size) place = &reserve;
+      }
+    }
     if (place != nullptr) {
       NewSegment taken = std::move(**place);
       place->reset();
-      SayWhatIsOwed();
+      ShowClaims();
       hurry_ = false;
       needed_.Set();
       co_return std::move(taken);
@@ -99,49 +161,98 @@ Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
   }
 }
 
-std::optional<NewSegment>* SegmentSupply::NextPlace(uint64_t& bytes) {
-  bytes = context_.segment_bytes;
-  if (waiting_ && wanted_bytes_ > context_.segment_bytes) {
-    bytes = wanted_bytes_;
-    return special_ ? nullptr : &special_;
+// In the order in which they are made: first what a Take waits for, then the reserve.
+SegmentSupply::Wanted SegmentSupply::WantedAt(size_t turn) {
+  const uint64_t usual = context_.segment_bytes;
+  const bool larger = waiting_ && wanted_bytes_ > usual;
+  const bool spare = kind_ == SegmentKind::kCommit && !spare_;
+  if (turn == 0 && larger && !special_) {
+    return {.place = &special_, .bytes = wanted_bytes_, .bytes_min = wanted_bytes_};
   }
-  if (waiting_ && !spare_) return &spare_;
-  if (!reserve_) {
-    bytes = reserve_size_;
-    return &reserve_;
+  if ((turn == 1 && waiting_ && !larger && spare) || (turn == kWantedCount - 1 && spare)) {
+    return {.place = &spare_, .bytes = usual, .bytes_min = usual};
   }
-  return spare_ ? nullptr : &spare_;
+  if (turn >= 2 && turn < 2 + kReserveCount) return WantedReserve(turn - 2);
+  if (turn == 2 + kReserveCount && kind_ == SegmentKind::kCommit && reserve_bytes() == 0) {
+    Wanted least = WantedReserve(0);
+    least.bytes = least.bytes_min;
+    least.is_least = true;
+    least.rank = 0;
+    return least;
+  }
+  return {};
+}
+
+SegmentSupply::Wanted SegmentSupply::WantedReserve(size_t reserve) {
+  const uint64_t there = reserves_[reserve] ? reserves_[reserve]->size : 0;
+  if (there >= reserve_size_) return {};
+  // It is the second one if there is one already.
+  const auto& other = reserves_[kReserveCount - 1 - reserve];
+  const bool is_second = other && other->size >= there;
+  const uint64_t least = RoundUp(LeastBytes(reserve_size_), context_.directory->alignment());
+  return {.place = &reserves_[reserve],
+          .bytes = reserve_size_,
+          .bytes_min = std::min(reserve_size_, there == 0 ? least : 2 * there),
+          .rank = RankOf(kind_, is_second ? 1 : 0)};
 }
 
 Task<void> SegmentSupply::Work() {
   while (!stopped_ && failure_.ok()) {
-    uint64_t bytes = 0;
-    std::optional<NewSegment>* place = NextPlace(bytes);
-    absl::Status made;
-    if (place != nullptr) {
-      made = co_await Make(*place, bytes);
-      const bool no_space = ShortageOf(made) == Shortage::kSpace;
-      if (no_space && !reserve_ && place != &reserve_ && !stopped_) {
-        // Not enough for a whole segment: perhaps for what lets space be freed.
-        const absl::Status small = co_await Make(reserve_, reserve_size_);
-        if (!small.ok() && ShortageOf(small) != Shortage::kSpace) made = small;
-      }
-    }
+    // What comes while it works is news.
+    needed_.Reset();
+    bool made = false;
+    const absl::Status lacking = co_await MakeNext(made);
     if (stopped_) break;
-    const bool waits = ShortageOf(made) != Shortage::kNone;
-    if (waits) {
-      NoteShortage(made);
+    if (made) {
+      if (is_short() && (spare_ || special_)) ShortageEnded();
+      changed_.Set();
+      continue;
+    }
+    if (lacking.ok()) {
+      if (is_short()) ShortageEnded();
+    } else if (ShortageOf(lacking) != Shortage::kNone) {
+      NoteShortage(lacking);
       retry_.Arm(core_.timers(), core_.now_ns() + kRetryNs);
-    } else if (!made.ok()) {
-      failure_ = made;
-    } else if (is_short() && (spare_ || special_ || place == nullptr)) {
-      ShortageEnded();
+      changed_.Set();
+    } else {
+      failure_ = lacking;
+      changed_.Set();
+      break;
     }
-    if (place != nullptr) changed_.Set();
-    if (place == nullptr || waits) {
-      needed_.Reset();
-      co_await needed_.Wait();
+    co_await needed_.Wait();
+  }
+}
+
+// Makes the first that can be made, `made` tells. If none: what the first one lacks, or ok if all
+// are there.
+Task<absl::Status> SegmentSupply::MakeNext(bool& made) {
+  const std::string& path = context_.directory->path();
+  Room room;
+  LookAtOthers(room);
+  const IoResult asked = co_await AskSpace(core_, path, room.space);
+  if (!asked.ok()) co_return IoError("ask for the space of", path, asked);
+  // Once more: what they have begun and written since is free no more, or still is, as it was
+  // asked.
+  LookAtOthers(room);
+  absl::Status lacking;
+  for (size_t turn = 0; turn < kWantedCount; ++turn) {
+    const Wanted wanted = WantedAt(turn);
+    if (wanted.place == nullptr) continue;
+    const absl::StatusOr<uint64_t> size = SizeOf(wanted, room);
+    if (size.ok()) {
+      const absl::Status status = co_await Make(wanted, *size);
+      made = status.ok();
+      co_return status;
     }
+    if (lacking.ok()) lacking = size.status();
+  }
+  co_return lacking;
+}
+
+void SegmentSupply::LookAtOthers(Room& room) const {
+  if (context_.claims == nullptr || PAKV_BUG(kReserveForgotten)) return;
+  for (size_t rank = 0; rank < room.others_bytes.size(); ++rank) {
+    room.others_bytes[rank] = std::max(room.others_bytes[rank], context_.claims->Before(rank));
   }
 }
 
@@ -168,51 +279,74 @@ void SegmentSupply::ShortageEnded() {
           kind_ == SegmentKind::kCompaction ? "compaction has its reserve" : "writes are accepted");
 }
 
-Task<absl::Status> SegmentSupply::Make(std::optional<NewSegment>& place, uint64_t bytes) {
+// As much as there is room for and the others leave. Asked before: a write at the limit would be
+// cut to what is no multiple of the alignment, and what comes before it would be written in vain,
+// again and again.
+absl::StatusOr<uint64_t> SegmentSupply::SizeOf(const Wanted& wanted, const Room& room) const {
+  uint64_t kept_bytes = kSpaceMarginBytes;
+  // What frees space may come closer: what it takes now it soon gives back.
+  if (wanted.rank != SpaceClaims::kRankOfOthers) kept_bytes /= 8;
+  kept_bytes += room.others_bytes[wanted.rank];
+  const uint64_t free_bytes = room.space.free_bytes - std::min(room.space.free_bytes, kept_bytes);
+  const uint64_t bytes = std::min({wanted.bytes, free_bytes, room.space.file_bytes_max});
+  const uint64_t size =
+      bytes == wanted.bytes ? bytes : RoundDown(bytes, context_.directory->alignment());
+  if (size >= wanted.bytes_min && size > 0) return size;
+  return IoError("make a segment in", context_.directory->path(),
+                 IoResult(free_bytes < wanted.bytes_min ? -ENOSPC : -EFBIG));
+}
+
+Task<absl::Status> SegmentSupply::Make(Wanted wanted, uint64_t size) {
   const StoreDirectory& directory = *context_.directory;
-  SpaceStat space;
-  const IoResult asked = co_await AskSpace(core_, directory.path(), space);
-  if (!asked.ok()) co_return IoError("ask for the space of", directory.path(), asked);
+  making_ = wanted.place;
+  making_bytes_ = size;
+  ShowClaims();
   NewSegment made;
   made.segment = context_.manifest->NextSegment();
-  made.size = bytes;
-  made.reserve = &place == &reserve_;
+  made.size = size;
+  made.reserve = wanted.rank != SpaceClaims::kRankOfOthers;
   const std::string path = directory.PathOf(SegmentName(made.segment));
-  uint64_t others_bytes = kSpaceMarginBytes;
-  if (kind_ == SegmentKind::kCompaction) {
-    // What it takes now it soon gives back.
-    others_bytes /= 8;
-  } else if (context_.compaction_owed_bytes != nullptr) {
-    others_bytes += context_.compaction_owed_bytes->load(std::memory_order_relaxed);
-  }
-  // Asked before: the write at the limit would be cut to what is no multiple of the alignment, and
-  // what comes before it would be written in vain, again and again.
-  if (bytes > space.file_bytes_max) co_return IoError("make segment", path, IoResult(-EFBIG));
-  if (space.free_bytes < bytes + others_bytes) {
-    co_return IoError("make segment", path, IoResult(-ENOSPC));
-  }
   absl::StatusOr<File> file =
       co_await OpenFile(core_, path, O_RDWR | O_CREAT | O_EXCL | directory.direct_flag());
-  if (!file.ok()) co_return file.status();
-  made.file = std::move(*file);
-  const absl::Status filled = co_await Fill(made, path);
-  made_bytes_ = 0;
-  if (!filled.ok()) {
-    SayWhatIsOwed();
-    co_await Discard(std::move(made));
-    co_return filled;
+  absl::Status status = file.status();
+  if (status.ok()) {
+    made.file = std::move(*file);
+    status = co_await Fill(made, path);
+    if (!status.ok()) co_await Discard(std::move(made));
   }
-  place.emplace(std::move(made));
-  SayWhatIsOwed();
+  making_ = nullptr;
+  if (!status.ok()) {
+    ShowClaims();
+    co_return status;
+  }
+  if (size < wanted.bytes || wanted.is_least) PAKV_COVERED(kShortReserveMade);
+  std::optional<NewSegment> before = std::exchange(*wanted.place, std::move(made));
+  ShowClaims();
+  if (before) {
+    PAKV_COVERED(kReserveGrown);
+    co_await Discard(std::move(*before));
+  }
   co_return absl::OkStatus();
 }
 
 // Zeros, the file's size and its name are on stable storage before anybody sees the segment.
 Task<absl::Status> SegmentSupply::Fill(NewSegment& made, const std::string& path) {
+  SpaceClaims* claims = context_.claims;
+  if (claims != nullptr) claims->Begin(made.size);
+  uint64_t filled = 0;
+  absl::Status status = co_await FillFrom(made, path, filled);
+  if (claims != nullptr) claims->End(made.size - filled);
+  if (!status.ok()) co_return status;
+  const IoResult synced = co_await made.file.SyncData();
+  if (!synced.ok()) co_return IoError("sync", path, synced);
+  co_return co_await SyncNames(core_, context_.directory->path());
+}
+
+Task<absl::Status> SegmentSupply::FillFrom(NewSegment& made, const std::string& path,
+                                           uint64_t& offset) {
   AlignedBuffer zeros(std::min(kZeroChunkBytes, made.size));
   std::memset(zeros.data(), 0, zeros.size());
   const uint64_t begin_ns = core_.now_ns();
-  uint64_t offset = 0;
   while (offset < made.size) {
     if (stopped_) co_return absl::CancelledError("the log is being closed");
     const Bytes chunk(zeros.data(), std::min<uint64_t>(zeros.size(), made.size - offset));
@@ -221,17 +355,14 @@ Task<absl::Status> SegmentSupply::Fill(NewSegment& made, const std::string& path
     if (!written.ok()) co_return written;
     offset += chunk.size();
     zeroed_bytes_ += chunk.size();
-    made_bytes_ = offset;
-    SayWhatIsOwed();
+    if (context_.claims != nullptr) context_.claims->End(chunk.size());
     if (hurry_ || waiting_) continue;
     // In two steps, so that a rate of any size neither overflows nor divides to nothing.
     const uint64_t rate_kib = std::max<uint64_t>(context_.zero_bytes_per_second >> 10, 1);
     const uint64_t due_ns = begin_ns + (offset >> 10) * kNsPerSecond / rate_kib;
     if (due_ns > core_.now_ns()) co_await core_.timers().SleepUntil(due_ns);
   }
-  const IoResult synced = co_await made.file.SyncData();
-  if (!synced.ok()) co_return IoError("sync", path, synced);
-  co_return co_await SyncNames(core_, context_.directory->path());
+  co_return absl::OkStatus();
 }
 
 Task<void> SegmentSupply::Discard(NewSegment made) {
@@ -241,6 +372,10 @@ Task<void> SegmentSupply::Discard(NewSegment made) {
   // It is not listed: the next start removes what stays behind.
   if (!closed.ok()) LogWarning("{}", MessageOf(IoError("close", path, closed)));
   if (!unlinked.ok()) LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
+  if (stopped_) co_return;
+  // What it took is free on some file systems only then.
+  const absl::Status synced = co_await SyncNames(core_, context_.directory->path());
+  if (!synced.ok()) LogWarning("{}", MessageOf(synced));
 }
 
 }  // namespace pakv

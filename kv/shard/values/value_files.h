@@ -27,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "kv/log/files/space_claims.h"
 #include "kv/log/files/store_directory.h"
 #include "kv/log/format/format_value_file.h"
 #include "runtime/core/core.h"
@@ -65,6 +66,7 @@ struct ValueFileList {
 struct ValueFilesShared {
   std::atomic<uint64_t> next_file{0};
   const std::atomic<bool>* read_only = nullptr;
+  const SpaceClaims* claims = nullptr;  // what a file leaves free
 };
 
 class ValueFiles;

@@ -115,7 +115,11 @@ Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
   if (asked.ok() && length_bytes > space.file_bytes_max) {
     co_return Failed(IoError("make a value's file in", files_.directory_.path(), IoResult(-EFBIG)));
   }
-  if (asked.ok() && space.free_bytes < length_bytes + kSpaceMarginBytes) {
+  uint64_t kept_bytes = kSpaceMarginBytes;
+  if (const SpaceClaims* claims = files_.shared_.claims; claims != nullptr) {
+    kept_bytes += claims->Before(SpaceClaims::kRankOfOthers);
+  }
+  if (asked.ok() && space.free_bytes < length_bytes + kept_bytes) {
     co_return Outcome::kDiskFull;
   }
   number_ = files_.shared_.next_file.fetch_add(1, std::memory_order_relaxed);

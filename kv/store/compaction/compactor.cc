@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "kv/log/files/file_io.h"
 #include "kv/log/files/shortage.h"
@@ -110,8 +111,7 @@ Task<void> Compactor::Run() {
     // What comes while it looks is news.
     news_.Reset();
     co_await Look();
-    const bool urgent = disk_full_;
-    uint32_t victim = books_.PickVictim(live_, urgent);
+    uint32_t victim = books_.PickVictim(live_, need_, RoomForCopies());
     gains_ = victim != 0;
     const uint32_t asked_for = VictimOfRequest();
     co_await Press();
@@ -121,13 +121,18 @@ Task<void> Compactor::Run() {
     step_begin_ns_ = core_.now_ns();
     if ((wanted_ || asked_for != 0) && !ended()) {
       // Deletes that stay only for want of a look at other segments are no gain as they are.
-      if (books_.GravesMatter()) worked = co_await HelpDeletesToLeave();
+      const bool graves_matter =
+          books_.GravesMatter() || (disk_full_ && victim == 0 && books_.grave_bytes() > 0);
+      if (graves_matter) worked = co_await HelpDeletesToLeave();
       if (victim != 0 && !ended()) {
         why_ = absl::OkStatus();
         const SegmentInfo info = manifest_.segments().at(victim);
+        log_.HoldMarks(true);
         const Passed passed = co_await Compact(info);
+        log_.HoldMarks(false);
         NoteForRequest(info, passed);
-        worked = worked || passed == Passed::kDone || (asked() && books_.IsSetAside(victim));
+        worked = worked || passed == Passed::kDone || passed == Passed::kDoesNotFit ||
+                 (asked() && books_.IsSetAside(victim));
       }
     }
     if (worked) continue;
@@ -167,9 +172,32 @@ Task<void> Compactor::Look() {
   }
   SpaceStat stat;
   const IoResult asked = co_await AskSpace(core_, parts_.context->directory->path(), stat);
-  free_bytes_ = asked.ok() ? stat.free_bytes : 0;
+  const uint64_t free_before = std::exchange(free_bytes_, asked.ok() ? stat.free_bytes : 0);
+  // Somebody else has freed some.
+  if (free_bytes_ > free_before) log_.SpaceFreed();
   books_.RefreshGraves();
+  SpaceClaims* claims = parts_.context->claims;
+  if (claims != nullptr) claims->SetFilesBytes(books_.ListedBytes());
+  // Before a log has met the end of the disk: what is claimed is more than there is.
+  room_counts_ =
+      disk_full_ || (claims != nullptr && free_bytes_ < claims->Before(SpaceClaims::kRankOfOthers));
+  co_await GiveBack();
+  need_ = SegmentBooks::Need::kNone;
+  if (disk_full_) {
+    const bool lacking = claims != nullptr && claims->FirstsLack();
+    need_ = lacking ? SegmentBooks::Need::kReserve : SegmentBooks::Need::kSpace;
+  }
 }
+
+// What was removed is free on some file systems only once the directory is synced.
+Task<void> Compactor::GiveBack() {
+  if (!room_counts_ || !std::exchange(removed_unsynced_, false)) co_return;
+  const absl::Status synced = co_await SyncNames(core_, parts_.context->directory->path());
+  if (!synced.ok()) LogWarning("{}", MessageOf(synced));
+}
+
+// As long as the disk may give no more.
+uint64_t Compactor::RoomForCopies() const { return room_counts_ ? log_.ready_bytes() : UINT64_MAX; }
 
 uint64_t Compactor::LimitBytes(uint64_t disk_bytes) const {
   const uint64_t segment = parts_.context->segment_bytes;
@@ -179,7 +207,7 @@ uint64_t Compactor::LimitBytes(uint64_t disk_bytes) const {
                             (logs + options_.segments_min) * segment);
   // On a disk that is filling up, no more than what is there.
   const uint64_t room = disk_bytes + free_bytes_;
-  const uint64_t kept = logs * segment + kSpaceMarginBytes;
+  const uint64_t kept = logs * segment + kSpaceMarginBytes + room / SpaceClaims::kDeletesPart;
   limit = std::min(limit, room - std::min(room, kept));
   return std::max<uint64_t>(limit, 1);
 }

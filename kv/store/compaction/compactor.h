@@ -96,7 +96,12 @@ class Compactor {
     bool is_value;
     bool is_grave;
   };
-  enum class Passed : uint8_t { kDone, kNoRoom, kEnded };
+  enum class Passed : uint8_t {
+    kDone,
+    kNotNow,      // as something is lacking, or is not published yet
+    kDoesNotFit,  // what has to stay of the victim, or it gives back too little
+    kEnded,
+  };
 
   Task<void> Run();
   Task<void> Look();
@@ -107,6 +112,9 @@ class Compactor {
   void NoteForRequest(const SegmentInfo& victim, Passed passed);
   void EndRequest(Outcome outcome, std::string why);
   Task<Passed> Compact(SegmentInfo victim);
+  uint64_t RoomForCopies() const;
+  Task<Passed> Measure(const SegmentInfo& victim);
+  void NoteDoesNotFit(const SegmentInfo& victim, uint64_t need_bytes, bool fits);
   Task<Passed> CopyAll(const SegmentInfo& victim, SegmentScanner& scanner);
   Task<bool> Stage(const SegmentInfo& victim);
   Task<void> AskFates(size_t begin, size_t end);
@@ -119,6 +127,7 @@ class Compactor {
   Task<Passed> KeepClock(const SegmentInfo& victim, uint64_t expiry_clock_ms);
   Task<bool> NothingLivesIn(uint32_t segment);
   Task<bool> Drop(const SegmentInfo& victim);
+  Task<void> GiveBack();
   Task<bool> Summarize(SegmentInfo segment);
   Task<bool> TakeFooter(SegmentInfo segment);
   Task<void> LearnFromFooters(Lsn newest);
@@ -145,6 +154,9 @@ class Compactor {
   uint64_t live_bytes_ = 0;
   uint64_t free_bytes_ = 0;
   bool disk_full_ = false;
+  bool room_counts_ = false;  // for copies: only what is ready is there for certain
+  bool removed_unsynced_ = false;
+  SegmentBooks::Need need_ = SegmentBooks::Need::kNone;
   uint64_t looked_ns_ = 0;
   bool wanted_ = false;          // there is more than what is left alone
   bool gains_ = false;           // there is something to be gained
@@ -168,6 +180,8 @@ class Compactor {
   size_t probes_ = 0;  // of filters, since others had their turn
   std::deque<Staged> staged_;
   std::vector<uint8_t> staged_bytes_;             // their records as they are
+  bool measures_ = false;                         // nothing is staged, but
+  std::vector<uint32_t> measured_;                // the lengths of what would be
   std::vector<std::vector<Shard::Moved>> moves_;  // of some of them, by owner
   size_t pending_ = 0;                            // of the staged ones, appended and not settled
   bool durable_ = true;

@@ -41,11 +41,17 @@ Compactor::Staged::Staged(Compactor& compactor_in, const Shard::Asked& asked, si
 
 Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
   dropped_early_ = false;
+  // What is begun can be finished: copies of what has to stay take room that nothing gives back
+  // until the victim is gone.
+  if (RoomForCopies() < 2 * books_.FileBytes(victim)) {
+    const Passed measured = co_await Measure(victim);
+    if (measured != Passed::kDone) co_return measured;
+  }
   SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes);
   const absl::Status opened = co_await scanner.Open();
   if (!opened.ok()) {
     SayOnce(opened);
-    co_return Passed::kNoRoom;
+    co_return Passed::kNotNow;
   }
   const Passed copied = co_await CopyAll(victim, scanner);
   staged_.clear();
@@ -60,15 +66,50 @@ Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
              parts_.context->directory->PathOf(SegmentName(victim.segment)));
     books_.SetAside(victim.segment);
     ++counters_.damaged;
-    co_return Passed::kNoRoom;
+    co_return Passed::kNotNow;
   }
   if (ended()) co_return Passed::kEnded;
   const bool dropped = co_await Drop(victim);
-  if (!dropped) co_return Passed::kNoRoom;
+  if (!dropped) co_return Passed::kNotNow;
   ++counters_.segments;
   PAKV_COVERED(kSegmentCompacted);
   if (victim.kind == SegmentKind::kCompaction) PAKV_COVERED(kCompactedTwice);
   co_return Passed::kDone;
+}
+
+// Whether what has to stay of the victim fits where there is room for certain, and is less than
+// what it occupies.
+Task<Compactor::Passed> Compactor::Measure(const SegmentInfo& victim) {
+  if (PAKV_BUG(kPassesNotMeasured)) co_return Passed::kDone;
+  SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes);
+  const absl::Status opened = co_await scanner.Open();
+  if (!opened.ok()) {
+    SayOnce(opened);
+    co_return Passed::kNotNow;
+  }
+  measured_.clear();
+  measures_ = true;
+  const Passed read = co_await CopyAll(victim, scanner);
+  measures_ = false;
+  co_await scanner.Close();
+  if (read != Passed::kDone) co_return read;
+  const uint64_t file_bytes = books_.FileBytes(victim);
+  uint64_t need_bytes = measured_.empty() ? 0 : kBlockHeaderSize;
+  for (const uint32_t length : measured_) need_bytes += length;
+  need_bytes = RoundUp(need_bytes, parts_.context->directory->alignment());
+  const bool gains = need_bytes <= books_.BytesAfterMax(file_bytes, need_);
+  const bool fits = log_.AllFit(measured_, options_.batch_bytes);
+  if (gains && fits) co_return Passed::kDone;
+  PAKV_COVERED(kCompactionDidNotFit);
+  NoteDoesNotFit(victim, need_bytes, fits);
+  co_return Passed::kDoesNotFit;
+}
+
+// It is left alone until there is more room, or less of it lives, or another segment has gone.
+void Compactor::NoteDoesNotFit(const SegmentInfo& victim, uint64_t need_bytes, bool fits) {
+  const auto lives = live_.find(victim.segment);
+  if (!fits) need_bytes = std::max(need_bytes, RoomForCopies() + 1);
+  books_.NoteNeed(victim, lives == live_.end() ? 0 : lives->second, need_bytes);
 }
 
 Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentScanner& scanner) {
@@ -86,11 +127,11 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
       } else {
         SayOnce(more.status());
       }
-      co_return Passed::kNoRoom;
+      co_return Passed::kNotNow;
     }
     if (!*more) break;
     const bool staged = co_await Stage(victim);
-    if (!staged) co_return Passed::kNoRoom;
+    if (!staged) co_return Passed::kNotNow;
     if (staged_bytes_.size() >= options_.batch_bytes) {
       const Passed moved = co_await MoveStaged(victim, /*last=*/false);
       if (moved != Passed::kDone) co_return moved;
@@ -188,6 +229,10 @@ bool Compactor::DeleteMayLeave(const SegmentInfo& victim, const Shard::Asked& gr
 
 void Compactor::StageRecord(const Shard::Asked& asked) {
   const Bytes bytes = asked.record->bytes;
+  if (measures_) {
+    measured_.push_back(static_cast<uint32_t>(bytes.size()));
+    return;
+  }
   if ((asked.record->fields.flags & kRecordDrop) != 0) PAKV_COVERED(kDropStayed);
   staged_.emplace_back(*this, asked, staged_bytes_.size());
   staged_bytes_.insert(staged_bytes_.end(), bytes.begin(), bytes.end());
@@ -199,6 +244,9 @@ Task<Compactor::Passed> Compactor::MoveStaged(const SegmentInfo& victim, bool la
   while (next < staged_.size()) {
     const size_t begin = next;
     const Passed appended = co_await AppendSome(next);
+    if (appended == Passed::kDoesNotFit) {
+      NoteDoesNotFit(victim, staged_bytes_.size(), /*fits=*/false);
+    }
     if (appended != Passed::kDone) co_return appended;
     if (PAKV_BUG(kUnlinkBeforeCopyDurable) && last && next == staged_.size()) {
       dropped_early_ = co_await Drop(victim);
@@ -235,7 +283,7 @@ Task<Compactor::Passed> Compactor::AppendSome(size_t& next) {
     if (next > begin) co_return Passed::kDone;
     if (log_.shortage() != Shortage::kNone) {
       PAKV_COVERED(kCompactionWithoutRoom);
-      co_return Passed::kNoRoom;
+      co_return log_.disk_full() ? Passed::kDoesNotFit : Passed::kNotNow;
     }
     const uint64_t wake_ns = core_.now_ns() + kRoomRetryNs;
     co_await core_.timers().SleepUntil(wake_ns, nursery_.token());
@@ -278,10 +326,10 @@ Task<Compactor::Passed> Compactor::KeepClock(const SegmentInfo& victim, uint64_t
   }
   log_.ShowClock(expiry_clock_ms);
   if (ended()) co_return Passed::kEnded;
-  if (!log_.FitsForCertain(0)) co_return Passed::kNoRoom;
+  if (!log_.FitsForCertain(0)) co_return Passed::kNotNow;
   AwaitedEntry entry(core_.ready());
   const Admission admitted = log_.WaitClock(entry);
-  if (admitted != Admission::kOk) co_return Passed::kNoRoom;
+  if (admitted != Admission::kOk) co_return Passed::kNotNow;
   PAKV_COVERED(kClockKept);
   co_await entry.settled.Wait();
   if (entry.durable) co_return Passed::kDone;
@@ -327,6 +375,8 @@ Task<bool> Compactor::Drop(const SegmentInfo& victim) {
   const IoResult unlinked = co_await UnlinkFile(core_.io(), path.c_str());
   // It is listed no more: the next start removes what stays behind.
   if (!unlinked.ok()) LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
+  removed_unsynced_ = true;
+  co_await GiveBack();
   // Compaction first: nothing else frees space.
   log_.SpaceFreed();
   if (disk_full_) {

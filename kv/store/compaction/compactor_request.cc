@@ -42,11 +42,15 @@ std::optional<CompactionProgress> Compactor::ProgressOf(uint64_t number) const {
 uint32_t Compactor::VictimOfRequest() {
   if (!asked()) return 0;
   const SegmentBooks::Worth worth =
-      books_.WorthCompacting(live_, request_gain_percent_, request_segment_last_);
+      books_.WorthCompacting(live_, request_gain_percent_, request_segment_last_, RoomForCopies());
   request_.segments_left = worth.segments;
   request_.gain_bytes = worth.gain_bytes;
   request_.set_aside = worth.set_aside;
-  if (worth.oldest == 0) EndRequest(Outcome::kDone, {});
+  if (worth.oldest == 0 && worth.unfit == 0) EndRequest(Outcome::kDone, {});
+  if (worth.oldest == 0 && worth.unfit != 0) {
+    EndRequest(Outcome::kDiskFull, "there is no room to copy what lives in " +
+                                       SegmentName(worth.unfit) + "; free some space on the disk");
+  }
   return worth.oldest;
 }
 
@@ -60,7 +64,8 @@ void Compactor::NoteForRequest(const SegmentInfo& victim, Passed passed) {
     PAKV_COVERED(kCompactedOnRequest);
     return;
   }
-  if (passed == Passed::kEnded) return;           // Run says why
+  // Run says why; the next look decides.
+  if (passed == Passed::kEnded || passed == Passed::kDoesNotFit) return;
   if (books_.IsSetAside(victim.segment)) return;  // it goes on with the next
   // It is tried again when what it lacks is there, but nobody is made to wait for that.
   const Shortage shortage = why_.ok() ? log_.shortage() : ShortageOf(why_);

@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <utility>
 
+#include "kv/log/files/space_claims.h"
 #include "runtime/base/check.h"
 #include "runtime/base/seeded_bug.h"
 
 namespace pakv {
 namespace {
 
-// A victim gives back at least one part in so many of its file.
-constexpr uint64_t kGainPart = 10;
+// A victim gives back at least one part in so many of its file, by need,
+constexpr uint64_t kGainParts[] = {10, 32, 2 * SpaceClaims::kDeletesPart};
+// and more than MANIFEST takes for the segment that its copies go into (three blocks) and than what
+// is lost at a segment's end.
+constexpr uint64_t kGainBlocksMin = 4;
 // A filter of a segment that is being written is made for records of this size: smaller ones make
 // it less sure.
 constexpr uint64_t kRecordBytesExpected = 100;
@@ -56,6 +60,18 @@ void SegmentBooks::NoteCopy(uint32_t segment, const Copied& copied) {
   state.grave_lsn_max = std::max(state.grave_lsn_max, copied.lsn);
   // The newest of each residue: spread over the segment well enough.
   state.sample[state.graves++ % kSampleMax] = {copied.hash, copied.lsn};
+}
+
+void SegmentBooks::Forget(uint32_t segment) {
+  states_.erase(segment);
+  written_ = nullptr;
+  for (auto& [other, state] : states_) state.need_bytes = 0;
+}
+
+void SegmentBooks::NoteNeed(const SegmentInfo& info, uint64_t live_bytes, uint64_t need_bytes) {
+  State& state = states_[info.segment];
+  state.need_bytes = need_bytes;
+  state.need_live_bytes = live_bytes;
 }
 
 void SegmentBooks::NoteSummary(uint32_t segment, SegmentSummary summary) {
@@ -174,6 +190,10 @@ uint64_t SegmentBooks::ListedBytes() const {
 
 uint64_t SegmentBooks::BytesAfter(const SegmentInfo& info, uint64_t live_bytes) const {
   const State* state = Find(info.segment);
+  if (state != nullptr && state->need_bytes != 0) {
+    const uint64_t died = state->need_live_bytes - std::min(state->need_live_bytes, live_bytes);
+    return state->need_bytes - std::min(state->need_bytes, died);
+  }
   const uint64_t need = live_bytes + (state == nullptr ? 0 : state->blocked_bytes);
   if (need == 0) return 0;
   const uint64_t file_bytes = FileBytes(info);
@@ -195,7 +215,13 @@ uint64_t SegmentBooks::BytesAfter(const SegmentInfo& info, uint64_t live_bytes) 
   return std::min(by_size, by_deaths);
 }
 
-uint32_t SegmentBooks::PickVictim(const LiveBySegment& live, bool urgent) const {
+uint64_t SegmentBooks::BytesAfterMax(uint64_t file_bytes, Need need) const {
+  const uint64_t gain_min = std::max(file_bytes / kGainParts[static_cast<size_t>(need)],
+                                     kGainBlocksMin * ground_.alignment);
+  return file_bytes - std::min(file_bytes, gain_min);
+}
+
+uint32_t SegmentBooks::PickVictim(const LiveBySegment& live, Need need, uint64_t room_bytes) const {
   uint32_t best = 0;
   double best_score = 0;
   const uint32_t newest = ground_.listed->empty() ? 0 : ground_.listed->rbegin()->first;
@@ -204,11 +230,11 @@ uint32_t SegmentBooks::PickVictim(const LiveBySegment& live, bool urgent) const 
     const uint64_t file_bytes = FileBytes(info);
     const auto lives = live.find(segment);
     const uint64_t after = BytesAfter(info, lives == live.end() ? 0 : lives->second);
-    if (after > file_bytes - file_bytes / kGainPart) continue;
+    if (after > BytesAfterMax(file_bytes, need) || after > room_bytes) continue;
     // Gain times age over cost, as in a log-structured file system: what has been left alone for
     // long is likely to stay as it is.
     const double use = static_cast<double>(after) / static_cast<double>(file_bytes);
-    const double age = urgent ? 1 : newest - segment + 1;
+    const double age = need == Need::kNone ? newest - segment + 1 : 1;
     const double score = (1 - use) * age / (1 + use);
     if (best != 0 && score <= best_score) continue;
     best = segment;
@@ -218,7 +244,8 @@ uint32_t SegmentBooks::PickVictim(const LiveBySegment& live, bool urgent) const 
 }
 
 SegmentBooks::Worth SegmentBooks::WorthCompacting(const LiveBySegment& live, uint32_t gain_percent,
-                                                  uint32_t segment_last) const {
+                                                  uint32_t segment_last,
+                                                  uint64_t room_bytes) const {
   Worth worth;
   for (const auto& [segment, info] : *ground_.listed) {
     if (segment > segment_last) break;
@@ -231,7 +258,8 @@ SegmentBooks::Worth SegmentBooks::WorthCompacting(const LiveBySegment& live, uin
     const auto lives = live.find(segment);
     const uint64_t after = BytesAfter(info, lives == live.end() ? 0 : lives->second);
     if (after > file_bytes - file_bytes * gain_percent / 100) continue;
-    if (worth.oldest == 0) worth.oldest = segment;
+    uint32_t& first = after > room_bytes ? worth.unfit : worth.oldest;
+    if (first == 0) first = segment;
     ++worth.segments;
     worth.gain_bytes += file_bytes - after;
   }

@@ -62,10 +62,10 @@ class SegmentBooks {
   bool IsSetAside(uint32_t segment) const;
   // A delete was met whose key may be elsewhere: from now on filters are worth their memory.
   void NoteGraveMet() { graves_met_ = true; }
-  void Forget(uint32_t segment) {
-    states_.erase(segment);
-    written_ = nullptr;
-  }
+  // It is gone; and what others need may be less now, as deletes of its keys have to stay no more.
+  void Forget(uint32_t segment);
+  // It was read: to copy what has to stay of it takes this much.
+  void NoteNeed(const SegmentInfo& info, uint64_t live_bytes, uint64_t need_bytes);
 
   // ---- What is the case ----
   // The segments that may keep a delete from going, the oldest first: all but `except`. Valid until
@@ -105,8 +105,18 @@ class SegmentBooks {
   uint64_t ListedBytes() const;
   // What it would occupy after compaction, at most about.
   uint64_t BytesAfter(const SegmentInfo& info, uint64_t live_bytes) const;
-  // The best victim, 0 if none would give back a tenth of its file. `urgent`: what is done soonest.
-  uint32_t PickVictim(const LiveBySegment& live, bool urgent) const;
+  // How much of its file a victim has to give back.
+  enum class Need : uint8_t {
+    kNone,   // a tenth: less is not worth the copying
+    kSpace,  // the disk is full: a 32nd, and what is done soonest comes first
+    // Of what was set aside for that, too, something is used up. As little as there has to be by
+    // then (SpaceClaims::kDeletesPart), and the copies may be longer than what they are made of by
+    // some bytes a block.
+    kReserve,
+  };
+  uint64_t BytesAfterMax(uint64_t file_bytes, Need need) const;
+  // The best victim of which what has to stay has `room_bytes`; 0: there is none.
+  uint32_t PickVictim(const LiveBySegment& live, Need need, uint64_t room_bytes) const;
   // What compaction on request goes by: the sealed segments up to `segment_last` that would give
   // back `gain_percent` of their file or more.
   struct Worth {
@@ -114,9 +124,10 @@ class SegmentBooks {
     uint64_t segments = 0;
     uint64_t gain_bytes = 0;  // of all of them, about
     uint64_t set_aside = 0;   // that cannot be compacted
+    uint32_t unfit = 0;       // one for which there is no room; 0: there is none
   };
-  Worth WorthCompacting(const LiveBySegment& live, uint32_t gain_percent,
-                        uint32_t segment_last) const;
+  Worth WorthCompacting(const LiveBySegment& live, uint32_t gain_percent, uint32_t segment_last,
+                        uint64_t room_bytes) const;
 
  private:
   static constexpr uint32_t kSampleMax = 16;
@@ -128,6 +139,9 @@ class SegmentBooks {
     SegmentSummary summary;
     bool set_aside = false;
     bool footer_useless = false;
+    // As it was read last, see NoteNeed; 0: not known.
+    uint64_t need_bytes = 0;
+    uint64_t need_live_bytes = 0;
     // Of segments that this run's compaction has written:
     uint64_t copied_bytes = 0;  // 0: it is none
     uint32_t record_bytes_max = 0;

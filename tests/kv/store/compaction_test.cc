@@ -93,7 +93,7 @@ class CompactionTest : public testing::TestWithParam<uint32_t> {
         names.begin(), names.end(), [](const auto& name) { return name.ends_with(".seg"); }));
   }
   // What each log has open and ready, and what is always allowed: beside 2.2 x live data.
-  uint64_t FilesAlways() const { return GetParam() * 3 + 4 + compaction_.segments_min; }
+  uint64_t FilesAlways() const { return GetParam() * 4 + 4 + compaction_.segments_min; }
   // Until compaction has nothing to do any more.
   void Settle() { world_->RunFor(2 * kNsPerSecond); }
 

@@ -344,12 +344,14 @@ int32_t SimDisk::Write(Inode& inode, bool direct, const void* buffer, uint32_t l
     const uint64_t first_end = (offset / kSectorBytes + 1) * kSectorBytes;
     end = std::min(end, first_end + prng_.Below(length / kSectorBytes) * kSectorBytes);
   }
-  // As much as there is space for, from the front.
+  // As much as there is space for, from the front: whole blocks of the file system, which are
+  // multiples of what direct transfers are multiples of.
   uint64_t end_sector = SectorCount(end);
   const uint64_t first_sector = offset / kSectorBytes;
+  const uint64_t block_sectors = direct ? options_.direct_alignment / kSectorBytes : 1;
   while (end_sector > first_sector &&
          !MakeRoom(SectorsToAllocate(inode, first_sector, end_sector))) {
-    --end_sector;
+    end_sector = (end_sector - 1) / block_sectors * block_sectors;
   }
   end = std::min(end, end_sector * kSectorBytes);
   if (end <= offset) return -ENOSPC;

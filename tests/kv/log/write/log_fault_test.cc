@@ -321,12 +321,14 @@ Task<void> AdmittedBeforeItIsKnown(TestLog& log, Core& core, FaultRing& faults) 
   };
   TestEntry spare(core.ready());
   TestEntry reserve(core.ready());
+  TestEntry last(core.ready());
   TestEntry waiting(core.ready());
   log.Append("spare", value, spare);
   log.Append("reserve", value, reserve);
+  log.Append("last", value, last);
   log.Append("waiting", value, waiting);
-  co_await reserve.settled.Wait();
-  EXPECT_TRUE(spare.ok && reserve.ok);
+  co_await last.settled.Wait();
+  EXPECT_TRUE(spare.ok && reserve.ok && last.ok);
   co_await log.Sleep(50 * kNsPerMs);
   EXPECT_FALSE(waiting.settled.is_set());
   faults.rule = nullptr;
