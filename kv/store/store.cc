@@ -11,6 +11,13 @@
 #include "runtime/base/check.h"
 
 namespace pakv {
+namespace {
+
+// Keys that are looked up in one pass to leave them out of a count.
+constexpr size_t kCountStepMax = 2048;
+
+}  // namespace
+
 Store::Store(StoreOptions options) : options_(std::move(options)) {}
 
 Store::~Store() = default;
@@ -216,14 +223,21 @@ Task<uint64_t> Store::CountKeys(Core& here, uint32_t namespace_id,
     const auto end =
         std::partition_point(but_for.begin(), but_for.end(),
                              [this, id](const KeyName& name) { return OwnerOf(name.hash) <= id; });
-    const auto own = but_for.first(static_cast<size_t>(end - but_for.begin()));
+    auto own = but_for.first(static_cast<size_t>(end - but_for.begin()));
     but_for = but_for.subspan(own.size());
-    count += co_await here.CallOn(id, [shard, namespace_id, own](Core&) {
-      const Table& table = shard->table();
-      const uint64_t all =
-          namespace_id == kEveryNamespace ? table.count() : table.count(namespace_id);
-      return all - CountThere(*shard, namespace_id, own);
-    });
+    uint64_t all = 0;
+    uint64_t there = 0;
+    do {
+      const auto step = own.first(std::min(own.size(), kCountStepMax));
+      own = own.subspan(step.size());
+      there += co_await here.CallOn(id, [shard, namespace_id, step, &all](Core&) {
+        const Table& table = shard->table();
+        all = namespace_id == kEveryNamespace ? table.count() : table.count(namespace_id);
+        return CountThere(*shard, namespace_id, step);
+      });
+    } while (!own.empty());
+    // Some of them may have gone between the steps.
+    count += all - std::min(all, there);
   }
   co_return count;
 }

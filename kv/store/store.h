@@ -166,7 +166,8 @@ class Store {
                       KeyFilter accept);
   // In a namespace or in kEveryNamespace. Those too whose time is over, until they are taken out of
   // the index. `but_for`: keys of the one namespace, by their hashes, none twice, that are not
-  // counted; in each core's moment, whether they are there then or not.
+  // counted; in each core's moment, whether they are there then or not. Many of them are looked up
+  // in several passes, so some that others make or delete meanwhile may be counted.
   struct KeyName {
     uint64_t hash;
     std::string_view key;

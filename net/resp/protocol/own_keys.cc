@@ -127,6 +127,7 @@ Task<uint64_t> OwnKeys::Count(RespProtocol& protocol) {
       const Key& key = keys_[*at];
       if (key.namespace_id != namespace_id) break;
       if (!PAKV_BUG(kOwnKeysCountedTwice)) own.push_back({key.hash, key.key});
+      if (own.size() % kSortedPerPass == kSortedPerPass - 1) co_await NextPass(protocol.core());
     }
     others = co_await protocol.store().CountKeys(protocol.core(), namespace_id, own);
   }

@@ -38,6 +38,22 @@ TEST_F(TransactionStepsTest, ManyKeysAreWorkedOnInManyPasses) {
   }
 }
 
+// A count that leaves many keys out looks them up in several passes.
+TEST_F(TransactionStepsTest, CountLeavesManyKeysOutInManyPasses) {
+  constexpr size_t kNames = 20'000;
+  Open(1);
+  ASSERT_EQ(Write({{"counted", "value"}, {"k7", "value"}, {"k15000", "value"}}), Outcome::kDone);
+  std::vector<std::string> keys;
+  for (size_t i = 0; i < kNames; ++i) keys.push_back("k" + std::to_string(i));
+  std::vector<Store::KeyName> names;
+  for (const std::string& key : keys) names.push_back({store_->Hash(kDefaultNamespace, key), key});
+  std::sort(names.begin(), names.end(),
+            [](const auto& one, const auto& other) { return one.hash < other.hash; });
+  const uint64_t before = node_->core(0).counters().passes;
+  EXPECT_EQ(node_->Run(store_->CountKeys(node_->core(0), kDefaultNamespace, names)), 1u);
+  EXPECT_GE(node_->core(0).counters().passes - before, kNames / 2048);
+}
+
 // Who reads while an owner publishes key by key sees all of it or nothing.
 TEST_F(TransactionStepsTest, WhatIsPublishedInStepsIsSeenAsOne) {
   publish_pause_ns_ = kNsPerMs;
