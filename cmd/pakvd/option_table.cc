@@ -320,7 +320,8 @@ const ConfigOption kOptions[] = {
      "server leaves is removed by the next start",
      [](const ProcessFacts&) -> std::string { return "none"; }, SetPortFile,
      PrintPath<&S::port_file_path>},
-    {"segment-size", "SIZE|auto", "size of a log file; auto: by the size of the disk",
+    {"segment-size", "SIZE|auto",
+     "size of a log file; auto: 4 to 64 MiB, by the store's size and the disk's",
      [](const ProcessFacts&) -> std::string { return "auto"; }, SetSegmentSize,
      [](const ServerConfig& config) -> std::string {
        const uint64_t bytes = config.server.segment_bytes;

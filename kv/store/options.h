@@ -29,8 +29,10 @@ struct StoreOptions {
   // Bytes of values that all cores together keep in memory at most; 0: only what is in flight.
   uint64_t cache_bytes = 0;
   MemoryOptions memory;
-  // Bytes of a log segment; 0: by the size of the disk.
+  // Bytes of a log segment; 0: by the sizes of the store and of the disk. Then, or where the
+  // shortest is not 0, new segments are the longer the larger the store is, up to this.
   uint64_t segment_bytes = 0;
+  uint64_t segment_bytes_min = 0;
   // Blocks of so many records are flushed by an operation of their own (LogWriterOptions).
   uint32_t flush_apart_records = 8;
   // Inclusive.

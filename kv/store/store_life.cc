@@ -139,9 +139,11 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
   const RecoveryReport& found = shared_->recovered.report;
   Tell(found, report);
   shared_->context =
-      ContextOf(directory, shared_->recovered,
-                options_.segment_bytes != 0 ? options_.segment_bytes
-                                            : DefaultSegmentBytes(directory.disk_bytes()));
+      options_.segment_bytes != 0
+          ? ContextOf(directory, shared_->recovered, options_.segment_bytes,
+                      options_.segment_bytes_min != 0 ? options_.segment_bytes_min : UINT64_MAX)
+          : ContextOf(directory, shared_->recovered, DefaultSegmentBytes(directory.disk_bytes()),
+                      kDefaultSegmentBytesMin);
   shared_->context.discards = options_.engine == EngineKind::kMemory;
   shared_->context.footer_segment_bytes_min = options_.footer_segment_bytes_min;
   shared_->context.footers_of_any_size = options_.footers_of_any_size;
@@ -189,10 +191,13 @@ Task<absl::Status> Store::RecoverAndRun(Core& here, uint64_t run, OpenReport& re
 void Store::ClaimSpace(uint32_t core_count) {
   if (shared_->context.discards) return;
   uint64_t files_bytes = 0;
+  uint64_t longest_bytes = 0;
   for (const auto& [segment, info] : shared_->recovered.manifest->segments()) {
-    files_bytes += info.sealed_end.value_or(info.size);
+    const uint64_t bytes = info.sealed_end.value_or(info.size);
+    files_bytes += bytes;
+    longest_bytes = std::max(longest_bytes, bytes);
   }
-  shared_->claims.SetFilesBytes(files_bytes);
+  shared_->claims.SetFiles(files_bytes, longest_bytes);
   shared_->context.claims = &shared_->claims;
   shared_->value_files_shared.claims = &shared_->claims;
   for (uint32_t id = 0; id < core_count; ++id) {

@@ -36,7 +36,7 @@ class SpaceClaims {
   // kRankOfOthers, and what is for deletes alone.
   uint64_t Before(size_t rank) const {
     uint64_t bytes = making_.load(std::memory_order_relaxed);
-    if (rank == kRankOfOthers) bytes += for_deletes_.load(std::memory_order_relaxed);
+    if (rank == kRankOfOthers) bytes += files_bytes() / kDeletesPart;
     for (size_t i = 0; i < rank; ++i) bytes += lacking_[i].load(std::memory_order_relaxed);
     return bytes;
   }
@@ -58,15 +58,19 @@ class SpaceClaims {
   // the disk, or will not.
   void Begin(uint64_t bytes) { making_.fetch_add(bytes, std::memory_order_relaxed); }
   void End(uint64_t bytes) { making_.fetch_sub(bytes, std::memory_order_relaxed); }
-  // `files_bytes`: of all segments that the store has.
-  void SetFilesBytes(uint64_t files_bytes) {
-    for_deletes_.store(files_bytes / kDeletesPart, std::memory_order_relaxed);
+  // Of the segments that the store has: the bytes of all, and of the longest.
+  void SetFiles(uint64_t bytes, uint64_t bytes_longest) {
+    files_bytes_.store(bytes, std::memory_order_relaxed);
+    longest_bytes_.store(bytes_longest, std::memory_order_relaxed);
   }
+  uint64_t files_bytes() const { return files_bytes_.load(std::memory_order_relaxed); }
+  uint64_t longest_bytes() const { return longest_bytes_.load(std::memory_order_relaxed); }
 
  private:
   std::array<std::atomic<uint64_t>, kRankOfOthers> lacking_{};
   std::atomic<uint64_t> making_{0};
-  std::atomic<uint64_t> for_deletes_{0};
+  std::atomic<uint64_t> files_bytes_{0};
+  std::atomic<uint64_t> longest_bytes_{0};
 };
 
 }  // namespace pakv

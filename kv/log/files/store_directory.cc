@@ -83,7 +83,7 @@ uint32_t SegmentOfName(std::string_view name) {
 
 uint64_t DefaultSegmentBytes(uint64_t disk_bytes) {
   const uint64_t mib = uint64_t{1} << 20;
-  return std::clamp(disk_bytes / 2048 / mib * mib, 4 * mib, 64 * mib);
+  return std::clamp(disk_bytes / 2048 / mib * mib, kDefaultSegmentBytesMin, 64 * mib);
 }
 
 Task<absl::StatusOr<std::unique_ptr<StoreDirectory>>> StoreDirectory::Open(

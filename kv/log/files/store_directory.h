@@ -96,6 +96,7 @@ class StoreDirectory {
 };
 
 // The segment size that fits a disk: disk / 2048 within 4 MiB and 64 MiB, a multiple of 1 MiB.
+inline constexpr uint64_t kDefaultSegmentBytesMin = uint64_t{4} << 20;
 uint64_t DefaultSegmentBytes(uint64_t disk_bytes);
 
 }  // namespace pakv

@@ -430,12 +430,13 @@ Task<absl::StatusOr<Recovered>> Recover(Core& core, const StoreDirectory& direct
 }
 
 LogContext ContextOf(const StoreDirectory& directory, const Recovered& recovered,
-                     uint64_t segment_bytes) {
+                     uint64_t segment_bytes, uint64_t segment_bytes_min) {
   LogContext context;
   context.directory = &directory;
   context.manifest = recovered.manifest.get();
   context.run = recovered.manifest->run();
   context.segment_bytes = segment_bytes;
+  context.segment_bytes_min = std::min(segment_bytes, segment_bytes_min);
   context.reopened = recovered.reopened;
   return context;
 }

@@ -70,6 +70,6 @@ Task<absl::StatusOr<Recovered>> Recover(Core& core, const StoreDirectory& direct
 
 // What the logs of this start share. `directory` and `recovered` outlive it.
 LogContext ContextOf(const StoreDirectory& directory, const Recovered& recovered,
-                     uint64_t segment_bytes);
+                     uint64_t segment_bytes, uint64_t segment_bytes_min = UINT64_MAX);
 
 }  // namespace pakv

@@ -184,7 +184,7 @@ Task<absl::Status> FooterWriter::Pause() {
 Task<bool> FooterWriter::SpaceIsShort() {
   SpaceStat space;
   const IoResult asked = co_await AskSpace(core_, context_.directory->path(), space);
-  uint64_t kept_bytes = 2 * context_.segment_bytes;
+  uint64_t kept_bytes = 2 * UsualSegmentBytes(context_);
   if (context_.claims != nullptr) {
     kept_bytes += context_.claims->Before(SpaceClaims::kRankOfOthers);
   }

@@ -1,6 +1,7 @@
 // LogContext: what a start gives to every log that it opens.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kv/log/files/manifest.h"
@@ -25,7 +26,9 @@ struct LogContext {
   const StoreDirectory* directory = nullptr;
   Manifest* manifest = nullptr;
   uint64_t run = 0;
+  // The longest and the shortest that a new segment is made, and the longest block.
   uint64_t segment_bytes = uint64_t{64} << 20;
+  uint64_t segment_bytes_min = uint64_t{64} << 20;
   ReopenedSegment reopened;
   // Engine `memory`: blocks are settled without being written, there are no segments. A record's
   // location is segment 0 then: its value is where the index leads to, in memory.
@@ -39,5 +42,24 @@ struct LogContext {
   // Of all logs of the store; nullptr: this log is alone on its disk.
   SpaceClaims* claims = nullptr;
 };
+
+// How long a new segment is: a power of two times the shortest, so that the store's are sixteen to
+// thirty-two, or as long as they may be. What every log has open and ready is that long, dead or
+// not: in a small store that would be more than all that it holds.
+inline uint64_t UsualSegmentBytes(const LogContext& context) {
+  constexpr uint64_t kSegmentsMin = 16;
+  const uint64_t files_bytes = context.claims == nullptr ? 0 : context.claims->files_bytes();
+  uint64_t bytes = context.segment_bytes_min;
+  while (bytes < context.segment_bytes && bytes * 2 * kSegmentsMin <= files_bytes) bytes *= 2;
+  return std::min(bytes, context.segment_bytes);
+}
+
+// ... and those of compaction's reserve: as long as any victim, so that it fits, on a drive whose
+// blocks are longer than they were, too.
+inline uint64_t CompactionReserveBytes(const LogContext& context) {
+  const uint64_t longest = context.claims == nullptr ? 0 : context.claims->longest_bytes();
+  return std::min(context.segment_bytes,
+                  std::max(UsualSegmentBytes(context), RoundUp(longest, kDirectAlignment)));
+}
 
 }  // namespace pakv

@@ -50,7 +50,8 @@ LogWriter::LogWriter(Core& core, const LogContext& context, const LogWriterOptio
       context_(context),
       options_(options),
       alignment_(context.directory->alignment()),
-      block_bytes_max_(std::min<uint64_t>(core.buffers().buffer_bytes(), context.segment_bytes)),
+      block_bytes_max_(
+          std::min<uint64_t>(core.buffers().buffer_bytes(), context.segment_bytes_min)),
       expiry_clock_ms_(PAKV_BUG(kExpiryClockForgotten) ? 0 : options.expiry_clock_ms),
       durable_clock_ms_(expiry_clock_ms_),
       write_(*this),
@@ -62,7 +63,9 @@ LogWriter::LogWriter(Core& core, const LogContext& context, const LogWriterOptio
       nursery_(core.ready()) {
   newest_lsn_ = options.lsn_before;
   PAKV_CHECK(context.run != 0);
-  PAKV_CHECK(context.segment_bytes % alignment_ == 0 && context.segment_bytes > 0);
+  PAKV_CHECK(context.segment_bytes_min % alignment_ == 0 && context.segment_bytes_min > 0);
+  PAKV_CHECK(context.segment_bytes % alignment_ == 0);
+  PAKV_CHECK(context.segment_bytes_min <= context.segment_bytes);
   PAKV_CHECK(context.segment_bytes <= kSegmentBytesMax / 2);
   PAKV_CHECK(block_bytes_max_ % alignment_ == 0 && block_bytes_max_ > 0);
 }

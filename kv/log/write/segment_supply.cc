@@ -16,6 +16,8 @@ namespace {
 
 // Zeros written at a time: short enough that a commit never waits long behind one.
 constexpr uint64_t kZeroChunkBytes = uint64_t{256} << 10;
+// What is ready may be so many times as long as it would be made now.
+constexpr uint64_t kLongerMax = 2;
 
 }  // namespace
 
@@ -27,18 +29,17 @@ SegmentSupply::SegmentSupply(Core& core, const LogContext& context, SegmentKind 
     : core_(core),
       context_(context),
       kind_(kind),
-      reserve_size_(ReserveBytes(context, kind)),
       changed_(core.ready()),
       needed_(core.ready()),
       retry_(*this),
       nursery_(core.ready()) {
   // ClaimReserve has said so.
-  claimed_ = Lacking(kind, reserve_size_, 0, 0);
+  claimed_ = Lacking(kind, ReserveBytes(context, kind), 0, 0);
 }
 
 uint64_t SegmentSupply::ReserveBytes(const LogContext& context, SegmentKind kind) {
-  if (kind == SegmentKind::kCompaction) return context.segment_bytes;
-  return std::min(context.segment_bytes, kReserveBytesMax);
+  if (kind == SegmentKind::kCompaction) return CompactionReserveBytes(context);
+  return std::min(UsualSegmentBytes(context), kReserveBytesMax);
 }
 
 uint64_t SegmentSupply::LeastBytes(uint64_t reserve_bytes) {
@@ -83,7 +84,7 @@ void SegmentSupply::ShowClaims() {
   SpaceClaims::Bytes lacking{};
   if (!stopped_) {
     const auto [other, longest] = std::minmax(there[0], there[1]);
-    lacking = Lacking(kind_, reserve_size_, longest, other);
+    lacking = Lacking(kind_, ReserveBytes(context_, kind_), longest, other);
   }
   context_.claims->Change(claimed_, lacking);
   claimed_ = lacking;
@@ -163,14 +164,18 @@ Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
 
 // In the order in which they are made: first what a Take waits for, then the reserve.
 SegmentSupply::Wanted SegmentSupply::WantedAt(size_t turn) {
-  const uint64_t usual = context_.segment_bytes;
-  const bool larger = waiting_ && wanted_bytes_ > usual;
-  const bool spare = kind_ == SegmentKind::kCommit && !spare_;
+  const uint64_t usual = UsualSegmentBytes(context_);
+  // Also where the spare is one of a store that was smaller.
+  const bool larger =
+      waiting_ && (wanted_bytes_ > usual || (spare_ && spare_->size < wanted_bytes_));
+  const bool is_there = spare_.has_value();
+  const bool spare =
+      kind_ == SegmentKind::kCommit && (!spare_ || spare_->size > kLongerMax * usual);
   if (turn == 0 && larger && !special_) {
     return {.place = &special_, .bytes = wanted_bytes_, .bytes_min = wanted_bytes_};
   }
   if ((turn == 1 && waiting_ && !larger && spare) || (turn == kWantedCount - 1 && spare)) {
-    return {.place = &spare_, .bytes = usual, .bytes_min = usual};
+    return {.place = &spare_, .bytes = usual, .bytes_min = usual, .is_there = is_there};
   }
   if (turn >= 2 && turn < 2 + kReserveCount) return WantedReserve(turn - 2);
   if (turn == 2 + kReserveCount && kind_ == SegmentKind::kCommit && reserve_bytes() == 0) {
@@ -184,16 +189,18 @@ SegmentSupply::Wanted SegmentSupply::WantedAt(size_t turn) {
 }
 
 SegmentSupply::Wanted SegmentSupply::WantedReserve(size_t reserve) {
+  const uint64_t whole = ReserveBytes(context_, kind_);
   const uint64_t there = reserves_[reserve] ? reserves_[reserve]->size : 0;
-  if (there >= reserve_size_) return {};
+  if (there >= whole && there <= kLongerMax * whole) return {};
   // It is the second one if there is one already.
   const auto& other = reserves_[kReserveCount - 1 - reserve];
   const bool is_second = other && other->size >= there;
-  const uint64_t least = RoundUp(LeastBytes(reserve_size_), context_.directory->alignment());
+  const uint64_t least = RoundUp(LeastBytes(whole), context_.directory->alignment());
   return {.place = &reserves_[reserve],
-          .bytes = reserve_size_,
-          .bytes_min = std::min(reserve_size_, there == 0 ? least : 2 * there),
-          .rank = RankOf(kind_, is_second ? 1 : 0)};
+          .bytes = whole,
+          .bytes_min = std::min(whole, there == 0 ? least : 2 * there),
+          .rank = RankOf(kind_, is_second ? 1 : 0),
+          .is_there = there >= whole};
 }
 
 Task<void> SegmentSupply::Work() {
@@ -227,6 +234,7 @@ Task<void> SegmentSupply::Work() {
 // are there.
 Task<absl::Status> SegmentSupply::MakeNext(bool& made) {
   const std::string& path = context_.directory->path();
+  ShowClaims();  // which grow with the store
   Room room;
   LookAtOthers(room);
   const IoResult asked = co_await AskSpace(core_, path, room.space);
@@ -244,7 +252,7 @@ Task<absl::Status> SegmentSupply::MakeNext(bool& made) {
       made = status.ok();
       co_return status;
     }
-    if (lacking.ok()) lacking = size.status();
+    if (lacking.ok() && !wanted.is_there) lacking = size.status();
   }
   co_return lacking;
 }
@@ -323,7 +331,7 @@ Task<absl::Status> SegmentSupply::Make(Wanted wanted, uint64_t size) {
   std::optional<NewSegment> before = std::exchange(*wanted.place, std::move(made));
   ShowClaims();
   if (before) {
-    PAKV_COVERED(kReserveGrown);
+    if (before->size < size) PAKV_COVERED(kReserveGrown);
     co_await Discard(std::move(*before));
   }
   co_return absl::OkStatus();

@@ -44,7 +44,7 @@ class SegmentSupply {
  public:
   // Segments that the reserve consists of,
   static constexpr size_t kReserveCount = 2;
-  // the size of each, if segments are not smaller; compaction's are whole segments,
+  // the size of each, if segments are not shorter; compaction's: CompactionReserveBytes,
   static constexpr uint64_t kReserveBytesMax = uint64_t{2} << 20;
   // and the shortest that is made where there is no room for that: one part in so many.
   static constexpr uint64_t kReservePartMin = 16;
@@ -102,6 +102,7 @@ class SegmentSupply {
     uint64_t bytes_min = 0;  // where there is no room for that
     size_t rank = SpaceClaims::kRankOfOthers;
     bool is_least = false;  // no more than the least of a log's reserve, before all others
+    bool is_there = false;  // but far longer than it need be, as the store has shrunk
   };
   static constexpr size_t kWantedCount = kReserveCount + 4;
 
@@ -132,7 +133,6 @@ class SegmentSupply {
   Core& core_;
   const LogContext& context_;
   const SegmentKind kind_;
-  const uint64_t reserve_size_;
   std::optional<NewSegment> spare_;
   std::array<std::optional<NewSegment>, kReserveCount> reserves_;
   SpaceClaims::Bytes claimed_;         // as the others know it

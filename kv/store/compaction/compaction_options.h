@@ -18,7 +18,7 @@ struct CompactionOptions {
   // for a segment more.
   uint32_t begin_percent = 90;
   // Bytes of deletes that had to be kept, beyond which other segments are read for filters of their
-  // keys; 0: a segment's.
+  // keys; 0: a new segment's.
   uint64_t grave_bytes_max = 0;
   // How often it looks at the space when there is nothing to do.
   uint64_t tick_ns = 100 * kNsPerMs;

@@ -40,16 +40,13 @@ LogWriterOptions WriterOptions(const Compactor::Parts& parts) {
   return options;
 }
 
-SegmentBooks::Ground GroundOf(const Compactor::Parts& parts, const CompactionOptions& options) {
+SegmentBooks::Ground GroundOf(const Compactor::Parts& parts) {
   const LogContext& context = *parts.context;
   return {.listed = &context.manifest->segments(),
           .run = context.run,
-          .segment_bytes = context.segment_bytes,
           .block_bytes_max =
-              std::min<uint64_t>(parts.core->buffers().buffer_bytes(), context.segment_bytes),
-          .alignment = context.directory->alignment(),
-          .grave_bytes_max =
-              options.grave_bytes_max != 0 ? options.grave_bytes_max : context.segment_bytes};
+              std::min<uint64_t>(parts.core->buffers().buffer_bytes(), context.segment_bytes_min),
+          .alignment = context.directory->alignment()};
 }
 
 }  // namespace
@@ -59,7 +56,7 @@ Compactor::Compactor(Parts parts, const CompactionOptions& options)
       options_(options),
       core_(*parts_.core),
       manifest_(*parts_.context->manifest),
-      books_(GroundOf(parts_, options)),
+      books_(GroundOf(parts_)),
       log_(core_, *parts_.context, WriterOptions(parts_)),
       settled_(core_.ready()),
       news_(core_.ready()),
@@ -121,8 +118,11 @@ Task<void> Compactor::Run() {
     step_begin_ns_ = core_.now_ns();
     if ((wanted_ || asked_for != 0) && !ended()) {
       // Deletes that stay only for want of a look at other segments are no gain as they are.
-      const bool graves_matter =
-          books_.GravesMatter() || (disk_full_ && victim == 0 && books_.grave_bytes() > 0);
+      const uint64_t graves_max = options_.grave_bytes_max != 0
+                                      ? options_.grave_bytes_max
+                                      : UsualSegmentBytes(*parts_.context);
+      const bool graves_matter = books_.grave_bytes() > graves_max ||
+                                 (disk_full_ && victim == 0 && books_.grave_bytes() > 0);
       if (graves_matter) worked = co_await HelpDeletesToLeave();
       if (victim != 0 && !ended()) {
         why_ = absl::OkStatus();
@@ -131,14 +131,18 @@ Task<void> Compactor::Run() {
         const Passed passed = co_await Compact(info);
         log_.HoldMarks(false);
         NoteForRequest(info, passed);
-        worked = worked || passed == Passed::kDone || passed == Passed::kDoesNotFit ||
-                 (asked() && books_.IsSetAside(victim));
+        if (passed == Passed::kHeld) books_.PutOff(victim);
+        // Another one is looked for at once.
+        const bool another = passed == Passed::kDoesNotFit || passed == Passed::kHeld;
+        worked =
+            worked || passed == Passed::kDone || another || (asked() && books_.IsSetAside(victim));
       }
     }
     if (worked) continue;
     if (!news_.is_set()) tick_.Arm(core_.timers(), core_.now_ns() + options_.tick_ns);
     co_await news_.Wait();
     tick_.Disarm();
+    books_.TryAllAgain();
   }
   if (asked()) {
     const bool stops = nursery_.stop_requested();
@@ -177,7 +181,7 @@ Task<void> Compactor::Look() {
   if (free_bytes_ > free_before) log_.SpaceFreed();
   books_.RefreshGraves();
   SpaceClaims* claims = parts_.context->claims;
-  if (claims != nullptr) claims->SetFilesBytes(books_.ListedBytes());
+  if (claims != nullptr) claims->SetFiles(books_.ListedBytes(), books_.LongestBytes());
   // Before a log has met the end of the disk: what is claimed is more than there is.
   room_counts_ =
       disk_full_ || (claims != nullptr && free_bytes_ < claims->Before(SpaceClaims::kRankOfOthers));
@@ -200,14 +204,14 @@ Task<void> Compactor::GiveBack() {
 uint64_t Compactor::RoomForCopies() const { return room_counts_ ? log_.ready_bytes() : UINT64_MAX; }
 
 uint64_t Compactor::LimitBytes(uint64_t disk_bytes) const {
-  const uint64_t segment = parts_.context->segment_bytes;
+  const uint64_t segment = UsualSegmentBytes(*parts_.context);
   // What each log has open and ready: no compaction makes that less.
-  const uint64_t logs = parts_.shards.size() * 2 + 3;
-  uint64_t limit = std::max(live_bytes_ * options_.space_percent / 100,
-                            (logs + options_.segments_min) * segment);
+  const uint64_t logs = (parts_.shards.size() * 2 + 3) * segment;
+  uint64_t limit =
+      std::max(live_bytes_ * options_.space_percent / 100, logs + options_.segments_min * segment);
   // On a disk that is filling up, no more than what is there.
   const uint64_t room = disk_bytes + free_bytes_;
-  const uint64_t kept = logs * segment + kSpaceMarginBytes + room / SpaceClaims::kDeletesPart;
+  const uint64_t kept = logs + kSpaceMarginBytes + room / SpaceClaims::kDeletesPart;
   limit = std::min(limit, room - std::min(room, kept));
   return std::max<uint64_t>(limit, 1);
 }
@@ -216,7 +220,8 @@ uint64_t Compactor::LimitBytes(uint64_t disk_bytes) const {
 // left is room for it to catch up in: some part, and the next segment of each log.
 uint64_t Compactor::BeginBytes(uint64_t limit) const {
   const uint64_t part = limit / 100 * (100 - options_.begin_percent);
-  const uint64_t next = std::min(parts_.shards.size() * parts_.context->segment_bytes, limit / 4);
+  const uint64_t next =
+      std::min(parts_.shards.size() * UsualSegmentBytes(*parts_.context), limit / 4);
   return limit - std::max(part, next);
 }
 
@@ -235,8 +240,8 @@ Task<uint64_t> Compactor::UnwrittenBytes() {
 Task<void> Compactor::Press() {
   pressed_ns_ = core_.now_ns();
   const uint64_t unwritten = co_await UnwrittenBytes();
-  const uint64_t segment = parts_.context->segment_bytes;
-  const uint64_t ready = (parts_.shards.size() + 2) * segment;
+  const uint64_t ready = parts_.shards.size() * UsualSegmentBytes(*parts_.context) +
+                         2 * CompactionReserveBytes(*parts_.context);
   const uint64_t files = books_.ListedBytes() + ready;
   const uint64_t used = files - std::min(files, unwritten);
   const uint64_t limit = LimitBytes(files);

@@ -98,7 +98,8 @@ class Compactor {
   };
   enum class Passed : uint8_t {
     kDone,
-    kNotNow,      // as something is lacking, or is not published yet
+    kNotNow,      // as something is lacking
+    kHeld,        // by a transaction, which has not published a record or holds a key
     kDoesNotFit,  // what has to stay of the victim, or it gives back too little
     kEnded,
   };

@@ -131,7 +131,7 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
     }
     if (!*more) break;
     const bool staged = co_await Stage(victim);
-    if (!staged) co_return Passed::kNotNow;
+    if (!staged) co_return books_.IsSetAside(victim.segment) ? Passed::kNotNow : Passed::kHeld;
     if (staged_bytes_.size() >= options_.batch_bytes) {
       const Passed moved = co_await MoveStaged(victim, /*last=*/false);
       if (moved != Passed::kDone) co_return moved;

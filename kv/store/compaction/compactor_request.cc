@@ -46,8 +46,8 @@ uint32_t Compactor::VictimOfRequest() {
   request_.segments_left = worth.segments;
   request_.gain_bytes = worth.gain_bytes;
   request_.set_aside = worth.set_aside;
-  if (worth.oldest == 0 && worth.unfit == 0) EndRequest(Outcome::kDone, {});
-  if (worth.oldest == 0 && worth.unfit != 0) {
+  if (worth.segments == 0) EndRequest(Outcome::kDone, {});
+  if (worth.oldest == 0 && worth.put_off == 0 && worth.unfit != 0) {
     EndRequest(Outcome::kDiskFull, "there is no room to copy what lives in " +
                                        SegmentName(worth.unfit) + "; free some space on the disk");
   }
@@ -65,7 +65,7 @@ void Compactor::NoteForRequest(const SegmentInfo& victim, Passed passed) {
     return;
   }
   // Run says why; the next look decides.
-  if (passed == Passed::kEnded || passed == Passed::kDoesNotFit) return;
+  if (passed != Passed::kNotNow) return;
   if (books_.IsSetAside(victim.segment)) return;  // it goes on with the next
   // It is tried again when what it lacks is there, but nobody is made to wait for that.
   const Shortage shortage = why_.ok() ? log_.shortage() : ShortageOf(why_);

@@ -45,7 +45,7 @@ void SegmentBooks::NoteCopy(uint32_t segment, const Copied& copied) {
     state.summary.lsn_min = kLsnMax;
     if (graves_met_) {
       state.summary.filter =
-          std::make_unique<KeyFilter>(ground_.segment_bytes / kRecordBytesExpected);
+          std::make_unique<KeyFilter>(ground_.listed->at(segment).size / kRecordBytesExpected);
     }
   }
   state.copied_bytes += copied.bytes;
@@ -60,6 +60,10 @@ void SegmentBooks::NoteCopy(uint32_t segment, const Copied& copied) {
   state.grave_lsn_max = std::max(state.grave_lsn_max, copied.lsn);
   // The newest of each residue: spread over the segment well enough.
   state.sample[state.graves++ % kSampleMax] = {copied.hash, copied.lsn};
+}
+
+void SegmentBooks::TryAllAgain() {
+  for (auto& [segment, state] : states_) state.put_off = false;
 }
 
 void SegmentBooks::Forget(uint32_t segment) {
@@ -188,6 +192,12 @@ uint64_t SegmentBooks::ListedBytes() const {
   return bytes;
 }
 
+uint64_t SegmentBooks::LongestBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [segment, info] : *ground_.listed) bytes = std::max(bytes, FileBytes(info));
+  return bytes;
+}
+
 uint64_t SegmentBooks::BytesAfter(const SegmentInfo& info, uint64_t live_bytes) const {
   const State* state = Find(info.segment);
   if (state != nullptr && state->need_bytes != 0) {
@@ -226,7 +236,9 @@ uint32_t SegmentBooks::PickVictim(const LiveBySegment& live, Need need, uint64_t
   double best_score = 0;
   const uint32_t newest = ground_.listed->empty() ? 0 : ground_.listed->rbegin()->first;
   for (const auto& [segment, info] : *ground_.listed) {
-    if (!info.sealed_end || IsSetAside(segment)) continue;
+    const State* state = Find(segment);
+    const bool may_not = state != nullptr && (state->set_aside || state->put_off);
+    if (!info.sealed_end || may_not) continue;
     const uint64_t file_bytes = FileBytes(info);
     const auto lives = live.find(segment);
     const uint64_t after = BytesAfter(info, lives == live.end() ? 0 : lives->second);
@@ -258,10 +270,14 @@ SegmentBooks::Worth SegmentBooks::WorthCompacting(const LiveBySegment& live, uin
     const auto lives = live.find(segment);
     const uint64_t after = BytesAfter(info, lives == live.end() ? 0 : lives->second);
     if (after > file_bytes - file_bytes * gain_percent / 100) continue;
-    uint32_t& first = after > room_bytes ? worth.unfit : worth.oldest;
-    if (first == 0) first = segment;
     ++worth.segments;
     worth.gain_bytes += file_bytes - after;
+    if (const State* state = Find(segment); state != nullptr && state->put_off) {
+      ++worth.put_off;
+      continue;
+    }
+    uint32_t& first = after > room_bytes ? worth.unfit : worth.oldest;
+    if (first == 0) first = segment;
   }
   return worth;
 }

@@ -37,10 +37,8 @@ class SegmentBooks {
   struct Ground {
     const std::map<uint32_t, SegmentInfo>* listed = nullptr;
     uint64_t run = 0;
-    uint64_t segment_bytes = 0;
     uint64_t block_bytes_max = 0;  // of compaction's blocks
     uint32_t alignment = 0;
-    uint64_t grave_bytes_max = 0;
   };
   explicit SegmentBooks(const Ground& ground) : ground_(ground) {}
 
@@ -60,6 +58,9 @@ class SegmentBooks {
   // It cannot be compacted: it is damaged, or holds a record that does not fit a segment.
   void SetAside(uint32_t segment) { states_[segment].set_aside = true; }
   bool IsSetAside(uint32_t segment) const;
+  // It cannot be compacted now, for a reason that passes by itself: until all may be tried again.
+  void PutOff(uint32_t segment) { states_[segment].put_off = true; }
+  void TryAllAgain();
   // A delete was met whose key may be elsewhere: from now on filters are worth their memory.
   void NoteGraveMet() { graves_met_ = true; }
   // It is gone; and what others need may be less now, as deletes of its keys have to stay no more.
@@ -83,8 +84,6 @@ class SegmentBooks {
   }
   // Bytes of deletes that compaction's segments had to keep.
   uint64_t grave_bytes() const;
-  // They are many enough to build filters for.
-  bool GravesMatter() const { return grave_bytes() > ground_.grave_bytes_max; }
   // A sealed segment that may keep deletes from going for want of a summary; 0: none.
   uint32_t LackingSummary() const;
   // Sealed segments with a footer that tells what may keep a delete of `lsn` from going, at most
@@ -103,6 +102,7 @@ class SegmentBooks {
   // Bytes of the segment's file.
   uint64_t FileBytes(const SegmentInfo& info) const;
   uint64_t ListedBytes() const;
+  uint64_t LongestBytes() const;
   // What it would occupy after compaction, at most about.
   uint64_t BytesAfter(const SegmentInfo& info, uint64_t live_bytes) const;
   // How much of its file a victim has to give back.
@@ -125,6 +125,7 @@ class SegmentBooks {
     uint64_t gain_bytes = 0;  // of all of them, about
     uint64_t set_aside = 0;   // that cannot be compacted
     uint32_t unfit = 0;       // one for which there is no room; 0: there is none
+    uint64_t put_off = 0;     // that are, and count as segments all the same
   };
   Worth WorthCompacting(const LiveBySegment& live, uint32_t gain_percent, uint32_t segment_last,
                         uint64_t room_bytes) const;
@@ -138,6 +139,7 @@ class SegmentBooks {
   struct State {
     SegmentSummary summary;
     bool set_aside = false;
+    bool put_off = false;
     bool footer_useless = false;
     // As it was read last, see NoteNeed; 0: not known.
     uint64_t need_bytes = 0;

@@ -224,6 +224,8 @@ TEST_P(PakvBatchTest, ALargeOneIsRefusedWhereOthersHoldTheMemory) {
 TEST_P(PakvBatchTest, AFailingLogLeavesItUnknownAndLaterOnesRefused) {
   server_->store_fails = true;
   EXPECT_EQ(Batch(2, {SetOf("a", "1"), SetOf("b", "1")}), "batch 2 ok lsn=#1 { } { }");
+  // Every log has its segments: it is the batch that meets the fault.
+  server_->world.RunFor(kNsPerSecond);
   server_->node.disk().faults.flush_error = 10'000;
   EXPECT_EQ(Batch(3, {SetOf("a", "2"), SetOf("b", "2")}), "batch 3 unknown-outcome");
   server_->node.disk().faults.flush_error = 0;

@@ -40,6 +40,9 @@ class BrimScenario {
     // open and in reserve is well below the half of the disk.
     segment_bytes_ = alignment_ << prng_.Between(8, 9);
     while (FootprintBytes() > disk_bytes_ / 3) --core_count_;
+    // Longer ones as the store grows, and shorter ones as it shrinks.
+    segment_bytes_min_ = segment_bytes_;
+    if (prng_.Chance(1, 2)) segment_bytes_min_ >>= prng_.Between(1, 2);
     compaction_ = DrawCompaction(prng_);
     compaction_.tick_ns = std::max(compaction_.tick_ns, kNsPerMs);
     manifest_appends_max_ = static_cast<uint32_t>(prng_.Between(2, 64));
@@ -108,6 +111,7 @@ class BrimScenario {
     StoreOptions options;
     options.directory = "/data/store";
     options.segment_bytes = segment_bytes_;
+    options.segment_bytes_min = segment_bytes_min_;
     options.compaction = compaction_;
     options.cache_bytes = kMiB;
     options.footer_segment_bytes_min = prng_.Chance(1, 2) ? 1 : UINT64_MAX;
@@ -283,6 +287,7 @@ class BrimScenario {
   SimNode node_;
   uint32_t core_count_ = 1;
   uint64_t segment_bytes_ = 0;
+  uint64_t segment_bytes_min_ = 0;
   CompactionOptions compaction_;
   uint32_t manifest_appends_max_ = 0;
   size_t buffer_bytes_ = 0;

@@ -36,6 +36,8 @@ class StoreScenario {
     node_.disk().MakeDirectories("/data");
     segment_bytes_ =
         uint64_t{1} << (prng_.Chance(1, 6) ? prng_.Between(10, 12) : prng_.Between(13, 18));
+    // Longer ones as the store grows.
+    if (prng_.Chance(1, 3)) segment_bytes_min_ = segment_bytes_ >> prng_.Between(1, 4);
     flush_apart_records_ = static_cast<uint32_t>(prng_.Between(1, 6));
     buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
     cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
@@ -98,6 +100,7 @@ class StoreScenario {
 
   void MakeSmall() {
     segment_bytes_ = uint64_t{1} << prng_.Between(12, 14);
+    segment_bytes_min_ = 0;
     key_count_ = static_cast<uint32_t>(prng_.Between(2, 6));
     value_bytes_max_ = 200;
     flush_per_10000_ = 0;
@@ -238,12 +241,15 @@ class StoreScenario {
     }
   }
 
+  uint64_t Block() const { return alignment_ == 512 ? 512 : 4096; }
+
   Store* OpenStore() {
     StoreOptions options;
     options.directory = "/data/store";
     options.engine = engine_;
     // A block at least.
-    options.segment_bytes = std::max<uint64_t>(segment_bytes_, alignment_ == 512 ? 512 : 4096);
+    options.segment_bytes = std::max(segment_bytes_, Block());
+    options.segment_bytes_min = segment_bytes_min_ == 0 ? 0 : std::max(segment_bytes_min_, Block());
     options.flush_apart_records = flush_apart_records_;
     options.cache_bytes = cache_bytes_;
     options.footer_segment_bytes_min = footers_ ? 1 : UINT64_MAX;
@@ -624,6 +630,7 @@ class StoreScenario {
   Oracle oracle_;
   ScenarioResult result_;
   uint64_t segment_bytes_ = 0;
+  uint64_t segment_bytes_min_ = 0;
   uint32_t flush_apart_records_ = 0;
   size_t buffer_bytes_ = 0;
   uint64_t cache_bytes_ = 0;
