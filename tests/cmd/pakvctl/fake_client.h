@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cmd/pakvctl/client/store_client.h"
+#include "runtime/base/check.h"
 
 namespace pakv {
 
@@ -209,6 +210,7 @@ class FakeClient : public StoreClient {
                                          const std::string& cursor) override {
     if (!failure.ok()) return failure;
     asked.push_back(std::to_string(gain_percent) + " " + cursor);
+    PAKV_CHECK(!compactions.empty(), "the test asks for more than it has laid out");
     ClientCompaction state = compactions.front();
     compactions.pop_front();
     return state;
