@@ -478,6 +478,46 @@ TEST_F(LogFaultTest, AFileSizeLimitBelowASegmentIsAFullDisk) {
   EXPECT_EQ(values.at("later").size(), 3000u);
 }
 
+// Zeros ahead carry MANIFEST on; once they are used up an append is refused, and that is all.
+Task<void> ManifestOnAFullDisk(TestLog& log, Core& core, FaultRing& faults) {
+  co_await log.Sleep(100 * kNsPerMs);  // spare and reserve are there
+  FillDisk(faults);
+  Manifest& manifest = *log.recovered.manifest;
+  absl::Status status;
+  uint32_t appended = 0;
+  for (; appended < 200; ++appended) {
+    ManifestEntry entry;
+    entry.type = ManifestEntry::Type::kNamespace;
+    entry.namespace_id = manifest.listed().next_namespace;
+    const std::string name = "name" + std::to_string(appended);
+    entry.name = name;
+    std::vector<ManifestEntry> entries{entry};
+    status = co_await manifest.Append(core, std::move(entries));
+    if (!status.ok()) break;
+  }
+  EXPECT_GT(appended, 30u);  // half of what is made ahead, at least
+  EXPECT_LT(appended, 200u);
+  EXPECT_EQ(ShortageOf(status), Shortage::kSpace) << status;
+  EXPECT_FALSE(log.writer->read_only());
+  faults.after = nullptr;
+  for (uint32_t i = 0; i < 200; ++i) {
+    ManifestEntry entry;
+    entry.type = ManifestEntry::Type::kNamespace;
+    entry.namespace_id = manifest.listed().next_namespace;
+    const std::string name = "later" + std::to_string(i);
+    entry.name = name;
+    std::vector<ManifestEntry> entries{entry};
+    status = co_await manifest.Append(core, std::move(entries));
+    EXPECT_TRUE(status.ok()) << status;
+  }
+  EXPECT_TRUE(co_await log.Put("key", "value"));
+}
+
+TEST_F(LogFaultTest, AFullDiskIsNoFailureOfManifest) {
+  Life(ManifestOnAFullDisk);
+  EXPECT_EQ(Recovered().at("key"), "value");
+}
+
 Task<void> NoSpaceAtStart(TestLog& log, Core& core, FaultRing& faults) {
   int asked = 0;
   faults.after = [&asked](Operation& operation) {

@@ -56,6 +56,20 @@ class LogWriterTest : public ::testing::Test {
   }
 };
 
+Task<void> HoldMarks(TestLog& log, Core&) {
+  log.writer->HoldMarks(true);
+  EXPECT_TRUE(co_await log.Put("a", "1"));
+  co_await log.Sleep(20 * LogWriter::kMarkDelayNs);
+  EXPECT_TRUE(co_await log.Put("b", "2"));
+  co_await log.Sleep(20 * LogWriter::kMarkDelayNs);
+  EXPECT_EQ(log.writer->counters().marks, 0u);
+  log.writer->HoldMarks(false);
+  co_await log.Sleep(20 * LogWriter::kMarkDelayNs);
+  EXPECT_EQ(log.writer->counters().marks, 1u);
+}
+
+TEST_F(LogWriterTest, MarksWaitAsLongAsTheyAreHeld) { Life(HoldMarks); }
+
 Task<void> PutThree(TestLog& log, Core&) {
   EXPECT_TRUE(co_await log.Put("a", "1"));
   EXPECT_TRUE(co_await log.Put("b", "2"));

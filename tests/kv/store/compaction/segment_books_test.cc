@@ -1,0 +1,95 @@
+// Which segment is worth compacting, by what it needs and what there is.
+#include "kv/store/compaction/segment_books.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace pakv {
+namespace {
+
+using Need = SegmentBooks::Need;
+constexpr uint64_t kSize = 1 << 20;
+
+class SegmentBooksTest : public testing::Test {
+ protected:
+  // A segment of which so much lives.
+  void Add(uint32_t segment, uint64_t live_bytes) {
+    listed_[segment] = {.segment = segment, .run = 1, .size = kSize, .sealed_end = kSize};
+    live_[segment] = live_bytes;
+  }
+  uint32_t Pick(Need need, uint64_t room_bytes = UINT64_MAX) const {
+    return books_.PickVictim(live_, need, room_bytes);
+  }
+  static uint64_t AllBut(uint64_t part) { return kSize - kSize / part; }
+
+  std::map<uint32_t, SegmentInfo> listed_;
+  LiveBySegment live_;
+  SegmentBooks books_{
+      {.listed = &listed_, .run = 2, .block_bytes_max = 64 << 10, .alignment = 512}};
+};
+
+TEST_F(SegmentBooksTest, TheMoreIsLackingTheLessAVictimHasToGiveBack) {
+  Add(1, AllBut(20));
+  EXPECT_EQ(Pick(Need::kNone), 0u);
+  EXPECT_EQ(Pick(Need::kSpace), 1u);
+  Add(1, AllBut(60));
+  EXPECT_EQ(Pick(Need::kSpace), 0u);
+  EXPECT_EQ(Pick(Need::kReserve), 1u);
+  Add(1, AllBut(200));
+  EXPECT_EQ(Pick(Need::kReserve), 0u);
+}
+
+TEST_F(SegmentBooksTest, WhatManifestTakesForItIsNoGain) {
+  listed_[1] = {.segment = 1, .run = 1, .size = 8192, .sealed_end = 8192};
+  live_[1] = 8192 - 3 * 512;
+  EXPECT_EQ(Pick(Need::kReserve), 0u);
+  live_[1] = 8192 - 6 * 512;
+  EXPECT_EQ(Pick(Need::kReserve), 1u);
+}
+
+TEST_F(SegmentBooksTest, OneThatFitsComesBeforeABetterOneThatDoesNot) {
+  Add(1, kSize / 2);
+  Add(2, kSize / 4);
+  EXPECT_EQ(Pick(Need::kSpace), 2u);
+  EXPECT_EQ(Pick(Need::kSpace, kSize / 3), 2u);
+  EXPECT_EQ(Pick(Need::kSpace, kSize / 5), 0u);
+  Add(2, kSize / 8);
+  EXPECT_EQ(Pick(Need::kSpace, kSize / 5), 2u);
+}
+
+TEST_F(SegmentBooksTest, WhatWasMeasuredCountsUntilSomethingChanges) {
+  Add(1, kSize / 4);
+  Add(2, kSize / 2);
+  // Deletes have to stay that nobody knew of.
+  books_.NoteNeed(listed_[1], kSize / 4, kSize - 100);
+  EXPECT_EQ(Pick(Need::kSpace), 2u);
+  EXPECT_EQ(books_.BytesAfter(listed_[1], kSize / 4 - 1000), kSize - 1100);
+  // A segment has gone, which those deletes may have stayed for.
+  books_.Forget(3);
+  EXPECT_EQ(Pick(Need::kSpace), 1u);
+}
+
+TEST_F(SegmentBooksTest, OneThatIsPutOffIsLeftOutUntilAllAreTriedAgain) {
+  Add(1, kSize / 4);
+  Add(2, kSize / 2);
+  books_.PutOff(1);
+  EXPECT_EQ(Pick(Need::kNone), 2u);
+  const SegmentBooks::Worth worth = books_.WorthCompacting(live_, 10, 2, UINT64_MAX);
+  EXPECT_EQ(worth.oldest, 2u);
+  EXPECT_EQ(worth.segments, 2u);
+  EXPECT_EQ(worth.put_off, 1u);
+  books_.TryAllAgain();
+  EXPECT_EQ(Pick(Need::kNone), 1u);
+}
+
+TEST_F(SegmentBooksTest, ARequestTellsWhatHasNoRoom) {
+  Add(1, kSize / 2);
+  const SegmentBooks::Worth worth = books_.WorthCompacting(live_, 10, 1, kSize / 4);
+  EXPECT_EQ(worth.oldest, 0u);
+  EXPECT_EQ(worth.unfit, 1u);
+  EXPECT_EQ(worth.segments, 1u);
+}
+
+}  // namespace
+}  // namespace pakv
