@@ -35,10 +35,10 @@ class SpaceClaims {
   // Bytes that those of a lower rank than `rank` still lack, and that anybody is writing now; for
   // kRankOfOthers, and what is for deletes alone.
   uint64_t Before(size_t rank) const {
-    uint64_t bytes = making_.load(std::memory_order_relaxed);
-    if (rank == kRankOfOthers) bytes += files_bytes() / kDeletesPart;
-    for (size_t i = 0; i < rank; ++i) bytes += lacking_[i].load(std::memory_order_relaxed);
-    return bytes;
+    uint64_t bytes = rank < kRankOfOthers ? 0 : files_bytes() / kDeletesPart;
+    for (size_t i = 0; i < rank; ++i) bytes += lacking_[i].load(std::memory_order_acquire);
+    // Behind them: what is begun counts here before it is lacked no more.
+    return bytes + making_.load(std::memory_order_relaxed);
   }
   // Whether somebody lacks what comes before the second ones.
   bool FirstsLack() const {
@@ -51,7 +51,7 @@ class SpaceClaims {
   void Change(const Bytes& before, const Bytes& after) {
     for (size_t i = 0; i < kRankOfOthers; ++i) {
       if (after[i] == before[i]) continue;
-      lacking_[i].fetch_add(after[i] - before[i], std::memory_order_relaxed);
+      lacking_[i].fetch_add(after[i] - before[i], std::memory_order_release);
     }
   }
   // A file of so many bytes is begun, which its maker does not lack any more, or they have come to

@@ -211,7 +211,11 @@ Task<void> SegmentSupply::Work() {
     const absl::Status lacking = co_await MakeNext(made);
     if (stopped_) break;
     if (made) {
-      if (is_short() && (spare_ || special_)) ShortageEnded();
+      if (!lacking.ok()) {
+        NoteShortage(lacking);
+      } else if (is_short() && (spare_ || special_)) {
+        ShortageEnded();
+      }
       changed_.Set();
       continue;
     }
@@ -230,8 +234,8 @@ Task<void> SegmentSupply::Work() {
   }
 }
 
-// Makes the first that can be made, `made` tells. If none: what the first one lacks, or ok if all
-// are there.
+// Makes the first that can be made, `made` tells. Returns what one that comes before it lacks, or,
+// where none can be made, the first; ok if nothing is lacking.
 Task<absl::Status> SegmentSupply::MakeNext(bool& made) {
   const std::string& path = context_.directory->path();
   ShowClaims();  // which grow with the store
@@ -250,7 +254,7 @@ Task<absl::Status> SegmentSupply::MakeNext(bool& made) {
     if (size.ok()) {
       const absl::Status status = co_await Make(wanted, *size);
       made = status.ok();
-      co_return status;
+      co_return made ? lacking : status;
     }
     if (lacking.ok() && !wanted.is_there) lacking = size.status();
   }
@@ -306,6 +310,9 @@ absl::StatusOr<uint64_t> SegmentSupply::SizeOf(const Wanted& wanted, const Room&
 
 Task<absl::Status> SegmentSupply::Make(Wanted wanted, uint64_t size) {
   const StoreDirectory& directory = *context_.directory;
+  // Nobody sees a moment at which these bytes are neither claimed nor being written.
+  uint64_t unwritten = size;
+  if (context_.claims != nullptr) context_.claims->Begin(unwritten);
   making_ = wanted.place;
   making_bytes_ = size;
   ShowClaims();
@@ -319,12 +326,13 @@ Task<absl::Status> SegmentSupply::Make(Wanted wanted, uint64_t size) {
   absl::Status status = file.status();
   if (status.ok()) {
     made.file = std::move(*file);
-    status = co_await Fill(made, path);
-    if (!status.ok()) co_await Discard(std::move(made));
+    status = co_await Fill(made, path, unwritten);
   }
   making_ = nullptr;
   if (!status.ok()) {
     ShowClaims();
+    if (context_.claims != nullptr) context_.claims->End(unwritten);
+    if (made.file.valid()) co_await Discard(std::move(made));
     co_return status;
   }
   if (size < wanted.bytes || wanted.is_least) PAKV_COVERED(kShortReserveMade);
@@ -338,23 +346,21 @@ Task<absl::Status> SegmentSupply::Make(Wanted wanted, uint64_t size) {
 }
 
 // Zeros, the file's size and its name are on stable storage before anybody sees the segment.
-Task<absl::Status> SegmentSupply::Fill(NewSegment& made, const std::string& path) {
-  SpaceClaims* claims = context_.claims;
-  if (claims != nullptr) claims->Begin(made.size);
-  uint64_t filled = 0;
-  absl::Status status = co_await FillFrom(made, path, filled);
-  if (claims != nullptr) claims->End(made.size - filled);
-  if (!status.ok()) co_return status;
+Task<absl::Status> SegmentSupply::Fill(NewSegment& made, const std::string& path,
+                                       uint64_t& unwritten) {
+  const absl::Status written = co_await WriteZeros(made, path, unwritten);
+  if (!written.ok()) co_return written;
   const IoResult synced = co_await made.file.SyncData();
   if (!synced.ok()) co_return IoError("sync", path, synced);
   co_return co_await SyncNames(core_, context_.directory->path());
 }
 
-Task<absl::Status> SegmentSupply::FillFrom(NewSegment& made, const std::string& path,
-                                           uint64_t& offset) {
+Task<absl::Status> SegmentSupply::WriteZeros(NewSegment& made, const std::string& path,
+                                             uint64_t& unwritten) {
   AlignedBuffer zeros(std::min(kZeroChunkBytes, made.size));
   std::memset(zeros.data(), 0, zeros.size());
   const uint64_t begin_ns = core_.now_ns();
+  uint64_t offset = 0;
   while (offset < made.size) {
     if (stopped_) co_return absl::CancelledError("the log is being closed");
     const Bytes chunk(zeros.data(), std::min<uint64_t>(zeros.size(), made.size - offset));
@@ -363,6 +369,7 @@ Task<absl::Status> SegmentSupply::FillFrom(NewSegment& made, const std::string& 
     if (!written.ok()) co_return written;
     offset += chunk.size();
     zeroed_bytes_ += chunk.size();
+    unwritten -= chunk.size();
     if (context_.claims != nullptr) context_.claims->End(chunk.size());
     if (hurry_ || waiting_) continue;
     // In two steps, so that a rate of any size neither overflows nor divides to nothing.

@@ -125,8 +125,8 @@ class SegmentSupply {
   void LookAtOthers(Room& room) const;
   absl::StatusOr<uint64_t> SizeOf(const Wanted& wanted, const Room& room) const;
   Task<absl::Status> Make(Wanted wanted, uint64_t size);
-  Task<absl::Status> Fill(NewSegment& made, const std::string& path);
-  Task<absl::Status> FillFrom(NewSegment& made, const std::string& path, uint64_t& offset);
+  Task<absl::Status> Fill(NewSegment& made, const std::string& path, uint64_t& unwritten);
+  Task<absl::Status> WriteZeros(NewSegment& made, const std::string& path, uint64_t& unwritten);
   Task<void> Discard(NewSegment made);
   void ShowClaims();
 

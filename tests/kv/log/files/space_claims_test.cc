@@ -28,6 +28,17 @@ TEST(SpaceClaimsTest, EachLeavesWhatThoseBeforeHimLack) {
   EXPECT_FALSE(claims.FirstsLack());
 }
 
+TEST(SpaceClaimsTest, TheFirstsLackUntilEachOfThemIsThereWhateverElseIsMissing) {
+  for (size_t rank = 0; rank < SpaceClaims::kRankOfOthers; ++rank) {
+    SpaceClaims claims;
+    SpaceClaims::Bytes lacking{};
+    lacking[rank] = 1;
+    claims.Change({}, lacking);
+    // The least, compaction's first, the logs' first.
+    EXPECT_EQ(claims.FirstsLack(), rank < 3) << rank;
+  }
+}
+
 TEST(SpaceClaimsTest, WhatIsBeingWrittenIsNobodyElses) {
   SpaceClaims claims;
   claims.Begin(100);

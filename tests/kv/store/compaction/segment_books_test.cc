@@ -58,6 +58,16 @@ TEST_F(SegmentBooksTest, OneThatFitsComesBeforeABetterOneThatDoesNot) {
   EXPECT_EQ(Pick(Need::kSpace, kSize / 5), 2u);
 }
 
+TEST_F(SegmentBooksTest, AWorseOneThatFitsIsTakenWhereABetterOneDoesNot) {
+  // Twice as much has to stay of the longer one, but that is a smaller part of it.
+  Add(1, kSize / 2);
+  Add(2, kSize);
+  listed_[2].size = 4 * kSize;
+  listed_[2].sealed_end = 4 * kSize;
+  EXPECT_EQ(Pick(Need::kSpace), 2u);
+  EXPECT_EQ(Pick(Need::kSpace, kSize - 1), 1u);
+}
+
 TEST_F(SegmentBooksTest, WhatWasMeasuredCountsUntilSomethingChanges) {
   Add(1, kSize / 4);
   Add(2, kSize / 2);
