@@ -232,6 +232,20 @@ def flushes_that_stall_delay_writes_alone(pakvd, _pakvctl, parent):
     return None
 
 
+def await_segments(directory):
+    """Until all that the server makes ahead is there: ext4 updates a file's time within the write
+    call, and where a flush of such a file is in the journal's way the call waits for it."""
+    deadline = time.monotonic() + 60
+    before, since = None, time.monotonic()
+    while time.monotonic() < since + 1:
+        now = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(directory)
+                     if entry.name.endswith(".seg"))
+        if now != before:
+            before, since = now, time.monotonic()
+        pakv.check(time.monotonic() < deadline, f"segments come and go: {now}")
+        time.sleep(0.02)  # polls for what the server does in the background
+
+
 def stall(pakvd, below, disk):
     directory = os.path.join(disk.path, "data")
     server = pakv.Server(pakvd, directory, "--cores", "2", "--admin-addr", "none")
@@ -242,6 +256,7 @@ def stall(pakvd, below, disk):
         # while the journal commits that inode's block: `lazytime`, as docs/running.md advises.
         if KIND == "ext4":
             loop_disk.run("mount", "-o", "remount,lazytime", disk.path)
+        await_segments(directory)
         loop_disk.run("sync", "-f", directory)
         for number in range(3):
             loop_disk.run("fsfreeze", "-f", below.path)
