@@ -10,6 +10,9 @@
 //   5  all else: segments for what users write, and large values. These also leave free what
 //      deletes may come to need beyond the reserve, see kDeletesPart
 //
+// What is begun, with all that comes before it left free, is nobody else's any more: it counts as
+// if it was written, until it is.
+//
 // Any core may call anything here; nothing suspends.
 #pragma once
 
@@ -54,8 +57,8 @@ class SpaceClaims {
       lacking_[i].fetch_add(after[i] - before[i], std::memory_order_release);
     }
   }
-  // A file of so many bytes is begun, which its maker does not lack any more, or they have come to
-  // the disk, or will not.
+  // A file of so many bytes is begun (a segment, which its maker does not lack any more, or a large
+  // value), or they have come to the disk, or will not.
   void Begin(uint64_t bytes) { making_.fetch_add(bytes, std::memory_order_relaxed); }
   void End(uint64_t bytes) { making_.fetch_sub(bytes, std::memory_order_relaxed); }
   // Of the segments that the store has: the bytes of all, and of the longest.

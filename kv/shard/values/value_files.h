@@ -66,7 +66,7 @@ struct ValueFileList {
 struct ValueFilesShared {
   std::atomic<uint64_t> next_file{0};
   const std::atomic<bool>* read_only = nullptr;
-  const SpaceClaims* claims = nullptr;  // what a file leaves free
+  SpaceClaims* claims = nullptr;  // what a file leaves free, and counts in until it is written
 };
 
 class ValueFiles;

@@ -104,24 +104,48 @@ Task<Outcome> ValueUpload::LetOthers() {
   co_return co_await GiveTurnBack();
 }
 
+// ---- Space ----
+
+// So many bytes more than are claimed already.
+Task<Outcome> ValueUpload::Claim(uint64_t bytes) {
+  const uint64_t others_before = OthersBytes();
+  SpaceStat space;
+  const IoResult asked = co_await AskSpace(files_.core_, files_.directory_.path(), space);
+  if (asked.ok() && offset_bytes_ + claimed_bytes_ + bytes > space.file_bytes_max) {
+    co_return Failed(IoError("make a value's file in", files_.directory_.path(), IoResult(-EFBIG)));
+  }
+  claimed_bytes_ += bytes;
+  if (files_.shared_.claims != nullptr) files_.shared_.claims->Begin(bytes);
+  // Once more: what others have written since is free no more, or still is, as it was asked. And
+  // behind the claim: of two who claim the same at once, on two cores, one sees the other.
+  const uint64_t others = std::max(others_before, OthersBytes());
+  if (!asked.ok() || space.free_bytes >= claimed_bytes_ + others + kSpaceMarginBytes) {
+    co_return Outcome::kDone;
+  }
+  Unclaim(bytes);
+  co_return Outcome::kDiskFull;
+}
+
+void ValueUpload::Unclaim(uint64_t bytes) {
+  PAKV_CHECK(bytes <= claimed_bytes_);
+  claimed_bytes_ -= bytes;
+  if (files_.shared_.claims != nullptr) files_.shared_.claims->End(bytes);
+}
+
+// What is to stay free beside what this upload has claimed.
+uint64_t ValueUpload::OthersBytes() const {
+  const SpaceClaims* const claims = files_.shared_.claims;
+  return claims == nullptr ? 0 : claims->Before(SpaceClaims::kRankOfOthers) - claimed_bytes_;
+}
+
 // ---- Bytes ----
 
 Task<Outcome> ValueUpload::Begin(uint64_t length_bytes) {
   co_await AwaitTurn();
   if (files_.shared_.read_only->load(std::memory_order_relaxed)) co_return Outcome::kReadOnly;
   // What is refused here was not written in vain.
-  SpaceStat space;
-  const IoResult asked = co_await AskSpace(files_.core_, files_.directory_.path(), space);
-  if (asked.ok() && length_bytes > space.file_bytes_max) {
-    co_return Failed(IoError("make a value's file in", files_.directory_.path(), IoResult(-EFBIG)));
-  }
-  uint64_t kept_bytes = kSpaceMarginBytes;
-  if (const SpaceClaims* claims = files_.shared_.claims; claims != nullptr) {
-    kept_bytes += claims->Before(SpaceClaims::kRankOfOthers);
-  }
-  if (asked.ok() && space.free_bytes < length_bytes + kept_bytes) {
-    co_return Outcome::kDiskFull;
-  }
+  const Outcome claimed = co_await Claim(RoundUp(length_bytes, files_.directory_.transfer_unit()));
+  if (claimed != Outcome::kDone) co_return claimed;
   number_ = files_.shared_.next_file.fetch_add(1, std::memory_order_relaxed);
   path_ = files_.PathOf(number_);
   co_return co_await StartTurn(O_CREAT | O_EXCL);
@@ -161,6 +185,12 @@ Task<Outcome> ValueUpload::MakeRoom() {
 
 // `bytes`: whole transfers.
 Task<Outcome> ValueUpload::Write(size_t bytes) {
+  if (bytes > claimed_bytes_) {
+    // There is more of it than was said.
+    const Outcome claimed = co_await Claim(bytes - claimed_bytes_);
+    if (claimed == Outcome::kDiskFull) co_return Failed(IoError("write", path_, IoResult(-ENOSPC)));
+    if (claimed != Outcome::kDone) co_return claimed;
+  }
   for (size_t at = 0; at < bytes; at += kWriteBytesMax) {
     const size_t length = std::min(bytes - at, kWriteBytesMax);
     const absl::Status status =
@@ -168,6 +198,7 @@ Task<Outcome> ValueUpload::Write(size_t bytes) {
                           files_.directory_.transfer_unit(), /*sync=*/false, path_);
     if (!status.ok()) co_return Failed(status);
     offset_bytes_ += length;
+    Unclaim(length);
   }
   co_return Outcome::kDone;
 }
@@ -197,6 +228,7 @@ Task<Outcome> ValueUpload::Finish() {
   const Outcome written = co_await Write(padded);
   if (written != Outcome::kDone) co_return written;
   buffered_ = 0;
+  Unclaim(claimed_bytes_);
   if (!PAKV_BUG(kValueFileNotSynced)) {
     const IoResult synced = co_await file_.SyncData();
     if (!synced.ok()) co_return Failed(IoError("sync", path_, synced));
@@ -272,6 +304,7 @@ Task<void> ValueUpload::Close(bool kept) {
   files_.chunk_bytes_ -= unit_.size();
   unit_ = AlignedBuffer();
   buffered_ = 0;
+  Unclaim(claimed_bytes_);
   const uint64_t number = std::exchange(number_, 0);
   if (number == 0 || kept) co_return;
   PAKV_COVERED(kValueFileNotKept);

@@ -16,6 +16,14 @@
 // the next ones are added. The checksum of the chunk goes on over all that. So an upload without a
 // turn costs a unit, 4 bytes per chunk, and what of its file is on the disk.
 //
+// Space. What is still to be written of the bytes that Begin is told of is claimed
+// (kv/log/files/space_claims.h), as if it was on the disk already, with or without a turn: so no
+// two uploads are begun for the same space, nor does one take what deletes and compaction need.
+// What is written counts as used instead. The rest of the claim ends with Finish, or with Close,
+// whatever has become of the upload and its client; a client that sends nothing holds it until his
+// connection ends, or the time for his request. Of bytes that Begin was not told of, those of one
+// write are claimed before it.
+//
 // Whoever rests keeps his turn while half of all are free. So at most half of them wait for
 // clients, and the others for the disk alone, whatever those who wait for a turn hold.
 #pragma once
@@ -47,7 +55,8 @@ class ValueUpload {
   // Close was awaited, or the core is torn down.
   ~ValueUpload() = default;
 
-  // Waits for its turn, and makes the file. `length_bytes`: about how many there will be.
+  // Waits for its turn, and makes the file. `length_bytes`: about how many there will be, which it
+  // claims; see above.
   // kReadOnly, kDiskFull, kNoDescriptors, kFileError (error() says why); after an error of this or
   // any other step nothing but Close is called. Suspends.
   Task<Outcome> Begin(uint64_t length_bytes);
@@ -100,6 +109,9 @@ class ValueUpload {
   Task<Outcome> GiveTurnBack();
   Task<void> EndTurn();
   Task<void> CloseFile();
+  Task<Outcome> Claim(uint64_t bytes);
+  void Unclaim(uint64_t bytes);
+  uint64_t OthersBytes() const;
   Task<Outcome> Write(size_t bytes);
   Task<Outcome> WriteUnits();
   Task<Outcome> MakeNameLast();
@@ -115,6 +127,7 @@ class ValueUpload {
   AlignedBuffer unit_;    // what there is in place of it without one
   size_t buffered_ = 0;   // in one of them, and not in the file
   uint64_t offset_bytes_ = 0;
+  uint64_t claimed_bytes_ = 0;  // of those behind it in the file
   uint64_t length_ = 0;
   uint32_t chunk_checksum_ = 0;  // of what was added of the present chunk
   std::vector<uint32_t> checksums_;

@@ -5,12 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "kv/log/files/file_io.h"
 #include "runtime/base/prng.h"
 #include "tests/kv/shard/values/value_file_fixture.h"
 
@@ -88,6 +90,35 @@ class ValueUploadTest : public ValueFileFixture {
     return stats ? stats->memory_bytes : 0;
   }
 
+  static Task<void> Note(Task<Outcome> step, std::optional<Outcome>& outcome) {
+    outcome = co_await std::move(step);
+  }
+  ValueUpload& NewUploadOn(uint32_t core) {
+    return node_->Own(std::make_unique<ValueUpload>(store_->value_files(node_->core(core))));
+  }
+  void Close(ValueUpload& upload) { EXPECT_TRUE(node_->Run(upload.Close(/*kept=*/false))); }
+  // What was removed is free, which it is on some file systems only then.
+  void SettleAndFree() {
+    Settle();
+    const auto synced = node_->Run(SyncNames(node_->core(0), "/store"));
+    EXPECT_TRUE(synced && synced->ok());
+  }
+  // A multiple of the alignment: for the longest upload that may be begun now.
+  uint64_t RoomBytes() {
+    uint64_t fits = 0;
+    uint64_t refused = node_->disk().options().capacity_bytes;
+    while (refused - fits > kAlignment) {
+      const uint64_t bytes = RoundDown(fits + (refused - fits) / 2, kAlignment);
+      ValueUpload& upload = NewUpload();
+      const Outcome outcome = Run(upload.Begin(bytes));
+      EXPECT_TRUE(outcome == Outcome::kDone || outcome == Outcome::kDiskFull);
+      Close(upload);
+      (outcome == Outcome::kDone ? fits : refused) = bytes;
+    }
+    return fits;
+  }
+
+  static constexpr uint64_t kAlignment = 4096;
   uint32_t chunk_bytes_ = kLongChunkBytes;
   uint32_t uploads_max_ = 1;
 };
@@ -215,8 +246,107 @@ TEST_P(ValueUploadTest, AFullDiskIsToldWhereItIsMet) {
   EXPECT_EQ(Put("key", ValueOf('b', 9000)), Outcome::kDone) << "its turn is free";
 }
 
+// ---- Space ----
+
+TEST_P(ValueUploadTest, OfTwoThatFitButNotBothTheSecondIsRefused) {
+  OpenNew(kAlignment, /*uploads_max=*/4);
+  Settle();
+  const uint64_t room = RoomBytes();
+  ASSERT_GT(room, 8u << 20);
+  const uint64_t more_than_half = RoundDown(room * 5 / 8, kAlignment);
+  ValueUpload& first = NewUpload();
+  ASSERT_EQ(Run(first.Begin(more_than_half)), Outcome::kDone);
+  ValueUpload& second = NewUpload();
+  EXPECT_EQ(Run(second.Begin(more_than_half)), Outcome::kDiskFull);
+  Close(second);
+  EXPECT_EQ(RoomBytes(), room - more_than_half);
+  // What the first has written is used by then, and not claimed any more.
+  ASSERT_EQ(Run(AddAll(first, ValueOf('a', more_than_half / 2))), Outcome::kDone);
+  EXPECT_NEAR(RoomBytes(), room - more_than_half, kLongChunkBytes);
+  Close(first);
+  SettleAndFree();
+  EXPECT_EQ(RoomBytes(), room);
+}
+
+// On two cores, if there are: both ask the disk before either of them is told.
+TEST_P(ValueUploadTest, OfTwoThatAskAtOnceOneIsRefused) {
+  OpenNew(kAlignment, /*uploads_max=*/4);
+  Settle();
+  const uint64_t room = RoomBytes();
+  const uint32_t last = GetParam() - 1;
+  ValueUpload& first = NewUploadOn(0);
+  ValueUpload& second = NewUploadOn(last);
+  std::array<std::optional<Outcome>, 2> outcomes;
+  node_->Spawn(0, Note(first.Begin(room * 5 / 8), outcomes[0]));
+  node_->Spawn(last, Note(second.Begin(room * 5 / 8), outcomes[1]));
+  world_.RunFor(kNsPerSecond);
+  EXPECT_EQ(std::count(outcomes.begin(), outcomes.end(), Outcome::kDone), 1);
+  EXPECT_EQ(std::count(outcomes.begin(), outcomes.end(), Outcome::kDiskFull), 1);
+  node_->Spawn(0, first.Close(/*kept=*/false));
+  node_->Spawn(last, second.Close(/*kept=*/false));
+  Settle();
+  EXPECT_EQ(RoomBytes(), room);
+}
+
+TEST_P(ValueUploadTest, AClaimEndsWithItsUploadWhateverBecameOfThat) {
+  OpenNew(kAlignment, /*uploads_max=*/4);
+  Settle();
+  const uint64_t room = RoomBytes();
+  // Shorter than was said; what is kept takes its own length.
+  ValueUpload& shorter = NewUpload();
+  ASSERT_EQ(Run(shorter.Begin(room / 2)), Outcome::kDone);
+  shorter.Add(ValueOf('a', 10'000));
+  ASSERT_EQ(Run(shorter.Finish()), Outcome::kDone);
+  EXPECT_EQ(RoomBytes(), room - RoundUp(10'000, kAlignment)) << "before it is closed";
+  Close(shorter);
+  // One that failed, at a write and at a rest.
+  ValueUpload& failed = NewUpload();
+  ASSERT_EQ(Run(failed.Begin(room / 2)), Outcome::kDone);
+  node_->disk().faults.write_error = 10'000;
+  EXPECT_EQ(Run(AddAll(failed, ValueOf('a', 40'000))), Outcome::kFileError);
+  node_->disk().faults = {};
+  Close(failed);
+  // One whose file cannot be made.
+  node_->disk().faults.name_error = 10'000;
+  ValueUpload& nameless = NewUpload();
+  EXPECT_EQ(Run(nameless.Begin(room / 2)), Outcome::kFileError);
+  node_->disk().faults = {};
+  Close(nameless);
+  // One whose client has gone while it had no turn.
+  OpenNew(kAlignment, /*uploads_max=*/1);
+  Settle();
+  ASSERT_EQ(RoomBytes(), room);
+  ValueUpload& resting = NewUpload();
+  ASSERT_EQ(Run(resting.Begin(room / 2)), Outcome::kDone);
+  ASSERT_EQ(Run(AddAll(resting, ValueOf('a', 10'000))), Outcome::kDone);
+  ASSERT_EQ(Run(resting.Rest()), Outcome::kDone);
+  EXPECT_LE(RoomBytes(), room - room / 2) << "who rests keeps his claim";
+  Close(resting);
+  SettleAndFree();
+  EXPECT_EQ(RoomBytes(), room);
+}
+
+// What is promised to deletes and compaction is not for those whose length nobody has told.
+TEST_P(ValueUploadTest, MoreThanWasSaidIsRefusedWhereOthersNeedTheSpace) {
+  OpenNew(kAlignment, /*uploads_max=*/2);
+  Settle();
+  const uint64_t room = RoomBytes();
+  ValueUpload& claims_most = NewUpload();
+  ASSERT_EQ(Run(claims_most.Begin(room - 20'000)), Outcome::kDone);
+  ValueUpload& upload = NewUpload();
+  ASSERT_EQ(Run(upload.Begin(1)), Outcome::kDone);
+  upload.Add(ValueOf('a', 10'000));
+  EXPECT_EQ(Run(upload.Rest()), Outcome::kDone);
+  EXPECT_EQ(Run(AddAll(upload, ValueOf('b', 30'000))), Outcome::kDiskFull);
+  Close(upload);
+  Close(claims_most);
+  SettleAndFree();
+  EXPECT_EQ(RoomBytes(), room);
+}
+
 TEST_P(ValueUploadTest, AFailedWriteOrOpenIsAnErrorAndItsTurnIsFree) {
   OpenNew(4096, /*uploads_max=*/1);
+  Settle();  // no write of the log is under way
   for (const bool opens : {false, true}) {
     ValueUpload& upload = NewUpload();
     ASSERT_EQ(Run(upload.Begin(1)), Outcome::kDone);
