@@ -67,10 +67,21 @@ std::string Encode(const std::string& key, const OracleOperation& what) {
   return RespRequest(words);
 }
 
+RandomOperationsOptions OperationsOn(const RespLoad& load) {
+  RandomOperationsOptions options;
+  options.wall_ms = load.wall_ms;
+  options.value_bytes_max = load.value_bytes_max;
+  options.part_bytes_max = load.inline_bytes_max;
+  options.places = 2 * std::min(load.value_bytes_max, load.inline_bytes_max);
+  return options;
+}
+
 }  // namespace
 
 RespClient::RespClient(RespLoad& load, uint64_t id, uint64_t seed, Work work, uint32_t count)
-    : RespLoadClient(load, id, seed, work == Work::kRandom ? count : load.key_count), work_(work) {}
+    : RespLoadClient(load, id, seed, work == Work::kRandom ? count : load.key_count),
+      work_(work),
+      operations_(prng_, id, OperationsOn(load)) {}
 
 void RespClient::Replied(const RespValue& reply) {
   if (under_way_.empty()) {
@@ -168,46 +179,6 @@ void RespClient::StepReplied(const Step& command, const RespValue& reply, bool i
   load_.oracle.Acknowledged(command.id, std::move(seen));
 }
 
-std::string RespClient::RandomValue() {
-  std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
-  const uint64_t length = prng_.Chance(1, 8) ? prng_.Below(load_.value_bytes_max + 1)
-                                             : prng_.Below(std::min(load_.value_bytes_max, 64u));
-  while (value.size() < length) value.push_back(static_cast<char>('a' + prng_.Below(26)));
-  return value;
-}
-
-// About now, as a rule: what matters happens at the boundary.
-int64_t RespClient::RandomExpiry() {
-  constexpr uint64_t kSpansMs[] = {4, 40, 3'000, 5 * 3'600'000};
-  const uint64_t span_ms = kSpansMs[prng_.Below(4)];
-  const uint64_t from_ms = load_.wall_ms() - (prng_.Chance(1, 8) ? span_ms : 0);
-  return static_cast<int64_t>(from_ms + prng_.Below(span_ms + 1));
-}
-
-OracleOperation RespClient::RandomOperation() {
-  if (load_.wall_ms && prng_.Chance(2, 5)) {
-    const uint64_t kind = prng_.Below(10);
-    if (kind < 5) return {OracleCommand::kSetUntil, RandomValue(), RandomExpiry()};
-    if (kind < 6) return {OracleCommand::kExpireAt, {}, RandomExpiry()};
-    if (kind < 7) return {OracleCommand::kGetExpireAt, {}, RandomExpiry()};
-    if (kind < 8) return {OracleCommand::kPersist, {}, 0};
-    return {OracleCommand::kExpireTime, {}, 0};
-  }
-  const uint64_t dice = prng_.Below(100);
-  if (dice < 27) return {OracleCommand::kGet, {}, 0};
-  if (dice < 30) return {OracleCommand::kLength, {}, 0};
-  if (dice < 51) return {OracleCommand::kSet, RandomValue(), 0};
-  if (dice < 55) return {OracleCommand::kGetSet, RandomValue(), 0};
-  if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
-  if (dice < 73) return {OracleCommand::kDelete, {}, 0};
-  if (dice < 77) return {OracleCommand::kGetDelete, {}, 0};
-  if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
-  std::string part = RandomValue().substr(0, load_.inline_bytes_max);
-  if (dice < 95) return {OracleCommand::kAppend, std::move(part), 0};
-  const uint64_t place = prng_.Below(2 * std::min(load_.value_bytes_max, load_.inline_bytes_max));
-  return {OracleCommand::kSetRange, std::move(part), static_cast<int64_t>(place)};
-}
-
 // False: there is as much under way on that key as the oracle can follow.
 bool RespClient::AddStep(uint64_t number, Command& command) {
   const std::string key = "key" + std::to_string(number / load_.database_count);
@@ -219,13 +190,13 @@ bool RespClient::AddStep(uint64_t number, Command& command) {
           (load_.wall_ms ? kPendingPerExpiringKeyMax : kPendingPerKeyMax)) {
         return false;
       }
-      step.what = RandomOperation();
+      step.what = operations_.Next();
       break;
     case Work::kReadAll:
       step.what = {OracleCommand::kGet, {}, 0};
       break;
     case Work::kWriteAll:
-      step.what = {OracleCommand::kSet, RandomValue(), 0};
+      step.what = {OracleCommand::kSet, operations_.Value(), 0};
       break;
   }
   // Long values take no part in transactions.

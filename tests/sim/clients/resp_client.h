@@ -10,6 +10,7 @@
 
 #include "net/resp/wire/reply_parser.h"
 #include "tests/sim/clients/load_client.h"
+#include "tests/sim/clients/random_operations.h"
 #include "tests/sim/oracle/oracle.h"
 #include "tests/sim/world/sim_net.h"
 
@@ -43,12 +44,9 @@ class RespClient final : public RespLoadClient {
   void Select(uint64_t database);
   void SendPlain(const std::string& line);
   void Rejected(const Command& first);
-  OracleOperation RandomOperation();
-  std::string RandomValue();
-  int64_t RandomExpiry();
 
   const Work work_;
-  uint64_t next_value_ = 0;
+  RandomOperations operations_;
   uint64_t database_ = 0;  // of the commands that are sent now
   // Nothing is sent behind an EXEC before it is answered: the oracle does not think of an operation
   // that is refused, as a whole EXEC may be, when its session's later ones have had their effect.

@@ -197,58 +197,29 @@ Task<Outcome> UploadInPieces(ValueUpload& upload, std::string_view value, Prng& 
   co_return outcome;
 }
 
+namespace {
+
+RandomOperationsOptions OperationsOn(const StoreLoad& load) {
+  RandomOperationsOptions options;
+  options.wall_ms = load.wall_ms;
+  options.value_bytes_max = load.value_bytes_max;
+  options.long_one_in = 4;
+  // Within a value or behind it, and about as far as the log takes one.
+  const uint32_t inline_max = load.store.options().inline_value_bytes_max;
+  options.places = std::min(2 * inline_max, load.value_bytes_max) + 1;
+  return options;
+}
+
+}  // namespace
+
 StoreSession::StoreSession(StoreLoad& load, Core& core, uint64_t id, uint64_t seed)
     : load_(load),
       core_(core),
       id_(id),
       prng_(seed),
+      operations_(prng_, id, OperationsOn(load)),
       changed_(core.ready()),
       nursery_(core.ready()) {}
-
-std::string StoreSession::RandomValue() {
-  // Unique, so that whose write a read saw is never in doubt.
-  std::string value = std::to_string(id_) + "." + std::to_string(next_value_++) + ".";
-  const uint64_t length = prng_.Chance(1, 4) ? prng_.Below(load_.value_bytes_max + 1)
-                                             : prng_.Below(std::min(load_.value_bytes_max, 64u));
-  while (value.size() < length) value.push_back(static_cast<char>('a' + prng_.Below(26)));
-  return value;
-}
-
-// About now, as a rule: what matters happens at the boundary.
-int64_t StoreSession::RandomExpiry() {
-  constexpr uint64_t kSpansMs[] = {4, 40, 3'000, 5 * 3'600'000};
-  const uint64_t span_ms = kSpansMs[prng_.Below(4)];
-  const uint64_t from_ms = load_.wall_ms() - (prng_.Chance(1, 8) ? span_ms : 0);
-  return static_cast<int64_t>(from_ms + prng_.Below(span_ms + 1));
-}
-
-// Within a value or behind it, and about as far as the log takes one.
-int64_t StoreSession::RandomPlace() {
-  const uint32_t inline_max = load_.store.options().inline_value_bytes_max;
-  return static_cast<int64_t>(prng_.Below(std::min(2 * inline_max, load_.value_bytes_max) + 1));
-}
-
-OracleOperation StoreSession::RandomOperation() {
-  if (load_.wall_ms && prng_.Chance(2, 5)) {
-    const uint64_t kind = prng_.Below(10);
-    if (kind < 5) return {OracleCommand::kSetUntil, RandomValue(), RandomExpiry()};
-    if (kind < 6) return {OracleCommand::kExpireAt, {}, RandomExpiry()};
-    if (kind < 7) return {OracleCommand::kGetExpireAt, {}, RandomExpiry()};
-    if (kind < 8) return {OracleCommand::kPersist, {}, 0};
-    return {OracleCommand::kExpireTime, {}, 0};
-  }
-  const uint64_t dice = prng_.Below(100);
-  if (dice < 27) return {OracleCommand::kGet, {}, 0};
-  if (dice < 30) return {OracleCommand::kLength, {}, 0};
-  if (dice < 51) return {OracleCommand::kSet, RandomValue(), 0};
-  if (dice < 55) return {OracleCommand::kGetSet, RandomValue(), 0};
-  if (dice < 65) return {OracleCommand::kSetIfAbsent, RandomValue(), 0};
-  if (dice < 73) return {OracleCommand::kDelete, {}, 0};
-  if (dice < 77) return {OracleCommand::kGetDelete, {}, 0};
-  if (dice < 90) return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
-  if (dice < 95) return {OracleCommand::kAppend, RandomValue(), 0};
-  return {OracleCommand::kSetRange, RandomValue(), RandomPlace()};
-}
 
 StoreSession::Call& StoreSession::FreeCall() {
   if (free_.empty()) {
@@ -446,7 +417,7 @@ Task<void> StoreSession::Run(uint32_t count) {
       co_await core_.timers().SleepUntil(core_.now_ns() + kNsPerMs);
       key = prng_.Below(load_.key_count);
     }
-    OracleOperation what = RandomOperation();
+    OracleOperation what = operations_.Next();
     if (what.argument.size() > load_.store.options().inline_value_bytes_max &&
         what.command != OracleCommand::kAppend && what.command != OracleCommand::kSetRange) {
       co_await StartLargeCall(key, std::move(what));
@@ -471,7 +442,7 @@ Task<void> StoreSession::ReadAll() {
 
 Task<void> StoreSession::WriteAll() {
   for (uint32_t i = 0; i < load_.key_count; ++i) {
-    OracleOperation what{OracleCommand::kSet, RandomValue(), 0};
+    OracleOperation what{OracleCommand::kSet, operations_.Value(), 0};
     if (what.argument.size() > load_.store.options().inline_value_bytes_max) {
       co_await StartLargeCall(i, std::move(what));
     } else {
@@ -494,7 +465,7 @@ Task<void> StoreSession::DeleteAll() {
 Task<void> StoreSession::WriteUntilDone() {
   uint64_t done = load_.oracle.acknowledged_count();
   while (load_.oracle.acknowledged_count() == done && load_.oracle.ok() && load_.wrong.empty()) {
-    StartCall(0, {OracleCommand::kSet, RandomValue(), 0});
+    StartCall(0, {OracleCommand::kSet, operations_.Value(), 0});
     co_await WaitUntilBelow(1);
     co_await core_.timers().SleepUntil(core_.now_ns() + 100 * kNsPerMs);
   }
@@ -505,7 +476,7 @@ Task<void> StoreSession::WriteEachUntilDone() {
   for (uint32_t i = 0; i < load_.key_count; ++i) {
     const uint64_t done = load_.oracle.acknowledged_count();
     while (load_.oracle.acknowledged_count() == done && load_.oracle.ok() && load_.wrong.empty()) {
-      StartCall(i, {OracleCommand::kSet, RandomValue(), 0});
+      StartCall(i, {OracleCommand::kSet, operations_.Value(), 0});
       co_await WaitUntilBelow(1);
       co_await core_.timers().SleepUntil(core_.now_ns() + 100 * kNsPerMs);
     }

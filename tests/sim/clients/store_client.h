@@ -17,6 +17,7 @@
 #include "runtime/task/nursery.h"
 #include "runtime/task/sync.h"
 #include "runtime/task/task.h"
+#include "tests/sim/clients/random_operations.h"
 #include "tests/sim/oracle/oracle.h"
 
 namespace pakv {
@@ -126,10 +127,6 @@ class StoreSession {
     OracleReply reply_kept;
   };
 
-  OracleOperation RandomOperation();
-  std::string RandomValue();
-  int64_t RandomExpiry();
-  int64_t RandomPlace();
   Call& FreeCall();
   void StartCall(uint64_t number, OracleOperation what,
                  std::unique_ptr<ValueUpload> upload = nullptr);
@@ -148,8 +145,8 @@ class StoreSession {
   Core& core_;
   const uint64_t id_;
   Prng prng_;
+  RandomOperations operations_;
   Event changed_;
-  uint64_t next_value_ = 0;
   size_t under_way_ = 0;
   size_t writes_under_way_ = 0;
   std::vector<Call*> started_;  // in their order, until they are reported

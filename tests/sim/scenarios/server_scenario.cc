@@ -20,6 +20,7 @@
 #include "tests/sim/clients/resp_scan_client.h"
 #include "tests/sim/oracle/oracle.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/scenarios/clock_steps.h"
 #include "tests/sim/scenarios/draw_compaction.h"
 #include "tests/sim/scenarios/value_file_check.h"
 #include "tests/sim/world/sim_node.h"
@@ -186,31 +187,10 @@ class ServerScenario {
     if (prng_.Chance(1, 4)) world_.net().faults.reset = 20;
   }
 
-  // The wall clock is set, also back, within what a start accepts.
-  void StepClock() {
-    constexpr int64_t kFarthestUs = int64_t{6} * 3600 * 1'000'000;
-    if (!prng_.Chance(1, 3)) return;
-    oracle_.LookAtClock();
-    const int64_t target_us = static_cast<int64_t>(prng_.Below(2 * kFarthestUs)) - kFarthestUs;
-    node_.clock().StepWall(target_us - clock_offset_us_);
-    clock_offset_us_ = target_us;
-  }
-
-  // The same while clients work.
-  void StepClockUnderLoad() {
-    for (uint64_t steps = prng_.Below(3); steps > 0; --steps) {
-      world_.agenda().After(prng_.Below(50 * kNsPerMs), /*owner=*/0, [this] {
-        if (!clients_work_) return;
-        StepClock();
-        oracle_.LookAtClock();
-      });
-    }
-  }
-
   void Live(bool last) {
     ++life_;
     MakeWorldIll(last);
-    StepClock();
+    clock_steps_.StepNowAndThen();
     const auto core_count = static_cast<uint32_t>(prng_.Between(1, 4));
     SimNodeOptions node_options{.core_count = core_count,
                                 .core = {.buffer_count = 4, .buffer_bytes = buffer_bytes_}};
@@ -275,7 +255,7 @@ class ServerScenario {
       if (prng_.Chance(2, 3)) node_.CrashAfter(prng_.Below(1500), RandomKind());
       if (prng_.Chance(1, 3)) MakeGarbage();
       if (prng_.Chance(1, 4)) CutOffForAWhile();
-      if (prng_.Chance(1, 2)) StepClockUnderLoad();
+      if (prng_.Chance(1, 2)) clock_steps_.StepUnderLoad(50 * kNsPerMs, clients_work_);
       LackDescriptorsForAWhile(load);
       clients_work_ = true;
       const bool lives = RunClients(load, prng_.Between(1, 6), Work::kRandom);
@@ -414,6 +394,7 @@ class ServerScenario {
   Prng& prng_;
   SimNode node_;
   Oracle oracle_;
+  ClockSteps clock_steps_{world_, node_, oracle_};
   ScenarioResult result_;
   std::vector<std::unique_ptr<LoadClient>> clients_;
   RespMultiState multi_state_;
@@ -437,7 +418,6 @@ class ServerScenario {
   size_t output_bytes_max_ = 1 << 20;
   uint32_t flush_per_10000_ = 0;
   bool keys_expire_ = false;
-  int64_t clock_offset_us_ = 0;
   bool disk_is_ill_ = false;
   bool limits_are_small_ = false;
   bool places_are_few_ = false;

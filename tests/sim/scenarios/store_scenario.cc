@@ -18,6 +18,7 @@
 #include "tests/sim/clients/transaction_client.h"
 #include "tests/sim/oracle/oracle.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/scenarios/clock_steps.h"
 #include "tests/sim/scenarios/draw_compaction.h"
 #include "tests/sim/scenarios/value_file_check.h"
 #include "tests/sim/world/sim_node.h"
@@ -200,7 +201,11 @@ class StoreScenario {
     }
     rotten_ = life == Life::kRotten;
     node_.disk().SetBallast(0);
-    StepClock();
+    if (kind_ == Kind::kClock) {
+      clock_steps_.Step();
+    } else {
+      clock_steps_.StepNowAndThen();
+    }
     // The directory is copied to another drive.
     if (prng_.Chance(1, 12)) node_.disk().SetDirectAlignment(DrawAlignment());
     SimNodeOptions options{.core_count = static_cast<uint32_t>(prng_.Between(1, 4)),
@@ -214,31 +219,6 @@ class StoreScenario {
     if (crashes) node_.CrashAfter(prng_.Below(150), RandomKind());
     Store* store = OpenStore();
     if (store != nullptr) Serve(*store, life);
-  }
-
-  // The wall clock is set, also back: by less than a second, or by hours, within what a start
-  // accepts.
-  void StepClock() {
-    constexpr int64_t kFarthestUs = int64_t{6} * 3600 * 1'000'000;
-    if (kind_ == Kind::kAll && !prng_.Chance(1, 3)) return;
-    oracle_.LookAtClock();
-    const int64_t far = prng_.Chance(1, 2) ? 1'000'000 : kFarthestUs;
-    const int64_t target_us =
-        std::clamp(clock_offset_us_ + static_cast<int64_t>(prng_.Below(2 * far)) - far,
-                   -kFarthestUs, kFarthestUs);
-    node_.clock().StepWall(target_us - clock_offset_us_);
-    clock_offset_us_ = target_us;
-  }
-
-  // The same while sessions work.
-  void StepClockUnderLoad() {
-    for (uint64_t steps = prng_.Below(3); steps > 0; --steps) {
-      world_.agenda().After(prng_.Below(30 * kNsPerMs), /*owner=*/0, [this] {
-        if (!sessions_work_) return;
-        StepClock();
-        oracle_.LookAtClock();
-      });
-    }
   }
 
   uint64_t Block() const { return alignment_ == 512 ? 512 : 4096; }
@@ -329,7 +309,7 @@ class StoreScenario {
       FillDiskForAWhile();
       LackDescriptorsForAWhile(load);
       LookAfterStore(store, load);
-      if (prng_.Chance(1, 2)) StepClockUnderLoad();
+      if (prng_.Chance(1, 2)) clock_steps_.StepUnderLoad(30 * kNsPerMs, sessions_work_);
       sessions_work_ = true;
       const bool lives = RunSessions(load, prng_.Between(1, 6), Work::kRandom);
       sessions_work_ = false;
@@ -354,7 +334,7 @@ class StoreScenario {
   bool LiveByTheClock(Store& store, StoreLoad& load) {
     if (prng_.Chance(1, 3)) node_.CrashAfter(prng_.Below(200), RandomKind());
     for (uint64_t turns = prng_.Between(1, 8); turns > 0; --turns) {
-      StepClock();
+      clock_steps_.Step();
       switch (prng_.Below(3)) {
         case 0:
           if (!RunSessions(load, prng_.Between(1, 2), Work::kRandom)) return false;
@@ -628,6 +608,7 @@ class StoreScenario {
   bool sessions_work_ = false;
   SimNode node_;
   Oracle oracle_;
+  ClockSteps clock_steps_{world_, node_, oracle_};
   ScenarioResult result_;
   uint64_t segment_bytes_ = 0;
   uint64_t segment_bytes_min_ = 0;
@@ -643,7 +624,6 @@ class StoreScenario {
   uint64_t namespace_count_ = 1;
   std::map<std::string, uint32_t> namespace_ids_;  // of those with names
   bool keys_expire_ = false;
-  int64_t clock_offset_us_ = 0;
   bool footers_ = false;
   bool footers_of_any_size_ = false;
   uint64_t read_bytes_ = 0;
