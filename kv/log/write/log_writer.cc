@@ -247,15 +247,18 @@ uint64_t LogWriter::ready_bytes() const {
   return bytes;
 }
 
-// As AppendCopy, WriteNext and SegmentSupply::Take would go about it.
-bool LogWriter::AllFit(std::span<const uint32_t> lengths, uint64_t batch_bytes) const {
+// As FitsForCertain, AppendCopy, WriteNext and SegmentSupply::Take would go about it.
+bool LogWriter::AllFit(std::span<const uint32_t> lengths) const {
+  struct Queued {
+    uint64_t used;
+    uint64_t capacity;
+  };
   uint64_t left = rolling_ ? 0 : segment_size_ - segment_offset_;
   std::vector<uint64_t> ready = supply_.ReadyBytes();
   std::sort(ready.begin(), ready.end());
-  uint64_t used = kBlockHeaderSize;  // of the open block
-  uint64_t batch = 0;
-  const auto write = [&] {
-    const uint64_t length = RoundUp(used, alignment_);
+  std::vector<Queued> queue;
+  uint64_t queued = 0;  // padded
+  const auto write = [&](uint64_t length) {
     if (length > left) {
       const auto next = std::lower_bound(ready.begin(), ready.end(), length);
       if (next == ready.end()) return false;
@@ -263,22 +266,35 @@ bool LogWriter::AllFit(std::span<const uint32_t> lengths, uint64_t batch_bytes) 
       ready.erase(next);
     }
     left -= length;
-    used = kBlockHeaderSize;
+    return true;
+  };
+  const auto flush = [&] {
+    for (const Queued& block : queue) {
+      if (!write(RoundUp(block.used, alignment_))) return false;
+    }
+    queue.clear();
+    queued = 0;
+    return true;
+  };
+  const auto append = [&](uint64_t length) {
+    const bool opens = queue.empty() || queue.back().used + length > queue.back().capacity;
+    const uint64_t used = opens ? kBlockHeaderSize : queue.back().used;
+    const uint64_t padded = RoundUp(used + length, alignment_);
+    const uint64_t needed = queued + padded - (opens ? 0 : RoundUp(used, alignment_));
+    if (needed > std::max(left, ready.empty() ? 0 : ready.back())) return false;
+    if (opens) queue.push_back({.used = 0, .capacity = std::max(block_bytes_max_, padded)});
+    queue.back().used = used + length;
+    queued = needed;
     return true;
   };
   for (const uint32_t length : lengths) {
-    const uint64_t longest = std::max(left, ready.empty() ? 0 : ready.back());
-    const uint64_t with = RoundUp(used + length, alignment_);
-    const bool ends = batch >= batch_bytes || used + length > block_bytes_max_ || with > longest;
-    if (ends && used > kBlockHeaderSize) {
-      if (!write()) return false;
-      batch = batch >= batch_bytes ? 0 : batch;
+    if (length == kBatchEnds) {
+      if (!flush()) return false;
+    } else if (!append(length) && (queue.empty() || !flush() || !append(length))) {
+      return false;
     }
-    used += length;
-    batch += length;
   }
-  if (used > kBlockHeaderSize && !write()) return false;
-  return write() && write();
+  return flush() && write(alignment_) && write(alignment_);
 }
 
 void LogWriter::HoldMarks(bool hold) {

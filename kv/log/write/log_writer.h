@@ -100,6 +100,8 @@ class LogWriter {
   static constexpr uint64_t kMarkDelayNs = 1 * kNsPerMs;
   // While keys expire, so much of the expiry clock may be in memory alone.
   static constexpr uint64_t kClockIntervalNs = 1 * kNsPerSecond;
+  // In place of a record's length, for AllFit: what was copied until then is flushed.
+  static constexpr uint32_t kBatchEnds = 0;
   // Hashes that `settling` is told of at a time, at most.
   static constexpr size_t kSettlingMax = 16;
 
@@ -129,11 +131,11 @@ class LogWriter {
   bool FitsForCertain(size_t bytes) const { return RoomNeeded(bytes) <= RoomForCertain(true); }
   // No mark block is written until it is false again: further records come soon, and say as much.
   void HoldMarks(bool hold);
-  // Whether records of these lengths, copied in batches of at least `batch_bytes` with a flush for
-  // each while marks are held, fit into what is left of the segment and what is ready, with nothing
-  // made meanwhile, and a mark and a clock (WaitClock) behind them. For a log at rest; exact but
-  // for the ends of batches, which are taken for shorter than they are.
-  bool AllFit(std::span<const uint32_t> lengths, uint64_t batch_bytes) const;
+  // Whether records of these lengths, copied one by one as FitsForCertain says, with a flush where
+  // it says no and at each kBatchEnds, fit into what is left of the segment and what is ready, with
+  // nothing made meanwhile, and two blocks without records (a clock and a mark) behind them. For a
+  // log at rest; exact.
+  bool AllFit(std::span<const uint32_t> lengths) const;
   // Bytes of blocks that fit there at most.
   uint64_t ready_bytes() const;
   // Its clock is at least this from now on.

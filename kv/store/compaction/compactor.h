@@ -182,7 +182,8 @@ class Compactor {
   std::deque<Staged> staged_;
   std::vector<uint8_t> staged_bytes_;             // their records as they are
   bool measures_ = false;                         // nothing is staged, but
-  std::vector<uint32_t> measured_;                // the lengths of what would be
+  std::vector<uint32_t> measured_;                // what AllFit is asked about
+  uint64_t measured_batch_bytes_ = 0;             // of it, since a batch would have ended
   std::vector<std::vector<Shard::Moved>> moves_;  // of some of them, by owner
   size_t pending_ = 0;                            // of the staged ones, appended and not settled
   bool durable_ = true;

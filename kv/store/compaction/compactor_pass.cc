@@ -91,6 +91,7 @@ Task<Compactor::Passed> Compactor::Measure(const SegmentInfo& victim) {
   measures_ = true;
   const Passed read = co_await CopyAll(victim, scanner);
   measures_ = false;
+  measured_batch_bytes_ = 0;
   co_await scanner.Close();
   if (read != Passed::kDone) co_return read;
   const uint64_t file_bytes = books_.FileBytes(victim);
@@ -98,7 +99,7 @@ Task<Compactor::Passed> Compactor::Measure(const SegmentInfo& victim) {
   for (const uint32_t length : measured_) need_bytes += length;
   need_bytes = RoundUp(need_bytes, parts_.context->directory->alignment());
   const bool gains = need_bytes <= books_.BytesAfterMax(file_bytes, need_);
-  const bool fits = log_.AllFit(measured_, options_.batch_bytes);
+  const bool fits = log_.AllFit(measured_);
   if (gains && fits) co_return Passed::kDone;
   PAKV_COVERED(kCompactionDidNotFit);
   NoteDoesNotFit(victim, need_bytes, fits);
@@ -132,7 +133,10 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
     if (!*more) break;
     const bool staged = co_await Stage(victim);
     if (!staged) co_return books_.IsSetAside(victim.segment) ? Passed::kNotNow : Passed::kHeld;
-    if (staged_bytes_.size() >= options_.batch_bytes) {
+    if (measured_batch_bytes_ >= options_.batch_bytes) {
+      measured_.push_back(LogWriter::kBatchEnds);
+      measured_batch_bytes_ = 0;
+    } else if (staged_bytes_.size() >= options_.batch_bytes) {
       const Passed moved = co_await MoveStaged(victim, /*last=*/false);
       if (moved != Passed::kDone) co_return moved;
     }
@@ -231,6 +235,7 @@ void Compactor::StageRecord(const Shard::Asked& asked) {
   const Bytes bytes = asked.record->bytes;
   if (measures_) {
     measured_.push_back(static_cast<uint32_t>(bytes.size()));
+    measured_batch_bytes_ += bytes.size();
     return;
   }
   if ((asked.record->fields.flags & kRecordDrop) != 0) PAKV_COVERED(kDropStayed);
