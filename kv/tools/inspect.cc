@@ -1,3 +1,5 @@
+// Long because: what the files of a directory say of each other is checked by one object, which
+// reads each of them once.
 #include "kv/tools/inspect.h"
 
 #include <dirent.h>
@@ -15,6 +17,7 @@
 
 #include "kv/log/files/file_io.h"
 #include "kv/log/files/store_directory.h"
+#include "kv/log/format/format_damage.h"
 #include "kv/log/format/format_footer.h"
 #include "kv/log/format/key_filter.h"
 #include "kv/log/format/key_hash.h"
@@ -412,12 +415,29 @@ class Inspector {
     const std::string path = SegmentPath(judgement.segment);
     if (judgement.outcome == Judgement::Outcome::kCorrupt) {
       Find(path, judgement.offset, std::string(judgement.reason));
+      FindBehind(judgement, infos, contents);
     } else if (judgement.outcome == Judgement::Outcome::kTorn) {
       Note(path, judgement.offset,
            std::string(judgement.reason) +
                ": the log is torn here; a start cuts it off, nothing behind was acknowledged");
     }
     return absl::OkStatus();
+  }
+
+  // A start with --salvage gets back what is right of the rest of such a log: what is not.
+  void FindBehind(const Judgement& judgement, const std::vector<const SegmentInfo*>& infos,
+                  const std::vector<Buffer>& contents) {
+    size_t i = 0;
+    while (infos[i]->segment != judgement.segment) ++i;
+    for (const size_t first = i; i < infos.size(); ++i) {
+      const uint32_t segment = infos[i]->segment;
+      for (const DamagedPlace& place :
+           SalvageSegment(contents[i], segment, infos[i]->run, std::nullopt).places) {
+        if (i == first && place.offset == judgement.offset) continue;  // it stands there already
+        Find(SegmentPath(segment), place.offset, place.what,
+             place.key.empty() ? std::nullopt : std::optional(place.key));
+      }
+    }
   }
 
   // ---- Value files ----

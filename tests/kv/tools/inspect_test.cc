@@ -247,13 +247,18 @@ TEST_F(InspectTest, TornEndIsNoDamage) {
   EXPECT_EQ(found.findings[0].offset, block);
 }
 
-TEST_F(InspectTest, CorruptTailIsFound) {
-  Write(3, 3000, /*stop=*/false);
-  Flip(SegmentOf("k1"), written_.at("k1").offset + 100);
+TEST_F(InspectTest, CorruptTailIsFoundWithItsKeysAndWhatIsDamagedBehindIt) {
+  Write(5, 3000, /*stop=*/false);
+  for (const char* key : {"k1", "k3"}) Flip(SegmentOf(key), written_.at(key).offset + 100);
   const Inspection found = Inspect();
-  ASSERT_EQ(found.findings.size(), 1u);
+  ASSERT_EQ(found.findings.size(), 3u);
   EXPECT_TRUE(found.damaged());
   EXPECT_EQ(found.findings[0].offset, written_.at("k1").offset - kBlockHeaderSize);
+  for (const auto& [index, key] : {std::pair(1, "k1"), std::pair(2, "k3")}) {
+    EXPECT_EQ(found.findings[index].file, SegmentOf(key));
+    EXPECT_EQ(found.findings[index].offset, written_.at(key).offset);
+    EXPECT_EQ(found.findings[index].key, key);
+  }
 }
 
 TEST_F(InspectTest, DamagedManifestAndIdentityAreErrorsThatNameTheFile) {
