@@ -72,10 +72,16 @@ class BatchRunner {
     const bool only_reads = OnlyReads();
     int exit_code = kClientExitOk;
     JsonArrayPrinter array(out_);
+    std::string behind_array;  // on a terminal it would else stand in the middle
     for (size_t i = 0; i < done->operations.size(); ++i) {
       const ClientOperation& asked = batch().operations[i];
       if (!done->operations[i].found) {
-        err_ << "Key not found: " << EscapeControls(asked.set.key) << '\n';
+        const std::string line = "Key not found: " + EscapeControls(asked.set.key) + '\n';
+        if (json()) {
+          behind_array += line;
+        } else {
+          err_ << line;
+        }
         if (only_reads) exit_code = kClientExitNotMet;
       }
       if (json()) {
@@ -85,6 +91,7 @@ class BatchRunner {
       }
     }
     if (json()) array.Finish();
+    err_ << behind_array;
     return exit_code;
   }
 

@@ -61,9 +61,20 @@ class Runner {
   int Fail(const ClientError& error) { return TellError(error, err_); }
 
   void TellMissing(const std::string& key) {
-    err_ << kNotFound;
-    if (request_.keys.size() > 1) err_ << ": " << EscapeControls(key);
-    err_ << '\n';
+    std::string line(kNotFound);
+    if (request_.keys.size() > 1) line += ": " + EscapeControls(key);
+    line += '\n';
+    if (json()) {
+      behind_array_ += line;
+    } else {
+      err_ << line;
+    }
+  }
+
+  // On a terminal what is missing would else stand in the middle of the array.
+  void TellBehindArray() {
+    err_ << behind_array_;
+    behind_array_.clear();
   }
 
   int Set() {
@@ -162,6 +173,7 @@ class Runner {
     };
     const int exit_code = AskAndPrint(ask, print, ask_again);
     if (json()) array.Finish();
+    TellBehindArray();
     return exit_code;
   }
 
@@ -228,6 +240,7 @@ class Runner {
         },
         [&](const std::string&, const ClientError& error) { return Fail(error); });
     if (print_json) array.Finish();
+    TellBehindArray();
     return exit_code;
   }
 
@@ -253,6 +266,7 @@ class Runner {
     if (!version.ok()) return Fail(version.error());
     if (!version->has_value()) {
       TellMissing(key);
+      TellBehindArray();
       return kClientExitNotMet;
     }
     const std::optional<uint64_t> ttl_ms = (*version)->ttl_ms;
@@ -341,6 +355,7 @@ class Runner {
   std::ostream& out_;
   std::ostream& err_;
   ValuePrinter values_;
+  std::string behind_array_;  // of get and rm, with -o json
 };
 
 }  // namespace

@@ -226,6 +226,9 @@ TEST_F(BatchTest, JsonHoldsAnObjectForEachOperation) {
                       "{\"key\":\"n\",\"value\":\"1\",\"lsn\":\"" + last + "\"}]\n");
   EXPECT_EQ(Run("", {"batch", "-o", "json"}), 0);
   EXPECT_EQ(out_, "[]\n");
+  one_stream_ = true;
+  EXPECT_EQ(Run("get none\nget a\n", {"batch", "-o", "json"}), 1);
+  EXPECT_TRUE(out_.ends_with("]\nKey not found: none\n")) << out_;
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ class CommandTest : public testing::Test {
     std::istream in(input);
     std::ostringstream out;
     std::ostringstream err;
-    CtlStreams streams{in, out, err};
+    CtlStreams streams{in, out, one_stream_ ? out : err};
     streams.err_is_terminal = err_is_terminal_;
     streams.out_is_terminal = out_is_terminal_;
     const std::optional<int> failed = ReadBatch(line.request, streams);
@@ -42,6 +42,7 @@ class CommandTest : public testing::Test {
   FakeClient client_;
   bool err_is_terminal_ = false;
   bool out_is_terminal_ = false;
+  bool one_stream_ = false;  // out_ has what err_ would have, too, as on a terminal
   std::string out_;
   std::string err_;
 };

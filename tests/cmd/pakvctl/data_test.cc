@@ -176,6 +176,21 @@ TEST_F(DataTest, JsonGetHasLsnsAsStringsAndBase64ForOtherBytes) {
   EXPECT_EQ(out_, "[]\n");
 }
 
+TEST_F(DataTest, WhatIsMissingIsToldBehindTheJsonArray) {
+  client_.values = {{"a", {"1", 1}}, {"b", {"2", 2}}};
+  one_stream_ = true;
+  const std::string told = "]\nKey not found: none\n";
+  for (const char* command : {"get", "rm"}) {
+    EXPECT_EQ(Run({"-o", "json", command, "a", "none", "b"}), 1);
+    ASSERT_TRUE(out_.ends_with(told)) << out_;
+    EXPECT_EQ(nlohmann::json::parse(out_.substr(0, out_.size() - told.size() + 1)).size(), 2u);
+  }
+  EXPECT_EQ(Run({"-o", "json", "-q", "rm", "a", "none"}), 1);
+  EXPECT_EQ(out_, "Key not found: a\nKey not found: none\n");
+  EXPECT_EQ(Run({"-o", "json", "ttl", "none"}), 1);
+  EXPECT_EQ(out_, "Key not found\n");
+}
+
 TEST_F(DataTest, ManyKeysTravelInBatches) {
   std::vector<std::string> words = {"get"};
   std::string expected;
