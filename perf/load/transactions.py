@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """What it costs to write ten keys as one: `./dev bench transactions`.
 
-The server's CPU time per key of three ways to write KEYS keys, from CONNECTIONS connections that
-each wait for the answer: as many SETs in one pipeline, MSET, and MSETNX of keys that are new, which
-is a transaction that looks first; each with `--cores 1`, where one core owns all keys, and with
-`--cores 2`, where two do (the SETs there are spread over both). The client's own time does not
-count.
-Goals: MSET with one owner takes no more than the SETs, with two no more than twice that.
+The server's CPU time per key of four ways to write KEYS keys, from CONNECTIONS connections that
+each wait for the answer: as many SETs in one pipeline, MSET, MULTI with as many SETs and EXEC, and
+MSETNX of keys that are new, which is a transaction that looks first; each with `--cores 1`, where
+one core owns all keys, and with `--cores 2`, where two do (the SETs there are spread over both).
+The client's own time does not count.
+Goals: MSET and EXEC with one owner take no more than the SETs, with two no more than twice that.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from _servers import (VALUE_BYTES, Servers, add_dir_option, cpus, fail, median_o
                       write_json)
 
 GOALS = {1: 1.0, 2: 2.0}
+GOAL_WAYS = ("MSET", "EXEC")
+WAYS = ("SET", *GOAL_WAYS, "MSETNX")
 
 
 def command(*words):
@@ -49,13 +51,17 @@ class Load:
 
     def request(self, way):
         value = b"x" * VALUE_BYTES
-        if way == "SET":
-            return b"".join(command(b"SET", name, value) for name in self.names(b"key"))
+        if way in ("SET", "EXEC"):
+            sets = b"".join(command(b"SET", name, value) for name in self.names(b"key"))
+            return sets if way == "SET" else command(b"MULTI") + sets + command(b"EXEC")
         names = self.names(b"key" if way == "MSET" else b"new%d" % id(self))
         return command(way.encode(), *[word for name in names for word in (name, value)])
 
     def reply(self, way):
-        return {"SET": b"+OK\r\n" * self.keys, "MSET": b"+OK\r\n", "MSETNX": b":1\r\n"}[way]
+        ok = b"+OK\r\n"
+        queued = ok + b"+QUEUED\r\n" * self.keys + b"*%d\r\n" % self.keys
+        return {"SET": ok * self.keys, "MSET": ok, "MSETNX": b":1\r\n",
+                "EXEC": queued + ok * self.keys}[way]
 
     def run(self, way, seconds):
         """CPU per key, and keys per second."""
@@ -86,7 +92,7 @@ def main():
     parser.add_argument("--pakvd", default="build/bin/pakvd")
     add_dir_option(parser)
     parser.add_argument("--connections", type=int, default=50)
-    parser.add_argument("--keys", type=int, default=10, help="of one MSET")
+    parser.add_argument("--keys", type=int, default=10, help="written as one")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one round")
     parser.add_argument("--json", default="build/transactions.json")
@@ -100,7 +106,7 @@ def main():
         for owners, goal in GOALS.items():
             server = servers.pakvd(f"cores {owners}", args.pakvd, owners, cpus(), args.pakvd_flags)
             load = Load(server, args.connections, args.keys)
-            rounds = {way: [] for way in ("SET", "MSET", "MSETNX")}
+            rounds = {way: [] for way in WAYS}
             for _ in range(args.rounds):
                 for way, own in rounds.items():
                     own.append(load.run(way, args.seconds))
@@ -114,7 +120,7 @@ def main():
                 shown = "-" if ratio is None else f"{ratio:.2f}"
                 print(f"{owners:6}  {way:8}{own['cpu_us_per_key']:12.2f}{shown:>12}"
                       f"{own['keys_per_second']:10.0f}"
-                      + (f"  (goal: at most {goal:.1f})" if way == "MSET" else ""), flush=True)
+                      + (f"  (goal: at most {goal:.1f})" if way in GOAL_WAYS else ""), flush=True)
                 results.append({"owners": owners, "way": way, "median": own,
                                 "beside_set": ratio, "rounds": rounds[way]})
     write_json(args.json, results)
