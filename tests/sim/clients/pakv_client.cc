@@ -32,10 +32,10 @@ PakvType TypeOf(const OracleOperation& what) {
 void WriteFields(uint64_t namespace_id, std::string_view key, const OracleOperation& what,
                  std::optional<PakvType> operation, PakvWriter& writer) {
   if (namespace_id != 0 && !operation) writer.Number(PakvField::kNamespace, namespace_id);
-  if (what.command == OracleCommand::kSetIfAbsent) {
+  if (what.options.if_absent) {
     writer.Number(PakvField::kCondition, static_cast<uint64_t>(PakvCondition::kIfAbsent));
   }
-  if (what.command == OracleCommand::kSetUntil) {
+  if (what.command == OracleCommand::kSet && what.number != 0) {
     writer.Number(PakvField::kExpiresAtMs, static_cast<uint64_t>(what.number));
   }
   if (what.command == OracleCommand::kIncrement) {
@@ -57,7 +57,9 @@ OracleReply ReplyTo(const OracleOperation& what, PakvStatus status, const PakvFi
       reply.kind = status == PakvStatus::kOk ? OracleReply::Kind::kBytes : OracleReply::Kind::kNull;
       reply.bytes = fields.Bytes(PakvField::kValue);
       break;
-    case OracleCommand::kSetIfAbsent:
+    case OracleCommand::kSet:
+      if (!what.options.if_absent) break;
+      [[fallthrough]];
     case OracleCommand::kDelete:
       reply.kind = OracleReply::Kind::kInteger;
       reply.integer = status == PakvStatus::kOk ? 1 : 0;
@@ -224,11 +226,13 @@ OracleOperation PakvClient::RandomOperation(bool may_be_long) {
   const uint64_t dice = prng_.Below(100);
   if (load_.wall_ms && dice < 20) {
     const auto at_ms = static_cast<int64_t>(load_.wall_ms() + prng_.Below(40));
-    return {OracleCommand::kSetUntil, RandomValue(may_be_long), at_ms};
+    return {OracleCommand::kSet, RandomValue(may_be_long), at_ms};
   }
   if (dice < 45) return {OracleCommand::kGet, {}, 0};
   if (dice < 65) return {OracleCommand::kSet, RandomValue(may_be_long), 0};
-  if (dice < 75) return {OracleCommand::kSetIfAbsent, RandomValue(may_be_long), 0};
+  if (dice < 75) {
+    return {OracleCommand::kSet, RandomValue(may_be_long), 0, {.if_absent = true}};
+  }
   if (dice < 85) return {OracleCommand::kDelete, {}, 0};
   return {OracleCommand::kIncrement, {}, static_cast<int64_t>(prng_.Below(100))};
 }
@@ -345,7 +349,7 @@ void PakvClient::StartOnGroup() {
   const uint64_t dice = prng_.Below(10);
   OracleOperation what{OracleCommand::kGet, {}, 0};
   if (dice < 3) what = {OracleCommand::kSet, RandomValue(false), 0};
-  if (dice == 3) what = {OracleCommand::kSetIfAbsent, RandomValue(false), 0};
+  if (dice == 3) what = {OracleCommand::kSet, RandomValue(false), 0, {.if_absent = true}};
   if (dice == 4) what.command = OracleCommand::kDelete;
   Asked asked;
   asked.type = PakvType::kBatch;

@@ -26,10 +26,16 @@ class RandomOperations {
       : prng_(prng), id_(id), options_(std::move(options)) {}
 
   OracleOperation Next();
+  // The same with all that RESP has beside it: conditions, answers, and reads of other kinds.
+  OracleOperation NextOfResp();
   std::string Value();
 
  private:
   int64_t Expiry();
+  void VarySet(OracleOperation& what);
+  void VaryExpireAt(OracleOptions& options);
+  OracleOperation Look(OracleOperation get);
+  OracleOperation Sum();
 
   Prng& prng_;
   const uint64_t id_;

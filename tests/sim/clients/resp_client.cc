@@ -1,6 +1,8 @@
 #include "tests/sim/clients/resp_client.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <initializer_list>
 #include <iterator>
 #include <utility>
 #include <vector>
@@ -14,57 +16,93 @@ namespace {
 constexpr size_t kPendingPerKeyMax = 6;
 constexpr size_t kPendingPerExpiringKeyMax = 5;
 
-std::string Encode(const std::string& key, const OracleOperation& what) {
-  std::vector<std::string> words;
+// The option that says so of a time.
+std::vector<std::string> SpellTime(int64_t ms, Prng& prng) {
+  if (ms % 1000 == 0 && prng.Chance(3, 4)) return {"EXAT", std::to_string(ms / 1000)};
+  return {"PXAT", std::to_string(ms)};
+}
+
+// SET, or one that is short for it.
+std::vector<std::string> SpellSet(const std::string& key, const OracleOperation& what, Prng& prng) {
+  const OracleOptions& options = what.options;
+  const bool is_plain = what.number == 0 && !options.keeps_expiry && !options.if_present;
+  if (is_plain && options.if_absent != options.answers_old && prng.Chance(1, 2)) {
+    return {options.if_absent ? "SETNX" : "GETSET", key, what.argument};
+  }
+  std::vector<std::vector<std::string>> parts;
+  if (options.if_absent) parts.push_back({"NX"});
+  if (options.if_present) parts.push_back({"XX"});
+  if (options.answers_old) parts.push_back({"GET"});
+  if (options.keeps_expiry) parts.push_back({"KEEPTTL"});
+  if (what.number != 0) parts.push_back(SpellTime(what.number, prng));
+  std::vector<std::string> words = {"SET", key, what.argument};
+  while (!parts.empty()) {
+    const auto next = parts.begin() + static_cast<ptrdiff_t>(prng.Below(parts.size()));
+    words.insert(words.end(), next->begin(), next->end());
+    parts.erase(next);
+  }
+  return words;
+}
+
+std::vector<std::string> SpellIncrement(const std::string& key, int64_t number, Prng& prng) {
+  if (number == 1 && prng.Chance(1, 2)) return {"INCR", key};
+  if (number == -1 && prng.Chance(1, 2)) return {"DECR", key};
+  if (prng.Chance(1, 4)) return {"DECRBY", key, std::to_string(-number)};
+  return {"INCRBY", key, std::to_string(number)};
+}
+
+std::vector<std::string> SpellExpireAt(const std::string& key, const OracleOperation& what,
+                                       Prng& prng) {
+  std::vector<std::string> words = SpellTime(what.number, prng);
+  const bool in_seconds = words[0] == "EXAT";
+  if (what.options.answers_old) {
+    words.insert(words.begin(), {"GETEX", key});
+    return words;
+  }
+  words = {in_seconds ? "EXPIREAT" : "PEXPIREAT", key, words[1]};
+  if (what.options.if_absent) words.emplace_back("NX");
+  if (what.options.if_present) words.emplace_back("XX");
+  if (what.options.if_later) words.emplace_back("GT");
+  if (what.options.if_sooner) words.emplace_back("LT");
+  return words;
+}
+
+// One of the commands that do this.
+std::vector<std::string> Spell(const std::string& key, const OracleOperation& what, Prng& prng) {
   const std::string number = std::to_string(what.number);
+  const auto one_of = [&prng](std::initializer_list<const char*> names) {
+    return std::string(names.begin()[prng.Below(names.size())]);
+  };
   switch (what.command) {
     case OracleCommand::kGet:
-      words = {"GET", key};
-      break;
-    case OracleCommand::kSet:
-      words = {"SET", key, what.argument};
-      break;
-    case OracleCommand::kSetIfAbsent:
-      words = {"SETNX", key, what.argument};
-      break;
-    case OracleCommand::kDelete:
-      words = {"DEL", key};
-      break;
-    case OracleCommand::kIncrement:
-      words = {"INCRBY", key, number};
-      break;
-    case OracleCommand::kAppend:
-      words = {"APPEND", key, what.argument};
-      break;
-    case OracleCommand::kSetRange:
-      words = {"SETRANGE", key, number, what.argument};
-      break;
-    case OracleCommand::kSetUntil:
-      words = {"SET", key, what.argument, "PXAT", number};
-      break;
-    case OracleCommand::kExpireAt:
-      words = {"PEXPIREAT", key, number};
-      break;
-    case OracleCommand::kPersist:
-      words = {"PERSIST", key};
-      break;
-    case OracleCommand::kExpireTime:
-      words = {"PEXPIRETIME", key};
-      break;
+      return {prng.Chance(1, 8) ? "GETEX" : "GET", key};
+    case OracleCommand::kGetRange:
+      return {one_of({"GETRANGE", "GETRANGE", "SUBSTR"}), key, number, std::to_string(what.last)};
     case OracleCommand::kLength:
-      words = {"STRLEN", key};
-      break;
-    case OracleCommand::kGetSet:
-      words = {"GETSET", key, what.argument};
-      break;
-    case OracleCommand::kGetDelete:
-      words = {"GETDEL", key};
-      break;
-    case OracleCommand::kGetExpireAt:
-      words = {"GETEX", key, "PXAT", number};
-      break;
+      return {"STRLEN", key};
+    case OracleCommand::kExists:
+      return {one_of({"EXISTS", "TOUCH", "TYPE"}), key};
+    case OracleCommand::kExpireTime:
+      return {what.options.in_seconds ? "EXPIRETIME" : "PEXPIRETIME", key};
+    case OracleCommand::kSet:
+      return SpellSet(key, what, prng);
+    case OracleCommand::kDelete:
+      return {what.options.answers_old ? "GETDEL" : one_of({"DEL", "UNLINK"}), key};
+    case OracleCommand::kIncrement:
+      return SpellIncrement(key, what.number, prng);
+    case OracleCommand::kAddFloat:
+      return {"INCRBYFLOAT", key, what.argument};
+    case OracleCommand::kAppend:
+      return {"APPEND", key, what.argument};
+    case OracleCommand::kSetRange:
+      return {"SETRANGE", key, number, what.argument};
+    case OracleCommand::kExpireAt:
+      return SpellExpireAt(key, what, prng);
+    case OracleCommand::kPersist:
+      if (what.options.answers_old) return {"GETEX", key, "PERSIST"};
+      return {"PERSIST", key};
   }
-  return RespRequest(words);
+  return {};
 }
 
 RandomOperationsOptions OperationsOn(const RespLoad& load) {
@@ -126,14 +164,30 @@ void RespClient::ExecReplied(const Command& command, const RespValue& reply) {
 
 void RespClient::StepReplied(const Step& command, const RespValue& reply, bool in_exec) {
   const auto starts = [&reply](std::string_view prefix) { return reply.text.starts_with(prefix); };
+  // SET says with OK and null what SETNX says with a number.
+  const OracleOptions& options = command.what.options;
+  const bool tells_if_met =
+      command.name == "SET" && !options.answers_old && (options.if_absent || options.if_present);
   OracleReply seen;
   switch (reply.type) {
     case RespValue::Type::kSimple:
+      if (command.name == "TYPE" && (reply.text == "string" || reply.text == "none")) {
+        seen = {OracleReply::Kind::kInteger, reply.text == "string" ? 1 : 0, {}};
+      } else if (reply.text != "OK") {
+        load_.wrong = command.name + " answers " + reply.text;
+        return;
+      } else if (tells_if_met) {
+        seen = {OracleReply::Kind::kInteger, 1, {}};
+      }
       break;
     case RespValue::Type::kNull:
-      seen.kind = OracleReply::Kind::kNull;
+      seen.kind = tells_if_met ? OracleReply::Kind::kInteger : OracleReply::Kind::kNull;
       break;
     case RespValue::Type::kInteger:
+      if (command.name == "SET" || command.name == "TYPE") {
+        load_.wrong = command.name + " answers with a number";
+        return;
+      }
       seen.kind = OracleReply::Kind::kInteger;
       seen.integer = reply.integer;
       break;
@@ -164,7 +218,9 @@ void RespClient::StepReplied(const Step& command, const RespValue& reply, bool i
       } else if ((starts("OOM ") && load_.memory_is_short) ||
                  (starts("ERR no memory for so large a reply") && load_.replies_are_bounded)) {
         load_.oracle.Refused(command.id);
-      } else if (starts("ERR value is not an integer")) {
+      } else if (reply.text == (command.name == "INCRBYFLOAT"
+                                    ? "ERR value is not a valid float"
+                                    : "ERR value is not an integer or out of range")) {
         seen.kind = OracleReply::Kind::kError;
         break;
       } else {
@@ -181,7 +237,7 @@ void RespClient::StepReplied(const Step& command, const RespValue& reply, bool i
 
 // False: there is as much under way on that key as the oracle can follow.
 bool RespClient::AddStep(uint64_t number, Command& command) {
-  const std::string key = "key" + std::to_string(number / load_.database_count);
+  const std::string key = KeyOf(number);
   const std::string name = std::to_string(number % load_.database_count) + "/" + key;
   Step step;
   switch (work_) {
@@ -190,7 +246,7 @@ bool RespClient::AddStep(uint64_t number, Command& command) {
           (load_.wall_ms ? kPendingPerExpiringKeyMax : kPendingPerKeyMax)) {
         return false;
       }
-      step.what = operations_.Next();
+      step.what = operations_.NextOfResp();
       break;
     case Work::kReadAll:
       step.what = {OracleCommand::kGet, {}, 0};
@@ -199,14 +255,13 @@ bool RespClient::AddStep(uint64_t number, Command& command) {
       step.what = {OracleCommand::kSet, operations_.Value(), 0};
       break;
   }
-  // Long values take no part in transactions.
-  if (command.is_exec && step.what.argument.size() > load_.inline_bytes_max) {
-    step.what.argument.resize(load_.inline_bytes_max);
-  }
+  if (command.is_exec) LimitForExec(step.what);
   if (!command.is_exec) Select(number % load_.database_count);
   step.what.may_be_refused = load_.may_refuse();
   step.id = load_.oracle.Begin(id_, name, step.what);
-  const std::string bytes = Encode(key, step.what);
+  const std::vector<std::string> words = Spell(key, step.what, prng_);
+  step.name = words[0];
+  const std::string bytes = RespRequest(words);
   if (command.is_exec) {
     SendPlain(bytes);
   } else {
@@ -234,6 +289,15 @@ void RespClient::StartOne() {
   if (AddStep(number, command)) under_way_.push_back(std::move(command));
 }
 
+std::string RespClient::KeyOf(uint64_t number) const {
+  return "key" + std::to_string(number / load_.database_count);
+}
+
+// Long values take no part in transactions.
+void RespClient::LimitForExec(OracleOperation& what) const {
+  if (what.argument.size() > load_.inline_bytes_max) what.argument.resize(load_.inline_bytes_max);
+}
+
 // Of commands on keys of one database, each on another.
 void RespClient::StartTransaction(uint64_t number) {
   Command command;
@@ -241,10 +305,19 @@ void RespClient::StartTransaction(uint64_t number) {
   Select(number % load_.database_count);
   SendPlain("MULTI\r\n");
   const uint64_t count = prng_.Between(1, 3);
+  const bool discards = prng_.Chance(1, 8);
   for (uint64_t i = 0; i < count && number < load_.key_count; ++i) {
-    static_cast<void>(AddStep(number, command));
+    if (discards) {
+      // The oracle is not told: nobody ever sees anything of it.
+      OracleOperation what = operations_.NextOfResp();
+      LimitForExec(what);
+      SendPlain(RespRequest(Spell(KeyOf(number), what, prng_)));
+    } else {
+      static_cast<void>(AddStep(number, command));
+    }
     number += load_.database_count * prng_.Between(1, 2);
   }
+  if (discards) return SendPlain("DISCARD\r\n");
   to_send_.Append("EXEC\r\n");
   in_exec_ = true;
   under_way_.push_back(std::move(command));

@@ -27,6 +27,7 @@ class RespClient final : public RespLoadClient {
   struct Step {
     Oracle::OperationId id = 0;
     OracleOperation what;
+    std::string name{};  // of the command that says it
   };
   // What one reply is for.
   struct Command {
@@ -40,6 +41,8 @@ class RespClient final : public RespLoadClient {
   void StartMore() override;
   void StartOne();
   bool AddStep(uint64_t number, Command& command);
+  std::string KeyOf(uint64_t number) const;
+  void LimitForExec(OracleOperation& what) const;
   void StartTransaction(uint64_t number);
   void Select(uint64_t database);
   void SendPlain(const std::string& line);

@@ -127,15 +127,21 @@ Change ExpireTime(const OldValue& old, Request& request) {
 
 }  // namespace
 
-OracleRow RowOf(OracleCommand command) {
-  switch (command) {
+OracleRow RowOf(const OracleOperation& what) {
+  const bool answers_old = what.options.answers_old;
+  switch (what.command) {
     case OracleCommand::kGet:
       return {Get, OldState::kValueOrFile};
+    case OracleCommand::kLength:
+      return {Length, OldState::kExistence};
+    case OracleCommand::kExpireTime:
+      return {ExpireTime, OldState::kExistence};
     case OracleCommand::kSet:
-      return {Set, OldState::kNothing};
-    case OracleCommand::kSetIfAbsent:
-      return {SetIfAbsent, OldState::kExistence};
+      if (answers_old) return {GetSet, OldState::kValueOrFile};
+      if (what.options.if_absent) return {SetIfAbsent, OldState::kExistence};
+      return {what.number == 0 ? Set : SetUntil, OldState::kNothing};
     case OracleCommand::kDelete:
+      if (answers_old) return {GetDelete, OldState::kValueOrFile};
       return {Delete, OldState::kExistence};
     case OracleCommand::kIncrement:
       return {Increment, OldState::kValueOrFile};
@@ -143,22 +149,14 @@ OracleRow RowOf(OracleCommand command) {
       return {Append, OldState::kValueOrFile};
     case OracleCommand::kSetRange:
       return {SetRange, OldState::kValueOrFile};
-    case OracleCommand::kSetUntil:
-      return {SetUntil, OldState::kNothing};
     case OracleCommand::kExpireAt:
-      return {ExpireAt, OldState::kValueOrFile};
+      return {answers_old ? GetExpireAt : ExpireAt, OldState::kValueOrFile};
     case OracleCommand::kPersist:
       return {Persist, OldState::kValueOrFile};
-    case OracleCommand::kExpireTime:
-      return {ExpireTime, OldState::kExistence};
-    case OracleCommand::kLength:
-      return {Length, OldState::kExistence};
-    case OracleCommand::kGetSet:
-      return {GetSet, OldState::kValueOrFile};
-    case OracleCommand::kGetDelete:
-      return {GetDelete, OldState::kValueOrFile};
-    case OracleCommand::kGetExpireAt:
-      return {GetExpireAt, OldState::kValueOrFile};
+    case OracleCommand::kGetRange:
+    case OracleCommand::kExists:
+    case OracleCommand::kAddFloat:
+      break;  // RESP's alone
   }
   PAKV_CHECK(false, "no such command");
   return {};
@@ -255,7 +253,7 @@ void StoreSession::StartCall(uint64_t number, OracleOperation what,
   call.Reset();
   call.what = std::move(what);
   call.name = load_.OracleName(number);
-  const OracleRow row = RowOf(call.what.command);
+  const OracleRow row = RowOf(call.what);
   call.is_read = IsRead(call.what.command);
   call.needs = row.needs;
   call.function = row.function;

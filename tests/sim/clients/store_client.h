@@ -89,7 +89,7 @@ struct OracleRow {
   KeyFunction function;
   OldState needs;
 };
-OracleRow RowOf(OracleCommand command);
+OracleRow RowOf(const OracleOperation& what);
 OracleReply ReplyOf(const Reply& reply);
 
 // Takes the whole value to a file, in pieces, now and then without its turn in between.

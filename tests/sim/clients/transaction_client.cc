@@ -223,12 +223,12 @@ Task<void> TransactionSession::RunParts(const std::string& file_value, std::stri
     part.what = dice < 1   ? OracleOperation{OracleCommand::kGet, {}, 0}
                 : dice < 3 ? OracleOperation{OracleCommand::kSet, value, 0}
                 : dice < 4 ? OracleOperation{OracleCommand::kDelete, {}, 0}
-                : dice < 5 ? OracleOperation{OracleCommand::kSetIfAbsent, value, 0}
+                : dice < 5 ? OracleOperation{OracleCommand::kSet, value, 0, {.if_absent = true}}
                            : OracleOperation{OracleCommand::kIncrement, {}, 3};
     if (parts.size() == 1 && !reference.empty()) {
       part.what = {OracleCommand::kSet, file_value, 0};
     }
-    const OracleRow row = RowOf(part.what.command);
+    const OracleRow row = RowOf(part.what);
     part.request.function = row.function;
     part.request.value = part.what.argument;
     part.request.number = part.what.number;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -40,46 +41,90 @@ OracleReply BytesOf(const OracleValue& value) {
   return {OracleReply::Kind::kBytes, 0, *value.bytes};
 }
 
-}  // namespace
-
-bool IsRead(OracleCommand command) {
-  return command == OracleCommand::kGet || command == OracleCommand::kExpireTime ||
-         command == OracleCommand::kLength;
+// Both places belong to it.
+std::string PartOf(const std::string& bytes, int64_t first, int64_t last) {
+  const auto size = static_cast<int64_t>(bytes.size());
+  // Redis looks at this before it knows the length.
+  if (first < 0 && last < 0 && first > last) return {};
+  const auto place = [size](int64_t at) { return at < 0 ? std::max<int64_t>(at + size, 0) : at; };
+  const int64_t begin = place(first);
+  const int64_t end = std::min(place(last), size - 1) + 1;
+  if (begin >= end) return {};
+  return bytes.substr(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
 }
 
+// A decimal fraction of two places at most, times 100. Nothing that a load writes has more and is
+// a number.
+std::optional<int64_t> ParseHundredths(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const size_t point = text.find('.');
+  std::string digits = text.substr(0, point);
+  std::string places = point == std::string::npos ? "" : text.substr(point + 1);
+  if (places.size() > 2 || (point != std::string::npos && places.empty())) return std::nullopt;
+  places.resize(2, '0');
+  return ParseNumber(digits + places);
+}
+
+std::string Hundredths(int64_t number) {
+  const int64_t size = std::abs(number);
+  std::string text = (number < 0 ? "-" : "") + std::to_string(size / 100);
+  if (size % 100 == 0) return text;
+  text += "." + std::to_string(size % 100 / 10);
+  if (size % 10 != 0) text += std::to_string(size % 10);
+  return text;
+}
+
+}  // namespace
+
+bool IsRead(OracleCommand command) { return command < OracleCommand::kSet; }
+
 OracleReply Apply(const OracleOperation& operation, OracleValue& value) {
+  const OracleOptions& options = operation.options;
   std::optional<std::string>& bytes = value.bytes;
   const bool existed = bytes.has_value();
+  const auto answer = [&options, old = options.answers_old ? BytesOf(value) : OracleReply()](
+                          const OracleReply& otherwise) {
+    return options.answers_old ? old : otherwise;
+  };
   switch (operation.command) {
     case OracleCommand::kGet:
       return BytesOf(value);
+    case OracleCommand::kGetRange:
+      return {OracleReply::Kind::kBytes, 0,
+              PartOf(bytes.value_or(""), operation.number, operation.last)};
     case OracleCommand::kLength:
       return Integer(static_cast<int64_t>(bytes.value_or("").size()));
-    case OracleCommand::kGetSet:
-    case OracleCommand::kGetDelete: {
-      OracleReply reply = BytesOf(value);
-      value = {};
-      if (operation.command == OracleCommand::kGetSet) value.bytes = operation.argument;
-      return reply;
+    case OracleCommand::kExists:
+      return Integer(existed ? 1 : 0);
+    case OracleCommand::kExpireTime: {
+      if (!existed) return Integer(-2);
+      if (value.expiry_ms == 0) return Integer(-1);
+      const auto ms = static_cast<int64_t>(value.expiry_ms);
+      return Integer(options.in_seconds ? (ms + 500) / 1000 : ms);
     }
-    case OracleCommand::kGetExpireAt:
-      if (existed) value.expiry_ms = static_cast<uint64_t>(operation.number);
-      return BytesOf(value);
-    case OracleCommand::kSet:
-      value = {operation.argument, 0};
-      return {};
-    case OracleCommand::kSetIfAbsent:
-      if (existed) return Integer(0);
-      value = {operation.argument, 0};
-      return Integer(1);
+    case OracleCommand::kSet: {
+      const bool is_met = !(options.if_absent && existed) && !(options.if_present && !existed);
+      const bool has_condition = options.if_absent || options.if_present;
+      if (is_met) {
+        bytes = operation.argument;
+        if (!options.keeps_expiry) value.expiry_ms = static_cast<uint64_t>(operation.number);
+      }
+      return answer(has_condition ? Integer(is_met ? 1 : 0) : OracleReply());
+    }
     case OracleCommand::kDelete:
       value = {};
-      return Integer(existed ? 1 : 0);
+      return answer(Integer(existed ? 1 : 0));
     case OracleCommand::kIncrement: {
       const std::optional<int64_t> old = existed ? ParseNumber(*bytes) : 0;
       if (!old) return {OracleReply::Kind::kError, 0, {}};
       bytes = std::to_string(*old + operation.number);
       return Integer(*old + operation.number);
+    }
+    case OracleCommand::kAddFloat: {
+      const std::optional<int64_t> old = ParseHundredths(bytes.value_or("0"));
+      if (!old) return {OracleReply::Kind::kError, 0, {}};
+      bytes = Hundredths(*old + *ParseHundredths(operation.argument));
+      return BytesOf(value);
     }
     case OracleCommand::kAppend:
       if (operation.number > 0 && bytes.value_or("").size() + operation.argument.size() >
@@ -96,59 +141,70 @@ OracleReply Apply(const OracleOperation& operation, OracleValue& value) {
       bytes = changed.replace(begin, operation.argument.size(), operation.argument);
       return Integer(static_cast<int64_t>(bytes->size()));
     }
-    case OracleCommand::kSetUntil:
-      value = {operation.argument, static_cast<uint64_t>(operation.number)};
-      return {};
-    case OracleCommand::kExpireAt:
-      if (!existed) return Integer(0);
-      value.expiry_ms = static_cast<uint64_t>(operation.number);
-      return Integer(1);
-    case OracleCommand::kPersist:
-      if (!existed || value.expiry_ms == 0) return Integer(0);
+    case OracleCommand::kExpireAt: {
+      const bool expires = value.expiry_ms != 0;
+      const auto time_ms = static_cast<uint64_t>(operation.number);
+      const bool is_met = existed && !(options.if_absent && expires) &&
+                          !(options.if_present && !expires) &&
+                          !(options.if_later && (!expires || time_ms <= value.expiry_ms)) &&
+                          !(options.if_sooner && expires && time_ms >= value.expiry_ms);
+      if (is_met) value.expiry_ms = time_ms;
+      return answer(Integer(is_met ? 1 : 0));
+    }
+    case OracleCommand::kPersist: {
+      const bool expired = value.expiry_ms != 0;
       value.expiry_ms = 0;
-      return Integer(1);
-    case OracleCommand::kExpireTime:
-      if (!existed) return Integer(-2);
-      return Integer(value.expiry_ms == 0 ? -1 : static_cast<int64_t>(value.expiry_ms));
+      return answer(Integer(existed && expired ? 1 : 0));
+    }
   }
   PAKV_CHECK(false, "no such command");
   return {};
 }
 
 std::string Describe(const OracleOperation& operation) {
+  const std::string number = " " + std::to_string(operation.number);
+  const OracleOptions& options = operation.options;
+  std::string text;
   switch (operation.command) {
     case OracleCommand::kGet:
       return "GET";
+    case OracleCommand::kGetRange:
+      return "GETRANGE" + number + " " + std::to_string(operation.last);
+    case OracleCommand::kLength:
+      return "STRLEN";
+    case OracleCommand::kExists:
+      return "EXISTS";
+    case OracleCommand::kExpireTime:
+      return options.in_seconds ? "EXPIRETIME" : "PEXPIRETIME";
     case OracleCommand::kSet:
-      return "SET " + Quote(operation.argument);
-    case OracleCommand::kSetIfAbsent:
-      return "SETNX " + Quote(operation.argument);
+      text = "SET " + Quote(operation.argument);
+      if (operation.number != 0) text += " PXAT" + number;
+      break;
     case OracleCommand::kDelete:
-      return "DEL";
+      text = "DEL";
+      break;
     case OracleCommand::kIncrement:
-      return "INCRBY " + std::to_string(operation.number);
+      return "INCRBY" + number;
+    case OracleCommand::kAddFloat:
+      return "INCRBYFLOAT " + operation.argument;
     case OracleCommand::kAppend:
       return "APPEND " + Quote(operation.argument);
     case OracleCommand::kSetRange:
-      return "SETRANGE " + std::to_string(operation.number) + " " + Quote(operation.argument);
-    case OracleCommand::kSetUntil:
-      return "SET " + Quote(operation.argument) + " PXAT " + std::to_string(operation.number);
+      return "SETRANGE" + number + " " + Quote(operation.argument);
     case OracleCommand::kExpireAt:
-      return "PEXPIREAT " + std::to_string(operation.number);
+      text = "PEXPIREAT" + number;
+      break;
     case OracleCommand::kPersist:
-      return "PERSIST";
-    case OracleCommand::kExpireTime:
-      return "PEXPIRETIME";
-    case OracleCommand::kLength:
-      return "STRLEN";
-    case OracleCommand::kGetSet:
-      return "GETSET " + Quote(operation.argument);
-    case OracleCommand::kGetDelete:
-      return "GETDEL";
-    case OracleCommand::kGetExpireAt:
-      return "GETEX PXAT " + std::to_string(operation.number);
+      text = "PERSIST";
+      break;
   }
-  return "?";
+  if (options.if_absent) text += " NX";
+  if (options.if_present) text += " XX";
+  if (options.if_later) text += " GT";
+  if (options.if_sooner) text += " LT";
+  if (options.keeps_expiry) text += " KEEPTTL";
+  if (options.answers_old) text += " GET";
+  return text;
 }
 
 std::string Describe(const OracleReply& reply) {

@@ -29,29 +29,42 @@
 namespace pakv {
 
 enum class OracleCommand : uint8_t {
+  // Reads.
   kGet,
-  kSet,
-  kSetIfAbsent,  // 1 or 0
-  kDelete,       // 1 or 0
-  kIncrement,    // the new number, or an error if the value is no number
-  kAppend,       // the new length, or an error if that is above `number` (0: any is right)
-  kSetRange,     // the same; `number` is where the argument begins
-  kSetUntil,     // as kSet; `number` is the time at which the key expires, ms since 1970
-  kExpireAt,     // the same for the value that is there: 1 or 0
-  kPersist,      // takes the expiry away: 1 or 0
-  kExpireTime,   // reads: when it expires, -1 for never, -2 for no such key
-  kLength,       // reads: of the value, 0 for no such key
-  // As kSet, kDelete and kExpireAt; the answer is the value that was there.
-  kGetSet,
-  kGetDelete,
-  kGetExpireAt,
+  kGetRange,    // the bytes from place `number` to place `last`, from the end if they are negative
+  kLength,      // of the value, 0 for no such key
+  kExists,      // 1 or 0
+  kExpireTime,  // when it expires, -1 for never, -2 for no such key
+  // Writes.
+  kSet,        // `number` is the time at which the key expires, ms since 1970, or 0
+  kDelete,     // 1 or 0
+  kIncrement,  // the new number, or an error if the value is no number
+  kAddFloat,   // the same of a decimal fraction, which `argument` is, too: of quarters
+  kAppend,     // the new length, or an error if that is above `number` (0: any is right)
+  kSetRange,   // the same; `number` is where the argument begins
+  kExpireAt,   // `number` is the time: 1 or 0
+  kPersist,    // takes the expiry away: 1 or 0
 };
 bool IsRead(OracleCommand command);
 
+// kSet with a condition answers whether it was met, 1 or 0.
+struct OracleOptions {
+  bool if_absent = false;   // kSet: of the key; kExpireAt: of its expiry
+  bool if_present = false;  // the same
+  // kExpireAt: than its expiry is; one that has none is later than any other.
+  bool if_later = false;
+  bool if_sooner = false;
+  bool keeps_expiry = false;  // kSet
+  bool answers_old = false;   // of writes: their answer is the value that was there, and no other
+  bool in_seconds = false;    // kExpireTime: rounded
+};
+
 struct OracleOperation {
   OracleCommand command = OracleCommand::kGet;
-  std::string argument;
+  std::string argument{};
   int64_t number = 0;
+  OracleOptions options{};
+  int64_t last = 0;
   bool may_be_refused = false;  // while later ones of its session are not
 };
 

@@ -15,7 +15,7 @@ namespace {
 OracleOperation Get() { return {OracleCommand::kGet, {}, 0}; }
 OracleOperation Set(std::string value) { return {OracleCommand::kSet, std::move(value), 0}; }
 OracleOperation SetIfAbsent(std::string value) {
-  return {OracleCommand::kSetIfAbsent, std::move(value), 0};
+  return {OracleCommand::kSet, std::move(value), 0, {.if_absent = true}};
 }
 OracleOperation Delete() { return {OracleCommand::kDelete, {}, 0}; }
 OracleOperation Increment(int64_t by) { return {OracleCommand::kIncrement, {}, by}; }
@@ -57,8 +57,8 @@ TEST_F(OracleTest, OneAfterTheOtherIsFine) {
 }
 
 TEST_F(OracleTest, WhatAnswersWithTheOldValueChangesTheKeyToo) {
-  const OracleOperation get_set{OracleCommand::kGetSet, "b", 0};
-  const OracleOperation get_delete{OracleCommand::kGetDelete, {}, 0};
+  const OracleOperation get_set{OracleCommand::kSet, "b", 0, {.answers_old = true}};
+  const OracleOperation get_delete{OracleCommand::kDelete, {}, 0, {.answers_old = true}};
   Do(get_set, Nothing());
   Do({OracleCommand::kLength, {}, 0}, Number(1));
   Do(get_delete, Value("b"));
@@ -70,16 +70,81 @@ TEST_F(OracleTest, WhatAnswersWithTheOldValueChangesTheKeyToo) {
   EXPECT_FALSE(oracle.ok()) << "there was one";
 }
 
+TEST_F(OracleTest, ConditionsAreThoseOfRedis) {
+  const auto set = [](OracleOptions options) {
+    return OracleOperation{OracleCommand::kSet, "b", 0, options};
+  };
+  const auto expire = [](int64_t ms, OracleOptions options) {
+    return OracleOperation{OracleCommand::kExpireAt, {}, ms, options};
+  };
+  const OracleOperation when{OracleCommand::kExpireTime, {}, 0};
+  Do(set({.if_present = true}), Number(0));
+  Do(set({.if_present = true, .answers_old = true}), Nothing());
+  Do(set({.if_absent = true, .answers_old = true}), Nothing());
+  Do(set({.if_absent = true, .answers_old = true}), Value("b"));
+  Do(expire(9000, {.if_present = true}), Number(0));
+  Do(expire(9000, {.if_later = true}), Number(0));  // than never
+  Do(expire(9000, {.if_sooner = true}), Number(1));
+  Do(expire(9000, {.if_sooner = true}), Number(0));
+  Do(expire(9000, {.if_later = true}), Number(0));
+  Do(expire(9700, {.if_later = true}), Number(1));
+  Do(expire(1, {.if_absent = true}), Number(0));
+  Do(set({.if_present = true, .keeps_expiry = true}), Number(1));
+  Do(when, Number(9700));
+  Do({OracleCommand::kExpireTime, {}, 0, {.in_seconds = true}}, Number(10));
+  Do({OracleCommand::kPersist, {}, 0, {.answers_old = true}}, Value("b"));
+  Do(when, Number(-1));
+  Do({OracleCommand::kPersist, {}, 0}, Number(0));
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+  Do(expire(9000, {}), Number(1));
+  Do(set({.if_present = true}), Number(1));
+  Do(when, Number(9000));
+  EXPECT_FALSE(oracle.ok()) << "SET without KEEPTTL takes the expiry away";
+}
+
+TEST_F(OracleTest, PartsOfAValueAreThoseOfRedis) {
+  const auto part = [](int64_t first, int64_t last) {
+    return OracleOperation{.command = OracleCommand::kGetRange, .number = first, .last = last};
+  };
+  Do({OracleCommand::kExists, {}, 0}, Number(0));
+  Do(part(0, -1), Value(""));
+  Do(Set("hello"), Ok());
+  Do({OracleCommand::kExists, {}, 0}, Number(1));
+  Do(part(0, -1), Value("hello"));
+  Do(part(1, 2), Value("el"));
+  Do(part(-2, 100), Value("lo"));
+  Do(part(-100, 0), Value("h"));
+  Do(part(0, -100), Value("h"));
+  Do(part(-1, -2), Value(""));
+  Do(part(3, 1), Value(""));
+  Do(part(5, 9), Value(""));
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+}
+
+TEST_F(OracleTest, SumsOfQuartersAreExact) {
+  const auto add = [](std::string by) {
+    return OracleOperation{OracleCommand::kAddFloat, std::move(by)};
+  };
+  Do(add("-0.25"), Value("-0.25"));
+  Do(add("10.75"), Value("10.5"));
+  Do(Increment(1), Error());
+  Do(add("-0.5"), Value("10"));
+  Do(Increment(1), Number(11));
+  Do(Set("1.2.3"), Ok());
+  Do(add("1"), Error());
+  EXPECT_TRUE(oracle.ok()) << oracle.violation();
+}
+
 TEST_F(OracleTest, WhatIsDoneWithoutItsAnswerIsDone) {
   const OracleReply untold{OracleReply::Kind::kUntold, 0, {}};
   Do(Set("a"), Ok());
-  Do({OracleCommand::kGetDelete, {}, 0}, untold);
+  Do({OracleCommand::kDelete, {}, 0, {.answers_old = true}}, untold);
   Do(Get(), Nothing());
-  Do({OracleCommand::kGetSet, "b", 0}, untold);
+  Do({OracleCommand::kSet, "b", 0, {.answers_old = true}}, untold);
   oracle.Crashed();
   Do(Get(), Value("b"));
   EXPECT_TRUE(oracle.ok()) << oracle.violation();
-  Do({OracleCommand::kGetDelete, {}, 0}, untold);
+  Do({OracleCommand::kDelete, {}, 0, {.answers_old = true}}, untold);
   Do(Get(), Value("b"));
   EXPECT_FALSE(oracle.ok()) << "it was said to be gone";
 }
@@ -395,7 +460,7 @@ class OracleExpiryTest : public OracleTest {
     oracle.SetClock([this] { return wall_ms_; });
   }
   static OracleOperation SetUntil(std::string value, int64_t expiry_ms) {
-    return {OracleCommand::kSetUntil, std::move(value), expiry_ms};
+    return {OracleCommand::kSet, std::move(value), expiry_ms};
   }
   static OracleOperation Plain(OracleCommand command, int64_t number = 0) {
     return {command, {}, number};
