@@ -7,6 +7,7 @@
 #include <deque>
 #include <utility>
 
+#include "net/options/limits.h"
 #include "runtime/base/check.h"
 
 namespace pakv {
@@ -507,10 +508,21 @@ void ClientConnection::TakeFrames(std::string_view& input) {
         break;
       }
       case PakvFrameReader::Status::kError:
-        Fail(ClientFault::kProtocol, std::string(reader_.error()));
-        return;
+        return FailUnreadable(input);
     }
   }
+}
+
+void ClientConnection::FailUnreadable(std::string_view input) {
+  if (frame_bytes_max_ != kHelloFrameBytesMax) {
+    return Fail(ClientFault::kProtocol, std::string(reader_.error()));
+  }
+  // No greeting yet. A server turns connections away before it knows which protocol they speak.
+  if (input.starts_with(kTooManyConnectionsLine)) {
+    return Fail(ClientFault::kRefused, "the server has all the connections that it takes",
+                PakvStatus::kTooManyConnections);
+  }
+  Fail(ClientFault::kProtocol, std::string(reader_.error()) + "; is it the data port of a pakvd?");
 }
 
 ClientConnection::PendingRequest* ClientConnection::FindRequest(uint64_t id) {

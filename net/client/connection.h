@@ -169,6 +169,8 @@ class ClientConnection {
   void TakeFrames(std::string_view& input);
   void TakeFrame(const PakvFrame& frame);
   void TakeConnectionError(const PakvFrame& frame);
+  // `input` begins with what is no frame.
+  void FailUnreadable(std::string_view input);
   // The request that a frame answers. Null: there is none, and the connection has failed.
   PendingRequest* FindRequest(uint64_t id);
   // The request's reply has come, or never will.

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "runtime/base/clock.h"
 
@@ -34,5 +35,10 @@ struct SessionLimits {
 // A request may take this much longer per kRequestExtensionBytes received.
 inline constexpr uint64_t kRequestExtensionNs = kNsPerSecond;
 inline constexpr uint64_t kRequestExtensionBytes = 64 << 10;
+
+// What a connection beyond the server's limit is told before it is closed. Which protocol it speaks
+// is not known yet.
+inline constexpr std::string_view kTooManyConnectionsLine =
+    "-ERR max number of clients reached\r\n";
 
 }  // namespace pakv

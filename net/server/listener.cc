@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <string_view>
 #include <utility>
 
+#include "net/options/limits.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/io/file.h"
@@ -12,7 +12,6 @@
 namespace pakv {
 namespace {
 
-constexpr std::string_view kRejection = "-ERR max number of clients reached\r\n";
 // A client that is told so takes it by then.
 constexpr uint64_t kRejectionNs = kNsPerSecond;
 // More than this many at once are closed without a word.
@@ -230,7 +229,8 @@ Task<void> Listener::Reject(Handle plain) {
   Socket socket(core_.io(), core_.ring().Adopt(plain));
   if (rejecting_count_ < kRejectingMax) {
     ++rejecting_count_;
-    IoAwaiter send = socket.Send(kRejection.data(), static_cast<uint32_t>(kRejection.size()));
+    IoAwaiter send = socket.Send(kTooManyConnectionsLine.data(),
+                                 static_cast<uint32_t>(kTooManyConnectionsLine.size()));
     send.WithDeadline(core_.now_ns() + kRejectionNs);
     const IoResult sent = co_await send;
     if (sent.ok()) {

@@ -102,7 +102,18 @@ TEST_F(ClientFaultsTest, OtherProtocolsAndRefusalsAreToldApart) {
     peer.Send("-ERR unknown command\r\n");
     peer.ReadToEnd();
   });
-  EXPECT_EQ(ConnectError(Options({redis.address()})).fault, ClientFault::kProtocol);
+  const ClientError foreign = ConnectError(Options({redis.address()}));
+  EXPECT_EQ(foreign.fault, ClientFault::kProtocol);
+  EXPECT_THAT(foreign.text, HasSubstr("is it the data port of a pakvd?"));
+
+  // As a pakvd says it that does not know the protocol yet.
+  ScriptedServer crowded([](ScriptedPeer& peer) {
+    peer.Send("-ERR max number of clients reached\r\n");
+    peer.ReadToEnd();
+  });
+  const ClientError turned_away = ConnectError(Options({crowded.address()}));
+  EXPECT_EQ(turned_away.fault, ClientFault::kRefused);
+  EXPECT_EQ(turned_away.status, PakvStatus::kTooManyConnections);
 
   ScriptedServer full([](ScriptedPeer& peer) {
     peer.Send(
