@@ -73,10 +73,12 @@ int RunCompact(const CtlRequest& request, StoreClient& client, const CtlStreams&
     }
     const ClientCompaction& state = *asked;
     if (!state.cursor.empty()) {
-      progress.Show(client.NowNs(), state.segments, state.segments + state.segments_left,
-                    fmt::format("{} of {}, about {} to gain", state.segments,
-                                Counted(state.segments + state.segments_left, "segment"),
-                                Megabytes(state.gain_bytes)));
+      const uint64_t total = state.segments + state.segments_left;
+      progress.Show(client.NowNs(), state.segments, total,
+                    total == 0
+                        ? "looking for what is dead"
+                        : fmt::format("{} of {}, {} to gain", state.segments,
+                                      Counted(total, "segment"), Megabytes(state.gain_bytes)));
       cursor = state.cursor;
       client.Pause(kAskNs);
       continue;

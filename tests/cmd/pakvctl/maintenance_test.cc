@@ -81,6 +81,9 @@ TEST_F(MaintenanceTest, CompactDrawsABarOnATerminalAndTakesItAway) {
   EXPECT_EQ(Run({"compact"}), 0);
   EXPECT_THAT(err_, HasSubstr("\rcompacting [#####---------------]  25 % 1 of 4 segments"));
   EXPECT_THAT(err_, HasSubstr(" \rpakvctl: 4 segments compacted"));
+  client_.compactions = {{.cursor = "1"}, {.segments = 4}};
+  EXPECT_EQ(Run({"compact"}), 0);
+  EXPECT_THAT(err_, HasSubstr("\rcompacting  looking for what is dead"));
 }
 
 TEST_F(MaintenanceTest, ARefusalIsToldWithItsExitCode) {
