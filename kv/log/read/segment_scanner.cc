@@ -1,6 +1,7 @@
 #include "kv/log/read/segment_scanner.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -17,7 +18,8 @@ SegmentScanner::SegmentScanner(Core& core, const StoreDirectory& directory, cons
       info_(info),
       end_(info.sealed_end.value_or(0)),
       read_bytes_(read_bytes),
-      path_(directory.PathOf(SegmentName(info.segment))) {
+      path_(directory.PathOf(SegmentName(info.segment))),
+      nursery_(core.ready()) {
   PAKV_CHECK(info.sealed_end.has_value());
 }
 
@@ -28,34 +30,65 @@ Task<absl::Status> SegmentScanner::Open() {
   co_return absl::OkStatus();
 }
 
-Task<absl::StatusOr<uint64_t>> SegmentScanner::ReadAt(uint64_t begin, uint64_t bytes) {
-  if (buffer_.size() < bytes) buffer_ = AlignedBuffer(bytes);
-  buffer_begin_ = begin;
-  co_return co_await ReadAll(file_, buffer_.data(), bytes, begin, directory_.transfer_unit(),
-                             path_);
+// Behind what is left of the present piece, which it begins with.
+void SegmentScanner::ReadAhead() {
+  const uint64_t unit = directory_.alignment();
+  ahead_.begin = std::max(RoundDown(offset_, unit), piece_.begin);
+  const uint64_t left = piece_.end - ahead_.begin;
+  const uint64_t bytes = RoundUp(std::min(read_bytes_, end_ - piece_.end), unit);
+  if (ahead_.buffer.size() < left + bytes) {
+    // What is left differs from piece to piece.
+    const uint64_t usual = std::min(2 * read_bytes_, RoundUp(end_, unit));
+    ahead_.buffer = AlignedBuffer(std::max(left + bytes, usual));
+  }
+  if (left > 0) {
+    std::memcpy(ahead_.buffer.data(), piece_.buffer.data() + (ahead_.begin - piece_.begin), left);
+  }
+  ahead_.end = piece_.end + bytes;
+  reading_ = true;
+  nursery_.Spawn(Read());
+}
+
+Task<void> SegmentScanner::Read() {
+  const uint64_t begin = piece_.end;
+  const uint64_t bytes = ahead_.end - begin;
+  const absl::StatusOr<uint64_t> read =
+      co_await ReadAll(file_, ahead_.buffer.data() + (begin - ahead_.begin), bytes, begin,
+                       directory_.transfer_unit(), path_);
+  status_ = read.status();
+  ahead_.end = begin + read.value_or(0);
+  file_ended_ = read.value_or(0) < bytes;
 }
 
 Task<absl::StatusOr<bool>> SegmentScanner::Next(std::vector<RecoveredRecord>& records) {
-  const uint64_t unit = directory_.alignment();
   records.clear();
   while (offset_ < end_) {
-    const uint64_t begin = RoundDown(offset_, unit);
-    const uint64_t wanted_end = std::min(offset_ + std::max(read_bytes_, block_bytes_), end_);
-    const absl::StatusOr<uint64_t> read = co_await ReadAt(begin, RoundUp(wanted_end - begin, unit));
-    if (!read.ok()) co_return read.status();
-    const absl::Status status = Fill(std::min(begin + *read, end_), records);
+    if (!reading_) ReadAhead();
+    co_await nursery_.Join();
+    reading_ = false;
+    if (!status_.ok()) co_return status_;
+    std::swap(piece_, ahead_);
+    const uint64_t before = offset_;
+    const absl::Status status = Fill(records);
     if (!status.ok()) co_return status;
-    // A block that is longer than what was read is read whole now.
-    if (block_bytes_ == 0) co_return true;
+    if (offset_ < end_) {
+      if (file_ended_ || piece_.end >= end_) {
+        co_return Damaged(path_, offset_, "the file ends before its last block");
+      }
+      ReadAhead();
+    }
+    // Else a block is longer than what was read so far.
+    if (offset_ > before) co_return true;
   }
   co_return false;
 }
 
-// Walks over the whole blocks in the buffer, which ends at `got_end`.
-absl::Status SegmentScanner::Fill(uint64_t got_end, std::vector<RecoveredRecord>& records) {
-  const uint64_t first = offset_;
+// Walks over the whole blocks of the piece.
+absl::Status SegmentScanner::Fill(std::vector<RecoveredRecord>& records) {
+  const uint64_t got_end = std::min(piece_.end, end_);
   while (offset_ < got_end) {
-    const Bytes rest(buffer_.data() + (offset_ - buffer_begin_), got_end - offset_);
+    const Bytes rest(piece_.buffer.data() + (offset_ - piece_.begin), got_end - offset_);
+    if (rest.size() < kBlockHeaderSize) break;
     const std::optional<DecodedBlockHeader> decoded = DecodeBlockHeader(rest);
     if (!decoded || decoded->header.run != info_.run || decoded->header.log != info_.log ||
         decoded->header.segment != info_.segment || decoded->header.offset != offset_ ||
@@ -63,16 +96,7 @@ absl::Status SegmentScanner::Fill(uint64_t got_end, std::vector<RecoveredRecord>
       return Damaged(path_, offset_, "a block's header is not the one that was written");
     }
     const BlockHeader& header = decoded->header;
-    if (header.length > rest.size()) {
-      if (offset_ != first) return absl::OkStatus();
-      // The file ends early if even asking for all of the block did not bring it.
-      if (block_bytes_ == header.length) {
-        return Damaged(path_, offset_, "the file ends within a block");
-      }
-      block_bytes_ = header.length;
-      return absl::OkStatus();
-    }
-    block_bytes_ = 0;
+    if (header.length > rest.size()) break;
     const Bytes block = rest.first(header.length);
     BlockRecords walk(block, header.record_count);
     while (const std::optional<Record> record = walk.Next()) {
@@ -88,11 +112,11 @@ absl::Status SegmentScanner::Fill(uint64_t got_end, std::vector<RecoveredRecord>
     offset_ += header.length;
     expiry_clock_ms_ = std::max(expiry_clock_ms_, header.expiry_clock_ms);
   }
-  if (offset_ == first) return Damaged(path_, offset_, "the file ends before its last block");
   return absl::OkStatus();
 }
 
 Task<void> SegmentScanner::Close() {
+  co_await nursery_.Join();
   const IoResult closed = co_await file_.Close();
   if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
 }

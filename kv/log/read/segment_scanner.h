@@ -1,5 +1,6 @@
 // SegmentScanner: reads a sealed segment from its beginning to its end, some blocks at a time, in
 // bounded memory, while the store serves. Each block and record is checked before it is handed on.
+// While a caller looks at one piece the next is read, each byte once.
 #pragma once
 
 #include <absl/status/status.h>
@@ -15,13 +16,15 @@
 #include "runtime/core/core.h"
 #include "runtime/io/buffer_pool.h"
 #include "runtime/io/file.h"
+#include "runtime/task/nursery.h"
 #include "runtime/task/task.h"
 
 namespace pakv {
 
 class SegmentScanner {
  public:
-  // `info` is sealed. About `read_bytes` are read at a time, but at least one block.
+  // `info` is sealed. About `read_bytes` are read at a time, and two pieces held, but at least one
+  // block each.
   SegmentScanner(Core& core, const StoreDirectory& directory, const SegmentInfo& info,
                  uint64_t read_bytes);
   SegmentScanner(const SegmentScanner&) = delete;
@@ -38,8 +41,16 @@ class SegmentScanner {
   Task<void> Close();
 
  private:
-  absl::Status Fill(uint64_t got_end, std::vector<RecoveredRecord>& records);
-  Task<absl::StatusOr<uint64_t>> ReadAt(uint64_t begin, uint64_t bytes);
+  // What lies in memory of the file.
+  struct Piece {
+    AlignedBuffer buffer;
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+
+  void ReadAhead();
+  Task<void> Read();
+  absl::Status Fill(std::vector<RecoveredRecord>& records);
 
   Core& core_;
   const StoreDirectory& directory_;
@@ -48,11 +59,14 @@ class SegmentScanner {
   const uint64_t read_bytes_;
   const std::string path_;
   File file_;
-  AlignedBuffer buffer_;
-  uint64_t buffer_begin_ = 0;  // its place in the file
-  uint64_t offset_ = 0;        // of the next block
+  Piece piece_;           // the one that is looked at
+  uint64_t offset_ = 0;   // of the next block
+  Piece ahead_;           // the one that is being read
+  bool reading_ = false;  // ... or waits to be looked at
+  absl::Status status_;   // of reading it
+  bool file_ended_ = false;
   uint64_t expiry_clock_ms_ = 0;
-  uint64_t block_bytes_ = 0;  // of the next block, if it was longer than what was read; else 0
+  Nursery nursery_;  // last: its task uses all of the above
 };
 
 }  // namespace pakv

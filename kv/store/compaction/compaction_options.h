@@ -23,7 +23,7 @@ struct CompactionOptions {
   // How often it looks at the space when there is nothing to do.
   uint64_t tick_ns = 100 * kNsPerMs;
   // Bytes read at a time, and copied with one flush.
-  uint64_t read_bytes = uint64_t{512} << 10;
+  uint64_t read_bytes = uint64_t{256} << 10;
   uint64_t batch_bytes = uint64_t{256} << 10;
 };
 
