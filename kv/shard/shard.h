@@ -194,15 +194,14 @@ class Shard {
     Fate fate = Fate::kDead;  // the answer
   };
   void JudgeFates(std::span<Asked> asked);
-  // The index follows records to their copies, those that it still refers to at that place; returns
-  // how many these are.
+  // The index follows records to their copies, those that it still refers to at that place.
   struct Moved {
     uint64_t hash = 0;
     Lsn lsn = kNoLsn;
     Location source;
     Location target;
   };
-  size_t FollowMoves(std::span<const Moved> moves);
+  void FollowMoves(std::span<const Moved> moves);
   // Until no read of this segment is under way; nothing of it is live. Suspends.
   Task<bool> ReleaseSegment(uint32_t segment);
   // Writes wait for `permille` of the time, 0 to 1000: there is little space.

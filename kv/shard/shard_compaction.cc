@@ -94,20 +94,15 @@ void Shard::LookUpFates(std::span<Asked* const> asked) {
   }
 }
 
-size_t Shard::FollowMoves(std::span<const Moved> moves) {
-  size_t followed = 0;
+void Shard::FollowMoves(std::span<const Moved> moves) {
   for (size_t begin = 0; begin < moves.size(); begin += kPrefetchMax) {
     const auto group = moves.subspan(begin, std::min(kPrefetchMax, moves.size() - begin));
     table_->Prefetch(group, [](const Moved& moved) { return moved.hash; });
     for (const Moved& moved : group) {
-      if (table_->MoveLocation(moved.hash, moved.lsn, moved.source, moved.target)) {
-        ++followed;
-      } else {
-        PAKV_COVERED(kCopyOvertaken);
-      }
+      const bool followed = table_->MoveLocation(moved.hash, moved.lsn, moved.source, moved.target);
+      if (!followed) PAKV_COVERED(kCopyOvertaken);
     }
   }
-  return followed;
 }
 
 bool Shard::AnyDeviceReadOf(uint32_t segment) const {

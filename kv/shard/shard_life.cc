@@ -85,7 +85,7 @@ Task<void> Shard::SweepDropped() {
           return true;
         });
     begin = next.value_or(options_.range.first);
-    co_await core_.ready().Yield();
+    co_await core_.WhenIdle();
   }
   sweeping_drops_ = false;
 }
@@ -101,7 +101,7 @@ Task<void> Shard::FreeInBackground(std::unique_ptr<Table> table,
     counted = left;
     if (table_is_gone && cache->DropStep(kBackgroundStep)) break;
     if (!table_is_gone) table_is_gone = table->DropStep(kBackgroundStep);
-    co_await core_.ready().Yield();
+    co_await core_.WhenIdle();
   }
   dropping_bytes_ -= counted;
 }
@@ -234,7 +234,7 @@ void Shard::PrefetchSettling(std::span<const uint64_t> hashes) const {
 
 Task<Shard::LiveCheck> Shard::CheckLiveBytes() {
   // After a FLUSH it is another table, to be counted from its beginning; the old one is going.
-  while (!table_->RecountStep(kBackgroundStep)) co_await core_.ready().Yield();
+  while (!table_->RecountStep(kBackgroundStep)) co_await core_.WhenIdle();
   LiveCheck check;
   check.live = table_->recounted().List();
   const std::vector<LiveBytes::OfSegment> known = table_->live_bytes().List();

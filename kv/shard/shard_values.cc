@@ -161,7 +161,7 @@ Task<void> Shard::RemoveFilesOf(const Table& table) {
     begin = table.VisitFrom(*begin, kBackgroundStep, [this](Entry entry) {
       if (entry.file() != 0) files_->Remove(entry.file());
     });
-    co_await core_.ready().Yield();
+    co_await core_.WhenIdle();
   }
 }
 

@@ -98,7 +98,7 @@ uint64_t Compactor::memory_bytes() const {
   for (const auto& asked_of : asked_) asked_bytes += asked_of.capacity() * sizeof(Shard::Asked);
   return log_.memory_bytes() + books_.memory_bytes() + staged_bytes_.capacity() +
          staged_.size() * sizeof(Staged) + records_.capacity() * sizeof(RecoveredRecord) +
-         asked_bytes + (records_.empty() ? 0 : options_.read_bytes);
+         asked_bytes + (records_.empty() ? 0 : 4 * options_.read_bytes);
 }
 
 // ---- How much, and when ----
@@ -400,7 +400,7 @@ Task<bool> Compactor::Summarize(SegmentInfo segment) {
   summary.filter = std::make_unique<KeyFilter>(hashes.size());
   for (size_t i = 0; i < hashes.size(); ++i) {
     summary.filter->Add(hashes[i]);
-    if (i % kAddedMax == kAddedMax - 1) co_await core_.ready().Yield();
+    if (i % kAddedMax == kAddedMax - 1) co_await core_.WhenIdle();
   }
   books_.NoteSummary(segment.segment, std::move(summary));
   PAKV_COVERED(kFilterBuilt);

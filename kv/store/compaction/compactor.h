@@ -118,6 +118,8 @@ class Compactor {
   void NoteDoesNotFit(const SegmentInfo& victim, uint64_t need_bytes, bool fits);
   Task<Passed> CopyAll(const SegmentInfo& victim, SegmentScanner& scanner);
   Task<bool> Stage(const SegmentInfo& victim);
+  template <typename Call>
+  Task<void> AtOwner(uint32_t owner, Call call);
   Task<void> AskFates(size_t begin, size_t end);
   Lsn NewestGrave() const;
   bool DeleteMayLeave(const SegmentInfo& victim, const Shard::Asked& grave);

@@ -17,9 +17,9 @@ namespace pakv {
 namespace {
 
 // Records that owners are asked about at a time, and places asked for deletes until others have
-// their turn: each well below a millisecond.
-constexpr size_t kAskedMax = 2048;
-constexpr size_t kProbesMax = 20'000;
+// their turn: each some 100 us.
+constexpr size_t kAskedMax = 512;
+constexpr size_t kProbesMax = 5'000;
 // While the log's next segment is being made.
 constexpr uint64_t kRoomRetryNs = 5 * kNsPerMs;
 
@@ -149,6 +149,23 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
   co_return co_await MoveStaged(victim, /*last=*/true);
 }
 
+// call(shard) on its core, when that has nothing else to do.
+template <typename Call>
+Task<void> Compactor::AtOwner(uint32_t owner, Call call) {
+  if (owner == core_.id()) {
+    co_await core_.WhenIdle();
+    call(*parts_.shards[owner]);
+    co_return;
+  }
+  const bool called =
+      co_await core_.CallTaskOn(owner, [this, owner, &call](Core& there) -> Task<bool> {
+        co_await there.WhenIdle();
+        call(*parts_.shards[owner]);
+        co_return true;
+      });
+  PAKV_CHECK(called);
+}
+
 // Asks the owners of records_[begin, end) what becomes of them: the answers are in asked_.
 Task<void> Compactor::AskFates(size_t begin, size_t end) {
   asked_.resize(parts_.shards.size());
@@ -162,11 +179,7 @@ Task<void> Compactor::AskFates(size_t begin, size_t end) {
   }
   for (uint32_t owner = 0; owner < asked_.size(); ++owner) {
     if (asked_[owner].empty()) continue;
-    const bool judged = co_await core_.CallOn(owner, [this, owner](Core&) {
-      parts_.shards[owner]->JudgeFates(asked_[owner]);
-      return true;
-    });
-    PAKV_CHECK(judged);
+    co_await AtOwner(owner, [this, owner](Shard& shard) { shard.JudgeFates(asked_[owner]); });
   }
 }
 
@@ -209,7 +222,7 @@ Task<bool> Compactor::Stage(const SegmentInfo& victim) {
         StageRecord(asked);
         if (probes_ < kProbesMax) continue;
         probes_ = 0;
-        co_await core_.ready().Yield();
+        co_await core_.WhenIdle();
       }
     }
   }
@@ -274,6 +287,7 @@ Task<Compactor::Passed> Compactor::MoveStaged(const SegmentInfo& victim, bool la
 // Appends staged_[next...], as much as there is room for, at least one.
 Task<Compactor::Passed> Compactor::AppendSome(size_t& next) {
   const size_t begin = next;
+  co_await core_.WhenIdle();
   while (true) {
     if (ended()) co_return Passed::kEnded;
     for (; next < staged_.size(); ++next) {
@@ -316,9 +330,7 @@ Task<void> Compactor::MoveDurable(size_t begin, size_t end) {
     }
     for (uint32_t owner = 0; owner < moves_.size(); ++owner) {
       if (moves_[owner].empty()) continue;
-      const size_t followed = co_await core_.CallOn(
-          owner, [this, owner](Core&) { return parts_.shards[owner]->FollowMoves(moves_[owner]); });
-      PAKV_CHECK(followed <= moves_[owner].size());
+      co_await AtOwner(owner, [this, owner](Shard& shard) { shard.FollowMoves(moves_[owner]); });
     }
   }
 }
