@@ -61,6 +61,9 @@ Change Shard::CallOnFile(const OldValue& old, Request& request) {
 
 // What is written is the reference to a file: the request's own, or the one that was there.
 bool Shard::WritesReference(const OldValue& old, const Request& request, const Change& change) {
+  // A reference has bytes. A deletion has none, nor has an old value of which only the existence
+  // was asked for: they are not the same for that.
+  if (change.value.empty()) return false;
   return (request.value_in_file() && change.value.data() == request.value.data()) ||
          (old.in_file && change.value.data() == old.value.data());
 }

@@ -218,6 +218,20 @@ TEST_P(LargeValueTest, EveryWayToWriteOne) {
   EXPECT_TRUE(Files().empty());
 }
 
+// Their condition asks for the existence of what is there, and not for its reference.
+TEST_P(LargeValueTest, AConditionalSetThatDeletesOrEmptiesLeavesNoFile) {
+  Expect({"SET", "key", ValueOf('a', 5000)}, "+OK\r\n");
+  Expect({"SET", "key", ValueOf('b', 5000), "XX", "PXAT", "1"}, "+OK\r\n");
+  Expect({"GET", "key"}, "$-1\r\n");
+  EXPECT_EQ(Files().size(), 0u);
+  for (const char* key : {"one", "two", "three", "four"}) {
+    Expect({"SET", key, ValueOf('c', 5000)}, "+OK\r\n");
+    Expect({"SET", key, "", "XX"}, "+OK\r\n");
+    Expect({"GET", key}, RespBulk(""));
+  }
+  EXPECT_EQ(Files().size(), 0u);
+}
+
 TEST_P(LargeValueTest, ARangeIsReadFromTheChunksThatHoldIt) {
   const std::string value = ValueOf('a', 3 * 4096 + 100);
   const auto length = static_cast<int64_t>(value.size());
