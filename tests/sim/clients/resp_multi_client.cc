@@ -1,7 +1,9 @@
 #include "tests/sim/clients/resp_multi_client.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,9 +18,118 @@ constexpr size_t kTokensMax = 2;
 // Those of an EXEC's own keys: above all that other clients use, each for one at a time.
 constexpr uint64_t kOwnDatabaseFirst = 4;
 constexpr uint64_t kOwnDatabases = 12;
+// Theirs as well, but of all of them at the same time.
+constexpr uint64_t kSharedDatabase = 3;
 
 std::string PlaceName(uint64_t token, uint64_t place) {
   return "token" + std::to_string(token) + "." + std::to_string(place);
+}
+
+// What is in an EXEC's own keys, by their names.
+using OwnKeys = std::map<std::string, std::string>;
+
+bool LooksAtAll(char look) { return std::string_view("nksR").find(look) != std::string_view::npos; }
+
+// A command that looks at all keys of the own database; empty: its reply is right.
+std::string WrongAboutAll(char look, const RespValue& reply, const OwnKeys& keys) {
+  std::set<std::string> there;
+  for (const auto& [name, value] : keys) {
+    if (name != "c") there.insert(name);
+  }
+  const auto names = [](const RespValue& all) {
+    std::set<std::string> found;
+    for (const RespValue& key : all.elements) found.insert(key.text);
+    return found;
+  };
+  switch (look) {
+    case 'n':
+      if (static_cast<uint64_t>(reply.integer) == there.size()) return {};
+      return "DBSIZE is " + std::to_string(reply.integer) + " where there are " +
+             std::to_string(there.size()) + " keys";
+    case 'k':
+      if (names(reply) == there && reply.elements.size() == there.size()) return {};
+      return "KEYS finds other keys than there are";
+    case 's': {
+      if (reply.elements.size() != 2) return "SCAN answers something else";
+      const std::set<std::string> found = names(reply.elements[1]);
+      const bool ends = reply.elements[0].text == "0";
+      if (std::includes(there.begin(), there.end(), found.begin(), found.end()) &&
+          !(ends && found != there)) {
+        return {};
+      }
+      return "SCAN finds other keys than there are";
+    }
+    default: {
+      const bool is_none = reply.type == RespValue::Type::kNull;
+      if (is_none ? there.empty() : there.contains(reply.text)) return {};
+      return "RANDOMKEY is " + (is_none ? "none" : reply.text);
+    }
+  }
+}
+
+// What writes one key's value to another.
+struct OwnMove {
+  char look;
+  const char* source;
+  const char* target;
+  bool replaces = false;
+  bool keeps_source = false;
+  bool needs_source = false;  // an error without one
+  bool answers_ok = false;
+};
+constexpr OwnMove kOwnMoves[] = {
+    {.look = 'r',
+     .source = "a",
+     .target = "b",
+     .replaces = true,
+     .needs_source = true,
+     .answers_ok = true},
+    {.look = 'x', .source = "b", .target = "a", .needs_source = true},
+    {.look = 'c', .source = "a", .target = "b", .keeps_source = true},
+    {.look = 'C', .source = "b", .target = "a", .replaces = true, .keeps_source = true},
+    {.look = 'd', .source = "b", .target = "c", .keeps_source = true},
+    {.look = 'D', .source = "a", .target = "c", .replaces = true, .keeps_source = true},
+    {.look = 'm', .source = "a", .target = "c"},
+    {.look = 'M', .source = "c", .target = "a"},
+};
+
+std::string WrongAboutMove(const OwnMove& move, const RespValue& reply, OwnKeys& keys) {
+  const auto source = keys.find(move.source);
+  const bool exists = source != keys.end();
+  const bool is_done = exists && (move.replaces || !keys.contains(move.target));
+  bool is_right = reply.type == RespValue::Type::kInteger && reply.integer == (is_done ? 1 : 0);
+  if (move.answers_ok && is_done) is_right = reply.type == RespValue::Type::kSimple;
+  if (move.needs_source && !exists) is_right = reply.IsError();
+  if (is_done) keys[move.target] = source->second;
+  if (is_done && !move.keeps_source) keys.erase(move.source);
+  if (is_right) return {};
+  return std::string("from ") + move.source + " to " + move.target + " is answered " +
+         std::to_string(reply.integer) + reply.text;
+}
+
+// Any other, which does to `keys` what it has to; empty: its reply is right.
+std::string WrongAboutOne(char look, const std::string& value, const RespValue& reply,
+                          OwnKeys& keys) {
+  for (const OwnMove& move : kOwnMoves) {
+    if (move.look == look) return WrongAboutMove(move, reply, keys);
+  }
+  const std::string name = look == 'a' || look == 'A' || look == 'g' ? "a" : "b";
+  switch (look) {
+    case 'a':
+    case 'b':
+      keys[name] = value;
+      return reply.type == RespValue::Type::kSimple ? "" : "SET is refused";
+    case 'A':
+    case 'B':
+      if (static_cast<uint64_t>(reply.integer) == keys.erase(name)) return {};
+      return "DEL or UNLINK " + name + " answers " + std::to_string(reply.integer);
+    default: {
+      const auto found = keys.find(name);
+      const bool exists = reply.type != RespValue::Type::kNull;
+      if (exists == (found != keys.end()) && (!exists || reply.text == found->second)) return {};
+      return "GET " + name + " answers " + (exists ? reply.text : "nothing");
+    }
+  }
 }
 
 }  // namespace
@@ -152,105 +263,96 @@ void RespMultiClient::CheckLooks(const std::vector<RespValue>& replies) {
                 std::to_string(replies[3].elements.size()) + " times";
 }
 
-// Two keys, each there or not: the first two replies tell, and from then on what is done.
+// Of two keys of the own database and of `c`, which is `a` in the shared one: the first replies
+// tell what is there, and from then on what is done.
 void RespMultiClient::CheckOwnKeys(const Command& command, const std::vector<RespValue>& replies) {
   const auto wrong = [&](const std::string& what) {
     if (load_.wrong.empty()) load_.wrong = "within EXEC " + what + "; it does " + command.looks;
   };
-  constexpr size_t kBefore = 3;  // SELECT and the two EXISTS
-  if (replies.size() != kBefore + command.looks.size() + 1) {
-    return wrong("there is another number of replies");
-  }
+  constexpr size_t kBefore = 6;  // SELECT, GET a, GET b, SELECT, GET a, SELECT
+  size_t lines = kBefore + 1;
+  for (const char look : command.looks) lines += LinesOf(look, {}).size();
+  if (replies.size() != lines) return wrong("there is another number of replies");
   for (const RespValue& reply : replies) {
-    if (reply.IsError()) return RepliedTo(Command(), reply);
+    if (reply.IsError() && reply.text != "ERR no such key") return RepliedTo(Command(), reply);
   }
-  std::set<std::string> there;
-  if (replies[1].integer == 1) there.insert("a");
-  if (replies[2].integer == 1) there.insert("b");
-  const auto names = [](const RespValue& keys) {
-    std::set<std::string> found;
-    for (const RespValue& key : keys.elements) found.insert(key.text);
-    return found;
+  OwnKeys keys;
+  const auto note = [&keys](const char* name, const RespValue& value) {
+    if (value.type != RespValue::Type::kNull) keys[name] = value.text;
   };
-  for (size_t i = 0; i < command.looks.size(); ++i) {
-    const RespValue& reply = replies[kBefore + i];
-    const char look = command.looks[i];
-    const std::string name(1, static_cast<char>(look | 0x20));
-    switch (look) {
-      case 'a':
-      case 'b':
-        there.insert(name);
-        break;
-      case 'A':
-      case 'B':
-        if (static_cast<uint64_t>(reply.integer) != there.erase(name)) {
-          return wrong("DEL " + name + " answers " + std::to_string(reply.integer));
-        }
-        break;
-      case 'n':
-        if (static_cast<uint64_t>(reply.integer) != there.size()) {
-          return wrong("DBSIZE is " + std::to_string(reply.integer) + " where there are " +
-                       std::to_string(there.size()) + " keys");
-        }
-        break;
-      case 'k':
-        if (names(reply) != there || reply.elements.size() != there.size()) {
-          return wrong("KEYS finds other keys than there are");
-        }
-        break;
-      case 's': {
-        if (reply.elements.size() != 2) return wrong("SCAN answers something else");
-        const std::set<std::string> found = names(reply.elements[1]);
-        const bool ends = reply.elements[0].text == "0";
-        if (!std::includes(there.begin(), there.end(), found.begin(), found.end()) ||
-            (ends && found != there)) {
-          return wrong("SCAN finds other keys than there are");
-        }
-        break;
-      }
-      default: {
-        const bool is_none = reply.type == RespValue::Type::kNull;
-        if (is_none ? !there.empty() : !there.contains(reply.text)) {
-          return wrong("RANDOMKEY is " + (is_none ? "none" : reply.text));
-        }
-      }
-    }
+  note("a", replies[1]);
+  note("b", replies[2]);
+  note("c", replies[4]);
+  size_t at = kBefore;
+  for (const char look : command.looks) {
+    const size_t own_lines = LinesOf(look, {}).size();
+    const RespValue& reply = replies[at + (own_lines - 1) / 2];
+    at += own_lines;
+    const std::string told = LooksAtAll(look) ? WrongAboutAll(look, reply, keys)
+                                              : WrongAboutOne(look, command.value, reply, keys);
+    if (!told.empty()) return wrong(told);
+  }
+}
+
+// What the look is in RESP. Of three lines the middle one is it.
+std::vector<std::string> RespMultiClient::LinesOf(char look, const std::string& value) const {
+  const std::string own = std::to_string(own_database_);
+  const std::string shared = std::to_string(kSharedDatabase);
+  switch (look) {
+    case 'a':
+    case 'b':
+      return {std::string("SET ") + look + " " + value};
+    case 'A':
+      return {"DEL a"};
+    case 'B':
+      return {"UNLINK b"};
+    case 'g':
+      return {"GET a"};
+    case 'h':
+      return {"GET b"};
+    case 'r':
+      return {"RENAME a b"};
+    case 'x':
+      return {"RENAMENX b a"};
+    case 'c':
+      return {"COPY a b"};
+    case 'C':
+      return {"COPY b a REPLACE"};
+    case 'd':
+      return {"COPY b a DB " + shared};
+    case 'D':
+      return {"COPY a a REPLACE DB " + shared};
+    case 'm':
+      return {"MOVE a " + shared};
+    case 'M':
+      return {"SELECT " + shared, "MOVE a " + own, "SELECT " + own};
+    case 'n':
+      return {"DBSIZE"};
+    case 'k':
+      return {"KEYS *"};
+    case 's':
+      return {"SCAN 0 COUNT 10000"};
+    default:
+      return {"RANDOMKEY"};
   }
 }
 
 void RespMultiClient::LookAtOwnKeys() {
-  constexpr std::string_view kLooks = "aabbABnnnkssr";
+  constexpr std::string_view kLooks = "aabbABghrxcCdDmMMnnnkssR";
   Command command{.what = What::kOwnKeys};
+  command.value = "own" + std::to_string(id_) + "." + std::to_string(next_value_++);
   for (uint64_t count = prng_.Between(2, 9); count > 0; --count) {
     command.looks += kLooks[prng_.Below(kLooks.size())];
   }
+  const std::string own = "SELECT " + std::to_string(own_database_);
+  const std::string shared = "SELECT " + std::to_string(kSharedDatabase);
   Send({}, "MULTI");
-  Send({}, "SELECT " + std::to_string(own_database_));
-  Send({}, "EXISTS a");
-  Send({}, "EXISTS b");
+  for (const std::string& line :
+       {own, std::string("GET a"), std::string("GET b"), shared, std::string("GET a"), own}) {
+    Send({}, line);
+  }
   for (const char look : command.looks) {
-    const std::string name(1, static_cast<char>(look | 0x20));
-    switch (look) {
-      case 'a':
-      case 'b':
-        Send({}, "SET " + name + " own");
-        break;
-      case 'A':
-      case 'B':
-        Send({}, "DEL " + name);
-        break;
-      case 'n':
-        Send({}, "DBSIZE");
-        break;
-      case 'k':
-        Send({}, "KEYS *");
-        break;
-      case 's':
-        Send({}, "SCAN 0 COUNT 10000");
-        break;
-      default:
-        Send({}, "RANDOMKEY");
-    }
+    for (const std::string& line : LinesOf(look, command.value)) Send({}, line);
   }
   Send({}, "SELECT 0");
   Send(std::move(command), "EXEC");

@@ -4,8 +4,9 @@
 //   tokens    a value that RENAME and RENAMENX move between a few keys, long ones from file to
 //             file: it is always in one of them, whole, and never in two. It is set anew where it
 //             is, too: what was answered is what moves from then on
-//   own keys  an EXEC in a database that nobody else uses: what looks at all of its keys tells of
-//             each place in the EXEC exactly
+//   own keys  an EXEC in a database that nobody else uses, and on a key of one that all of them
+//             share: its first replies tell what is there, so that each later one is known exactly,
+//             of what looks at all keys, and of RENAME, RENAMENX, COPY and MOVE with their values
 //
 // The first two outlive the server: what they have to be is known across its lives.
 #pragma once
@@ -66,6 +67,7 @@ class RespMultiClient final : public RespLoadClient {
     uint64_t token = 0;
     uint64_t least = 0;   // that it may answer: a count, or a version
     std::string looks{};  // kOwnKeys: what the EXEC does, a letter each
+    std::string value{};  // that it sets
   };
 
   void Greet() override;
@@ -82,6 +84,7 @@ class RespMultiClient final : public RespLoadClient {
   void SetToken(uint64_t token);
   void LookAtAll();
   void LookAtOwnKeys();
+  std::vector<std::string> LinesOf(char look, const std::string& value) const;
   std::string ValueOf(uint64_t token, uint64_t version) const;
   void Increment(uint64_t before);
   void Send(Command command, std::string_view line);
@@ -90,6 +93,7 @@ class RespMultiClient final : public RespLoadClient {
   RespMultiState& state_;
   const bool only_looks_;
   const uint64_t own_database_;
+  uint64_t next_value_ = 0;
   bool increments_ = false;  // one is under way
   std::deque<Command> under_way_;
 };
