@@ -320,12 +320,14 @@ uint64_t LogWriter::PersistClock() {
 }
 
 // No record of the segment that begins with the queue's first block is older: in a commit log LSNs
-// grow. Compaction's records have any.
+// grow. Compaction's records have any. A block without records may be before the oldest.
 Lsn LogWriter::LsnFloor() const {
   if (options_.kind == SegmentKind::kCompaction) return kNoLsn;
-  if (queue_.empty() || queue_.front()->builder->record_count() == 0) return newest_lsn_;
-  const BlockBuilder& builder = *queue_.front()->builder;
-  return LsnOfRecord(builder.at(kBlockHeaderSize));
+  for (const auto& block : queue_) {
+    if (block->builder->record_count() == 0) continue;
+    return LsnOfRecord(block->builder->at(kBlockHeaderSize));
+  }
+  return newest_lsn_;
 }
 
 // ---- Writing ----

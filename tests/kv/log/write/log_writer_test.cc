@@ -1,5 +1,7 @@
 // kv/log: the writer on the kernel's ring. What is acknowledged is found again; the order of
-// settling, marks, segments, and what happens when the disk fails or is full.
+// settling, marks, segments, and what MANIFEST says of them.
+//
+// Long because: each is a life of the same small log, and these share its fixture.
 #include "kv/log/write/log_writer.h"
 
 #include <gtest/gtest.h>
@@ -12,6 +14,8 @@
 #include <vector>
 
 #include "kv/log/read/log_reader.h"
+#include "kv/log/write/awaited_entry.h"
+#include "runtime/core/next_pass.h"
 #include "runtime/task/nursery.h"
 #include "tests/kv/log/log_fixture.h"
 
@@ -271,6 +275,73 @@ TEST_F(LogWriterTest, ExactlyFullSegmentRollsToTheNext) {
   const auto values = Recovered();
   EXPECT_EQ(values.size(), 3u);
   EXPECT_EQ(values.at("a").size(), ValueFilling(TestLog::kSegmentBytes).size());
+}
+
+// What MANIFEST says of a segment's oldest record decides which deletes may leave others.
+Lsn FloorOf(TestLog& log, const TestEntry& entry) {
+  return log.recovered.manifest->segments().at(entry.location().segment).lsn_floor;
+}
+void AppendOf(TestLog& log, Lsn lsn, size_t value_bytes, TestEntry& entry) {
+  const std::string value(value_bytes, 'v');
+  log.writer->Append({.lsn = lsn, .flags = kRecordPlain, .key = "key", .value = value}, entry);
+}
+
+Task<void> RollWithTwoQueued(TestLog& log, Core& core) {
+  log.writer->HoldMarks(true);
+  TestEntry five(core.ready());
+  TestEntry nine(core.ready());
+  AppendOf(log, 5, 10, five);
+  AppendOf(log, 9, 10, nine);
+  co_await nine.settled.Wait();
+  EXPECT_EQ(five.location().segment, nine.location().segment);
+  EXPECT_EQ(FloorOf(log, five), 5u);
+  // What is on its way to the segment before is none of the next one's.
+  TestEntry twelve(core.ready());
+  TestEntry fifteen(core.ready());
+  TestEntry nineteen(core.ready());
+  AppendOf(log, 12, 10, twelve);
+  co_await NextPass(core);
+  constexpr size_t kMost = TestLog::kSegmentBytes - 900;  // both blocks before it are longer
+  AppendOf(log, 15, kMost, fifteen);
+  AppendOf(log, 19, kMost, nineteen);
+  co_await nineteen.settled.Wait();
+  EXPECT_EQ(twelve.location().segment, nine.location().segment);
+  EXPECT_NE(fifteen.location().segment, twelve.location().segment);
+  EXPECT_NE(nineteen.location().segment, fifteen.location().segment);
+  EXPECT_EQ(FloorOf(log, fifteen), 15u);
+  EXPECT_EQ(FloorOf(log, nineteen), 19u);
+  // With nothing queued: all that comes is newer than what there is.
+  TestEntry thirty(core.ready());
+  while (log.writer->empty_segment() == 0) {
+    log.writer->RollNow();
+    co_await log.Sleep(kNsPerMs);
+  }
+  AppendOf(log, 30, 10, thirty);
+  co_await thirty.settled.Wait();
+  EXPECT_EQ(FloorOf(log, thirty), 19u);
+}
+
+TEST_F(LogWriterTest, ASegmentsFloorIsTheOldestThatIsQueuedWhenItBegins) {
+  Life(RollWithTwoQueued);
+}
+
+// A block without records comes first, and the record behind it is too long to join it.
+Task<void> RollWithAClockBefore(TestLog& log, Core& core) {
+  AwaitedEntry clock(core.ready());
+  TestEntry five(core.ready());
+  TestEntry nine(core.ready());
+  const Admission admitted = log.writer->WaitClock(clock);
+  EXPECT_EQ(admitted, Admission::kOk);
+  AppendOf(log, 5, 20 << 10, five);
+  AppendOf(log, 9, 10, nine);
+  co_await nine.settled.Wait();
+  EXPECT_GT(five.location().offset, kBlockHeaderSize) << "the clock's block is before it";
+  EXPECT_EQ(five.location().segment, nine.location().segment);
+  EXPECT_EQ(FloorOf(log, five), 5u);
+}
+
+TEST_F(LogWriterTest, ASegmentsFloorIsTheOldestBehindABlockWithoutRecords) {
+  Life(RollWithAClockBefore, /*buffer_bytes=*/16 << 10);
 }
 
 Task<void> RollByWhatDoesNotFit(TestLog& log, Core&) {
