@@ -158,6 +158,8 @@ class LogWriter {
   uint64_t unwritten_bytes() const { return segment_size_ - segment_offset_; }
   // Space was freed: a full disk is asked again at once.
   void SpaceFreed() { supply_.Retry(); }
+  // The store has grown or shrunk (SpaceClaims::SetFiles).
+  void FilesChanged() { supply_.FilesChanged(); }
 
   // Encodes `fields` into the open block and hangs `entry` on it. Admit said kOk in this pass.
   Appended Append(const RecordFields& fields, DurableEntry& entry);

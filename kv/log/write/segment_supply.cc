@@ -109,6 +109,14 @@ void SegmentSupply::Retry() {
   if (disk_full()) needed_.Set();
 }
 
+// In a shortage the timer asks.
+void SegmentSupply::FilesChanged() {
+  if (is_short()) return;
+  for (size_t i = 0; i < kReserveCount; ++i) {
+    if (WantedReserve(i).place != nullptr) needed_.Set();
+  }
+}
+
 Task<void> SegmentSupply::Stop() {
   stopped_ = true;
   ShowClaims();

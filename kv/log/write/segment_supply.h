@@ -74,6 +74,8 @@ class SegmentSupply {
 
   // Space was freed: a full disk is asked again at once.
   void Retry();
+  // The store has grown or shrunk, and with it perhaps what the reserve has to be.
+  void FilesChanged();
 
   // What the last attempt to make a segment has met.
   Shortage shortage() const { return shortage_; }

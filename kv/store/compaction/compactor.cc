@@ -181,7 +181,12 @@ Task<void> Compactor::Look() {
   if (free_bytes_ > free_before) log_.SpaceFreed();
   books_.RefreshGraves();
   SpaceClaims* claims = parts_.context->claims;
-  if (claims != nullptr) claims->SetFiles(books_.ListedBytes(), books_.LongestBytes());
+  if (claims != nullptr) {
+    claims->SetFiles(books_.ListedBytes(), books_.LongestBytes());
+    // Its reserve is as long as any victim: also while nothing is taken from it, as long as a store
+    // only grows. Later there may be no room for that.
+    log_.FilesChanged();
+  }
   // Before a log has met the end of the disk: what is claimed is more than there is.
   room_counts_ =
       disk_full_ || (claims != nullptr && free_bytes_ < claims->Before(SpaceClaims::kRankOfOthers));
