@@ -100,13 +100,13 @@ void Core::RunIdle() {
                     !outgoing_[id_].empty() || MailWaits();
   if (!busy) {
     idle_credit_ns_ = 0;
-    idle_.PopFront().Run();
+    idle_.RunOne();
     ReadClock();
     return;
   }
   while (idle_credit_ns_ > 0 && !idle_.empty()) {
     const uint64_t begin_ns = now_ns_;
-    idle_.PopFront().Run();
+    idle_.RunOne();
     ReadClock();
     idle_credit_ns_ -= static_cast<int64_t>(std::max(now_ns_ - begin_ns, kPieceNsMin));
   }

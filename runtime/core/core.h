@@ -103,8 +103,7 @@ class Core {
   // co_await core.WhenIdle(): goes on when the core has nothing else to do, or has been busy for
   // as long as what waited here took before: for work that nobody waits for. In pieces of some
   // 100 us it takes the time in which the core would have slept, and half of it if there is none.
-  class IdleAwaiter;
-  IdleAwaiter WhenIdle();
+  auto WhenIdle() { return idle_.Yield(); }
 
   // Gives `message` to core `target` (to itself, too: it then runs in the next pass). It belongs to
   // the target until that sends it on. Messages to one core arrive in the order of their sending.
@@ -174,8 +173,8 @@ class Core {
   IoContext io_;
   IntrusiveList<Completion> completed_;
   IntrusiveList<Runnable> pass_end_;
-  IntrusiveList<Runnable> idle_;  // see WhenIdle
-  int64_t idle_credit_ns_ = 0;    // what it may take although there is other work
+  ReadyQueue idle_;             // see WhenIdle
+  int64_t idle_credit_ns_ = 0;  // what it may take although there is other work
 
   // Mail. The mailboxes are this core's incoming ones, by source.
   std::vector<Core*> peers_;
@@ -193,23 +192,6 @@ class Core {
   StallDetector stalls_;
   Nursery nursery_;  // last: its tasks use all of the above while they are destroyed
 };
-
-class [[nodiscard]] Core::IdleAwaiter {
- public:
-  explicit IdleAwaiter(Core& core) : core_(core) {}
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> handle) {
-    waiter_.set_handle(handle);
-    core_.idle_.PushBack(waiter_);
-  }
-  void await_resume() const {}
-
- private:
-  Core& core_;
-  Waiter waiter_;
-};
-
-inline Core::IdleAwaiter Core::WhenIdle() { return IdleAwaiter(*this); }
 
 template <typename Call>
 class [[nodiscard]] Core::CallAwaiter : private Message {

@@ -50,6 +50,9 @@ class ReadyQueue {
     return count;
   }
 
+  // Runs the one that is queued longest. Not empty.
+  void RunOne() { queue_.PopFront().Run(); }
+
   // co_await queue.Yield(): lets everything that is ready run first.
   auto Yield() { return YieldAwaiter(*this); }
 

@@ -119,7 +119,7 @@ class Compactor {
   Task<Passed> CopyAll(const SegmentInfo& victim, SegmentScanner& scanner);
   Task<bool> Stage(const SegmentInfo& victim);
   template <typename Call>
-  static Task<bool> WhenIdle(Core& there, Shard& shard, Call& call);
+  static Task<bool> CallWhenIdle(Core& there, Shard& shard, Call& call);
   template <typename Call>
   Task<void> AtOwner(uint32_t owner, Call call);
   Task<void> AskFates(size_t begin, size_t end);

@@ -151,7 +151,7 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
 
 // call(shard) on its core, when that has nothing else to do.
 template <typename Call>
-Task<bool> Compactor::WhenIdle(Core& there, Shard& shard, Call& call) {
+Task<bool> Compactor::CallWhenIdle(Core& there, Shard& shard, Call& call) {
   co_await there.WhenIdle();
   call(shard);
   co_return true;
@@ -161,11 +161,11 @@ template <typename Call>
 Task<void> Compactor::AtOwner(uint32_t owner, Call call) {
   Shard& shard = *parts_.shards[owner];
   if (owner == core_.id()) {
-    co_await WhenIdle(core_, shard, call);
+    co_await CallWhenIdle(core_, shard, call);
     co_return;
   }
   const bool called = co_await core_.CallTaskOn(
-      owner, [&shard, &call](Core& there) { return WhenIdle(there, shard, call); });
+      owner, [&shard, &call](Core& there) { return CallWhenIdle(there, shard, call); });
   PAKV_CHECK(called);
 }
 
