@@ -1,7 +1,9 @@
 """Prints `passed failed skipped` for the last `meson test` of a build folder, counted over test
 cases: GoogleTest programs and scripts that speak TAP tell theirs, any other program is one case.
 A program that crashed, ran out of time or did not build counts as a failure, if no case of its own
-does. Each case that was skipped follows on a line of its own, `- PROGRAM: CASE: WHY`.
+does. Each case that was skipped follows on a line of its own, `- PROGRAM: CASE: WHY`, and each that
+failed on some, `! PROGRAM: CASE` and the end of what it said: whoever has only the end of a long
+run's output has to find there what failed.
 
 usage: count_tests.py FOLDER STATUS    STATUS is meson's exit code
 """
@@ -11,13 +13,30 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 BAD = ("FAIL", "ERROR", "TIMEOUT", "INTERRUPT", "UNEXPECTEDPASS")
+# Lines and characters that are repeated of what a failed case, or its program, said.
+SAID_LINES = 15
+SAID_WIDTH = 200
 
 
 def bad_programs(path):
-    """Names of the tests of meson that did not end well."""
+    """Tests of meson that did not end well, by name: (result, what they printed)."""
     with open(path, encoding="utf-8") as lines:
         tests = [json.loads(line) for line in lines]
-    return {test["name"] for test in tests if test["result"] in BAD}
+    return {test["name"]: (test["result"], test.get("stdout", "") + test.get("stderr", ""))
+            for test in tests if test["result"] in BAD}
+
+
+def end_of(text):
+    """The end of what was said, as lines that belong to the name before them."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return [f"!   {line[:SAID_WIDTH]}" for line in lines[-SAID_LINES:]]
+
+
+def said_by(case):
+    """What a failed case said, as far as meson has told it from the rest."""
+    told = [case.find(tag) for tag in ("failure", "error", "system-out", "system-err")]
+    return "\n".join((part.get("message") or part.text or "")
+                     for part in told if part is not None)
 
 
 def reason(case):
@@ -32,9 +51,9 @@ def reason(case):
 
 
 def count(junit, bad):
-    """(passed, failed, skipped, what was skipped)."""
+    """(passed, failed, how many were skipped, lines that name the skipped and the failed)."""
     passed = failed = 0
-    skipped = []
+    skipped, failures = [], []
     told = set()  # programs with a failure that was counted
     for suite in ElementTree.parse(junit).getroot().iter("testsuite"):
         # pakv: programs that are one case. pakv.PROGRAM[.SUITE]: the cases of one.
@@ -42,18 +61,24 @@ def count(junit, bad):
         for case in suite.iter("testcase"):
             program = names[1] if len(names) > 1 else case.get("name")
             is_whole = len(names) == 1
+            # "pakv:e2e / e2e_clients" is meson's name for it.
+            name = program.split(" / ")[-1] + ("" if is_whole else f": {case.get('name')}")
             if (case.find("failure") is not None or case.find("error") is not None or
                     is_whole and program in bad):
                 failed += 1
                 told.add(program)
+                printed = bad.get(program, ("", ""))[1]
+                failures += [f"! {name}"] + end_of(said_by(case).strip() or printed)
             elif case.find("skipped") is not None or case.get("status") == "notrun":
-                name = "" if is_whole else f": {case.get('name')}"
                 why = reason(case)
-                # "pakv:e2e / e2e_clients" is meson's name for it.
-                skipped.append(program.split(" / ")[-1] + name + (f": {why}" if why else ""))
+                skipped.append(f"- {name}" + (f": {why}" if why else ""))
             else:
                 passed += 1
-    return passed, failed + len(bad - told), len(skipped), skipped
+    for program in sorted(bad.keys() - told):
+        failed += 1
+        result, printed = bad[program]
+        failures += [f"! {program.split(' / ')[-1]}: {result}"] + end_of(printed)
+    return passed, failed, len(skipped), skipped + failures
 
 
 def main():
@@ -68,7 +93,7 @@ def main():
         failed = 1
     print(passed, failed, skipped)
     for name in names:
-        print(f"- {name}")
+        print(name)
 
 
 if __name__ == "__main__":
