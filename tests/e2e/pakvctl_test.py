@@ -272,14 +272,16 @@ def check_and_compact_look_after_a_running_server(pakvd, pakvctl, parent):
         ctl.says(["check"], b"", 0, b"no findings")
         before = int(dict(line.split() for line in ctl("stats")[1].decode().splitlines())
                      ["disk_bytes"])
-        ctl.says(["compact"], b"OK\n", 0, b"segments compacted")
+        # It may find nothing left to do: see below. What it tells of it is in the unit tests.
+        ctl.says(["compact"], b"OK\n", 0, b" compact")
         after = int(dict(line.split() for line in ctl("stats")[1].decode().splitlines())
                     ["disk_bytes"])
         # Compaction may have come by itself before; what is left then is what lives, 2 MB, and
         # the segments that are open.
         pakv.check(after <= max(before / 2, 6 << 20), f"{before} bytes became {after}")
         done = json.loads(ctl("-o", "json", "compact")[1])
-        pakv.check(done["set_aside"] == 0 and done["segments"] <= 3, f"nothing is left: {done}")
+        # Its own copies are packed so well that none of them is worth it again.
+        pakv.check(done["set_aside"] == 0 and done["segments"] == 0, f"something is left: {done}")
         found = json.loads(ctl("-o", "json", "check")[1])
         pakv.check(found["findings"] == [] and found["live_bytes"] > 2000 * 1000, f"{found}")
         replies = client.pipeline([("GET", key) for key in keys])

@@ -98,17 +98,18 @@ uint64_t LogWriter::ExpiryClockMs() {
 // ---- Appending ----
 
 std::unique_ptr<LogWriter::Block> LogWriter::TakeBlock(size_t capacity) {
+  const size_t buffer_bytes = std::max(capacity, block_bytes_max_);
   std::unique_ptr<Block> block;
-  if (capacity == block_bytes_max_ && !free_blocks_.empty()) {
+  if (buffer_bytes == block_bytes_max_ && !free_blocks_.empty()) {
     block = std::move(free_blocks_.back());
     free_blocks_.pop_back();
   } else {
     block = std::make_unique<Block>();
     // The registered buffers are for those whom somebody waits for.
     if (options_.kind == SegmentKind::kCompaction) {
-      block->buffer = AlignedBuffer(capacity);
+      block->buffer = AlignedBuffer(buffer_bytes);
     } else {
-      block->buffer = core_.buffers().Take(capacity);
+      block->buffer = core_.buffers().Take(buffer_bytes);
     }
   }
   block->builder.emplace(std::span(block->buffer.data(), capacity), alignment_);
@@ -117,16 +118,30 @@ std::unique_ptr<LogWriter::Block> LogWriter::TakeBlock(size_t capacity) {
 
 void LogWriter::Recycle(std::unique_ptr<Block> block) {
   PAKV_CHECK(block->entries.empty());
-  if (block->builder->capacity() == block_bytes_max_ && free_blocks_.size() < kFreeBlocksMax) {
+  if (block->builder->capacity() <= block_bytes_max_ && free_blocks_.size() < kFreeBlocksMax) {
     block->builder.reset();
     free_blocks_.push_back(std::move(block));
   }
 }
 
+// Of a block that begins with `bytes` of records. Compaction's blocks are long, and what is left at
+// a segment's end lost: there the last one is as long as what is left.
+size_t LogWriter::CapacityFor(size_t bytes) const {
+  const size_t own = RoundUp(kBlockHeaderSize + bytes, alignment_);
+  if (options_.kind != SegmentKind::kCompaction) return std::max(block_bytes_max_, own);
+  uint64_t queued = 0;
+  for (const auto& block : queue_) queued += block->builder->padded_length();
+  return CopyCapacity(own, LeftOfSegment() - std::min(LeftOfSegment(), queued));
+}
+
+size_t LogWriter::CopyCapacity(size_t own, uint64_t left) const {
+  const size_t capacity = std::max(block_bytes_max_, own);
+  return own <= left ? std::min<uint64_t>(capacity, left) : capacity;
+}
+
 LogWriter::Block& LogWriter::OpenBlock(size_t bytes) {
   if (queue_.empty() || !queue_.back()->builder->Fits(bytes)) {
-    const size_t own = RoundUp(kBlockHeaderSize + bytes, alignment_);
-    queue_.push_back(TakeBlock(std::max(block_bytes_max_, own)));
+    queue_.push_back(TakeBlock(CapacityFor(bytes)));
     CallKick();
   }
   return *queue_.back();
@@ -234,15 +249,14 @@ uint64_t LogWriter::RoomNeeded(size_t bytes) const {
 // Where there is space for certain: what is left of the segment, or else one of those that are
 // ready.
 uint64_t LogWriter::RoomForCertain(bool frees_space) const {
-  // A segment that the log is about to leave holds nothing more.
-  const uint64_t left = rolling_ ? 0 : segment_size_ - segment_offset_;
+  const uint64_t left = LeftOfSegment();
   uint64_t available = std::max(supply_.spare_bytes(), segment_is_reserve_ ? 0 : left);
   if (frees_space) available = std::max({available, left, supply_.reserve_bytes()});
   return available;
 }
 
 uint64_t LogWriter::ready_bytes() const {
-  uint64_t bytes = rolling_ ? 0 : segment_size_ - segment_offset_;
+  uint64_t bytes = LeftOfSegment();
   for (const uint64_t length : supply_.ReadyBytes()) bytes += length;
   return bytes;
 }
@@ -253,7 +267,7 @@ bool LogWriter::AllFit(std::span<const uint32_t> lengths) const {
     uint64_t used;
     uint64_t capacity;
   };
-  uint64_t left = rolling_ ? 0 : segment_size_ - segment_offset_;
+  uint64_t left = LeftOfSegment();
   std::vector<uint64_t> ready = supply_.ReadyBytes();
   std::sort(ready.begin(), ready.end());
   std::vector<Queued> queue;
@@ -282,7 +296,9 @@ bool LogWriter::AllFit(std::span<const uint32_t> lengths) const {
     const uint64_t padded = RoundUp(used + length, alignment_);
     const uint64_t needed = queued + padded - (opens ? 0 : RoundUp(used, alignment_));
     if (needed > std::max(left, ready.empty() ? 0 : ready.back())) return false;
-    if (opens) queue.push_back({.used = 0, .capacity = std::max(block_bytes_max_, padded)});
+    if (opens) {
+      queue.push_back({.used = 0, .capacity = CopyCapacity(padded, left - std::min(left, queued))});
+    }
     queue.back().used = used + length;
     queued = needed;
     return true;

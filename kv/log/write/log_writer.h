@@ -226,6 +226,10 @@ class LogWriter {
     LogWriter& writer;
   };
 
+  // A segment that the log is about to leave holds nothing more.
+  uint64_t LeftOfSegment() const { return rolling_ ? 0 : segment_size_ - segment_offset_; }
+  size_t CapacityFor(size_t bytes) const;
+  size_t CopyCapacity(size_t own, uint64_t left) const;
   uint64_t RoomNeeded(size_t bytes) const;
   uint64_t RoomForCertain(bool frees_space) const;
   Lsn LsnFloor() const;

@@ -1,6 +1,6 @@
 // LogWriter::AllFit, by which compaction decides whether a victim's records are copied at all: what
 // it says is held against the writer itself, which is given the same records on a full disk, over
-// random lengths, batches, and lengths of what is ready.
+// random lengths, batches, and lengths of what is ready. And how copies fill their segments.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -193,6 +193,34 @@ TEST_F(AllFitTest, WhatIsPlainlyLessThanThereIsFits) {
     ++plain;
   }
   EXPECT_GT(plain, kRounds / 40);
+}
+
+// Batches that are as long as half of a segment fill it all the same: what is left at its end is
+// shorter than the record that did not fit. Otherwise copies are worth compacting as soon as they
+// are made.
+TEST_F(AllFitTest, LongBatchesFillASegmentToItsEnd) {
+  constexpr uint64_t kSegmentBytes = 64 << 10;
+  constexpr uint32_t kLength = 1500;
+  NewNode({.buffer_bytes = kSegmentBytes,
+           .alignment = 512,
+           .segment_bytes = kSegmentBytes,
+           .capacity_bytes = 64 << 20});
+  writer_ = &node_->Own(std::make_unique<LogWriter>(
+      node_->core(0), context_, LogWriterOptions{.kind = SegmentKind::kCompaction}));
+  writer_->HoldMarks(true);
+  writer_->Start();
+  world_.RunFor(3 * kNsPerSecond);
+  for (const size_t count : {25, 25, 40, 30, 40}) {
+    ASSERT_TRUE(Copy(std::vector<uint32_t>(count, kLength)));
+    world_.RunFor(3 * kNsPerSecond);  // the reserve is made anew
+  }
+  int sealed = 0;
+  for (const auto& [segment, info] : context_.manifest->segments()) {
+    if (!info.sealed_end) continue;
+    EXPECT_LE(kSegmentBytes - *info.sealed_end, RoundUp(kBlockHeaderSize + kLength, 512));
+    ++sealed;
+  }
+  EXPECT_EQ(sealed, 3);
 }
 
 }  // namespace
