@@ -89,6 +89,13 @@ std::string RandomHex(size_t digits) {
   return text;
 }
 
+// As it was given if the working directory cannot be told.
+std::string AbsolutePath(const std::string& path) {
+  std::error_code failed;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, failed);
+  return failed ? path : absolute.lexically_normal().string();
+}
+
 // The server as one object that core 0 runs: start, and stop on request.
 class Service {
  public:
@@ -155,11 +162,8 @@ class Service {
     ServerIdentity identity;
     identity.version = PAKV_VERSION;
     identity.run_id = RandomHex(40);
-    if (!config_.config_path.empty()) {
-      std::error_code failed;  // then it is told as it was given
-      const std::filesystem::path path = std::filesystem::absolute(config_.config_path, failed);
-      identity.config_path = failed ? config_.config_path : path.lexically_normal().string();
-    }
+    if (!config_.config_path.empty()) identity.config_path = AbsolutePath(config_.config_path);
+    identity.directory = AbsolutePath(options.directory);
     server_ = std::make_unique<Server>(cores_, options, std::move(identity));
     // First of all, so that a taken port leaves the directory untouched.
     absl::Status status = co_await server_->Listen();

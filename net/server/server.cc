@@ -164,12 +164,15 @@ Task<void> Server::Start(Store& store) {
       per_core_[id]->pakv = DescribePakv();
       const SessionGroup* group = &per_core_[id]->group;
       store_->SetClientMemory(there, [group] { return group->memory_bytes(); });
+      if (id != 0) there.CountStalls();
       return per_core_[id].get();
     });
     targets.push_back({&made->group, DataProtocols(*made)});
   }
   listener_->Accept(std::move(targets));
   serving_ = true;
+  // Last, as what the rest of this pass does is still part of the start.
+  core_.CountStalls();
 }
 
 RespServer Server::DescribeServer() {
@@ -181,7 +184,7 @@ RespServer Server::DescribeServer() {
   resp.run_id = identity_.run_id;
   resp.config_path = identity_.config_path;
   resp.started_s = started_s_;
-  resp.directory = options_.directory;
+  resp.directory = identity_.directory;
   resp.keeps_on_disk = options_.keeps_on_disk;
   resp.core_count = cores_.count();
   resp.connection_count_max = options_.connection_count_max;
@@ -222,12 +225,16 @@ SessionGroup::MakeProtocol Server::DataProtocols(PerCore& of_core) {
       case WireProtocol::kPakv:
         return MakePakvProtocol(session, of_core.pakv);
       case WireProtocol::kHttp:
+        session.OpenReply().Append(
+            "-ERR Protocol error: HTTP on a data port; health and metrics are on that of "
+            "--admin-addr\r\n");
+        break;
       case WireProtocol::kTls:
+        session.OpenReply().Append("-ERR Protocol error: neither RESP nor the pakv protocol\r\n");
         break;
     }
-    *refused = true;
-    session.OpenReply().Append("-ERR Protocol error: neither RESP nor the pakv protocol\r\n");
     session.CloseReply();
+    *refused = true;
     return nullptr;
   };
 }

@@ -33,6 +33,7 @@ struct ServerIdentity {
   std::string version;      // of pakv
   std::string run_id;       // 40 hexadecimal digits, made at random for this run
   std::string config_path;  // of the configuration's file; empty: none
+  std::string directory;    // of the data, an absolute path
 };
 
 class Server {

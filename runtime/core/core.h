@@ -91,6 +91,8 @@ class Core {
   Nursery& nursery() { return nursery_; }
   const CoreCounters& counters() const { return counters_; }
   const StallDetector& stalls() const { return stalls_; }
+  // There is somebody to serve: from the next pass on, those that take long are counted and told.
+  void CountStalls() { stalls_.Begin(now_ns_); }
 
   void MakeReady(Runnable& runnable) { ready_.MakeReady(runnable); }
   // Runs `runnable` once at the end of this pass, before the ring is entered; what is asked for by

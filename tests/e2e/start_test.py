@@ -488,8 +488,10 @@ def lives_with_64_descriptors(pakvd, pakvctl, parent):
 
 
 def the_start_line_says_what_runs(pakvd, _pakvctl, parent):
-    data = os.path.join(parent, "data")
+    data = os.path.relpath(os.path.join(parent, "data"))
     server = pakv.Server(pakvd, data, "--cores", "2", "--admin-addr", "none")
+    told = server.connect().call("CONFIG", "GET", "dir")
+    pakv.check(told == [b"dir", os.path.abspath(data).encode()], f"CONFIG GET dir: {told}")
     pakv.check(server.stop() == 0, "no clean stop")
     for word in ("pakvd", "log", data, "2", "always", "127.0.0.1:0"):
         pakv.check(word in server.last_log, f"{word!r} is missing in: {server.last_log}")

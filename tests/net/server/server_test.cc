@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "runtime/core/cores.h"
+#include "runtime/core/next_pass.h"
 #include "runtime/io/uring_ring.h"
 
 namespace pakv {
@@ -26,7 +27,11 @@ namespace {
 // A pakvd without its main(): cores on threads, a store in a directory of its own, a server.
 class TestServer {
  public:
-  explicit TestServer(uint32_t core_count, ServerOptions options = {}) : options_(options) {
+  using Hook = Task<void> (*)(Core& here);
+  // The hooks run on core 0, right before and right after the server's Start.
+  explicit TestServer(uint32_t core_count, ServerOptions options = {}, Hook on_start = nullptr,
+                      Hook on_started = nullptr)
+      : options_(options), on_start_(on_start), on_started_(on_started) {
     char directory[] = "/tmp/pakv-server-test-XXXXXX";
     PAKV_CHECK(mkdtemp(directory) != nullptr);
     directory_ = directory;
@@ -83,7 +88,9 @@ class TestServer {
     server_ = std::make_unique<Server>(*cores_, options_, ServerIdentity{});
     const absl::Status status = co_await server_->Listen();
     PAKV_CHECK(status.ok(), status.ToString().c_str());
+    if (on_start_ != nullptr) co_await on_start_(cores_->core(0));
     co_await server_->Start(*store_);
+    if (on_started_ != nullptr) co_await on_started_(cores_->core(0));
     started_.set_value();
   }
 
@@ -96,6 +103,8 @@ class TestServer {
   }
 
   ServerOptions options_;
+  const Hook on_start_;
+  const Hook on_started_;
   std::string directory_;
   std::unique_ptr<Cores> cores_;
   std::unique_ptr<Store> store_;
@@ -161,6 +170,29 @@ class Client {
  private:
   int socket_ = -1;
 };
+
+// One pass that takes as long as a stall.
+Task<void> StallOnePass(Core& here) {
+  const uint64_t begin_ns = SystemClock().MonotonicNs();
+  while (SystemClock().MonotonicNs() - begin_ns < StallDetector::kStallNs) {
+  }
+  co_await NextPass(here);
+}
+
+TEST(ServerTest, PassesCountAsStallsOnceThereIsSomebodyToServe) {
+  testing::internal::CaptureStderr();
+  {
+    TestServer server(2, {}, StallOnePass, [](Core& here) -> Task<void> {
+      EXPECT_EQ(here.stalls().count(), 0u);
+      co_await StallOnePass(here);
+      // The rest of the pass that Start ended in was the start's.
+      const uint64_t before = here.stalls().count();
+      co_await StallOnePass(here);
+      EXPECT_GT(here.stalls().count(), before);
+    });
+  }
+  testing::internal::GetCapturedStderr();
+}
 
 TEST(ServerTest, SetGetDelPing) {
   for (const uint32_t cores : {1u, 2u}) {

@@ -172,7 +172,9 @@ TEST(SessionEndTest, QuitAndProtocolErrorsAnswerWhatCameBefore) {
            {"*2147483648\r\n", "-ERR Protocol error: invalid multibulk length\r\n"},
            {"*1\r\n$1073741825\r\n", "-ERR Protocol error: invalid bulk length\r\n"},
            {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-            "-ERR Protocol error: neither RESP nor the pakv protocol\r\n"},
+            "-ERR Protocol error: HTTP on a data port; health and metrics are on that of "
+            "--admin-addr\r\n"},
+           {"\x16\x03\x01", "-ERR Protocol error: neither RESP nor the pakv protocol\r\n"},
            {"PING\r\nPOST / HTTP/1.1\r\n",
             "+PONG\r\n-ERR Protocol error: HTTP request (POST or Host:) on a data port\r\n"},
            {"*1\r\n$5\r\nhost:\r\nSET a 2\r\n",

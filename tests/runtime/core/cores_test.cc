@@ -18,6 +18,7 @@
 
 #include "runtime/base/prng.h"
 #include "runtime/core/blocking_pool.h"
+#include "runtime/core/next_pass.h"
 #include "runtime/io/file.h"
 #include "runtime/io/uring_ring.h"
 #include "runtime/task/frame_allocator.h"
@@ -329,7 +330,8 @@ TEST(CoreTest, WhatAPassEndAsksForAgainRunsOncePerPass) {
 TEST(CoreTest, ALongPassIsReportedAsAStall) {
   auto rings = MakeRings(1);
   const auto test = [](Core& core) -> Task<void> {
-    co_await core.ready().Yield();
+    core.CountStalls();
+    co_await NextPass(core);
     const uint64_t begin_ns = SystemClock().MonotonicNs();
     while (SystemClock().MonotonicNs() - begin_ns < 2 * StallDetector::kStallNs) {
     }
@@ -343,8 +345,25 @@ TEST(CoreTest, ALongPassIsReportedAsAStall) {
   EXPECT_NE(log.find("core 0 served nobody for "), std::string::npos) << log;
 }
 
+TEST(StallDetectorTest, NothingCountsBeforeThereIsSomebodyToServe) {
+  StallDetector stalls;
+  testing::internal::CaptureStderr();
+  stalls.PassEnded(0, 1, 1 + 2 * StallDetector::kStallNs);
+  // In the middle of a pass: the rest of it is still part of the start.
+  const uint64_t pass_ns = kNsPerSecond;
+  stalls.Begin(pass_ns);
+  stalls.PassEnded(0, pass_ns, pass_ns + StallDetector::kStallNs);
+  EXPECT_EQ(stalls.count(), 0u);
+  EXPECT_EQ(stalls.duration_ns_max(), 0u);
+  stalls.PassEnded(0, pass_ns + 1, pass_ns + 1 + StallDetector::kStallNs);
+  EXPECT_EQ(stalls.count(), 1u);
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+}
+
 TEST(StallDetectorTest, CountsLongPassesAndReportsAtMostOncePerMinute) {
   StallDetector stalls;
+  stalls.Begin(0);
   testing::internal::CaptureStderr();
   stalls.PassEnded(3, 0, StallDetector::kStallNs - 1);
   EXPECT_EQ(stalls.count(), 0u);
