@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -146,11 +147,12 @@ class Inspector {
       return CheckUnlisted();  // a first start that died early
     }
     if (!bytes.ok()) return bytes.status();
-    absl::StatusOr<ManifestState> state = ParseManifest(*bytes);
-    if (!state.ok()) {
-      return absl::Status(state.status().code(), path_ + "/" + MessageOf(state.status()));
+    ManifestState state;
+    if (const std::optional<ManifestDamage> damage = DecodeManifest(*bytes, state)) {
+      Find(path, damage->offset, std::string(damage->what));
+      return CheckUnlisted();
     }
-    state_ = std::move(*state);
+    state_ = std::move(state);
     found_.run_counter = state_.run_counter;
     found_.lsn_max = state_.lsn_max;
     if (state_.ignored_tail_bytes != 0) {
@@ -170,13 +172,16 @@ class Inspector {
     }
     closedir(directory);
     std::sort(unlisted.begin(), unlisted.end());
+    if (state_.run == 0) {
+      if (!unlisted.empty() && found_.findings.empty()) {
+        Find(PathOf("MANIFEST"), 0, "missing, although there are segments");
+      }
+      loose_ = std::move(unlisted);
+      return absl::OkStatus();
+    }
     for (const uint32_t segment : unlisted) {
       const absl::StatusOr<Buffer> sector = ReadPart(SegmentPath(segment), 0, kSectorSize);
       if (!sector.ok()) return sector.status();
-      if (state_.run == 0) {
-        Find(PathOf("MANIFEST"), 0, "missing, although there are segments");
-        return absl::OkStatus();
-      }
       if (StartsWithBlockOf(*sector, state_.run, segment)) {
         Find(SegmentPath(segment), 0, "a segment that is in use and not in MANIFEST");
       }
@@ -213,6 +218,10 @@ class Inspector {
         if (!status.ok()) return status;
       }
       begin = end;
+    }
+    for (const uint32_t segment : loose_) {
+      absl::Status status = ReadLoose(segment);
+      if (!status.ok()) return status;
     }
     std::sort(found_.segments.begin(), found_.segments.end(),
               [](const InspectedSegment& left, const InspectedSegment& right) {
@@ -263,14 +272,47 @@ class Inspector {
     return std::optional<Buffer>(std::move(*bytes));
   }
 
+  // ---- Not listed, as MANIFEST is lost: what a start with --salvage makes of it ----
+
+  absl::Status ReadLoose(uint32_t segment) {
+    const std::string path = SegmentPath(segment);
+    const absl::StatusOr<Buffer> read =
+        depth_ == InspectDepth::kVerify ? ReadFile(path) : ReadPart(path, 0, kSectorSize);
+    if (!read.ok()) return read.status();
+    const Bytes bytes = *read;
+    InspectedSegment& listed = found_.segments.emplace_back();
+    listed.is_listed = false;
+    listed.info.segment = segment;
+    listed.file_bytes = SizeOf(path);
+    listed.info.size = listed.file_bytes.value_or(0);
+    if (const std::optional<DecodedBlockHeader> first = DecodeBlockHeader(bytes)) {
+      listed.info.run = first->header.run;
+      listed.info.log = first->header.log;
+      listed.info.first_sequence = first->header.sequence;
+    }
+    if (depth_ != InspectDepth::kVerify) return absl::OkStatus();
+    found_.bytes_read += bytes.size();
+    const SalvagedSegment salvaged = SalvageSegment(bytes, segment, std::nullopt, std::nullopt);
+    listed.records = salvaged.records.size();
+    for (const DamagedPlace& place : salvaged.places) FindPlace(path, place);
+    SeeSalvaged(salvaged);
+    return absl::OkStatus();
+  }
+
+  void FindPlace(const std::string& path, const DamagedPlace& place) {
+    Find(path, place.offset, place.what,
+         place.key.empty() ? std::nullopt : std::optional(place.key));
+  }
+
   // ---- Sealed: every block up to the end, and what lies behind damage too ----
 
   absl::Status VerifySealed(const SegmentInfo& info, InspectedSegment& segment) {
     const absl::StatusOr<std::optional<Buffer>> read = ReadBlocks(info);
     if (!read.ok()) return read.status();
-    if (!*read) return absl::OkStatus();
+    if (!*read) return SeeWhatIsLeft(info);
     const Bytes bytes = **read;
     const std::string path = SegmentPath(info.segment);
+    const size_t findings_before = found_.findings.size();
     segment.blocks = 0;
     segment.records = 0;
     bool follows = true;  // sequence and chain of the block expected next are known
@@ -310,6 +352,10 @@ class Inspector {
       sequence = decoded->header.sequence + 1;
       chain = decoded->checksum;
       offset += block.size();
+    }
+    // Of damaged blocks, too: what refers to value files, and what replaces that.
+    if (found_.findings.size() > findings_before) {
+      SeeSalvaged(SalvageSegment(bytes, info.segment, info.run, info.sealed_end));
     }
     return VerifyFooter(info, bytes, blocks, segment);
   }
@@ -391,7 +437,13 @@ class Inspector {
     for (const SegmentInfo* info : infos) {
       absl::StatusOr<std::optional<Buffer>> read = ReadBlocks(*info);
       if (!read.ok()) return read.status();
-      if (!*read) return absl::OkStatus();
+      if (!*read) {
+        for (const SegmentInfo* each : infos) {
+          absl::Status status = SeeWhatIsLeft(*each);
+          if (!status.ok()) return status;
+        }
+        return absl::OkStatus();
+      }
       contents.push_back(std::move(**read));
     }
     std::vector<JudgedSegment> segments;
@@ -421,6 +473,9 @@ class Inspector {
            std::string(judgement.reason) +
                ": the log is torn here; a start cuts it off, nothing behind was acknowledged");
     }
+    for (size_t i = 0; i < judgement.ends.size(); ++i) {
+      ends_[infos[i]->segment] = judgement.ends[i].end;
+    }
     return absl::OkStatus();
   }
 
@@ -431,12 +486,13 @@ class Inspector {
     while (infos[i]->segment != judgement.segment) ++i;
     for (const size_t first = i; i < infos.size(); ++i) {
       const uint32_t segment = infos[i]->segment;
-      for (const DamagedPlace& place :
-           SalvageSegment(contents[i], segment, infos[i]->run, std::nullopt).places) {
+      const SalvagedSegment salvaged =
+          SalvageSegment(contents[i], segment, infos[i]->run, std::nullopt);
+      for (const DamagedPlace& place : salvaged.places) {
         if (i == first && place.offset == judgement.offset) continue;  // it stands there already
-        Find(SegmentPath(segment), place.offset, place.what,
-             place.key.empty() ? std::nullopt : std::optional(place.key));
+        FindPlace(SegmentPath(segment), place);
       }
+      SeeSalvaged(salvaged);
     }
   }
 
@@ -445,41 +501,52 @@ class Inspector {
   void SeeRecords(Bytes block, const BlockHeader& header) {
     values_.SeeClock(header.expiry_clock_ms);
     BlockRecords records(block, header.record_count);
-    while (const std::optional<Record> record = records.Next()) {
-      if (seen_) {
-        values_.SeeAgain(record->fields);
-        continue;
-      }
-      values_.See(record->fields);
-      const uint32_t id = record->fields.namespace_id;
-      if (id >= state_.next_namespace && id != kEveryNamespace) nameless_.insert(id);
+    while (const std::optional<Record> record = records.Next()) See(record->fields);
+  }
+
+  void SeeSalvaged(const SalvagedSegment& salvaged) {
+    values_.SeeClock(salvaged.expiry_clock_ms);
+    for (const Record& record : salvaged.records) See(record.fields);
+  }
+
+  void See(const RecordFields& fields) {
+    if (seen_) return values_.SeeAgain(fields);
+    values_.See(fields);
+    const uint32_t id = fields.namespace_id;
+    if (state_.run != 0 && id >= state_.next_namespace && id != kEveryNamespace) {
+      nameless_.insert(id);
     }
   }
 
+  // The records of a listed segment, whatever is wrong with it, but none that a start cuts off.
+  absl::Status SeeWhatIsLeft(const SegmentInfo& info) {
+    const auto end = ends_.find(info.segment);
+    const uint64_t length = end != ends_.end() ? end->second : info.sealed_end.value_or(info.size);
+    const absl::StatusOr<Buffer> bytes = ReadPart(SegmentPath(info.segment), 0, length);
+    if (absl::IsNotFound(bytes.status())) return absl::OkStatus();
+    if (!bytes.ok()) return bytes.status();
+    found_.bytes_read += bytes->size();
+    SeeSalvaged(SalvageSegment(*bytes, info.segment, info.run, std::nullopt));
+    return absl::OkStatus();
+  }
+
   absl::Status VerifyValueFiles() {
+    const bool log_is_damaged = found_.damaged();
     values_.SeeClock(state_.expiry_clock_ms);
     seen_ = true;
     if (values_.needs_second_pass()) {
       for (const auto& [segment, info] : state_.segments) {
-        const absl::StatusOr<Buffer> bytes =
-            ReadPart(SegmentPath(segment), 0, info.sealed_end.value_or(info.size));
-        if (absl::IsNotFound(bytes.status())) continue;
+        absl::Status status = SeeWhatIsLeft(info);
+        if (!status.ok()) return status;
+      }
+      for (const uint32_t segment : loose_) {
+        const absl::StatusOr<Buffer> bytes = ReadFile(SegmentPath(segment));
         if (!bytes.ok()) return bytes.status();
         found_.bytes_read += bytes->size();
-        uint64_t offset = 0;
-        while (offset < bytes->size()) {
-          const std::optional<DecodedBlockHeader> decoded = HeaderAt(info, *bytes, offset);
-          if (!decoded) {
-            offset += kSectorSize;
-            continue;
-          }
-          const Bytes block = Bytes(*bytes).subspan(offset, decoded->header.length);
-          SeeRecords(block, decoded->header);
-          offset += block.size();
-        }
+        SeeSalvaged(SalvageSegment(*bytes, segment, std::nullopt, std::nullopt));
       }
     }
-    found_.bytes_read += values_.Verify();
+    found_.bytes_read += values_.Verify(log_is_damaged);
     return absl::OkStatus();
   }
 
@@ -488,7 +555,9 @@ class Inspector {
   ValueFileInspector values_;
   bool seen_ = false;  // all records once
   ManifestState state_;
-  std::set<uint32_t> nameless_;  // namespaces of records
+  std::vector<uint32_t> loose_;        // segments, where no MANIFEST says which count
+  std::map<uint32_t, uint64_t> ends_;  // where a start cuts off segments that are not sealed
+  std::set<uint32_t> nameless_;        // namespaces of records
   Inspection found_;
 };
 

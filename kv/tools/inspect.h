@@ -26,6 +26,8 @@ struct InspectFinding {
 };
 
 struct InspectedSegment {
+  // Not listed: MANIFEST is missing or damaged, and this is what the file says of itself.
+  bool is_listed = true;
   SegmentInfo info;
   std::optional<uint64_t> file_bytes;  // nothing: there is no such file
   bool footer_is_right = false;
@@ -51,8 +53,10 @@ enum class InspectDepth : uint8_t {
   kVerify,  // every byte
 };
 
+// Where MANIFEST is missing or damaged all segments are read that are there, as a start with
+// --salvage would: that is a finding, and so is what is not right in them.
 // kUnavailable: locked by a server; kFailedPrecondition: no pakv directory, or of a newer format;
-// kDataLoss: IDENTITY or MANIFEST is damaged, so that nothing else can be told; kInternal: I/O.
+// kDataLoss: IDENTITY is damaged, so that nothing else can be told; kInternal: I/O.
 absl::StatusOr<Inspection> InspectDirectory(const std::string& path, InspectDepth depth);
 
 }  // namespace pakv

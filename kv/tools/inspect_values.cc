@@ -37,7 +37,7 @@ void ValueFileInspector::SeeAgain(const RecordFields& record) {
   if (found != references_.end() && record.lsn > found->second.lsn) found->second.is_void = true;
 }
 
-uint64_t ValueFileInspector::Verify() {
+uint64_t ValueFileInspector::Verify(bool log_is_damaged) {
   uint64_t bytes_read = 0;
   std::set<uint64_t> referred;
   for (const auto& [key, reference] : references_) {
@@ -45,7 +45,7 @@ uint64_t ValueFileInspector::Verify() {
     const bool is_over =
         reference.expiry_ms != kNoExpiry && reference.expiry_ms <= expiry_clock_ms_;
     if (reference.is_void || is_dropped || is_over) continue;
-    bytes_read += VerifyFile(key.second, reference.bytes);
+    bytes_read += VerifyFile(key.second, reference.bytes, log_is_damaged);
     if (const auto head = DecodeValueFileHead(reference.bytes)) referred.insert(head->file);
   }
   DIR* const directory = opendir(directory_.c_str());
@@ -57,14 +57,17 @@ uint64_t ValueFileInspector::Verify() {
   }
   closedir(directory);
   std::sort(orphans.begin(), orphans.end());
+  const char* const what = log_is_damaged
+                               ? "no key that is left refers to this value file; --salvage keeps it"
+                               : "no key refers to this value file; a start removes it";
   for (const std::string& name : orphans) {
-    report_(directory_ + "/" + name, 0, "no key refers to this value file; a start removes it",
-            nullptr, /*is_damage=*/false);
+    report_(directory_ + "/" + name, 0, what, nullptr, /*is_damage=*/false);
   }
   return bytes_read;
 }
 
-uint64_t ValueFileInspector::VerifyFile(const std::string& key, std::string_view bytes) {
+uint64_t ValueFileInspector::VerifyFile(const std::string& key, std::string_view bytes,
+                                        bool log_is_damaged) {
   const std::optional<ValueReference> reference = ValueReference::Decode(bytes);
   if (!reference) {
     report_(directory_, 0, "a reference to a value file that does not agree with itself", &key,
@@ -74,10 +77,12 @@ uint64_t ValueFileInspector::VerifyFile(const std::string& key, std::string_view
   const std::string path = directory_ + "/" + ValueFileName(reference->file());
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) {
-    report_(path, 0,
-            errno == ENOENT ? std::string("missing, although the key's value lies in it")
-                            : std::string("cannot open it: ") + std::strerror(errno),
-            &key, /*is_damage=*/true);
+    std::string what = std::string("cannot open it: ") + std::strerror(errno);
+    if (errno == ENOENT) {
+      what = "missing, although the key's value lies in it";
+      if (log_is_damaged) what += ", unless a newer one was in what is damaged";
+    }
+    report_(path, 0, what, &key, /*is_damage=*/true);
     return 0;
   }
   uint64_t offset = 0;

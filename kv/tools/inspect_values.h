@@ -30,8 +30,9 @@ class ValueFileInspector {
   bool needs_second_pass() const { return !references_.empty(); }
   void SeeAgain(const RecordFields& record);
 
-  // Reads the files. How many bytes that were.
-  uint64_t Verify();
+  // Reads the files. How many bytes that were. `log_is_damaged`: records may be lost, so that what
+  // is missing may have been replaced, and what nobody refers to may be somebody's.
+  uint64_t Verify(bool log_is_damaged);
 
  private:
   using Key = std::pair<uint32_t, std::string>;  // namespace and key
@@ -41,7 +42,7 @@ class ValueFileInspector {
     std::string bytes;
     bool is_void = false;
   };
-  uint64_t VerifyFile(const std::string& key, std::string_view reference);
+  uint64_t VerifyFile(const std::string& key, std::string_view reference, bool log_is_damaged);
 
   const std::string directory_;
   const Report report_;

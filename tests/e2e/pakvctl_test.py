@@ -489,6 +489,15 @@ def a_directory_is_read_offline(pakvd, pakvctl, parent):
     code, out, _ = ctl("-o", "json", "verify", directory)
     finding = json.loads(out)[0]
     pakv.check(code == 5 and finding["damage"] and finding["key"].startswith("key"), f"{finding}")
+    manifest = os.path.join(directory, "MANIFEST")
+    os.remove(manifest)
+    code, out, err = ctl("verify", directory)
+    pakv.check(code == 5 and out.startswith(manifest.encode() + b":0: damage: missing")
+               and damaged.encode() in out and b"without MANIFEST, 999 records" in err,
+               f"without MANIFEST: {code} {out} {err}")
+    code, out, err = ctl("segments", directory)
+    pakv.check(code == 5 and out.count(b" unlisted ") == len(lines) and manifest.encode() in err,
+               f"without MANIFEST: {code} {out} {err}")
     ctl.says(["verify", os.path.join(parent, "nowhere")], b"", 5, b"nowhere")
     ctl.says(["verify", parent], b"", 5, b"no pakv data directory")
 

@@ -15,6 +15,13 @@
 namespace pakv {
 namespace {
 
+void PrintLine(const InspectFinding& finding, std::ostream& out) {
+  out << EscapeControls(finding.file) << ':' << finding.offset << ": "
+      << (finding.is_damage ? "damage: " : "note: ") << finding.what;
+  if (finding.key) out << ", key " << Quoted(*finding.key);
+  out << '\n';
+}
+
 void PrintFindings(const CtlRequest& request, const Inspection& found, std::ostream& out) {
   if (request.output == CtlOutput::kJson) {
     JsonArrayPrinter array(out);
@@ -30,12 +37,7 @@ void PrintFindings(const CtlRequest& request, const Inspection& found, std::ostr
     array.Finish();
     return;
   }
-  for (const InspectFinding& finding : found.findings) {
-    out << EscapeControls(finding.file) << ':' << finding.offset << ": "
-        << (finding.is_damage ? "damage: " : "note: ") << finding.what;
-    if (finding.key) out << ", key " << Quoted(*finding.key);
-    out << '\n';
-  }
+  for (const InspectFinding& finding : found.findings) PrintLine(finding, out);
 }
 
 void PrintSegments(const CtlRequest& request, const Inspection& found, std::ostream& out) {
@@ -44,6 +46,7 @@ void PrintSegments(const CtlRequest& request, const Inspection& found, std::ostr
   for (const InspectedSegment& segment : found.segments) {
     const SegmentInfo& info = segment.info;
     const char* kind = info.kind == SegmentKind::kCompaction ? "compaction" : "commit";
+    if (!segment.is_listed) kind = "unlisted";
     if (json) {
       OrderedJson object;
       object["file"] = SegmentName(info.segment);
@@ -61,7 +64,8 @@ void PrintSegments(const CtlRequest& request, const Inspection& found, std::ostr
     }
     std::string line = fmt::format("{} {} run {:016x} log {} size {}", SegmentName(info.segment),
                                    kind, info.run, info.log, info.size);
-    line += info.sealed_end ? fmt::format(" end {}", *info.sealed_end) : std::string(" open");
+    if (info.sealed_end) line += fmt::format(" end {}", *info.sealed_end);
+    if (!info.sealed_end && segment.is_listed) line += " open";
     if (info.footer_bytes != 0) {
       line +=
           fmt::format(" footer {}{}", info.footer_bytes, segment.footer_is_right ? "" : " damaged");
@@ -71,6 +75,19 @@ void PrintSegments(const CtlRequest& request, const Inspection& found, std::ostr
     out << line << '\n';
   }
   if (json) array.Finish();
+}
+
+// Where MANIFEST is lost: what --salvage would begin with. Else nothing.
+std::string WhatCanBeRead(const Inspection& found) {
+  uint64_t records = 0;
+  bool all_are_listed = true;
+  for (const InspectedSegment& segment : found.segments) {
+    if (segment.is_listed) continue;
+    all_are_listed = false;
+    records += segment.records.value_or(0);
+  }
+  if (all_are_listed) return "";
+  return fmt::format("; without MANIFEST, {} can be read", Counted(records, "record"));
 }
 
 }  // namespace
@@ -89,13 +106,19 @@ int RunOffline(const CtlRequest& request, const CtlStreams& streams) {
   }
   if (!verify) {
     PrintSegments(request, *found, streams.out);
+    // Such as that MANIFEST is missing, so that these may not be all.
+    for (const InspectFinding& finding : found->findings) {
+      if (!finding.is_damage) continue;
+      streams.err << "pakvctl: ";
+      PrintLine(finding, streams.err);
+    }
   } else {
     PrintFindings(request, *found, streams.out);
     if (!request.quiet) {
-      streams.err << fmt::format("pakvctl: {}, {} read: {}\n",
-                                 Counted(found->segments.size(), "segment"),
-                                 Counted(found->bytes_read, "byte"),
-                                 found->damaged() ? "damage found" : "no damage found");
+      streams.err << fmt::format(
+          "pakvctl: {}, {} read: {}{}\n", Counted(found->segments.size(), "segment"),
+          Counted(found->bytes_read, "byte"), found->damaged() ? "damage found" : "no damage found",
+          WhatCanBeRead(*found));
     }
   }
   return found->damaged() ? kClientExitData : kClientExitOk;

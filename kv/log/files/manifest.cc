@@ -95,8 +95,7 @@ std::string_view Apply(ManifestState& state, const ManifestEntry& entry) {
 
 }  // namespace
 
-absl::StatusOr<ManifestState> ParseManifest(Bytes file) {
-  ManifestState state;
+std::optional<ManifestDamage> DecodeManifest(Bytes file, ManifestState& state) {
   uint32_t sectors = 0;
   uint32_t fresh_sectors = 1;
   uint32_t chain = 0;
@@ -105,19 +104,19 @@ absl::StatusOr<ManifestState> ParseManifest(Bytes file) {
     const Bytes bytes = file.subspan(offset, kSectorSize);
     if (AllZero(bytes)) continue;
     const auto sector = DecodeManifestSector(bytes);
-    if (!sector) return Damaged(kManifestName, offset, "not a sector of a MANIFEST, and not zero");
+    if (!sector) return ManifestDamage{offset, "not a sector of a MANIFEST, and not zero"};
     if (sector->index != sectors || sector->chain != chain) {
-      return Damaged(kManifestName, offset, "a sector that does not continue the one before");
+      return ManifestDamage{offset, "a sector that does not continue the one before"};
     }
     const bool first = sectors == 0;
     if (!first && sector->run != state.run) {
-      return Damaged(kManifestName, offset, "a sector of another run");
+      return ManifestDamage{offset, "a sector of another run"};
     }
     uint32_t next = 0;
     if (first) {
       const ManifestEntry& start = sector->entries[0];
       if (start.type != ManifestEntry::Type::kStart) {
-        return Damaged(kManifestName, offset, "the first entry is no start");
+        return ManifestDamage{offset, "the first entry is no start"};
       }
       state.run = sector->run;
       state.run_counter = start.run_counter;
@@ -129,15 +128,22 @@ absl::StatusOr<ManifestState> ParseManifest(Bytes file) {
     }
     for (; next < sector->entry_count; ++next) {
       const std::string_view contradiction = Apply(state, sector->entries[next]);
-      if (!contradiction.empty()) return Damaged(kManifestName, offset, contradiction);
+      if (!contradiction.empty()) return ManifestDamage{offset, contradiction};
     }
     chain = sector->checksum;
     ++sectors;
   }
   if (sectors < fresh_sectors) {
-    return Damaged(kManifestName, offset, "sectors are missing at its end");
+    return ManifestDamage{offset, "sectors are missing at its end"};
   }
   state.ignored_tail_bytes = file.size() - offset;
+  return std::nullopt;
+}
+
+absl::StatusOr<ManifestState> ParseManifest(Bytes file) {
+  ManifestState state;
+  const std::optional<ManifestDamage> damage = DecodeManifest(file, state);
+  if (damage) return Damaged(kManifestName, damage->offset, damage->what);
   return state;
 }
 

@@ -20,6 +20,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kv/log/files/store_directory.h"
@@ -60,7 +61,15 @@ struct ManifestState {
   uint64_t ignored_tail_bytes = 0;  // an append that never finished
 };
 
-// Reads a whole MANIFEST file. kDataLoss with the offset if it is damaged. Pure.
+// Where a MANIFEST is damaged, and a constant that says how.
+struct ManifestDamage {
+  uint64_t offset = 0;
+  std::string_view what;
+};
+// Reads a whole MANIFEST file into `state`, a new one, which is worth nothing if it is damaged.
+// Pure.
+std::optional<ManifestDamage> DecodeManifest(Bytes file, ManifestState& state);
+// The same; kDataLoss with the offset if it is damaged. Pure.
 absl::StatusOr<ManifestState> ParseManifest(Bytes file);
 // The sectors of a fresh MANIFEST for `state`; segments that were dropped are told, too. Pure.
 std::vector<uint8_t> EncodeManifest(const ManifestState& state);

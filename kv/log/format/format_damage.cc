@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kv/log/format/format_bytes.h"
+#include "kv/log/format/format_footer.h"
 
 namespace pakv {
 namespace {
@@ -21,7 +22,7 @@ class Search {
         continue;
       }
       const std::optional<uint64_t> next = NextHeader(offset + kSectorSize);
-      if (!next && AllZero(bytes_.subspan(offset))) break;
+      if (!next && (AllZero(bytes_.subspan(offset)) || FooterAt(offset))) break;
       TakeHeadless(offset, next.value_or(BlocksEnd()));
       offset = next.value_or(BlocksEnd());
     }
@@ -51,6 +52,21 @@ class Search {
       if (HeaderAt(offset)) return offset;
     }
     return std::nullopt;
+  }
+
+  // Whether the segment's own footer, and zeros, are all that follows: where nothing says where its
+  // blocks end, that does.
+  bool FooterAt(uint64_t offset) const {
+    if (end_) return false;
+    for (uint64_t at = offset; at + kSectorSize <= bytes_.size(); at += kSectorSize) {
+      const auto trailer = DecodeFooterTrailer(bytes_.subspan(at, kSectorSize));
+      if (!trailer || trailer->segment != segment_ || trailer->end_offset != offset) continue;
+      if (run_ && trailer->run != *run_) continue;
+      const uint64_t end = at + kSectorSize;
+      return DecodeFooter(bytes_.subspan(offset, end - offset)).has_value() &&
+             AllZero(bytes_.subspan(end));
+    }
+    return false;
   }
 
   // Where the next block begins.

@@ -102,6 +102,26 @@ Task<void> WriteFileLife(Core& core, TestLog& log, std::string store, std::strin
   std::ofstream(store + "/" + ValueFileName(2), std::ios::binary) << value;
 }
 
+// "first" in the log, then "new" with its value in a file, and no end: what a kill leaves of it.
+Task<void> WriteOpenLife(Core& core, TestLog& log, std::string life) {
+  const absl::Status opened = co_await log.Open();
+  EXPECT_TRUE(opened.ok()) << opened;
+  const bool written = co_await log.Put("first", std::string(700, 'f'));
+  EXPECT_TRUE(written);
+  const std::string value(300, 'v');
+  TestEntry entry(core.ready());
+  log.Append("new",
+             EncodeValueReference({.file = 2, .length = value.size()}, 512,
+                                  std::vector{Crc32c(0, value.data(), value.size())}),
+             entry, kRecordFile);
+  co_await entry.settled.Wait();
+  EXPECT_TRUE(entry.ok);
+  WriteFile(life + "/" + ValueFileName(2), value);
+  const std::filesystem::path store = std::filesystem::path(life).parent_path() / "store";
+  CopyDirectory(life, store);
+  co_await log.Close();
+}
+
 TEST_F(InspectTest, ValueFilesAreCheckedAsFarAsKeysReferToThem) {
   const std::string value(1300, 'v');
   {
@@ -130,6 +150,50 @@ TEST_F(InspectTest, ValueFilesAreCheckedAsFarAsKeysReferToThem) {
   found = Inspect();
   ASSERT_EQ(found.findings.size(), 1u);
   EXPECT_FALSE(found.damaged());
+}
+
+// Where a newer value of a key is lost with its record, the file of the older one has gone rightly.
+TEST_F(InspectTest, AMissingValueFileBesideADamagedLogMayHaveBeenReplaced) {
+  {
+    TestCore core;
+    TestLog log(*core.core, store(), ++run_);
+    core.Run(WriteFileLife(*core.core, log, store(), std::string(1300, 'v')));
+    written_ = log.written;
+  }
+  ASSERT_TRUE(Inspect().findings.empty());
+  Flip(SegmentOf("old"), written_.at("old").offset + kRecordHeaderSize);
+  const Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 2u);
+  EXPECT_EQ(found.findings[0].file, SegmentOf("old"));
+  EXPECT_EQ(found.findings[1].file, store() + "/" + ValueFileName(1));
+  EXPECT_EQ(found.findings[1].what,
+            "missing, although the key's value lies in it, unless a newer one was in what is "
+            "damaged");
+}
+
+// Behind the damage, in a log that was in use, "new" refers to its file still; what nobody refers
+// to is told as what --salvage keeps.
+TEST_F(InspectTest, RecordsBehindDamageReferToTheirValueFiles) {
+  {
+    TestCore core;
+    const std::string life = directory_.Path("life");
+    TestLog log(*core.core, life, ++run_);
+    core.Run(WriteOpenLife(*core.core, log, life));
+    written_ = log.written;
+  }
+  ASSERT_TRUE(Inspect().findings.empty()) << Inspect().findings[0].what;
+  Flip(SegmentOf("first"), written_.at("first").offset + kRecordHeaderSize + 8);
+  Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 2u);
+  for (const InspectFinding& finding : found.findings) {
+    EXPECT_EQ(finding.file, SegmentOf("first"));
+  }
+  WriteFile(store() + "/" + ValueFileName(9), "whose?");
+  found = Inspect();
+  ASSERT_EQ(found.findings.size(), 3u);
+  EXPECT_FALSE(found.findings[2].is_damage);
+  EXPECT_EQ(found.findings[2].what,
+            "no key that is left refers to this value file; --salvage keeps it");
 }
 
 // "early" and "other" have values in files, then comes the drop, then "late" gets one.
@@ -261,17 +325,53 @@ TEST_F(InspectTest, CorruptTailIsFoundWithItsKeysAndWhatIsDamagedBehindIt) {
   }
 }
 
-TEST_F(InspectTest, DamagedManifestAndIdentityAreErrorsThatNameTheFile) {
+TEST_F(InspectTest, DamagedIdentityIsAnErrorThatNamesTheFile) {
   Write(3, 3000, /*stop=*/true);
-  const std::string manifest = ReadFile(store() + "/MANIFEST");
-  Flip(store() + "/MANIFEST", 40);
-  absl::StatusOr<Inspection> found = InspectDirectory(store(), InspectDepth::kVerify);
-  EXPECT_TRUE(absl::IsDataLoss(found.status())) << found.status();
-  EXPECT_NE(found.status().ToString().find("MANIFEST"), std::string::npos);
-  WriteFile(store() + "/MANIFEST", manifest);
   Flip(store() + "/IDENTITY", 40);
-  found = InspectDirectory(store(), InspectDepth::kVerify);
+  const auto found = InspectDirectory(store(), InspectDepth::kVerify);
   EXPECT_TRUE(absl::IsDataLoss(found.status())) << found.status();
+  EXPECT_NE(found.status().ToString().find("IDENTITY"), std::string::npos);
+}
+
+// What is there is read all the same, footers included: they are no damage.
+TEST_F(InspectTest, WithoutManifestEverySegmentIsRead) {
+  Write(60, 5000, /*stop=*/true);
+  const std::string path = store() + "/MANIFEST";
+  for (const bool missing : {false, true}) {
+    if (missing) {
+      std::filesystem::remove(path);
+    } else {
+      Flip(path, kSectorSize + 40);
+    }
+    Inspection found = Inspect();
+    ASSERT_EQ(found.findings.size(), 1u) << found.findings[1].file << found.findings[1].what;
+    EXPECT_EQ(found.findings[0].file, path);
+    EXPECT_EQ(found.findings[0].offset, missing ? 0 : kSectorSize);
+    EXPECT_TRUE(found.damaged());
+    uint64_t records = 0;
+    for (const InspectedSegment& segment : found.segments) {
+      EXPECT_FALSE(segment.is_listed);
+      records += segment.records.value_or(0);
+    }
+    EXPECT_EQ(records, 60u);
+    EXPECT_GT(found.bytes_read, 60u * 5000);
+    EXPECT_EQ(Inspect(InspectDepth::kList).segments.size(), found.segments.size());
+  }
+  Flip(SegmentOf("k3"), written_.at("k3").offset + 200);
+  const Inspection found = Inspect();
+  ASSERT_EQ(found.findings.size(), 2u);
+  EXPECT_EQ(found.findings[1].file, SegmentOf("k3"));
+  EXPECT_EQ(found.findings[1].offset, written_.at("k3").offset);
+  EXPECT_EQ(found.findings[1].key, "k3");
+}
+
+TEST_F(InspectTest, AStartThatDiedBeforeItsFirstSegmentIsNoDamage) {
+  Write(1, 100, /*stop=*/true);
+  for (const auto& entry : std::filesystem::directory_iterator(store())) {
+    const std::string name = entry.path().filename();
+    if (name == "MANIFEST" || name.ends_with(".seg")) std::filesystem::remove(entry.path());
+  }
+  EXPECT_TRUE(Inspect().findings.empty());
 }
 
 TEST_F(InspectTest, SegmentThatManifestMissesIsFound) {
