@@ -23,9 +23,8 @@ bool LooksLikeOption(const std::string& argument) {
 
 std::string Shown(const std::string& word) { return word.empty() ? "\"\"" : EscapeControls(word); }
 
-// Empty: no known word is near.
-std::string DidYouMean(const std::string& word, const std::vector<std::string>& known) {
-  const std::optional<std::string> closest = ClosestWord(word, known);
+// Nothing: no known word is near.
+std::string DidYouMean(const std::optional<std::string>& closest) {
   return closest ? "did you mean " + *closest + "?" : "";
 }
 
@@ -88,7 +87,7 @@ std::string Arguments::TokenFor(size_t index) const {
   return kMark + std::to_string(index) + kMark;
 }
 
-std::string Arguments::Tell(const CLI::App& app, const CLI::Error& error) const {
+std::string Arguments::Tell(const CLI::App& app, const CLI::Error& error) {
   // That something is missing hides from CLI11 that something else was misspelt.
   const std::vector<std::string> unexpected = app.remaining(true);
   if (!unexpected.empty()) return TellUnexpected(app, unexpected.front());
@@ -99,6 +98,7 @@ std::string Arguments::Tell(const CLI::App& app, const CLI::Error& error) const 
   for (const CLI::App* used : AppsInUse(app)) {
     for (const CLI::Option* option : used->get_options()) {
       if (option->get_name() != name) continue;
+      error_is_beside_commands_ = used == &app;
       const bool takes_one = option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw;
       if (takes_one && option->count() > 1) {
         return name + " is given " + std::to_string(option->count()) +
@@ -111,7 +111,7 @@ std::string Arguments::Tell(const CLI::App& app, const CLI::Error& error) const 
   return Restore(text);
 }
 
-std::string Arguments::TellUnexpected(const CLI::App& app, const std::string& argument) const {
+std::string Arguments::TellUnexpected(const CLI::App& app, const std::string& argument) {
   if (!argument.starts_with('-')) {
     const std::string word = Restore(argument);
     return StandsForCommand(app, argument) ? TellUnknownCommand(word)
@@ -119,17 +119,22 @@ std::string Arguments::TellUnexpected(const CLI::App& app, const std::string& ar
   }
   const std::string option = argument.substr(0, argument.find('='));
   std::vector<std::string> known;
+  size_t beside_commands = 0;  // the first so many
   for (const CLI::App* used : AppsInUse(app)) {
     for (const CLI::Option* candidate : used->get_options()) {
       for (const std::string& name : candidate->get_lnames()) known.push_back("--" + name);
     }
+    if (used == &app) beside_commands = known.size();
   }
-  const std::string hint = DidYouMean(option, known);
+  const std::optional<std::string> closest = ClosestWord(option, known);
+  const auto end = known.begin() + static_cast<ptrdiff_t>(beside_commands);
+  error_is_beside_commands_ = closest && std::find(known.begin(), end, *closest) != end;
+  const std::string hint = DidYouMean(closest);
   return "unknown option: " + Shown(option) + (hint.empty() ? "" : " (" + hint + ")");
 }
 
 std::string Arguments::TellUnknownCommand(const std::string& word) const {
-  const std::string hint = DidYouMean(word, commands_);
+  const std::string hint = DidYouMean(ClosestWord(word, commands_));
   return "unknown command: " + Shown(word) + " (" + hint + (hint.empty() ? "" : " ") +
          command_hint_ + ")";
 }

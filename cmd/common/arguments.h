@@ -26,6 +26,8 @@ class Arguments {
   bool help_wanted() const { return help_wanted_; }
   const std::string& help() const { return help_; }
   const std::string& error() const { return error_; }
+  // Whether that is about an option that stands beside the commands, not about one of a command.
+  bool error_is_beside_commands() const { return error_is_beside_commands_; }
   // The same where `word` stands for a command and is none.
   std::string TellUnknownCommand(const std::string& word) const;
 
@@ -35,8 +37,8 @@ class Arguments {
  private:
   std::string TokenFor(size_t index) const;
   // What CLI11 has found, in our words: it speaks of itself.
-  std::string Tell(const CLI::App& app, const CLI::Error& error) const;
-  std::string TellUnexpected(const CLI::App& app, const std::string& argument) const;
+  std::string Tell(const CLI::App& app, const CLI::Error& error);
+  std::string TellUnexpected(const CLI::App& app, const std::string& argument);
   // Whether it stands where `app` wants a command.
   bool StandsForCommand(const CLI::App& app, const std::string& argument) const;
   // `text` with every token in it put back to what the user wrote.
@@ -49,6 +51,7 @@ class Arguments {
   bool help_wanted_ = false;
   std::string help_;
   std::string error_;
+  bool error_is_beside_commands_ = false;
 };
 
 }  // namespace pakv

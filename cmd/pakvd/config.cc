@@ -256,7 +256,9 @@ ConfigOutcome LoadConfig(const std::vector<std::string>& arguments,
     // What a start would say before it touches anything.
     const auto cores = CoresWithinMemory(draft.config, facts.resident_bytes);
     if (!cores.ok()) return Fail(Message(cores.status()), false, kServerExitDirectory);
-    return Print("");
+    const std::string file =
+        draft.config.config_path.empty() ? "" : " (" + draft.config.config_path + ")";
+    return Print("pakvd: the options are valid" + file + "\n");
   }
   ConfigOutcome outcome;
   outcome.config = std::move(draft.config);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <string_view>
 
 namespace pakv {
 namespace {
@@ -67,6 +68,22 @@ ConfigFileEntry ToEntry(const toml::key& key, const toml::node& node) {
   return entry;
 }
 
+// What is most often wrong with a line that TOML cannot read; empty: not that.
+std::string_view QuotesHint(std::string_view text, size_t line) {
+  for (size_t i = 1; i < line; ++i) {
+    const size_t end = text.find('\n');
+    if (end == std::string_view::npos) return "";
+    text.remove_prefix(end + 1);
+  }
+  text = text.substr(0, text.find('\n'));
+  const size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return "";
+  const std::string_view value = text.substr(equals + 1);
+  const bool is_bare = value.find_first_of("\"'[{#") == std::string_view::npos;
+  const bool is_number = value.find_first_not_of("0123456789+-_ \t\r") == std::string_view::npos;
+  return is_bare && !is_number ? " (text stands in quotes, as in memory = \"64MiB\")" : "";
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<ConfigFileEntry>> ReadConfigFile(const std::string& path) {
@@ -77,8 +94,9 @@ absl::StatusOr<std::vector<ConfigFileEntry>> ReadConfigFile(const std::string& p
     const toml::table table = toml::parse(*text, path);
     for (const auto& [key, node] : table) entries.push_back(ToEntry(key, node));
   } catch (const toml::parse_error& error) {
+    const size_t line = error.source().begin.line;
     return absl::InvalidArgumentError(
-        fmt::format("{}:{}: {}", path, error.source().begin.line, error.description()));
+        fmt::format("{}:{}: {}{}", path, line, error.description(), QuotesHint(*text, line)));
   }
   std::stable_sort(entries.begin(), entries.end(),
                    [](const auto& left, const auto& right) { return left.line < right.line; });

@@ -50,4 +50,13 @@ absl::StatusOr<uint32_t> CoresWithinMemory(const ServerConfig& config, uint64_t 
       count == 0 ? "" : fmt::format(", or with fewer cores: --cores {}", count)));
 }
 
+std::string TooMuchMemory(const ServerConfig& config, uint64_t available_bytes) {
+  const uint64_t limit = config.server.memory_bytes_max;
+  if (available_bytes == 0 || limit <= available_bytes) return "";
+  return fmt::format(
+      "--memory is {}, and this process may have {}MiB (the machine's memory, or the limit of a "
+      "container or a unit): where that is used up the system ends it, whatever --memory says",
+      FormatSize(limit), available_bytes / kMebibyte);
+}
+
 }  // namespace pakv

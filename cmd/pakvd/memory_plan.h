@@ -7,6 +7,7 @@
 #include <absl/status/statusor.h>
 
 #include <cstdint>
+#include <string>
 
 #include "cmd/pakvd/config.h"
 
@@ -20,5 +21,9 @@ uint64_t MemoryBaseBytes(uint64_t resident_bytes, uint32_t core_count);
 // nobody has asked for it; where somebody has, or not even one fits, kResourceExhausted: what they
 // need at least, and what to do.
 absl::StatusOr<uint32_t> CoresWithinMemory(const ServerConfig& config, uint64_t resident_bytes);
+
+// What to warn of where --memory is more than the `available_bytes` that the system lets this
+// process have: it would be ended before it could keep to that. Empty: nothing.
+std::string TooMuchMemory(const ServerConfig& config, uint64_t available_bytes);
 
 }  // namespace pakv

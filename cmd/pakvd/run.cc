@@ -355,6 +355,8 @@ std::optional<DescriptorPlan> FitDescriptors(ServerConfig& config) {
 std::optional<uint64_t> FitMemory(ServerConfig& config) {
   ServerOptions& options = config.server;
   const uint64_t resident_bytes = ResidentBytes();
+  const std::string too_much = TooMuchMemory(config, AskProcessFacts().memory_bytes);
+  if (!too_much.empty()) LogWarning("{}", too_much);
   const absl::StatusOr<uint32_t> cores = CoresWithinMemory(config, resident_bytes);
   if (!cores.ok()) {
     LogError("{}", MessageOf(cores.status()));

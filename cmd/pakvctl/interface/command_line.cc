@@ -179,6 +179,7 @@ Parser::Parser() {
     CLI::App* const added =
         app.add_subcommand(std::string(command.name), std::string(command.help))->fallthrough();
     added->group("Commands");
+    added->footer("--addr, -n, -o and -q may stand here, too: pakvctl --help tells of them.");
     commands.emplace_back(added, command.command);
     CLI::App& sub = *added;
     switch (command.command) {
@@ -265,10 +266,14 @@ class Reader {
 
   std::optional<std::string> Read(const EnvironmentVariables& environment) {
     if (auto fault = CheckSwitches()) return fault;
+    fault_is_beside_commands_ = true;
     if (auto fault = ReadAddresses(environment)) return fault;
     if (auto fault = ReadGlobals()) return fault;
+    fault_is_beside_commands_ = false;
     return ReadCommand(environment);
   }
+  // Whether what Read has found wrong is an option that all commands have.
+  bool fault_is_beside_commands() const { return fault_is_beside_commands_; }
 
   // A line of a batch: what goes for all of it was said before.
   std::optional<std::string> ReadOperation() {
@@ -533,6 +538,7 @@ class Reader {
   const Parser& parser_;
   const Arguments& arguments_;
   CtlRequest& request_;
+  bool fault_is_beside_commands_ = false;
 };
 
 // What --help prints; of one command if it is named.
@@ -560,7 +566,9 @@ CtlCommandLine ParseCommandLine(const std::vector<std::string>& arguments,
                                 const EnvironmentVariables& environment) {
   Parser parser;
   Arguments given(arguments, CommandWords(), kCommandHint);
-  if (!given.Parse(parser.app)) return Fail(given.error(), parser.usage());
+  if (!given.Parse(parser.app)) {
+    return Fail(given.error(), given.error_is_beside_commands() ? "" : parser.usage());
+  }
   if (given.help_wanted()) return Print(given.help());
   if (parser.version->count() > 0) return Print("pakvctl " PAKV_VERSION "\n");
   CtlCommandLine line;
@@ -572,8 +580,9 @@ CtlCommandLine ParseCommandLine(const std::vector<std::string>& arguments,
     }
   }
   if (!found) return Fail("no command");
-  if (auto fault = Reader(parser, given, line.request).Read(environment)) {
-    return Fail(*fault, parser.usage());
+  Reader reader(parser, given, line.request);
+  if (auto fault = reader.Read(environment)) {
+    return Fail(*fault, reader.fault_is_beside_commands() ? "" : parser.usage());
   }
   return line;
 }

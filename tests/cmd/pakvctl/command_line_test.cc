@@ -290,6 +290,22 @@ TEST(CommandLineTest, WrongUseOfACommandShowsHowThatIsUsed) {
   EXPECT_THAT(Refusal({"sett"}), HasSubstr("usage: pakvctl [--addr HOST:PORT]... "));
 }
 
+TEST(CommandLineTest, AWrongOptionOfAllCommandsShowsHowThoseAreUsed) {
+  for (const Words& words : std::vector<Words>{{"--addr", "nowhere", "get", "k"},
+                                               {"get", "k", "-o", "xml"},
+                                               {"get", "k", "-n", ""},
+                                               {"stats", "-o", "raw"},
+                                               {"get", "k", "--addr"},
+                                               {"-n", "a", "get", "k", "-n", "b"},
+                                               {"--adr", "a:1", "get", "k"}}) {
+    const std::string told = Refusal(words);
+    EXPECT_THAT(told, HasSubstr("\nusage: pakvctl [--addr HOST:PORT]... "));
+    EXPECT_THAT(told, testing::Not(HasSubstr("pakvctl get")));
+  }
+  EXPECT_THAT(Refusal({"set", "k", "v", "--ttll", "1s"}), HasSubstr("\nusage: pakvctl set KEY "));
+  EXPECT_THAT(Refusal({"set", "k", "v", "--ttl"}), HasSubstr("\nusage: pakvctl set KEY "));
+}
+
 TEST(CommandLineTest, WhatIsWrongWithAnOptionIsSaidPlainly) {
   const std::pair<Words, const char*> table[] = {
       {{"ping", "-c"}, "pakvctl: --count needs a value: N\n"},

@@ -228,6 +228,13 @@ TEST_F(ConfigTest, TheFileIsHeldToItsKeysAndLines) {
   EXPECT_THAT(Refusal({File("cores = 1\ncores = 2")}), HasSubstr(path_ + ":2: "));
   EXPECT_THAT(Refusal({File("cores = \n")}), HasSubstr(path_ + ":1: "));
   EXPECT_THAT(Refusal({File("x\xff = 1")}), HasSubstr(path_ + ":1: "));
+  for (const char* bare : {"memory = 64MiB", "# x\n\nidle-timeout = 5s", "dir = /srv"}) {
+    EXPECT_THAT(Refusal({File(bare)}), HasSubstr(" (text stands in quotes, as in memory = "));
+  }
+  for (const char* other :
+       {"cores = 2 3", "cores = 1\ncores = 2", "cores", "dir = \"x", "a = [1"}) {
+    EXPECT_THAT(Refusal({File(other)}), testing::Not(HasSubstr("in quotes")));
+  }
   EXPECT_THAT(Refusal({File("config = \"x\"")}), HasSubstr(":1: config cannot stand in the file"));
   EXPECT_THAT(Refusal({File("check-config = true")}), HasSubstr("cannot stand in the file"));
   EXPECT_THAT(Refusal({"--config", "/nowhere/pakv.toml"}),
@@ -287,7 +294,11 @@ TEST_F(ConfigTest, PortZeroForDataPicksTheDefaultAdminPortToo) {
 TEST_F(ConfigTest, CheckConfigValidatesAndExits) {
   const ConfigOutcome good = Load({"--check-config", "--cores", "2"});
   EXPECT_EQ(good.exit_code, 0);
-  EXPECT_EQ(good.stdout_text + good.stderr_text, "");
+  EXPECT_EQ(good.stdout_text, "pakvd: the options are valid\n");
+  EXPECT_EQ(good.stderr_text, "");
+  const ConfigOutcome with_file = Load({"--check-config", File("cores = 2")});
+  EXPECT_THAT(with_file.stdout_text,
+              testing::MatchesRegex("pakvd: the options are valid \\(/.*/pakv.toml\\)\n"));
   EXPECT_THAT(Refusal({"--check-config", File("nonsense = 1")}), HasSubstr("nonsense"));
 }
 

@@ -37,6 +37,14 @@ std::string Refusal(const ServerConfig& config) {
   return MessageOf(cores.status());
 }
 
+TEST(MemoryPlanTest, MoreThanTheSystemGivesIsTold) {
+  const ServerConfig config = Config(1, 4096 * kMebibyte, ConfigSource::kFlag);
+  EXPECT_EQ(TooMuchMemory(config, 4096 * kMebibyte), "");
+  EXPECT_EQ(TooMuchMemory(config, 0), "") << "it is not known";
+  EXPECT_THAT(TooMuchMemory(config, 4095 * kMebibyte),
+              HasSubstr("--memory is 4GiB, and this process may have 4095MiB ("));
+}
+
 TEST(MemoryPlanTest, TheCoresThatAreAskedForFitOrItIsSaidWhatTheyNeed) {
   EXPECT_EQ(CoresWithinMemory(Config(8, Least(8), ConfigSource::kFlag), kResident).value(), 8u);
   const std::string told = Refusal(Config(8, Least(8) - 1, ConfigSource::kFlag));
