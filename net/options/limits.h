@@ -20,7 +20,7 @@ struct SessionLimits {
   size_t core_write_bytes_max = 64 << 20;
   // Of one core: expected replies of reads that are not answered at once.
   size_t core_read_bytes_max = 64 << 20;
-  // Of one core: requests that are being received, as far as they are larger than a ring buffer.
+  // Of one core: requests that are being received or run, of more than Session::kOwnBytesMax.
   size_t core_frame_bytes_max = 64 << 20;
 
   // Of one core: what is gathered for replies that are sent piece by piece, and not yet sent.

@@ -106,6 +106,9 @@ void PakvProtocol::SayGoodbye(ProtocolEnd end) {
       return;
     case ProtocolEnd::kRequestTimeout:
       return say(PakvStatus::kTimeout, "the request was not complete in time");
+    case ProtocolEnd::kSilent:
+      return say(PakvStatus::kTimeout,
+                 "the request's rest did not come, and others waited for the memory it had");
     case ProtocolEnd::kIdleTimeout:
       return say(PakvStatus::kTimeout, "the connection was idle for too long");
     case ProtocolEnd::kStopping:

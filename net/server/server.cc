@@ -80,6 +80,7 @@ struct Server::PerCore {
 struct Server::CoreStats {
   SessionCounters sessions;
   uint64_t connections = 0;
+  uint64_t requests_waiting_for_memory = 0;
   uint64_t requests_per_second = 0;
   uint64_t passes = 0;
   uint64_t stalls = 0;
@@ -284,6 +285,7 @@ Task<ServerStats> Server::Stats(Core& here) {
       SessionGroup& group = per_core_[id]->group;
       of_core.sessions = group.counters();
       of_core.connections = group.session_count();
+      of_core.requests_waiting_for_memory = group.frame_budget.waiting_count();
       of_core.requests_per_second =
           group.request_rate().PerSecond(there.now_ns(), group.counters().requests);
       of_core.passes = there.counters().passes;
@@ -292,6 +294,7 @@ Task<ServerStats> Server::Stats(Core& here) {
     });
     Add(stats.sessions, part.sessions);
     stats.connections += part.connections;
+    stats.requests_waiting_for_memory += part.requests_waiting_for_memory;
     stats.requests_per_second += part.requests_per_second;
     stats.passes += part.passes;
     stats.stalls += part.stalls;

@@ -31,6 +31,8 @@ constexpr ServerMetric kMetrics[] = {
      [](const ServerStats& stats) { return stats.sessions.bytes_sent; }},
     {"protocol_errors", kCounter, "Streams that were not understood, so that they were closed.",
      [](const ServerStats& stats) { return stats.sessions.protocol_errors; }},
+    {"requests_waiting_for_memory", kGauge, "Long requests that wait for memory to be received.",
+     [](const ServerStats& stats) { return stats.requests_waiting_for_memory; }},
     {"request_timeouts", kCounter, "Requests that were not complete in time.",
      [](const ServerStats& stats) { return stats.sessions.request_timeouts; }},
     {"idle_timeouts", kCounter, "Connections that were closed because they were idle.",

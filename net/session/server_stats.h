@@ -16,7 +16,8 @@ struct ServerStats {
   SessionCounters sessions;  // of data ports
   uint64_t connections = 0;
   uint64_t connections_rejected = 0;
-  uint64_t requests_per_second = 0;  // of late
+  uint64_t requests_waiting_for_memory = 0;  // to be received; long ones
+  uint64_t requests_per_second = 0;          // of late
   uint64_t passes = 0;
   uint64_t stalls = 0;
   uint64_t core_count = 0;

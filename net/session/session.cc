@@ -12,8 +12,6 @@
 namespace pakv {
 namespace {
 
-// A session that is busy with something else than its input receives up to this much ahead.
-constexpr size_t kReceivedAheadBytesMax = 64 << 10;
 // What is expected of a reply before any was seen.
 constexpr uint32_t kReplyBytesExpected = 16 << 10;
 // What it has read shows when the kernel takes bytes again, of a send that has waited only once a
@@ -68,30 +66,42 @@ Task<void> Session::Serve() {
 
 Task<void> Session::ServeInput() {
   bool unfinished = true;  // the parser has seen all that is held and wants more
-  while (!broken_) {
+  while (!broken_ && !cut_off_) {
     if (receives_by_turns_) [[unlikely]]
       StopReceiving();
     const size_t need = unfinished ? FrameBytesMin() : 0;
-    if (need > kLongRequestBytes) {
-      if (need + request_bytes_ > frame_bytes_granted_) co_await GrantFrame(need + request_bytes_);
-      input_.Reserve(need);
+    size_t step = need;
+    if (need > kLongRequestBytes) [[unlikely]] {
+      const size_t room = FrameRoom(need);
+      const size_t bytes = room + request_bytes_;
+      if (bytes > kOwnBytesMax && bytes > frame_.bytes()) {
+        co_await GrantFrame(bytes);
+        continue;  // more has come meanwhile, perhaps
+      }
+      input_.Reserve(room);
+      step = std::min(need, room);
     }
-    std::string_view input = input_.Front(need);
-    if (input.empty() || input.size() < need) {
+    std::string_view input = input_.Front(step);
+    if (input.empty() || input.size() < step) {
       if (request_timed_out_ || idle_timed_out_ || receiving_over()) break;
+      NoteReceived();
       if (queue_.empty() && queue_.output().empty()) group_.ReturnBuffer(queue_.output());
       if (!receives_by_turns_) [[likely]]
         StartReceiving();
       ArmDeadline();
       NoteMemory();
       if (receives_by_turns_) [[unlikely]] {
-        const bool is_payload = co_await ReceiveTurn(need);
+        const bool is_payload = co_await ReceiveTurn(step);
         if (!is_payload) continue;
         input = {};
       } else {
         co_await Until(Wait::kInput);
         continue;
       }
+    }
+    if (step < need) {  // there is as much as there was memory for
+      input_.Left(input, /*unfinished=*/true);
+      continue;
     }
     const uint64_t requests_before = requests_;
     const Protocol::Progress progress = Take(input);
@@ -111,7 +121,6 @@ Task<void> Session::ServeInput() {
           frame_open_ = false;
         }
         input_.Settle();
-        if (frame_bytes_granted_ > 0) ArmDeadline();
         const uint64_t begin_ns = core_.now_ns();
         if (turn_left_ == 0) {
           co_await NextPass(core_);
@@ -134,7 +143,6 @@ Task<void> Session::ServeInput() {
         input_.Settle();
         // The request is the protocol's now, and what was granted for it is held until it is done.
         NoteMemory();
-        if (frame_bytes_granted_ > 0) ArmDeadline();
         const uint64_t begin_ns = core_.now_ns();
         co_await protocol_->RunSlow();
         frame_begin_ns_ += core_.now_ns() - begin_ns;
@@ -155,6 +163,8 @@ Protocol::Progress Session::Take(std::string_view& input) {
   turn_left_ = group_.limits().turn_requests;
   group_.request_rate().Note(core_.now_ns(), group_.counters().requests);
   piece_taken_ = false;
+  if (frame_.bytes() > 0) [[unlikely]]
+    group_.frame_budget.StopListening(frame_);
   if (queue_.output().capacity() == 0) group_.BorrowBuffer(queue_.output());
   if (protocol_ == nullptr) {
     bool refused = false;
@@ -184,34 +194,53 @@ void Session::NoteFrame(uint64_t requests_before) {
   frame_begin_bytes_ = input_.received_bytes();
 }
 
+// How much memory a request is to have of which `need` bytes are known to come: what it has, until
+// that is full; then twice as much as has come, but not more than it needs; a quarter more at
+// least, since one of many small parts never says how much it needs.
+size_t Session::FrameRoom(size_t need) const {
+  const size_t held = input_.held_bytes();
+  const size_t room = input_.room_bytes();
+  if (room >= need || held < room) return room;
+  return std::clamp(need + Input::kStepBytes, held + held / 4, std::max(kOwnBytesMax, 2 * held));
+}
+
 // Waits until the core has memory for a request of `bytes`. That time is not the client's fault.
 Task<void> Session::GrantFrame(size_t bytes) {
   const uint64_t begin_ns = core_.now_ns();
-  if (receives_by_turns_) co_await protocol_->BeforeWait();
-  if (frame_bytes_granted_ == 0 && protocol_ != nullptr) {
+  if (frame_.bytes() == 0 && protocol_ != nullptr) {
     input_.Settle();
     NoteMemory();
     co_await protocol_->BeforeLongRequest();
   }
-  while (!broken_ && !group_.frame_budget.MayTake(taker_)) {
+  requests_at_grant_ = requests_;
+  if (!broken_ && !group_.frame_budget.Take(frame_, bytes)) {
     input_.Settle();
-    group_.WaitForFrame(taker_);
+    if (input_.held_bytes() >= kOwnBytesMax) StopReceiving();
+    NoteMemory();
+    if (receives_by_turns_) co_await protocol_->BeforeWait();
     co_await Until(Wait::kFrameRoom);
   }
-  group_.frame_budget.EndWait(taker_);
-  group_.frame_budget.Take(bytes - frame_bytes_granted_);
-  frame_bytes_granted_ = bytes;
   frame_begin_ns_ += core_.now_ns() - begin_ns;
+}
+
+// Of the peer's name without its port.
+uint64_t Session::HostNumber() const {
+  return std::hash<std::string_view>()(
+      std::string_view(info_.peer).substr(0, info_.peer.rfind(':')));
+}
+
+// Nothing more has come of the request, whose memory others wait for. False: it is not the client
+// that is waited for.
+bool Session::CutOff() {
+  if (waiting_ != Wait::kInput) return false;
+  cut_off_ = true;
+  Poke();
+  return true;
 }
 
 // A request was taken off, or a part of one: its bytes are held no more.
 void Session::TakenOff(uint64_t requests_before) {
-  if (frame_bytes_granted_ > 0 && (requests_ != requests_before || piece_taken_)) ReleaseFrame();
-}
-
-void Session::ReleaseFrame() {
-  group_.frame_budget.Give(std::exchange(frame_bytes_granted_, 0));
-  group_.frame_budget.Leave(taker_);
+  if (frame_.bytes() > 0 && (requests_ != requests_before || piece_taken_)) ReleaseFrame();
 }
 
 Task<void> Session::KeyRoom(bool is_write) {
@@ -235,6 +264,10 @@ void Session::CountEnd() {
     ++counters.request_timeouts;
     LogEnd("its request was not complete in time (request-timeout)");
     goodbye_ = ProtocolEnd::kRequestTimeout;
+  } else if (cut_off_) {
+    ++counters.request_timeouts;
+    LogEnd("it sent nothing of its request while others waited for the memory that it had");
+    goodbye_ = ProtocolEnd::kSilent;
   } else if (idle_timed_out_) {
     ++counters.idle_timeouts;
     LogEnd("it was idle for too long (idle-timeout)");
@@ -316,10 +349,9 @@ bool Session::Holds(Wait what) const {
       return true;
     case Wait::kInput:
       return broken_ || input_.has_received() || request_timed_out_ || idle_timed_out_ ||
-             receiving_over() || (receives_by_turns_ && readable_);
+             cut_off_ || receiving_over() || (receives_by_turns_ && readable_);
     case Wait::kRoom:
-      return broken_ || (in_flight() < group_.limits().in_flight_max &&
-                         unsent_bytes() < group_.limits().output_bytes_max);
+      return broken_ || HasRoom();
     case Wait::kQuiet:
       return broken_ || (queue_.count() == 0 && outstanding_ == 0);
     case Wait::kWriteRoom:
@@ -327,7 +359,7 @@ bool Session::Holds(Wait what) const {
     case Wait::kReadRoom:
       return broken_ || group_.read_budget.has_room();
     case Wait::kFrameRoom:
-      return broken_ || group_.frame_budget.MayTake(taker_);
+      return broken_ || !frame_.is_waiting();
     case Wait::kReturned:
       return outstanding_ == 0;
     case Wait::kStreamed:
@@ -362,6 +394,17 @@ void Session::NoteMemory() {
 
 // ---- Receiving ----
 
+// Before a wait for input: what has come since the last one did not make a request whole.
+void Session::NoteReceived() {
+  const bool has_sent = input_.received_bytes() != counted_bytes_;
+  if (has_sent) {
+    CountReceived();
+    last_active_ns_ = core_.now_ns();
+  }
+  if (frame_.bytes() > 0) [[unlikely]]
+    group_.frame_budget.Listen(frame_, has_sent);
+}
+
 void Session::StartReceiving() {
   if (receiver_.in_flight || !receive_again_ || broken_ || (draining_ && !discarding_)) return;
   receive_again_ = false;
@@ -378,14 +421,14 @@ void Session::Received() {
   } else if (waiting_ != Wait::kInput && waiting_ != Wait::kStopped) {
     // Busy with something else: the ring's buffers are for those who are not.
     input_.Settle();
-    if (input_.held_bytes() > kReceivedAheadBytesMax) StopReceiving();
+    if (input_.held_bytes() >= kOwnBytesMax) StopReceiving();
   }
   if (!receiver_.in_flight) {
     const int32_t error = receiver_.end.error();
     if (error == ENOBUFS) ++group_.counters().receives_without_buffer;
     if (error == ENOBUFS || error == ECANCELED) {
       receive_again_ = !draining_ || discarding_;
-      const bool ahead = waiting_ != Wait::kInput && input_.held_bytes() > kReceivedAheadBytesMax;
+      const bool ahead = waiting_ != Wait::kInput && input_.held_bytes() >= kOwnBytesMax;
       if (!ahead && !broken_ && !receives_by_turns_ && waiting_ != Wait::kDisconnected) {
         StartReceiving();
       }
@@ -504,18 +547,7 @@ uint64_t Session::NextDeadlineNs() const {
   if (limits.idle_timeout_ns != 0 && !discarding_) {
     deadline_ns = std::min(deadline_ns, last_active_ns_ + limits.idle_timeout_ns);
   }
-  if (frame_bytes_granted_ > 0) [[unlikely]]
-    deadline_ns = std::min(deadline_ns, StallDeadlineNs());
   return deadline_ns;
-}
-
-// Memory for a long request that others wait for is not kept for one whose client takes nothing of
-// what is owed to it.
-uint64_t Session::StallDeadlineNs() const {
-  const uint64_t timeout_ns = group_.limits().request_timeout_ns;
-  const bool is_wanted = frame_bytes_granted_ > 0 && group_.frame_budget.is_wanted();
-  if (!is_wanted || timeout_ns == 0) return kNever;
-  return std::max(last_active_ns_, group_.frame_wanted_since_ns()) + timeout_ns;
 }
 
 // The timer may be early, since what it waits for moves with every byte; then it is armed again.
@@ -538,15 +570,8 @@ void Session::DeadlinePassed() {
     linger_end_ns_ = now_ns + (begins_anew ? kProbeNs : kLingerNs);
   }
   if (now_ns < NextDeadlineNs()) return ArmDeadline();
-  if (now_ns >= StallDeadlineNs()) {
-    if (send_.in_flight) {
-      request_timed_out_ = true;
-      return Break();
-    }
-    last_active_ns_ = now_ns;  // it is not the client that is waited for
-  }
   if (idle_timeout_ns != 0 && !discarding_ && now_ns >= last_active_ns_ + idle_timeout_ns) {
-    if (outstanding_ > 0 || waiting_ == Wait::kNothing) {
+    if (outstanding_ > 0 || waiting_ == Wait::kNothing || waits_for_memory()) {
       last_active_ns_ = now_ns;  // not the client is slow
     } else if (waiting_ == Wait::kInput) {
       idle_timed_out_ = true;

@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "kv/store/store.h"
+#include "net/session/buffers/frame_budget.h"
 #include "net/session/buffers/input.h"
 #include "net/session/buffers/reply_queue.h"
 #include "net/session/protocol.h"
@@ -32,9 +33,12 @@ namespace pakv {
 
 class Session : public ListHook {
  public:
-  // Requests up to this size may be received by any number of sessions at once. Longer ones share
-  // SessionLimits::core_frame_bytes_max, from before they are received until they are done with.
+  // A request that is known to be longer is received into memory that grows with what has come.
   static constexpr size_t kLongRequestBytes = 16 << 10;
+  // What each session may hold of what it received; with that goes what the ring received at once,
+  // of which no part can be put off. Requests that take more share
+  // SessionLimits::core_frame_bytes_max, from before they are received until they are done with.
+  static constexpr size_t kOwnBytesMax = 64 << 10;
 
   // Runs on its core; everything here does.
   Session(SessionGroup& group, SessionGroup::NewConnection connection);
@@ -58,10 +62,7 @@ class Session : public ListHook {
   void set_reply_order(ReplyOrder order) { queue_.set_order(order); }
 
   // Whether another request may be taken off the input now; if not, Consume returns kRoom.
-  bool MayStart() const {
-    return turn_left_ > 0 && in_flight() < group_.limits().in_flight_max &&
-           unsent_bytes() < group_.limits().output_bytes_max;
-  }
+  bool MayStart() const { return turn_left_ > 0 && HasRoom(); }
   // A request was taken off.
   void CountRequest() {
     if (turn_left_ > 0) --turn_left_;
@@ -82,7 +83,7 @@ class Session : public ListHook {
   // The beginning of a request was taken off and copied, and its rest needs no memory in one piece:
   // what it was granted goes back.
   void EndGrant() {
-    if (frame_bytes_granted_ > 0) ReleaseFrame();
+    if (frame_.bytes() > 0) ReleaseFrame();
   }
   // What the protocol holds of requests at the moment: of one that is being parsed, or of one that
   // waits (kSlow). It counts as the session's memory.
@@ -198,6 +199,15 @@ class Session : public ListHook {
   friend class PutOffReplies;
   friend class ReplyStream;
   size_t in_flight() const { return queue_.count() + parts_ + group_.batch.count; }
+  bool HasRoom() const {
+    return in_flight() < group_.limits().in_flight_max &&
+           (unsent_bytes() < group_.limits().output_bytes_max || HoldsDueFrame());
+  }
+  // The next request to be taken is one that memory was granted for. It is started although the
+  // client has not read what is owed to it: it is not to keep that memory until then.
+  bool HoldsDueFrame() const {
+    return frame_.bytes() > 0 && requests_ == requests_at_grant_ && !piece_taken_;
+  }
   size_t unsent_bytes() const {
     return queue_.unsent_bytes() + sending_.size() + reserved_reply_bytes_;
   }
@@ -207,13 +217,20 @@ class Session : public ListHook {
     group_.dropped.Clear(0);
   }
   bool Holds(Wait what) const;
+  bool waits_for_memory() const {
+    return waiting_ == Wait::kWriteRoom || waiting_ == Wait::kReadRoom ||
+           waiting_ == Wait::kFrameRoom;
+  }
   // Wakes the coroutine if what it waits for has come.
   void Poke();
 
   // The steps of Serve.
   Task<void> ServeInput();
+  size_t FrameRoom(size_t need) const;
   Task<void> GrantFrame(size_t bytes);
-  void ReleaseFrame();
+  void ReleaseFrame() { group_.frame_budget.Release(frame_); }
+  bool CutOff();
+  uint64_t HostNumber() const;
   void TakenOff(uint64_t requests_before);
   Task<void> Close();
   Protocol::Progress Take(std::string_view& input);
@@ -231,6 +248,7 @@ class Session : public ListHook {
   bool receiving_over() const { return receiver_rests() && !receive_again_; }
 
   void NoteMemory();
+  void NoteReceived();
 
   void StartReceiving();
   void StopReceiving();
@@ -251,7 +269,6 @@ class Session : public ListHook {
   void Break();
   void DeadlinePassed();
   uint64_t NextDeadlineNs() const;
-  uint64_t StallDeadlineNs() const;
 
   // session_requests.cc
   void Reserve(ReplySlot& slot);
@@ -297,6 +314,14 @@ class Session : public ListHook {
           owner(session) {}
     Session& owner;
   };
+  struct Frame : FrameBudget::Holder {
+    explicit Frame(Session& session)
+        : Holder(
+              session.HostNumber(), [](Holder& self) { static_cast<Frame&>(self).owner.Poke(); },
+              [](Holder& self) { return static_cast<Frame&>(self).owner.CutOff(); }),
+          owner(session) {}
+    Session& owner;
+  };
   struct BudgetTaker : ByteBudget::Taker {
     explicit BudgetTaker(Session& session)
         : Taker([](Taker& self) { static_cast<BudgetTaker&>(self).owner.Poke(); }),
@@ -319,6 +344,7 @@ class Session : public ListHook {
   Deadline deadline_{*this};
   PassEnd pass_end_{*this};
   BudgetTaker taker_{*this};
+  Frame frame_{*this};  // memory of the long request that is received, or being run
   Waiter waiter_;
   Wait waiting_ = Wait::kNothing;
 
@@ -343,7 +369,7 @@ class Session : public ListHook {
   size_t reserved_reply_bytes_ = 0;
   // What a reply that is not there at once may come to: the larger ones of late.
   uint32_t reply_bytes_expected_;
-  size_t frame_bytes_granted_ = 0;
+  uint64_t requests_at_grant_ = 0;
   size_t request_bytes_ = 0;
 
   bool receive_again_;  // the receiver is not in flight and can be
@@ -363,6 +389,7 @@ class Session : public ListHook {
   bool piece_taken_ = false;  // by the last Consume
   bool request_timed_out_ = false;
   bool idle_timed_out_ = false;
+  bool cut_off_ = false;  // by CutOff
   uint64_t frame_begin_ns_ = 0;
   uint64_t frame_begin_bytes_ = 0;
   uint64_t last_active_ns_ = 0;

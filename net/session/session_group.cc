@@ -15,7 +15,7 @@ Task<void> RunSession(std::unique_ptr<Session> session) { co_await session->Serv
 SessionGroup::SessionGroup(Core& core, Store* store, const SessionLimits& limits)
     : write_budget(limits.core_write_bytes_max),
       read_budget(limits.core_read_bytes_max),
-      frame_budget(limits.core_frame_bytes_max),
+      frame_budget(core, limits.core_frame_bytes_max),
       unread_budget(limits.core_unread_bytes_max),
       queued_budget(limits.core_queued_bytes_max),
       core_(core),
@@ -67,17 +67,6 @@ bool SessionGroup::VisitNext(SessionWalk& walk, absl::FunctionRef<void(Session&)
 void SessionGroup::PassBy(Session& session) {
   for (SessionWalk* walk = walks_.First(); walk != nullptr; walk = walks_.Next(*walk)) {
     if (walk->next == &session) walk->next = sessions_.Next(session);
-  }
-}
-
-void SessionGroup::WaitForFrame(ByteBudget::Taker& taker) {
-  const bool is_first = !frame_budget.is_wanted();
-  frame_budget.Wait(taker);
-  if (!is_first) return;
-  frame_wanted_since_ns_ = core_.now_ns();
-  for (Session* session = sessions_.First(); session != nullptr;
-       session = sessions_.Next(*session)) {
-    session->ArmDeadline();
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "net/options/limits.h"
 #include "net/session/buffers/byte_budget.h"
+#include "net/session/buffers/frame_budget.h"
 #include "net/session/buffers/output_buffer.h"
 #include "net/session/buffers/reply_queue.h"
 #include "net/session/protocol.h"
@@ -83,7 +84,7 @@ class SessionGroup {
 
   ByteBudget write_budget;
   ByteBudget read_budget;
-  ByteBudget frame_budget;
+  FrameBudget frame_budget;
   ByteBudget unread_budget;  // by UnreadReply
   ByteBudget queued_budget;
 
@@ -102,9 +103,6 @@ class SessionGroup {
   // Ends all sessions, whatever they are at.
   void RequestKill();
   bool draining() const { return draining_; }
-  // Queues for memory of long requests. Those who keep it have less time from the first on.
-  void WaitForFrame(ByteBudget::Taker& taker);
-  uint64_t frame_wanted_since_ns() const { return frame_wanted_since_ns_; }
   // No session is left.
   Task<void> WaitUntilEmpty();
 
@@ -153,7 +151,6 @@ class SessionGroup {
   size_t session_count_ = 0;
   uint64_t buffer_bytes_ = 0;  // that sessions have noted
   uint64_t kept_buffer_bytes_ = 0;
-  uint64_t frame_wanted_since_ns_ = 0;
   bool draining_ = false;
   Event empty_;
 };

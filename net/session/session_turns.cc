@@ -40,7 +40,7 @@ Task<bool> Session::ReceiveTurn(size_t need) {
   const std::span<char> room =
       !payload.empty() ? payload
                        : input_.Room(need > held ? need - held : 1,
-                                     frame_bytes_granted_ > 0 ? kTurnBytes : kLongRequestBytes);
+                                     frame_.bytes() > 0 ? kTurnBytes : kLongRequestBytes);
   const auto length = static_cast<uint32_t>(std::min(room.size(), kTurnBytes));
   SubmitTurn({.opcode = Opcode::kReceive,
               .handle = socket_.handle(),

@@ -1,9 +1,7 @@
 // ByteBudget: a bound on the memory that the sessions of one core hold together for one purpose.
 //
 // Who wants bytes while the budget is used up waits, in the order of coming. A taker may overdraw
-// it by what he takes, so that nothing is too large to ever pass; and while it is overdrawn one of
-// those who wait, the exempt one, may take more, so that takers who each hold a part of what they
-// need cannot block one another for ever. The bound is therefore max + two takes.
+// it by what he takes, so that nothing is too large to ever pass.
 #pragma once
 
 #include <cstddef>
@@ -33,11 +31,6 @@ class ByteBudget {
   size_t used_bytes() const { return used_bytes_; }
   size_t free_bytes() const { return has_room() ? bytes_max_ - used_bytes_ : 0; }
   bool has_room() const { return used_bytes_ < bytes_max_; }
-  // Somebody waits for what others hold.
-  bool is_wanted() const { return !waiting_.empty(); }
-  // Whether `taker` may Take now.
-  bool MayTake(const Taker& taker) const { return has_room() || exempt_ == &taker; }
-
   void Take(size_t bytes) { used_bytes_ += bytes; }
   void Give(size_t bytes) {
     PAKV_DCHECK(bytes <= used_bytes_);
@@ -48,18 +41,10 @@ class ByteBudget {
 
   // Queues `taker` until a Retry, unless he is queued already.
   void Wait(Taker& taker) {
-    if (exempt_ == nullptr) exempt_ = &taker;
     if (!taker.linked()) waiting_.PushBack(taker);
   }
-  // `taker` has what he waited for; he may want more.
-  void EndWait(Taker& taker) { taker.Unlink(); }
-  // `taker` holds nothing any more and does not wait.
-  void Leave(Taker& taker) {
-    taker.Unlink();
-    if (exempt_ != &taker) return;
-    exempt_ = waiting_.First();
-    if (exempt_ != nullptr) exempt_->retry_(*exempt_);
-  }
+  // `taker` does not wait any more.
+  void Leave(Taker& taker) { taker.Unlink(); }
 
  private:
   // Wakes a few, since each may use the room up; all once nothing is held that would be given back.
@@ -74,7 +59,6 @@ class ByteBudget {
 
   const size_t bytes_max_;
   size_t used_bytes_ = 0;
-  Taker* exempt_ = nullptr;
   IntrusiveList<Taker> waiting_;
 };
 

@@ -7,10 +7,10 @@
 namespace pakv {
 namespace {
 
-// Added to an unfinished frame at once, so that one of many small parts is not fed part by part.
-constexpr size_t kStepBytes = 512;
 // Memory that a session keeps between frames.
 constexpr size_t kKeptBytes = 0;
+// Longer memory is counted exactly: it does not double, and what is behind a frame keeps no such.
+constexpr size_t kLongBytes = 64 << 10;
 
 }  // namespace
 
@@ -23,7 +23,10 @@ std::string_view Input::Front(size_t frame_bytes_min) {
   while (!received_.empty()) {
     const size_t missing = frame_bytes_min > held_bytes() ? frame_bytes_min - held_bytes() : 0;
     const std::string_view buffer = FrontBuffer();
-    const size_t taken = std::min(buffer.size(), std::max(missing, kStepBytes));
+    // Memory that was made to fit grows for nothing that can wait.
+    const size_t spare = held_.capacity() - held_.size();
+    const size_t more = missing > 0 && missing <= spare ? std::min(spare, kStepBytes) : kStepBytes;
+    const size_t taken = std::min(buffer.size(), std::max(missing, more));
     Hold(buffer.substr(0, taken));
     front_begin_ += taken;
     if (taken >= missing) {
@@ -57,7 +60,10 @@ void Input::Left(std::string_view rest, bool unfinished) {
   }
   last_taken_ = 0;
   if (!received_.empty() && front_begin_ == received_.front().length) ReturnFront();
-  if (held_bytes() > 0) return;
+  if (held_bytes() > 0) {
+    if (held_.capacity() > kLongBytes && held_bytes() <= held_.capacity() / 2) Move(held_bytes());
+    return;
+  }
   held_.Clear(kKeptBytes);
   held_begin_ = 0;
 }
@@ -72,10 +78,16 @@ void Input::Settle() {
 
 void Input::Reserve(size_t bytes) {
   if (bytes <= held_.capacity() - held_begin_) return;
-  OutputBuffer larger;
-  larger.Reserve(bytes);
-  larger.Append(held_.view().substr(held_begin_));
-  held_.Swap(larger);
+  if (held_begin_ > 0) return Move(bytes);
+  held_.SetCapacity(bytes);
+}
+
+// To memory of `bytes`.
+void Input::Move(size_t bytes) {
+  OutputBuffer target;
+  target.SetCapacity(bytes);
+  target.Append(held_.view().substr(held_begin_));
+  held_.Swap(target);
   held_begin_ = 0;
 }
 
@@ -102,7 +114,8 @@ void Input::Discard() {
 
 void Input::Hold(std::string_view bytes) {
   // What is used up makes room before the memory grows.
-  if (held_begin_ > 0 && bytes.size() > held_.capacity() - held_.size()) {
+  if (bytes.size() > held_.capacity() - held_.size() &&
+      (held_begin_ > 0 || held_.size() >= kLongBytes / 2)) {
     Reserve(held_bytes() + bytes.size());
   }
   held_.Append(bytes);

@@ -19,6 +19,9 @@ namespace pakv {
 
 class Input {
  public:
+  // Added to an unfinished frame at once, so that one of many small parts is not fed part by part.
+  static constexpr size_t kStepBytes = 512;
+
   // `received`: the receiver's list of buffers, which are given back to `ring`.
   Input(Ring& ring, IntrusiveList<ReceivedBuffer>& received) : ring_(ring), received_(received) {}
   Input(const Input&) = delete;
@@ -28,6 +31,8 @@ class Input {
   // Bytes in the session's own memory.
   size_t held_bytes() const { return held_.size() - held_begin_; }
   size_t memory_bytes() const { return held_.capacity(); }
+  // How long the frame that begins there may be without more memory.
+  size_t room_bytes() const { return held_.capacity() - held_begin_; }
   // Whether anything is there beyond the session's own memory.
   bool has_received() const { return !received_.empty(); }
 
@@ -42,7 +47,7 @@ class Input {
 
   // Moves all that is received to the session's own memory and gives the ring's buffers back.
   void Settle();
-  // Makes room for a frame of `bytes` in one piece.
+  // Makes room for a frame of `bytes` in one piece: that much memory, if it has less.
   void Reserve(size_t bytes);
   // Where bytes may be received to, in the session's own memory, behind what is held and while
   // nothing is in the ring's buffers: at least `missing`, unless `bytes_max` is less. Then how many
@@ -58,6 +63,7 @@ class Input {
 
  private:
   void Hold(std::string_view bytes);
+  void Move(size_t bytes);
   void ReturnFront();
   std::string_view FrontBuffer() { return received_.front().view().substr(front_begin_); }
 

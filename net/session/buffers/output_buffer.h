@@ -51,6 +51,15 @@ class OutputBuffer {
     size_ += bytes.size();
   }
 
+  // Makes its memory `bytes` long: not 0, no fewer than size().
+  void SetCapacity(size_t bytes) {
+    PAKV_CHECK(bytes > 0 && bytes >= size_);
+    char* const data = static_cast<char*>(std::realloc(data_, bytes));
+    if (data == nullptr) EndForLackOfMemory();
+    data_ = data;
+    capacity_ = bytes;
+  }
+
   // Overwrites bytes that are there already, such as a length that is known only at the end.
   void Overwrite(size_t offset, std::string_view bytes) {
     PAKV_CHECK(offset <= size_ && bytes.size() <= size_ - offset);
@@ -83,11 +92,7 @@ class OutputBuffer {
   [[gnu::noinline]] void Grow(size_t bytes) {
     PAKV_CHECK(bytes <= SIZE_MAX / 4 && size_ <= SIZE_MAX / 4);
     size_t capacity = capacity_ < kInitialBytes ? kInitialBytes : capacity_ * 2;
-    if (capacity < size_ + bytes) capacity = size_ + bytes;
-    char* const data = static_cast<char*>(std::realloc(data_, capacity));
-    if (data == nullptr) EndForLackOfMemory();
-    data_ = data;
-    capacity_ = capacity;
+    SetCapacity(capacity < size_ + bytes ? size_ + bytes : capacity);
   }
 
   char* data_ = nullptr;

@@ -16,7 +16,8 @@ namespace pakv {
 // A greeted connection.
 class PakvConnection {
  public:
-  explicit PakvConnection(SimServer& server) : server_(server), raw(server, server.data_address()) {
+  explicit PakvConnection(SimServer& server, const std::string& host = "10.0.0.9")
+      : server_(server), raw(server, server.data_address(), host) {
     Ask(PakvHello(1));
   }
 

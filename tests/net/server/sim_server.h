@@ -175,9 +175,10 @@ class SimConnection {
  public:
   // To where the server serves data.
   explicit SimConnection(SimServer& server) : SimConnection(server, server.data_address()) {}
-  SimConnection(SimServer& server, const std::string& address) : world_(server.world) {
+  SimConnection(SimServer& server, const std::string& address, const std::string& host = "10.0.0.9")
+      : world_(server.world) {
     bool answered = false;
-    world_.net().Connect(/*owner=*/0, "10.0.0.9", address,
+    world_.net().Connect(/*owner=*/0, host, address,
                          [&](int32_t error, SimNet::EndpointRef near_end) {
                            EXPECT_EQ(error, 0);
                            near_end_ = std::move(near_end);

@@ -1,0 +1,108 @@
+#include "net/session/buffers/frame_budget.h"
+
+#include <utility>
+
+namespace pakv {
+
+bool FrameBudget::Take(Holder& holder, size_t bytes) {
+  PAKV_CHECK(bytes > holder.bytes_ && !holder.is_waiting());
+  holder.Unlink();
+  const bool is_first = growing_.empty() && (holder.bytes_ > 0 || turns_.empty());
+  const bool takes = favoured_ == &holder || (is_first && Fits(holder, bytes));
+  if (takes || favoured_ == nullptr) {
+    PAKV_DCHECK(takes || is_first, "there is a favoured one while anybody waits");
+    if (!takes) favoured_ = &holder;
+    Grant(holder, bytes);
+    return true;
+  }
+  holder.wanted_bytes_ = bytes;
+  Enqueue(holder);
+  Arm();
+  return false;
+}
+
+void FrameBudget::Grant(Holder& holder, size_t bytes) {
+  used_bytes_ += bytes - holder.bytes_;
+  holder.bytes_ = bytes;
+}
+
+void FrameBudget::Enqueue(Holder& holder) {
+  ++waiting_count_;
+  if (holder.bytes_ > 0) return growing_.PushBack(holder);
+  Queue& queue = queues_[holder.host_];
+  if (!queue.linked()) turns_.PushBack(queue);
+  queue.waiting.PushBack(holder);
+}
+
+// It has still what it had when it began to wait.
+void FrameBudget::Dequeue(Holder& holder) {
+  holder.Unlink();
+  --waiting_count_;
+  if (holder.bytes_ > 0) return;
+  const auto found = queues_.find(holder.host_);
+  found->second.Unlink();
+  if (found->second.waiting.empty()) {
+    queues_.erase(found);
+  } else {
+    turns_.PushBack(found->second);
+  }
+}
+
+FrameBudget::Holder* FrameBudget::FirstWaiting() {
+  if (!growing_.empty()) return &growing_.front();
+  return turns_.empty() ? nullptr : &turns_.front().waiting.front();
+}
+
+void FrameBudget::Release(Holder& holder) {
+  if (holder.is_waiting()) Dequeue(holder);
+  holder.Unlink();
+  holder.wanted_bytes_ = 0;
+  PAKV_CHECK(holder.bytes_ <= used_bytes_);
+  used_bytes_ -= std::exchange(holder.bytes_, 0);
+  if (favoured_ == &holder) favoured_ = nullptr;
+  if (leaving_ == &holder) leaving_ = nullptr;
+  GrantWaiting();
+}
+
+void FrameBudget::GrantWaiting() {
+  while (Holder* const first = FirstWaiting()) {
+    if (!Fits(*first, first->wanted_bytes_)) {
+      if (favoured_ != nullptr) return Arm();
+      favoured_ = first;
+    }
+    Dequeue(*first);
+    Grant(*first, std::exchange(first->wanted_bytes_, 0));
+    first->granted_(*first);
+  }
+}
+
+void FrameBudget::Listen(Holder& holder, bool has_sent) {
+  PAKV_DCHECK(holder.bytes_ > 0 && !holder.is_waiting());
+  if (holder.linked() && !has_sent) return;
+  holder.Unlink();
+  holder.silent_since_ns_ = core_.now_ns();
+  listening_.PushBack(holder);
+  Arm();
+}
+
+// For the first that is silent, if that is of any use; early perhaps, as others may send first.
+void FrameBudget::Arm() {
+  if (waiting_count_ == 0 || listening_.empty() || leaving_ != nullptr || timer_.armed()) return;
+  timer_.Arm(core_.timers(), listening_.front().silent_since_ns_ + kSilenceNs);
+}
+
+void FrameBudget::CutOffSilent() {
+  if (waiting_count_ == 0 || listening_.empty() || leaving_ != nullptr) return;
+  Holder& first = listening_.front();
+  if (core_.now_ns() >= first.silent_since_ns_ + kSilenceNs) {
+    if (first.cut_off_(first)) {
+      first.Unlink();
+      leaving_ = &first;
+    } else {
+      Listen(first, /*has_sent=*/true);
+    }
+  }
+  Arm();
+}
+
+}  // namespace pakv
