@@ -30,12 +30,14 @@ Task<absl::Status> SegmentScanner::Open() {
   co_return absl::OkStatus();
 }
 
-// Behind what is left of the present piece, which it begins with.
+// Behind what is left of the present piece, which it begins with. Of a block that is longer than
+// what is read at a time, all the rest at once: so it is moved once.
 void SegmentScanner::ReadAhead() {
   const uint64_t unit = directory_.alignment();
   ahead_.begin = std::max(RoundDown(offset_, unit), piece_.begin);
   const uint64_t left = piece_.end - ahead_.begin;
-  const uint64_t bytes = RoundUp(std::min(read_bytes_, end_ - piece_.end), unit);
+  const uint64_t missing = wanted_ - std::min(wanted_, piece_.end);
+  const uint64_t bytes = RoundUp(std::min(std::max(read_bytes_, missing), end_ - piece_.end), unit);
   if (ahead_.buffer.size() < left + bytes) {
     // What is left differs from piece to piece.
     const uint64_t usual = std::min(2 * read_bytes_, RoundUp(end_, unit));
@@ -86,6 +88,7 @@ Task<absl::StatusOr<bool>> SegmentScanner::Next(std::vector<RecoveredRecord>& re
 // Walks over the whole blocks of the piece.
 absl::Status SegmentScanner::Fill(std::vector<RecoveredRecord>& records) {
   const uint64_t got_end = std::min(piece_.end, end_);
+  wanted_ = 0;
   while (offset_ < got_end) {
     const Bytes rest(piece_.buffer.data() + (offset_ - piece_.begin), got_end - offset_);
     if (rest.size() < kBlockHeaderSize) break;
@@ -96,7 +99,10 @@ absl::Status SegmentScanner::Fill(std::vector<RecoveredRecord>& records) {
       return Damaged(path_, offset_, "a block's header is not the one that was written");
     }
     const BlockHeader& header = decoded->header;
-    if (header.length > rest.size()) break;
+    if (header.length > rest.size()) {
+      wanted_ = offset_ + header.length;
+      break;
+    }
     const Bytes block = rest.first(header.length);
     BlockRecords walk(block, header.record_count);
     while (const std::optional<Record> record = walk.Next()) {

@@ -60,7 +60,8 @@ class SegmentScanner {
   const std::string path_;
   File file_;
   Piece piece_;           // the one that is looked at
-  uint64_t offset_ = 0;   // of the next block
+  uint64_t offset_ = 0;   // of the next block,
+  uint64_t wanted_ = 0;   // and where it ends, if its beginning is in the piece
   Piece ahead_;           // the one that is being read
   bool reading_ = false;  // ... or waits to be looked at
   absl::Status status_;   // of reading it
