@@ -180,20 +180,21 @@ class Shard {
     kDead,   // nobody will ask for it
     kLive,   // the index refers to it
     kGrave,  // a delete, or a record that is over: it hides older ones, if there are any
-    // A transaction's, durable but not published yet, or one that such a record may make dead: the
-    // segment has to wait.
+    // A transaction's, durable but not published yet, or one that such a record of the same segment
+    // may make dead: the segment has to wait.
     kUnpublished,
   };
-  // What becomes of a record that lies at `location`, in a sealed segment. Drops belong to any
-  // core. Of an entry that was dropped and not swept out yet, this is the end.
-  Fate FateOf(uint64_t hash, const RecordFields& fields, const Location& location);
+  // What becomes of a record that lies at `location`, in a sealed segment in which no transaction
+  // that is under way has written with an LSN above `newest`. Drops belong to any core. Of an entry
+  // that was dropped and not swept out yet, this is the end.
+  Fate FateOf(uint64_t hash, const RecordFields& fields, const Location& location, Lsn newest);
   // The same for many, whose cache misses are waited for together.
   struct Asked {
     uint64_t hash = 0;
     const RecoveredRecord* record = nullptr;
     Fate fate = Fate::kDead;  // the answer
   };
-  void JudgeFates(std::span<Asked> asked);
+  void JudgeFates(std::span<Asked> asked, Lsn newest);
   // The index follows records to their copies, those that it still refers to at that place.
   struct Moved {
     uint64_t hash = 0;
@@ -442,7 +443,7 @@ class Shard {
 
   bool AnyDeviceReadOf(uint32_t segment) const;
   void PrefetchSettling(std::span<const uint64_t> hashes) const;
-  void LookUpFates(std::span<Asked* const> asked);
+  void LookUpFates(std::span<Asked* const> asked, Lsn newest);
   void TakeTurn();
   Task<void> FreeInBackground(std::unique_ptr<Table> table, std::unique_ptr<ValueCache> cache);
   Task<void> SweepDropped();

@@ -21,7 +21,8 @@ constexpr uint64_t kSlowPeriodNs = 10 * kNsPerMs;
 // record in a sealed segment that the index does not know has been overtaken, deleted, dropped, or
 // has expired. (A key that is held later, by another transaction, has had this record's LSN
 // before.)
-Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Location& location) {
+Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Location& location,
+                          Lsn newest) {
   const Lsn drop = DropLsn(fields.namespace_id);
   // The newest drop of a namespace stays for ever.
   if ((fields.flags & kRecordDrop) != 0) return fields.lsn < drop ? Fate::kDead : Fate::kLive;
@@ -30,11 +31,14 @@ Shard::Fate Shard::FateOf(uint64_t hash, const RecordFields& fields, const Locat
   if (entry && entry.lsn() == fields.lsn && entry.location() == location) {
     // A transaction that holds the key may have written it, durably, in this very segment. Once
     // that is published, this record is dead; and if it is a delete, it leaves when it is asked
-    // about, as nothing else hides behind it, while the copy of this one stays.
+    // about, as nothing else hides behind it, while the copy of this one stays. Of one that came to
+    // hold it later nothing lies here: else keys that somebody holds at any time would keep all
+    // segments that they live in.
     const PendingTable::Slot* slot = pending_.Find(hash, fields.namespace_id, fields.key);
     const bool is_held = slot != nullptr && slot->blocked != nullptr && slot->blocked->is_held();
-    if (is_held) PAKV_COVERED(kHeldMet);
-    return is_held ? Fate::kUnpublished : Fate::kLive;
+    if (!is_held || slot->blocked->locked_lsn >= newest) return Fate::kLive;
+    PAKV_COVERED(kHeldMet);
+    return Fate::kUnpublished;
   }
   if (fields.lsn < drop && table_->dropped() > 0) {
     // It may lie here for the sweep to find: then the segment holds it no longer than this.
@@ -71,26 +75,28 @@ void Shard::NoteDead(const Version& overtaken) {
   }
 }
 
-void Shard::JudgeFates(std::span<Asked> asked) {
+void Shard::JudgeFates(std::span<Asked> asked, Lsn newest) {
   std::array<Asked*, kPrefetchMax> others;
   size_t count = 0;
   for (Asked& each : asked) {
     if (dead_records_.Has(each.record->location)) {
       PAKV_COVERED(kKnownToBeDead);
-      PAKV_DCHECK(FateOf(each.hash, each.record->fields, each.record->location) == Fate::kDead);
+      PAKV_DCHECK(FateOf(each.hash, each.record->fields, each.record->location, newest) ==
+                  Fate::kDead);
       each.fate = Fate::kDead;
       continue;
     }
     others[count++] = &each;
-    if (count == others.size()) LookUpFates(std::span(others.data(), std::exchange(count, 0)));
+    if (count == others.size())
+      LookUpFates(std::span(others.data(), std::exchange(count, 0)), newest);
   }
-  LookUpFates(std::span(others.data(), count));
+  LookUpFates(std::span(others.data(), count), newest);
 }
 
-void Shard::LookUpFates(std::span<Asked* const> asked) {
+void Shard::LookUpFates(std::span<Asked* const> asked, Lsn newest) {
   table_->Prefetch(asked, [](const Asked* each) { return each->hash; });
   for (Asked* each : asked) {
-    each->fate = FateOf(each->hash, each->record->fields, each->record->location);
+    each->fate = FateOf(each->hash, each->record->fields, each->record->location, newest);
   }
 }
 

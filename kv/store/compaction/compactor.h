@@ -113,6 +113,7 @@ class Compactor {
   void NoteForRequest(const SegmentInfo& victim, Passed passed);
   void EndRequest(Outcome outcome, std::string why);
   Task<Passed> Compact(SegmentInfo victim);
+  Lsn NewestOfTransactions(const SegmentInfo& victim) const;
   uint64_t RoomForCopies() const;
   Task<Passed> Measure(const SegmentInfo& victim);
   void NoteDoesNotFit(const SegmentInfo& victim, uint64_t need_bytes, bool fits);
@@ -178,6 +179,7 @@ class Compactor {
   uint64_t request_copied_begin_ = 0;
 
   // The present pass.
+  Lsn newest_ = kNoLsn;  // see NewestOfTransactions
   std::vector<RecoveredRecord> records_;
   std::vector<std::vector<Shard::Asked>> asked_;  // of some of them, by owner
   std::vector<SegmentBooks::Blocker> blockers_;   // of deletes, once one was met

@@ -41,6 +41,7 @@ Compactor::Staged::Staged(Compactor& compactor_in, const Shard::Asked& asked, si
 
 Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
   dropped_early_ = false;
+  newest_ = NewestOfTransactions(victim);
   // What is begun can be finished: copies of what has to stay take room that nothing gives back
   // until the victim is gone.
   if (RoomForCopies() < 2 * books_.FileBytes(victim)) {
@@ -75,6 +76,20 @@ Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
   PAKV_COVERED(kSegmentCompacted);
   if (victim.kind == SegmentKind::kCompaction) PAKV_COVERED(kCompactedTwice);
   co_return Passed::kDone;
+}
+
+// No transaction that is under way has written in it with a larger LSN. In a commit log LSNs grow,
+// from segment to segment, too. What earlier runs have written is published, and so was what
+// compaction has copied.
+Lsn Compactor::NewestOfTransactions(const SegmentInfo& victim) const {
+  if (victim.run != parts_.context->run || victim.kind != SegmentKind::kCommit) return kNoLsn;
+  Lsn newest = kLsnMax;
+  for (const auto& [segment, info] : manifest_.segments()) {
+    const bool is_later = info.log == victim.log && info.run == victim.run &&
+                          info.kind == victim.kind && info.place > victim.place;
+    if (is_later) newest = std::min(newest, info.lsn_floor);
+  }
+  return newest;
 }
 
 // Whether what has to stay of the victim fits where there is room for certain, and is less than
@@ -182,7 +197,8 @@ Task<void> Compactor::AskFates(size_t begin, size_t end) {
   }
   for (uint32_t owner = 0; owner < asked_.size(); ++owner) {
     if (asked_[owner].empty()) continue;
-    co_await AtOwner(owner, [this, owner](Shard& shard) { shard.JudgeFates(asked_[owner]); });
+    co_await AtOwner(owner,
+                     [this, owner](Shard& shard) { shard.JudgeFates(asked_[owner], newest_); });
   }
 }
 
