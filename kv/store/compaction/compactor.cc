@@ -30,6 +30,10 @@ constexpr uint64_t kPauseNsMax = 200 * kNsPerMs;
 // How much of the time writes wait at most, and how far beyond what is allowed that is reached.
 constexpr uint32_t kSlowMax = 900;
 constexpr uint64_t kSlowPart = 10;
+// A segment that could not be read is tried again after this long: as a rule it is the medium, for
+// good, and each try reads all that comes before.
+constexpr uint64_t kUnreadableNs = 10 * kNsPerSecond;
+
 LogWriterOptions WriterOptions(const Compactor::Parts& parts) {
   LogWriterOptions options;
   options.log = static_cast<uint32_t>(parts.shards.size());
@@ -98,7 +102,8 @@ uint64_t Compactor::memory_bytes() const {
   for (const auto& asked_of : asked_) asked_bytes += asked_of.capacity() * sizeof(Shard::Asked);
   return log_.memory_bytes() + books_.memory_bytes() + staged_bytes_.capacity() +
          staged_.size() * sizeof(Staged) + records_.capacity() * sizeof(RecoveredRecord) +
-         asked_bytes + (records_.empty() ? 0 : 4 * options_.read_bytes);
+         measured_.capacity() * sizeof(uint32_t) + asked_bytes +
+         (records_.empty() ? 0 : 4 * options_.read_bytes);
 }
 
 // ---- How much, and when ----
@@ -108,6 +113,7 @@ Task<void> Compactor::Run() {
     // What comes while it looks is news.
     news_.Reset();
     co_await Look();
+    PutOffUnreadable();
     uint32_t victim = books_.PickVictim(live_, need_, RoomForCopies());
     gains_ = victim != 0;
     const uint32_t asked_for = VictimOfRequest();
@@ -133,7 +139,8 @@ Task<void> Compactor::Run() {
         NoteForRequest(info, passed);
         if (passed == Passed::kHeld) books_.PutOff(victim);
         // Another one is looked for at once.
-        const bool another = passed == Passed::kDoesNotFit || passed == Passed::kHeld;
+        const bool another = passed == Passed::kDoesNotFit || passed == Passed::kHeld ||
+                             unreadable_until_ns_.contains(victim);
         worked =
             worked || passed == Passed::kDone || another || (asked() && books_.IsSetAside(victim));
       }
@@ -305,12 +312,26 @@ void Compactor::SayOnce(const absl::Status& status) {
   LogWarning("cannot compact: {}", message);
 }
 
+// Neither damage, which is for good, nor a shortage, which passes: it is not in the others' way.
+void Compactor::NoteUnreadable(uint32_t segment, const absl::Status& status) {
+  SayOnce(status);
+  if (ShortageOf(status) != Shortage::kNone) return;
+  unreadable_until_ns_[segment] = core_.now_ns() + kUnreadableNs;
+}
+
+void Compactor::PutOffUnreadable() {
+  std::erase_if(unreadable_until_ns_,
+                [this](const auto& unreadable) { return unreadable.second <= core_.now_ns(); });
+  for (const auto& [segment, until_ns] : unreadable_until_ns_) books_.PutOff(segment);
+}
+
 // ---- Deletes that could leave ----
 
 // Something that lets deletes go sooner was done: another segment's keys are known, or a log whose
 // present segment is old has gone on to the next.
 Task<bool> Compactor::HelpDeletesToLeave() {
-  if (const uint32_t lacking = books_.LackingSummary(); lacking != 0) {
+  const uint32_t lacking = books_.LackingSummary();
+  if (lacking != 0 && !unreadable_until_ns_.contains(lacking)) {
     const SegmentInfo info = manifest_.segments().at(lacking);
     const bool taken = co_await TakeFooter(info);
     if (taken) co_return true;
@@ -377,7 +398,7 @@ Task<bool> Compactor::Summarize(SegmentInfo segment) {
   SegmentScanner scanner(core_, *parts_.context->directory, segment, options_.read_bytes);
   const absl::Status opened = co_await scanner.Open();
   if (!opened.ok()) {
-    SayOnce(opened);
+    NoteUnreadable(segment.segment, opened);
     co_return false;
   }
   std::vector<uint64_t> hashes;
@@ -387,8 +408,12 @@ Task<bool> Compactor::Summarize(SegmentInfo segment) {
   while (!ended()) {
     const absl::StatusOr<bool> more = co_await scanner.Next(records_);
     if (!more.ok()) {
-      SayOnce(more.status());
-      if (absl::IsDataLoss(more.status())) books_.SetAside(segment.segment);
+      if (absl::IsDataLoss(more.status())) {
+        SayOnce(more.status());
+        books_.SetAside(segment.segment);
+      } else {
+        NoteUnreadable(segment.segment, more.status());
+      }
       break;
     }
     whole = !*more;

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -143,6 +144,8 @@ class Compactor {
     Compactor& compactor;
   };
   void SayOnce(const absl::Status& status);
+  void NoteUnreadable(uint32_t segment, const absl::Status& status);
+  void PutOffUnreadable();
   bool ended() const { return nursery_.stop_requested() || parts_.read_only() || failed_; }
   uint64_t LimitBytes(uint64_t disk_bytes) const;
   uint64_t BeginBytes(uint64_t limit) const;
@@ -177,6 +180,9 @@ class Compactor {
   uint32_t request_gain_percent_ = 0;
   uint32_t request_segment_last_ = 0;  // newer ones are not its business
   uint64_t request_copied_begin_ = 0;
+
+  // Segments that the system would not read, and when each is tried again.
+  std::map<uint32_t, uint64_t> unreadable_until_ns_;
 
   // The present pass.
   Lsn newest_ = kNoLsn;  // see NewestOfTransactions

@@ -51,7 +51,7 @@ Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
   SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes);
   const absl::Status opened = co_await scanner.Open();
   if (!opened.ok()) {
-    SayOnce(opened);
+    NoteUnreadable(victim.segment, opened);
     co_return Passed::kNotNow;
   }
   const Passed copied = co_await CopyAll(victim, scanner);
@@ -99,7 +99,7 @@ Task<Compactor::Passed> Compactor::Measure(const SegmentInfo& victim) {
   SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes);
   const absl::Status opened = co_await scanner.Open();
   if (!opened.ok()) {
-    SayOnce(opened);
+    NoteUnreadable(victim.segment, opened);
     co_return Passed::kNotNow;
   }
   measured_.clear();
@@ -141,7 +141,7 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
         books_.SetAside(victim.segment);
         ++counters_.damaged;
       } else {
-        SayOnce(more.status());
+        NoteUnreadable(victim.segment, more.status());
       }
       co_return Passed::kNotNow;
     }

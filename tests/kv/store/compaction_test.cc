@@ -433,6 +433,31 @@ TEST_P(CompactionTest, DamageIsLeftAlone) {
   for (const auto& [key, value] : expected_) ASSERT_EQ(Get(key), value) << key;
 }
 
+// One that the system does not let it read is tried again now and then: space comes from the
+// others.
+TEST_P(CompactionTest, ASegmentThatCannotBeReadHoldsUpNoOther) {
+  Start({.direct_alignment = 512});
+  for (uint64_t i = 0; i < 30; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(i), Value(i, 2000)), Outcome::kDone);
+  }
+  // Nearly all that is in the first one is going to be dead.
+  std::vector<std::string> names;
+  ASSERT_GE(node_->disk().List("/data/store", names), 0);
+  const auto first = std::find_if(names.begin(), names.end(), [this](const std::string& name) {
+    const std::string bytes = node_->disk().Contents(("/data/store/" + name).c_str()).value_or("");
+    return name.ends_with(".seg") && bytes.find(Value(1, 2000)) != std::string::npos;
+  });
+  ASSERT_NE(first, names.end());
+  ASSERT_EQ(node_->disk().Unlink(("/data/store/" + *first).c_str()), 0);
+  for (uint64_t i = 0; i < 3000; ++i) {
+    ASSERT_EQ(Set("key" + std::to_string(2 + i % 28), Value(i, 2000)), Outcome::kDone);
+  }
+  Settle();
+  EXPECT_GT(Stats().compacted_segments, 100u);
+  EXPECT_LE(Files(), FilesAlways() + 6);
+  EXPECT_EQ(Stats().slowed_permille, 0u);
+}
+
 // ---- On request, and the check of the books ----
 
 // Nothing is compacted for want of space: what is dead stays until somebody asks.
