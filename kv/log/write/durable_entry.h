@@ -25,6 +25,12 @@ class DurableEntry : public ListHook {
 
   // Where its record lies; final when it is settled. Segment 0 for an entry without a record.
   const Location& location() const { return location_; }
+  // Of a record that LogWriter::AddToGroup has placed, when its group is durable; `group`: the
+  // location of the entry that ended it.
+  void PlaceIn(const Location& group) {
+    location_.segment = group.segment;
+    location_.offset += group.offset;
+  }
 
  private:
   friend class LogWriter;

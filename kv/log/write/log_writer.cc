@@ -28,6 +28,8 @@ struct LogWriter::Block {
   AlignedBuffer buffer;
   std::optional<BlockBuilder> builder;
   IntrusiveList<DurableEntry> entries;
+  bool is_filling = false;   // by a group: what it is to hold is not all there
+  size_t bytes_to_come = 0;  // of that
   // Once sealed.
   uint64_t sequence = 0;
   uint64_t expiry_clock_ms = 0;
@@ -140,7 +142,7 @@ size_t LogWriter::CopyCapacity(size_t own, uint64_t left) const {
 }
 
 LogWriter::Block& LogWriter::OpenBlock(size_t bytes) {
-  if (queue_.empty() || !queue_.back()->builder->Fits(bytes)) {
+  if (queue_.empty() || queue_.back()->is_filling || !queue_.back()->builder->Fits(bytes)) {
     queue_.push_back(TakeBlock(CapacityFor(bytes)));
     CallKick();
   }
@@ -155,12 +157,16 @@ void LogWriter::Place(Block& block, const RecordFields& fields, DurableEntry& en
   appended.data = block.builder->at(offset);
   appended.length = length;
   appended.key_length = static_cast<uint32_t>(fields.key.size());
-  newest_lsn_ = fields.lsn;
+  newest_lsn_ = std::max(newest_lsn_, fields.lsn);
 }
 
 void LogWriter::Hang(Block& block, DurableEntry& entry, uint32_t offset, uint32_t length) {
   entry.location_ = {.segment = 0, .offset = offset, .length = length};
   block.entries.PushBack(entry);
+  CountRecord(length);
+}
+
+void LogWriter::CountRecord(uint32_t length) {
   pending_bytes_ += length;
   ++counters_.records;
   counters_.record_bytes += length;
@@ -192,6 +198,37 @@ void LogWriter::AppendGroup(std::span<const RecordFields> records,
     Appended ignored;
     Place(block, records[i], *entries[i], appended.empty() ? ignored : appended[i]);
   }
+}
+
+LogWriter::Block& LogWriter::BeginGroup(size_t bytes) {
+  PAKV_CHECK(!read_only_ && !stopping_, "Admit was not asked");
+  Block& block = OpenBlock(bytes);
+  block.is_filling = true;
+  block.bytes_to_come = bytes;
+  return block;
+}
+
+void LogWriter::AddToGroup(Block& group, const RecordFields& fields, DurableEntry& place) {
+  const auto length = static_cast<uint32_t>(EncodedRecordSize(fields.key, fields.value));
+  PAKV_CHECK(length <= group.bytes_to_come, "it was not asked for");
+  group.bytes_to_come -= length;
+  place.location_ = {.segment = 0, .offset = group.builder->Append(fields), .length = length};
+  if (failed_) return;  // all that was pending is not any more
+  CountRecord(length);
+  newest_lsn_ = std::max(newest_lsn_, fields.lsn);
+}
+
+bool LogWriter::EndGroup(Block& group, DurableEntry& entry) {
+  PAKV_CHECK(group.bytes_to_come == 0, "its records are not all there");
+  group.is_filling = false;
+  const auto is_it = [&group](const std::unique_ptr<Block>& block) {
+    return block.get() == &group;
+  };
+  if (std::erase_if(failed_groups_, is_it) > 0) return false;
+  entry.location_ = {.segment = 0, .offset = 0, .length = kBlockHeaderSize};
+  group.entries.PushBack(entry);
+  CallKick();
+  return true;
 }
 
 size_t LogWriter::memory_bytes() const {
@@ -236,8 +273,8 @@ bool LogWriter::HasSpace(size_t bytes, bool frees_space) const {
 // What is queued, padded as it will be, and `bytes` of records more.
 uint64_t LogWriter::RoomNeeded(size_t bytes) const {
   uint64_t needed = 0;
-  for (const auto& block : queue_) needed += block->builder->padded_length();
-  if (!queue_.empty() && queue_.back()->builder->Fits(bytes)) {
+  for (const auto& block : queue_) needed += block->builder->padded_length(block->bytes_to_come);
+  if (!queue_.empty() && !queue_.back()->is_filling && queue_.back()->builder->Fits(bytes)) {
     needed +=
         queue_.back()->builder->padded_length(bytes) - queue_.back()->builder->padded_length();
   } else {
@@ -350,7 +387,7 @@ Lsn LogWriter::LsnFloor() const {
 
 // At the end of a pass: everything that came in it shares the block.
 void LogWriter::WriteNext() {
-  if (Blocked() || queue_.empty()) return;
+  if (Blocked() || queue_.empty() || queue_.front()->is_filling) return;
   if (context_.discards) [[unlikely]] {
     return SettleUnwritten();
   }
@@ -514,7 +551,10 @@ void LogWriter::Fail(const absl::Status& why) {
   queue.swap(queue_);
   pending_bytes_ = 0;
   if (block != nullptr) failing_.Splice(block->entries);
-  for (const auto& queued : queue) failing_.Splice(queued->entries);
+  for (auto& queued : queue) {
+    failing_.Splice(queued->entries);
+    if (queued->is_filling) failed_groups_.push_back(std::move(queued));
+  }
   settling_failure_ = true;
   while (!failing_.empty()) {
     DurableEntry& entry = failing_.PopFront();

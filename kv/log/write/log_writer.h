@@ -170,6 +170,18 @@ class LogWriter {
   void AppendGroup(std::span<const RecordFields> records, std::span<DurableEntry* const> entries,
                    std::span<Appended> appended);
 
+  // The same of so many that they are encoded in several passes. Their block has its place in the
+  // queue from the beginning, and with it their LSN: what is appended meanwhile goes behind it, and
+  // is not written before it. Admit said kOk of all their `bytes` (EncodedRecordSize) in this pass,
+  // in which the first of them is added, too: LsnFloor looks for it.
+  struct Block;
+  Block& BeginGroup(size_t bytes);
+  // `place` is not hung: it only learns where its record lies, see DurableEntry::PlaceIn.
+  void AddToGroup(Block& group, const RecordFields& fields, DurableEntry& place);
+  // All are added. `entry` is settled with them, and its location is the block's then. False: the
+  // log has failed meanwhile, and nothing is hung.
+  [[nodiscard]] bool EndGroup(Block& group, DurableEntry& entry);
+
   // Hangs `entry`, which has no record, behind everything that is pending now. False, and nothing
   // done, if nothing is pending.
   [[nodiscard]] bool WaitNewest(DurableEntry& entry);
@@ -212,7 +224,6 @@ class LogWriter {
   const LogWriterCounters& counters() const { return counters_; }
 
  private:
-  struct Block;
   struct WriteOperation : Operation {
     explicit WriteOperation(LogWriter& writer_in);
     LogWriter& writer;
@@ -238,6 +249,7 @@ class LogWriter {
   void Recycle(std::unique_ptr<Block> block);
   void Place(Block& block, const RecordFields& fields, DurableEntry& entry, Appended& appended);
   void Hang(Block& block, DurableEntry& entry, uint32_t offset, uint32_t length);
+  void CountRecord(uint32_t length);
   void WriteNext();
   void SettleUnwritten();
   void SubmitRest();
@@ -280,6 +292,7 @@ class LogWriter {
 
   std::deque<std::unique_ptr<Block>> queue_;  // the last one is open, those before it are full
   std::unique_ptr<Block> in_flight_;
+  std::vector<std::unique_ptr<Block>> failed_groups_;  // not ended yet, but the log has failed
   std::vector<std::unique_ptr<Block>> free_blocks_;
   IntrusiveList<DurableEntry> failing_;  // being settled as not durable
   bool settling_failure_ = false;

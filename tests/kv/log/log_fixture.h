@@ -143,6 +143,12 @@ struct TestEntry : DurableEntry {
   int number;
 };
 
+inline bool IsBlockWrite(const Operation& operation) {
+  const auto* bytes = static_cast<const char*>(operation.request.const_buffer);
+  return operation.request.opcode == Opcode::kWrite && operation.request.length >= 512 &&
+         std::memcmp(bytes + 4, "PAKB", 4) == 0;
+}
+
 struct CopiedRecord {
   std::string key;
   std::string value;

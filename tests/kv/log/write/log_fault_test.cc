@@ -21,12 +21,6 @@
 namespace pakv {
 namespace {
 
-bool IsBlockWrite(const Operation& operation) {
-  const auto* bytes = static_cast<const char*>(operation.request.const_buffer);
-  return operation.request.opcode == Opcode::kWrite && operation.request.length >= 512 &&
-         std::memcmp(bytes + 4, "PAKB", 4) == 0;
-}
-
 class LogFaultTest : public ::testing::Test {
  protected:
   using Body = Task<void> (*)(TestLog& log, Core& core, FaultRing& faults);
