@@ -342,6 +342,17 @@ void Shard::StartGroup(Request& leader) {
   }
 }
 
+// Without an LSN.
+RecordFields Shard::RecordOf(const Request& request) {
+  return {.expiry_ms = request.pending_delete_ ? kNoExpiry : request.pending_expiry_ms_,
+          .namespace_id = request.namespace_id,
+          .flags = request.pending_delete_    ? kRecordDelete
+                   : request.pending_in_file_ ? kRecordFile
+                                              : kRecordPlain,
+          .key = request.key,
+          .value = request.pending_delete_ ? std::string_view() : request.pending_value_};
+}
+
 // Writes what is to become of the requests' keys (pending_value_ and the like): one block, one LSN.
 // Otherwise why not, and nothing has happened.
 std::optional<Outcome> Shard::AppendAsOne(std::span<Request* const> requests,
@@ -352,13 +363,7 @@ std::optional<Outcome> Shard::AppendAsOne(std::span<Request* const> requests,
   std::vector<DurableEntry*> entries(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     Request& request = *requests[i];
-    fields[i] = {.expiry_ms = request.pending_delete_ ? kNoExpiry : request.pending_expiry_ms_,
-                 .namespace_id = request.namespace_id,
-                 .flags = request.pending_delete_    ? kRecordDelete
-                          : request.pending_in_file_ ? kRecordFile
-                                                     : kRecordPlain,
-                 .key = request.key,
-                 .value = request.pending_delete_ ? std::string_view() : request.pending_value_};
+    fields[i] = RecordOf(request);
     entries[i] = &request;
     bytes += EncodedRecordSize(fields[i].key, fields[i].value);
     frees_space = frees_space && request.pending_delete_;
@@ -414,8 +419,6 @@ void Shard::Settled(Request& request, bool durable) {
         if (!ReadPublished(request)) return;
       }
       break;
-    case Request::Role::kPlace:
-      return;
   }
   Complete(request);
   if (free_for_lock != nullptr) [[unlikely]]

@@ -157,8 +157,8 @@ class Shard {
   };
   Judged Judge(std::span<TransactionKey* const> keys, uint64_t clock_ms);
   // As coordinator: writes what the keys of other owners have to become, as one. Suspends until it
-  // is durable.
-  Task<Outcome> WriteAsOne(std::span<TransactionKey* const> keys);
+  // is durable; `block` is where it lies then.
+  Task<Outcome> WriteAsOne(std::span<TransactionKey* const> keys, Location& block);
   // A transaction or snapshot of this core's is under way; false: none is begun any more.
   [[nodiscard]] bool BeginTransaction();
   void EndTransaction();
@@ -326,6 +326,7 @@ class Shard {
   std::optional<bool> ReadBehindOwnWrite(Request& request);
   void QueueBehind(Request& write, Request& request);
   Found OldNewest(const Request& request, const PendingTable::Slot* slot, OldValue& old);
+  static RecordFields RecordOf(const Request& request);
   std::optional<Outcome> AppendAsOne(std::span<Request* const> requests,
                                      std::vector<Appended>& appended);
   bool WritesAreHeld() const { return freeze_count_ > 0 || slow_holds_; }

@@ -376,9 +376,10 @@ void Shard::PublishPart(TransactionPart& part) {
   ForKeys(part, &Shard::PublishKeys, &Shard::ReleasePart);
 }
 
-void Shard::PublishKeys(TransactionPart&, std::span<TransactionKey* const> keys) {
+void Shard::PublishKeys(TransactionPart& part, std::span<TransactionKey* const> keys) {
   ForGroups(keys, [&](TransactionKey& key) {
     if (!key.is_written) return;
+    key.PlaceIn(part.block);
     key.pending_key_ = key.key;
     ++counters_.writes;
     Publish(key);
@@ -411,30 +412,42 @@ Task<void> Shard::WritesMayGo(bool also_slowed) {
   }
 }
 
-Task<Outcome> Shard::WriteAsOne(std::span<TransactionKey* const> keys) {
-  std::vector<Request*> written;
+// In the pass in which it was decided all of it gets its LSN and its place in the log. A FLUSH or
+// another write that comes while the records are encoded comes behind it, whatever it finds.
+Task<Outcome> Shard::WriteAsOne(std::span<TransactionKey* const> keys, Location& block) {
+  size_t bytes = 0;
+  size_t count = 0;
+  bool frees_space = true;
+  for (const TransactionKey* key : keys) {
+    if (!key->is_written) continue;
+    const RecordFields fields = RecordOf(*key);
+    bytes += EncodedRecordSize(fields.key, fields.value);
+    frees_space = frees_space && key->pending_delete_;
+    ++count;
+  }
+  const Admission admission = log_->Admit(bytes, frees_space);
+  if (admission != Admission::kOk) co_return OutcomeOf(admission);
+  const Lsn lsn = NextLsn();
+  LogWriter::Block& group = log_->BeginGroup(bytes);
+  size_t added = 0;
   for (TransactionKey* key : keys) {
     if (!key->is_written) continue;
-    // Its owner's still, with what it has pinned there; the entry behind all of them tells how it
-    // has ended.
-    key->role_ = Request::Role::kPlace;
-    key->settles_hash = 0;
+    if (added > 0 && added % options_.part_keys_max == 0) co_await StepEnds();
+    ++added;
+    key->lsn = key->part->lsn = lsn;
     key->part->is_written = true;
-    written.push_back(key);
+    if (key->pending_in_file_) *key->file_admitted = true;
+    RecordFields fields = RecordOf(*key);
+    fields.lsn = lsn;
+    log_->AddToGroup(group, fields, *key);
   }
-  std::vector<Appended> appended;
-  const std::optional<Outcome> refused = AppendAsOne(written, appended);
-  if (refused) co_return *refused;
-  TransactionPart& first = *static_cast<TransactionKey*>(written[0])->part;
-  first.lsn = written[0]->lsn;
   AwaitedEntry entry(core_.ready());
-  const bool pending = log_->WaitNewest(entry);
-  PAKV_CHECK(pending, "its own records are");
-  co_await entry.settled.Wait();
-  if (!entry.durable) counters_.writes_unknown += written.size();
+  if (log_->EndGroup(group, entry)) co_await entry.settled.Wait();
+  block = entry.location();
+  if (!entry.durable) counters_.writes_unknown += count;
   if (!entry.durable && PAKV_BUG(kUnknownFileRemoved)) {
-    for (Request* request : written) {
-      if (request->pending_in_file_) *request->file_admitted = false;
+    for (TransactionKey* key : keys) {
+      if (key->is_written && key->pending_in_file_) *key->file_admitted = false;
     }
   }
   co_return entry.durable ? Outcome::kDone : Outcome::kUnknown;
@@ -500,6 +513,7 @@ void Shard::DecideAlone(TransactionPart& part, bool by_pending) {
 // True: what was decided is pending. False: there is nothing to write, or it was refused.
 bool Shard::WriteAlone(TransactionPart& part) {
   std::vector<Request*> written;
+  written.reserve(part.keys.size());
   for (TransactionKey* key : part.keys) {
     if (key->is_written) written.push_back(key);
   }

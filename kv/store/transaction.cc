@@ -34,14 +34,14 @@ TransactionKey* Transaction::FindKey(uint64_t hash, uint32_t namespace_id, std::
     const TransactionKey& other = Key(candidate);
     return other.hash == hash && other.namespace_id == namespace_id && other.key == key;
   };
-  if (key_count_ <= kUnmappedKeysMax) {
-    for (index = 0; index < key_count_; ++index) {
+  if (key_count() <= kUnmappedKeysMax) {
+    for (index = 0; index < key_count(); ++index) {
       if (hashes_[index] == hash && is_it(index)) return &Key(index);
     }
     return nullptr;
   }
   if (by_hash_.empty()) {
-    for (size_t i = 0; i < key_count_; ++i) MapByHash(i);
+    for (size_t i = 0; i < key_count(); ++i) MapByHash(i);
   }
   const auto newest = by_hash_.find(hash);
   if (newest == by_hash_.end()) return nullptr;
@@ -57,8 +57,8 @@ void Transaction::MapByHash(size_t index) {
 }
 
 bool Transaction::FreeSome() {
-  if (chunks_.size() <= kChunksFreedAtOnce) return false;
-  chunks_.resize(chunks_.size() - kChunksFreedAtOnce);
+  if (own_keys_.size() <= kFreedAtOnce) return false;
+  own_keys_.ShrinkTo(own_keys_.size() - kFreedAtOnce);
   return true;
 }
 
@@ -71,17 +71,15 @@ size_t Transaction::AddKey(uint64_t hash, uint32_t namespace_id, std::string_vie
     return index;
   }
   bytes_ += key.size();
-  if (key_count_ == kTransactionKeysMax) {
+  index = key_count();
+  if (index == kTransactionKeysMax) {
     bytes_ = kTransactionBytesMax + 1;
-    return key_count_ - 1;
+    return index - 1;
   }
-  if (key_count_ % kChunkKeys == 0) {
-    chunks_.push_back(std::make_unique<TransactionKey[]>(kChunkKeys));
-  }
-  index = key_count_++;
+  if (index == 0) hashes_.reserve(kChunkKeys);
   hashes_.push_back(hash);
+  TransactionKey& added = own_keys_.EmplaceBack();
   if (!by_hash_.empty()) MapByHash(index);
-  TransactionKey& added = Key(index);
   added.hash = hash;
   added.namespace_id = namespace_id;
   added.session = session_;
@@ -102,19 +100,28 @@ void Transaction::Require(const Watches& watches) {
 }
 
 void Transaction::Write(size_t index, std::string_view value, uint64_t expiry_ms) {
+  WriteValue(index, value, expiry_ms, /*is_kept=*/false);
+}
+
+void Transaction::WriteKept(size_t index, std::string_view value, uint64_t expiry_ms) {
+  WriteValue(index, value, expiry_ms, /*is_kept=*/true);
+}
+
+void Transaction::WriteValue(size_t index, std::string_view value, uint64_t expiry_ms,
+                             bool is_kept) {
   TransactionKey& key = Key(index);
   PAKV_CHECK(key.may_write, "it was not added to be written");
-  bytes_ += value.size() - std::min(bytes_, key.new_bytes.size());
+  bytes_ += value.size() - std::min(bytes_, key.new_value.size());
   work_bytes_ += value.size();
   if (too_large()) return;
-  key.Write(value, expiry_ms);
+  key.Write(value, expiry_ms, is_kept);
 }
 
 void Transaction::WriteFile(size_t index, std::string_view reference, uint64_t expiry_ms,
                             bool* admitted) {
   TransactionKey& key = Key(index);
   PAKV_CHECK(key.may_write, "it was not added to be written");
-  bytes_ += reference.size() - std::min(bytes_, key.new_bytes.size());
+  bytes_ += reference.size() - std::min(bytes_, key.new_value.size());
   if (too_large()) return;
   key.WriteFile(reference, expiry_ms, admitted);
 }
@@ -122,7 +129,7 @@ void Transaction::WriteFile(size_t index, std::string_view reference, uint64_t e
 void Transaction::Delete(size_t index) {
   TransactionKey& key = Key(index);
   PAKV_CHECK(key.may_write, "it was not added to be written");
-  bytes_ -= key.new_bytes.size();
+  bytes_ -= key.new_value.size();
   key.Delete();
 }
 
@@ -158,9 +165,12 @@ void Transaction::Run(size_t index, Request& request) {
   switch (change.action) {
     case Change::Action::kKeep:
       break;
-    case Change::Action::kWrite:
-      Write(index, change.value, change.expiry_ms);
+    case Change::Action::kWrite: {
+      const bool is_kept = change.value.data() == request.value.data() &&
+                           change.value.size() <= request.value.size();
+      WriteValue(index, change.value, change.expiry_ms, is_kept);
       break;
+    }
     case Change::Action::kDelete:
       Delete(index);
       break;
@@ -186,7 +196,7 @@ bool Transaction::lacks_memory() const {
 }
 
 void Store::ReleaseFiles(const Core& here, Transaction& transaction) {
-  for (size_t index = 0; index < transaction.key_count_; ++index) {
+  for (size_t index = 0; index < transaction.key_count(); ++index) {
     if (transaction.Key(index).takes_file) ReleaseFile(here, transaction.Key(index));
   }
 }
@@ -199,9 +209,9 @@ void Store::MakeParts(Core& here, Transaction& transaction) {
   for (const uint64_t hash : transaction.hashes_) ++ends[OwnerOf(hash) + 1];
   for (size_t owner = 0; owner < shards_.size(); ++owner) ends[owner + 1] += ends[owner];
   transaction.part_count_ = 0;
-  transaction.parts_ =
-      std::make_unique<TransactionPart[]>(std::min<size_t>(shards_.size(), transaction.key_count_));
-  transaction.keys_.resize(transaction.key_count_);
+  transaction.parts_ = std::make_unique<TransactionPart[]>(
+      std::min<size_t>(shards_.size(), transaction.key_count()));
+  transaction.keys_.resize(transaction.key_count());
   for (uint32_t owner = 0; owner < shards_.size(); ++owner) {
     const size_t begin = ends[owner];
     const size_t end = ends[owner + 1];
@@ -211,7 +221,7 @@ void Store::MakeParts(Core& here, Transaction& transaction) {
     part.source_core = here.id();
     part.keys = std::span(transaction.keys_).subspan(begin, end - begin);
   }
-  for (size_t index = 0; index < transaction.key_count_; ++index) {
+  for (size_t index = 0; index < transaction.key_count(); ++index) {
     transaction.keys_[ends[OwnerOf(transaction.hashes_[index])]++] = &transaction.Key(index);
   }
 }
@@ -283,7 +293,7 @@ class Store::Course {
 Task<Outcome> Store::Transact(Core& here, Transaction& transaction,
                               absl::FunctionRef<bool(Transaction&)> decide) {
   if (transaction.too_large()) co_return Outcome::kTooLarge;
-  if (transaction.key_count_ == 0) co_return Outcome::kDone;
+  if (transaction.key_count() == 0) co_return Outcome::kDone;
   Shard& own = *shards_[here.id()];
   if (!own.BeginTransaction()) co_return Outcome::kStopping;
   MakeParts(here, transaction);
@@ -299,7 +309,7 @@ Task<Outcome> Store::Transact(Core& here, Transaction& transaction,
 }
 
 bool Store::IsForOnePass(const Transaction& transaction) const {
-  return transaction.part_count_ == 1 && transaction.key_count_ <= options_.part_keys_max;
+  return transaction.part_count_ == 1 && transaction.key_count() <= options_.part_keys_max;
 }
 
 Task<Outcome> Store::TransactAlone(Core& here, Transaction& transaction,
@@ -334,8 +344,12 @@ Task<Outcome> Store::TransactTogether(Core& here, Transaction& transaction,
   }
   Outcome outcome = course.Gather();
   bool is_written = false;
+  Location block;
   if (outcome == Outcome::kDone) {
-    // A FLUSH that has stopped writes here comes before this.
+    // A FLUSH that has stopped writes here comes before this. From here to where WriteAsOne has its
+    // LSN is one pass, whatever the number of keys: what is judged is what is decided by. In
+    // several, time could end a key and a FLUSH, which waits for nobody, could remove it in
+    // between: what was decided by its value would then come behind them.
     co_await own.WritesMayGo(/*also_slowed=*/false);
     course.clock_ms = std::max(course.clock_ms, own.ExpiryClockMs());
     const Shard::Judged judged = own.Judge(transaction.keys_, course.clock_ms);
@@ -349,7 +363,7 @@ Task<Outcome> Store::TransactTogether(Core& here, Transaction& transaction,
     } else if (writes && transaction.lacks_memory()) {
       outcome = Outcome::kOutOfMemory;
     } else if (writes) {
-      outcome = co_await own.WriteAsOne(transaction.keys_);
+      outcome = co_await own.WriteAsOne(transaction.keys_, block);
       is_written = outcome == Outcome::kDone;
     } else if (course.is_unproven || judged.is_unproven) {
       outcome = co_await own.MakeClockDurable();
@@ -357,6 +371,7 @@ Task<Outcome> Store::TransactTogether(Core& here, Transaction& transaction,
   }
   for (TransactionPart& part : parts) {
     part.is_durable = is_written;
+    part.block = block;
     part.clock_ms = course.clock_ms;
   }
   if (is_written && options_.publish_pause_ns != 0) {
@@ -402,7 +417,7 @@ Task<void> Store::PublishFirst(Course& course) {
 
 Task<Outcome> Store::Snapshot(Core& here, Transaction& transaction) {
   if (transaction.too_large()) co_return Outcome::kTooLarge;
-  if (transaction.key_count_ == 0) co_return Outcome::kDone;
+  if (transaction.key_count() == 0) co_return Outcome::kDone;
   Shard& own = *shards_[here.id()];
   if (!own.BeginTransaction()) co_return Outcome::kStopping;
   MakeParts(here, transaction);

@@ -60,6 +60,7 @@
 #include "kv/shard/messages/request.h"
 #include "kv/shard/messages/transaction_part.h"
 #include "kv/shard/messages/watch.h"
+#include "runtime/base/chunked_vector.h"
 
 namespace pakv {
 
@@ -134,9 +135,9 @@ class Transaction {
   // Functions that are run may reply with so many bytes and no more (kNoRoom), for now.
   void LimitReplies(size_t bytes) { reply_bytes_max_ = bytes; }
 
-  size_t key_count() const { return key_count_; }
+  size_t key_count() const { return own_keys_.size(); }
   // Of its keys, apart from what they were and become.
-  size_t memory_bytes() const { return chunks_.size() * kChunkKeys * sizeof(TransactionKey); }
+  size_t memory_bytes() const { return own_keys_.memory_bytes(); }
   // When all is over: frees a part of its keys. False: the destructor frees the rest in no time.
   bool FreeSome();
 
@@ -146,12 +147,16 @@ class Transaction {
   OldValue Old(size_t index) const { return Key(index).Now(); }
   // Copies the value, which may be a view of Old's. The key was added with may_write.
   void Write(size_t index, std::string_view value, uint64_t expiry_ms);
+  // As Write, of bytes that stay as they are until Transact has returned: not copied.
+  void WriteKept(size_t index, std::string_view value, uint64_t expiry_ms);
   // As Write, of a value in a file: `reference` is of a ValueUpload for this write. `admitted`: see
   // Request::file_admitted.
   void WriteFile(size_t index, std::string_view reference, uint64_t expiry_ms, bool* admitted);
   void Delete(size_t index);
   // Runs a command's function on the key as it is by now, and does what it says. The reply is in
-  // `request`, kept; its `lsn` is that of the value it saw, see lsn() for what it wrote. Functions
+  // `request`, kept; its `lsn` is that of the value it saw, see lsn() for what it wrote. The bytes
+  // of its `value` stay as they are until Transact has returned: written, they are not copied.
+  // Functions
   // of reads may also run after Snapshot. From the first refusal() on nothing is run.
   void Run(size_t index, Request& request);
   // Not kDone: it has come to more than it may, and as a whole has not happened.
@@ -175,11 +180,9 @@ class Transaction {
   // So many are compared one by one before there is a map.
   static constexpr size_t kUnmappedKeysMax = 32;
   static constexpr size_t kNoKey = SIZE_MAX;
-  static constexpr size_t kChunksFreedAtOnce = 64;
+  static constexpr size_t kFreedAtOnce = 1024;
 
-  TransactionKey& Key(size_t index) const {
-    return chunks_[index / kChunkKeys][index % kChunkKeys];
-  }
+  TransactionKey& Key(size_t index) const { return own_keys_[index]; }
   TransactionKey* FindKey(uint64_t hash, uint32_t namespace_id, std::string_view key,
                           size_t& index);
   void MapByHash(size_t index);
@@ -188,22 +191,21 @@ class Transaction {
     clock_ms_ = clock_ms;
   }
   bool too_large() const {
-    return key_count_ > kTransactionKeysMax || bytes_ > kTransactionBytesMax ||
+    return key_count() > kTransactionKeysMax || bytes_ > kTransactionBytesMax ||
            work_bytes_ > kTransactionWorkBytesMax || reply_bytes_ > kTransactionReplyBytesMax;
   }
   bool KeepsReply(Request& request);
+  void WriteValue(size_t index, std::string_view value, uint64_t expiry_ms, bool is_kept);
   bool any_written() const;
   // A key that it would make is too much for its owner's memory.
   bool lacks_memory() const;
 
   const uint64_t session_;
-  // In chunks, since a key does not move.
-  std::vector<std::unique_ptr<TransactionKey[]>> chunks_;
+  ChunkedVector<TransactionKey, kChunkKeys> own_keys_;
   std::vector<uint64_t> hashes_;  // by index
   // Beyond kUnmappedKeysMax: the newest key of each hash, and by index the one before it.
   absl::flat_hash_map<uint64_t, size_t> by_hash_;
   std::vector<size_t> same_hash_before_;
-  size_t key_count_ = 0;
   size_t bytes_ = 0;
   size_t work_bytes_ = 0;  // written so far, also what was written over
   size_t reply_bytes_ = 0;

@@ -460,7 +460,7 @@ void Session::HasOutput() {
 }
 
 void Session::BeginSend() {
-  if (send_.in_flight || broken_ || queue_.output().empty()) return;
+  if (send_.in_flight || broken_ || holds_output_ || queue_.output().empty()) return;
   sending_.Swap(queue_.output());
   queue_.SetSending(sending_.size());
   sent_bytes_ = 0;

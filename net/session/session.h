@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "kv/store/store.h"
 #include "net/session/buffers/frame_budget.h"
@@ -152,6 +153,20 @@ class Session : public ListHook {
     queue_.Close();
     HasOutput();
   }
+  // For a command whose reply is under way: while it holds the output nothing is sent, so that the
+  // few short replies just before it leave together with its own, in one send. Only for as long as
+  // its own takes in any case, and only if the client reads, and is owed nothing else that would
+  // wait with them: Begin is given what `output_mark` was before the first reply that may.
+  uint64_t output_mark() const {
+    if (!queue_.empty()) return kNever;
+    return queue_.output().empty() ? sends_begun_ : sends_begun_ + 1;
+  }
+  void BeginHold(uint64_t mark) {
+    holds_output_ = sends_begun_ >= mark && !send_.in_flight && unsent_bytes() <= kHeldBytesMax;
+  }
+  void EndHold() {
+    if (std::exchange(holds_output_, false)) HasOutput();
+  }
   // The stream cannot be understood, for `reason`, in which no byte of the client's stands:
   // counted, and logged for those who look for it. Consume then returns kClose.
   void NoteProtocolError(std::string_view reason);
@@ -193,6 +208,8 @@ class Session : public ListHook {
 
  private:
   static constexpr size_t kDroppedBytesPerTurn = 4096;
+  // Beyond it a send of its own costs little beside what it carries.
+  static constexpr size_t kHeldBytesMax = 4096;
   // How long a client that has ended its stream may read nothing of what is owed to it.
   static constexpr uint64_t kLingerNs = 30 * kNsPerSecond;
 
@@ -360,6 +377,7 @@ class Session : public ListHook {
 
   bool batching_ = false;  // within Consume
   bool drops_replies_ = false;
+  bool holds_output_ = false;
   uint32_t turn_left_ = 0;
   uint32_t parts_ = 0;        // slots of this session's that are parts
   uint32_t outstanding_ = 0;  // requests that the store has

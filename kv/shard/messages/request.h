@@ -185,7 +185,6 @@ class Request : public Message, public DurableEntry {
     kWrite,       // its own record
     kAnswer,      // the newest pending write that its answer depends on
     kReadBehind,  // its session's own write, to be read then
-    kPlace,       // nothing: its record's place is all that it is there for
   };
 
   void GiveRoom();

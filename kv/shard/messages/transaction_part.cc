@@ -31,31 +31,32 @@ OldValue TransactionKey::Now() const {
   if (pending_delete_) return now;
   now.exists = true;
   now.expiry_ms = pending_expiry_ms_;
-  now.value = new_bytes;
+  now.value = new_value;
   now.in_file = pending_in_file_;
-  now.value_length = static_cast<uint32_t>(pending_in_file_ ? DecodeValueFileHead(new_bytes)->length
-                                                            : new_bytes.size());
+  now.value_length = static_cast<uint32_t>(pending_in_file_ ? DecodeValueFileHead(new_value)->length
+                                                            : new_value.size());
   return now;
 }
 
-void TransactionKey::Write(std::string_view bytes, uint64_t bytes_expiry_ms) {
-  new_bytes.assign(bytes);
+void TransactionKey::Write(std::string_view bytes, uint64_t bytes_expiry_ms, bool is_kept) {
+  if (!is_kept) new_bytes.assign(bytes);
+  new_value = is_kept ? bytes : std::string_view(new_bytes);
   pending_delete_ = false;
   pending_expiry_ms_ = bytes_expiry_ms;
-  pending_value_ = new_bytes;
+  pending_value_ = new_value;
   pending_in_file_ = false;
   is_written = true;
 }
 
 void TransactionKey::WriteFile(std::string_view reference, uint64_t file_expiry_ms,
                                bool* admitted) {
-  Write(reference, file_expiry_ms);
+  Write(reference, file_expiry_ms, /*is_kept=*/false);
   pending_in_file_ = true;
   file_admitted = admitted;
 }
 
 void TransactionKey::Delete() {
-  new_bytes.clear();
+  new_value = {};
   pending_delete_ = true;
   pending_value_ = {};
   // What was not there needs no record to be gone.

@@ -20,7 +20,8 @@
 // have their turn. What keeps such a part whole: while it asks for its keys no other part asks
 // (Shard::AskInSteps); its keys are closed before the first is published, and none is let go before
 // the last is (Store::PublishFirst); what a snapshot has seen of it is confirmed, also of one
-// owner.
+// owner. The coordinator decides in one pass (Store::TransactTogether says why), and encodes the
+// records in as many as it takes (Shard::WriteAsOne).
 //
 // What the owner does is in shard_transaction.cc; what a part asks of it, in shard_messages.cc.
 #pragma once
@@ -49,9 +50,10 @@ class TransactionKey : public Request {
   // A value in a file is kept as the reference to it, with needs kValueOrFile; the file is pinned,
   // until Store::ReleaseFile.
   bool takes_file = false;
-  bool is_written = false;  // `new_bytes` or a delete, with its expiry
+  bool is_written = false;  // `new_value` or a delete, with its expiry
   OldValue old;             // as its owner found it; the value lies in old_bytes
   std::string old_bytes;
+  std::string_view new_value;  // of new_bytes, or of whoever wrote it
   std::string new_bytes;
   bool is_charged = false;       // of its owner's memory, as if it were new
   bool lacks_memory = false;     // it is new, and there is no memory for it
@@ -62,7 +64,8 @@ class TransactionKey : public Request {
   void KeepOld(const OldValue& found);
   // What the transaction has made of the key so far.
   OldValue Now() const;
-  void Write(std::string_view bytes, uint64_t bytes_expiry_ms);
+  // Copies, unless the bytes stay as they are for as long as this does (`is_kept`).
+  void Write(std::string_view bytes, uint64_t bytes_expiry_ms, bool is_kept);
   void WriteFile(std::string_view reference, uint64_t file_expiry_ms, bool* admitted);
   void Delete();
 };
@@ -89,6 +92,7 @@ class TransactionPart : public Message {
   // kLook: no other owner has keys, and all are looked at in one pass, so what is found need not be
   // confirmed.
   bool is_only = false;
+  Location block;  // then: what is written lies in it
   // One of its keys is written.
   bool is_written = false;
   // The expiry clock of the whole: the largest of its owners'. kLock, kAlone, kLook: what it is

@@ -43,11 +43,11 @@ size_t AddKey(RespProtocol& protocol, Transaction& transaction, std::string_view
 Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
   size_t bytes = 0;
   for (const std::string_view arg : args) bytes += arg.size() + sizeof(TransactionKey);
-  // The transaction copies what it writes.
-  BudgetCharge charge(protocol.session().group().write_budget, 2 * bytes);
+  BudgetCharge charge(protocol.session().group().write_budget, bytes);
   const bool only_new = row.needs != OldState::kNothing;
   Transaction transaction(protocol.session().info().id);
   std::vector<size_t> indexes;
+  indexes.reserve(args.size() / 2);
   for (size_t index = 1; index < args.size(); index += 2) {
     indexes.push_back(AddKey(protocol, transaction, args[index], row.needs, true));
     if (indexes.size() % kKeysPerPass == 0) co_await NextPass(protocol.core());
@@ -58,7 +58,7 @@ Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs
     if (only_new && std::any_of(indexes.begin(), indexes.end(), exists)) return false;
     // Of a key that is given twice the last value counts.
     for (size_t i = 0; i < indexes.size(); ++i) {
-      decided.Write(indexes[i], args[2 + 2 * i], kNoExpiry);
+      decided.WriteKept(indexes[i], args[2 + 2 * i], kNoExpiry);
     }
     written = true;
     return true;

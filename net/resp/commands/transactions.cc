@@ -13,7 +13,9 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "net/resp/commands/relocation.h"
 #include "net/resp/protocol/alone_reply.h"
@@ -23,6 +25,7 @@
 #include "net/resp/table/command_functions.h"
 #include "net/session/unread_reply.h"
 #include "runtime/base/check.h"
+#include "runtime/base/chunked_vector.h"
 #include "runtime/core/next_pass.h"
 
 namespace pakv {
@@ -31,7 +34,7 @@ namespace {
 // The commands of one EXEC on their way through the store.
 class Execution {
  public:
-  Execution(RespProtocol& protocol, const std::deque<QueuedCommand>& commands)
+  Execution(RespProtocol& protocol, const std::vector<QueuedCommand>& commands)
       : protocol_(protocol), commands_(commands) {}
 
   // Asks for the keys. Commands that cannot be run have their errors by then. False: there are too
@@ -40,17 +43,22 @@ class Execution {
   Task<bool> Prepare(Transaction& transaction) {
     uint32_t namespace_id = protocol_.namespace_id();
     const auto looks = [](const QueuedCommand& command) {
-      return OwnKeys::LooksAtAll(command.row);
+      return OwnKeys::LooksAtAll(*command.row);
     };
     if (std::any_of(commands_.begin(), commands_.end(), looks)) own_.emplace();
+    steps_.reserve(commands_.size());
     for (const QueuedCommand& command : commands_) {
       Step& step = steps_.emplace_back();
       step.first_part = parts_.size();
-      if (command.row.now == &RunSelect) {
+      if (command.row->now == &RunSelect) {
         namespace_id = SelectedNamespace(command.args[1]).value_or(namespace_id);
-      } else if (command.row.kind == CommandKind::kPair) {
+      } else if (command.row->kind == CommandKind::kPair) {
         PrepareRelocation(command, namespace_id, step, transaction);
-      } else if (command.row.is_on_keys()) {
+      } else if (command.row->kind == CommandKind::kKey) {
+        const RespArgs args = command.args;
+        PrepareKey(command, args[1], args.size() > 2 ? args[2] : std::string_view(), namespace_id,
+                   step);
+      } else if (command.row->is_on_keys()) {
         co_await PrepareKeys(command, namespace_id, step);
       }
       step.end_part = parts_.size();
@@ -58,7 +66,7 @@ class Execution {
       for (size_t i = step.first_part; i < step.end_part; ++i) {
         Part& part = parts_[i];
         part.index = AddKey(transaction, part.slot.namespace_id, part.slot.hash, part.slot.key,
-                            part.slot.needs, command.row.is_write());
+                            part.slot.needs, command.row->is_write());
         if (EndsPass()) co_await NextPass(protocol_.core());
       }
       if (EndsPass()) co_await NextPass(protocol_.core());
@@ -70,9 +78,9 @@ class Execution {
   size_t bytes_expected() const {
     size_t names = 0;
     for (const QueuedCommand& command : commands_) {
-      if (command.row.kind == CommandKind::kKey) {
+      if (command.row->kind == CommandKind::kKey) {
         ++names;
-      } else if (command.row.is_on_keys()) {
+      } else if (command.row->is_on_keys()) {
         names += command.args.size() - 1;
       }
     }
@@ -82,7 +90,7 @@ class Execution {
   }
   // Apart from replies.
   size_t memory_bytes() const {
-    return steps_.size() * sizeof(Step) + parts_.size() * sizeof(Part) +
+    return steps_.capacity() * sizeof(Step) + parts_.memory_bytes() +
            (own_ ? own_->memory_bytes() : 0);
   }
   // There is nothing of what it looks at.
@@ -100,8 +108,8 @@ class Execution {
         Note(transaction, at, step.relocation->source_index());
         Note(transaction, at, step.relocation->target_index());
       }
-      if (commands_[at].row.kind == CommandKind::kGroup &&
-          commands_[at].row.needs != OldState::kNothing) {
+      if (commands_[at].row->kind == CommandKind::kGroup &&
+          commands_[at].row->needs != OldState::kNothing) {
         step.is_refused = AnyExists(transaction, step);
         if (step.is_refused) continue;
       }
@@ -122,19 +130,19 @@ class Execution {
     for (size_t at = 0; at < commands_.size(); ++at) {
       const QueuedCommand& command = commands_[at];
       const Step& step = steps_[at];
-      if (RunsInItsPlace(command.row)) {
+      if (RunsInItsPlace(*command.row)) {
         if (own_) own_->AdvanceTo(at);
-        co_await command.row.alone(protocol_, command.args);
-      } else {
+        co_await command.row->alone(protocol_, command.args);
+      } else if (command.row->kind != CommandKind::kKey || !step.error.empty()) {
         // A command before this one may have changed the version.
         ReplyTo(command, step, *AloneReply(protocol_));
       }
       if (at % kCommandsPerPass == kCommandsPerPass - 1) co_await NextPass(protocol_.core());
       co_await session.Room();
       if (session.broken()) co_return;
-      if (!RepliesByPart(command.row, step)) continue;
+      if (!RepliesByPart(*command.row, step)) continue;
       for (size_t i = step.first_part; i < step.end_part; ++i) {
-        protocol_.EncoderOf(command.row)(parts_[i].slot, AloneReply(protocol_)->output());
+        protocol_.EncoderOf (*command.row)(parts_[i].slot, AloneReply(protocol_)->output());
         if (EndsPass()) co_await NextPass(protocol_.core());
         co_await session.Room();
         if (session.broken()) co_return;
@@ -145,7 +153,7 @@ class Execution {
   // When all is over: what the destructor would free at once.
   Task<void> Free() {
     while (parts_.size() > kKeysPerPass) {
-      for (size_t i = 0; i < kKeysPerPass; ++i) parts_.pop_back();
+      parts_.ShrinkTo(parts_.size() - kKeysPerPass);
       co_await NextPass(protocol_.core());
     }
   }
@@ -157,6 +165,7 @@ class Execution {
   static constexpr size_t kKeysPerPass = 1024;
   // Places in the transaction's tables and in those of OwnKeys.
   static constexpr size_t kBytesBesideKey = 128;
+  static constexpr size_t kChunkParts = 16;
 
   struct Part {
     ReplySlot slot;
@@ -167,8 +176,8 @@ class Execution {
     size_t first_part = 0;
     size_t end_part = 0;
     std::string error;
-    bool is_refused = false;  // MSETNX: there was one
-    std::optional<Relocation> relocation;
+    bool is_refused = false;                 // MSETNX: there was one
+    std::unique_ptr<Relocation> relocation;  // rare
   };
 
   struct ShowsOwnKeys {
@@ -200,8 +209,9 @@ class Execution {
 
   void PrepareRelocation(const QueuedCommand& command, uint32_t namespace_id, Step& step,
                          Transaction& transaction) {
-    Relocation relocation;
-    step.error = command.row.relocation(protocol_, command.args, namespace_id, relocation);
+    auto made = std::make_unique<Relocation>();
+    Relocation& relocation = *made;
+    step.error = command.row->relocation(protocol_, command.args, namespace_id, relocation);
     if (!step.error.empty()) return;
     relocation.AddKeys(protocol_.store(), transaction, /*takes_files=*/false);
     if (own_) {
@@ -214,7 +224,7 @@ class Execution {
       const size_t target = note(relocation.target_namespace, relocation.target);
       PAKV_CHECK(target == relocation.target_index(), "it is the same key");
     }
-    step.relocation = relocation;
+    step.relocation = std::move(made);
   }
 
   // One more key, or command without one, was worked on: whether that is enough for this pass.
@@ -224,28 +234,32 @@ class Execution {
     return true;
   }
 
+  // False: it is not fit for the store, and the command has its error.
+  bool PrepareKey(const QueuedCommand& command, std::string_view key, std::string_view value,
+                  uint32_t namespace_id, Step& step) {
+    ReplySlot& slot = parts_.EmplaceBack().slot;
+    const std::string_view error = protocol_.FillSlot(*command.row, command.args, key, value, slot);
+    if (!error.empty()) {
+      step.error = error;
+      parts_.ShrinkTo(step.first_part);
+      return false;
+    }
+    slot.namespace_id = namespace_id;
+    slot.hash = protocol_.store().Hash(namespace_id, slot.key);
+    return true;
+  }
+
   Task<void> PrepareKeys(const QueuedCommand& command, uint32_t namespace_id, Step& step) {
     const RespArgs args = command.args;
-    const size_t key_step = command.row.kind == CommandKind::kGroup ? 2 : 1;
-    const size_t end = command.row.kind == CommandKind::kKey ? 2 : args.size();
+    const size_t key_step = command.row->kind == CommandKind::kGroup ? 2 : 1;
     if (key_step == 2 && args.size() % 2 == 0) {
       step.error =
-          "ERR wrong number of arguments for '" + std::string(command.row.name) + "' command";
+          "ERR wrong number of arguments for '" + std::string(command.row->name) + "' command";
       co_return;
     }
-    for (size_t at = 1; at < end && parts_.size() <= kTransactionKeysMax; at += key_step) {
-      const bool has_value =
-          command.row.kind == CommandKind::kKey ? args.size() > 2 : key_step == 2;
-      ReplySlot& slot = parts_.emplace_back().slot;
-      const std::string_view error = protocol_.FillSlot(
-          command.row, args, args[at], has_value ? args[at + 1] : std::string_view(), slot);
-      if (!error.empty()) {
-        step.error = error;
-        while (parts_.size() > step.first_part) parts_.pop_back();
-        co_return;
-      }
-      slot.namespace_id = namespace_id;
-      slot.hash = protocol_.store().Hash(namespace_id, slot.key);
+    for (size_t at = 1; at < args.size() && parts_.size() <= kTransactionKeysMax; at += key_step) {
+      const std::string_view value = key_step == 2 ? args[at + 1] : std::string_view();
+      if (!PrepareKey(command, args[at], value, namespace_id, step)) co_return;
       if (EndsPass()) co_await NextPass(protocol_.core());
     }
   }
@@ -266,16 +280,16 @@ class Execution {
   void ReplyTo(const QueuedCommand& command, const Step& step, RespWriter& writer) {
     if (!step.error.empty()) {
       writer.Error(step.error);
-    } else if (command.row.kind == CommandKind::kNow) {
-      command.row.now(protocol_, command.args, writer);
+    } else if (command.row->kind == CommandKind::kNow) {
+      command.row->now(protocol_, command.args, writer);
     } else if (step.relocation) {
       step.relocation->Reply(writer);
-    } else if (command.row.alone == &RunFlush && !FlushedNamespace(command.args, 0)) {
+    } else if (command.row->alone == &RunFlush && !FlushedNamespace(command.args, 0)) {
       writer.Error(kErrSyntax);
-    } else if (!command.row.is_on_keys()) {
+    } else if (!command.row->is_on_keys()) {
       writer.Ok();  // FLUSH, UNWATCH: EXEC has done so already
     } else {
-      ReplyOnKeys(command.row, step, writer);
+      ReplyOnKeys(*command.row, step, writer);
     }
   }
 
@@ -299,11 +313,11 @@ class Execution {
   }
 
   RespProtocol& protocol_;
-  const std::deque<QueuedCommand>& commands_;
-  std::deque<Step> steps_;      // one per command
-  std::deque<Part> parts_;      // one per key of each
-  std::optional<OwnKeys> own_;  // if a command looks at all keys
-  size_t worked_ = 0;           // in this pass
+  const std::vector<QueuedCommand>& commands_;
+  std::vector<Step> steps_;                 // one per command
+  ChunkedVector<Part, kChunkParts> parts_;  // one per key of each
+  std::optional<OwnKeys> own_;              // if a command looks at all keys
+  size_t worked_ = 0;                       // in this pass
 };
 
 Task<Outcome> Run(RespProtocol& protocol, Execution& execution, Transaction& transaction) {
@@ -330,7 +344,7 @@ Task<Outcome> RunWithFlush(RespProtocol& protocol, uint32_t flushed, Execution& 
 void RunMulti(RespProtocol& protocol, RespArgs, RespWriter& writer) {
   MultiState& multi = protocol.multi();
   if (multi.is_open()) return writer.Error("ERR MULTI calls can not be nested");
-  multi.Open(protocol.namespace_id());
+  multi.Open(protocol.namespace_id(), protocol.session().output_mark());
   writer.Ok();
 }
 
@@ -378,10 +392,13 @@ Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
     outcome = co_await RunWithFlush(protocol, *multi.flushed(), execution, transaction);
   } else if (is_prepared) {
     transaction.Require(multi.watches);  // keys, too
+    // A client that sends MULTI to EXEC at once would have a send for each half of its replies.
+    session.BeginHold(multi.output_mark());
     outcome = co_await Run(protocol, execution, transaction);
   }
   charge.reset();
   co_await protocol.Unwatch();
+  session.EndHold();
   if (outcome != Outcome::kDone) {
     AloneReply(protocol)->Error(OutcomeText(outcome, transaction.damage()));
   } else if (transaction.watch_broken()) {

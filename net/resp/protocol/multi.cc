@@ -1,5 +1,8 @@
 #include "net/resp/protocol/multi.h"
 
+#include <algorithm>
+#include <new>
+
 #include "net/resp/protocol/own_keys.h"
 #include "net/resp/table/command_functions.h"
 
@@ -13,15 +16,35 @@ constexpr std::string_view kErrFlush =
 
 }  // namespace
 
-QueuedCommand::QueuedCommand(const CommandRow& row_in, RespArgs args_in) : row(row_in) {
-  size_t total = 0;
-  for (const std::string_view arg : args_in) total += arg.size();
-  bytes.reserve(total);
-  args.reserve(args_in.size());
-  for (const std::string_view arg : args_in) {
-    args.emplace_back(bytes.data() + bytes.size(), arg.size());
-    bytes.append(arg);
+RespArgs QueuedWords::Copy(RespArgs args) {
+  size_t bytes = args.size_bytes();
+  for (const std::string_view arg : args) bytes += arg.size();
+  // Views stand at their alignment.
+  bytes = (bytes + alignof(std::string_view) - 1) / alignof(std::string_view) *
+          alignof(std::string_view);
+  if (bytes > free_.size()) {
+    const size_t piece_bytes =
+        std::max(bytes, std::clamp(copied_bytes_, kFirstPieceBytes, kPieceBytesMax));
+    pieces_.push_back(std::make_unique_for_overwrite<std::byte[]>(piece_bytes));
+    free_ = {pieces_.back().get(), piece_bytes};
   }
+  copied_bytes_ += bytes;
+  const std::span<std::byte> taken = free_.first(bytes);
+  free_ = free_.subspan(bytes);
+  auto* const copies = reinterpret_cast<std::string_view*>(taken.data());
+  char* place = reinterpret_cast<char*>(taken.data() + args.size_bytes());
+  for (size_t i = 0; i < args.size(); ++i) {
+    new (copies + i) std::string_view(place, args[i].size());
+    place = std::copy(args[i].begin(), args[i].end(), place);
+  }
+  return {std::launder(copies), args.size()};
+}
+
+bool QueuedWords::FreeSome() {
+  if (pieces_.size() <= kPiecesFreedAtOnce) return false;
+  pieces_.resize(pieces_.size() - kPiecesFreedAtOnce);
+  free_ = {};
+  return true;
 }
 
 std::string MultiState::TooMuch(size_t bytes) const {
@@ -68,7 +91,8 @@ std::string MultiState::Queue(const CommandRow& row, RespArgs args) {
   if (!error.empty()) return error;
   bytes_ += bytes;
   budget_.Take(bytes);
-  commands_.emplace_back(row, args);
+  if (commands_.empty()) commands_.reserve(kCommandsReserved);
+  commands_.push_back({.row = &row, .args = words_.Copy(args)});
   return {};
 }
 
@@ -83,12 +107,6 @@ std::string MultiState::MakeRoomToWatch(RespArgs keys) {
   watched_bytes_ += bytes;
   budget_.Take(bytes);
   return {};
-}
-
-bool MultiState::FreeSome() {
-  if (commands_.size() <= kFreedAtOnce) return false;
-  for (size_t i = 0; i < kFreedAtOnce; ++i) commands_.pop_back();
-  return true;
 }
 
 void MultiState::NoteWatches() {

@@ -12,8 +12,7 @@
 namespace pakv {
 namespace {
 
-// Bounds of a command that is written as one.
-constexpr size_t kGroupKeysMax = 65536;
+// Of a command that is written as one; what bounds its keys: RunsTogether.
 constexpr size_t kGroupBytesMax = 16 << 20;
 // A request may be longer than its key and value by this much.
 constexpr size_t kRequestBytesBeside = 64 << 10;
@@ -493,6 +492,8 @@ bool RespProtocol::RunsTogether(const CommandRow& row, RespArgs args) {
   }
   if (args.size() % 2 == 0) return false;
   if (row.needs != OldState::kNothing) return true;
+  // A transaction works on them in several passes.
+  if (args.size() / 2 > kPartKeysMax) return true;
   const auto owner_of = [&](std::string_view key) {
     return store().OwnerOf(store().Hash(namespace_id_, key));
   };
@@ -546,7 +547,7 @@ void RespProtocol::RunGroup(const CommandRow& row, RespArgs args) {
     entries.push_back({store().Hash(namespace_id_, args[index]), index});
     bytes += args[index].size() + args[index + 1].size();
   }
-  if (entries.size() > kGroupKeysMax || bytes > kGroupBytesMax) {
+  if (bytes > kGroupBytesMax) {
     return ReplyError(OutcomeText(Outcome::kTooLarge, {}));
   }
   // Of a key that is given twice the last value counts.

@@ -327,6 +327,32 @@ TEST_P(RespMultiTest, WhatCannotBeOneWithAFlushIsRefused) {
                 "$1\r\n1\r\n+OK\r\n+QUEUED\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n$1\r\n1\r\n");
 }
 
+// Of one that is sent at once all replies leave together, since the last of them is what a client
+// waits for. What it is owed for other requests does not wait for the transaction.
+TEST_P(RespMultiTest, AllRepliesOfOneSentAtOnceLeaveTogether) {
+  const auto first_piece = [this](SimConnection& client, std::string_view requests) {
+    std::string piece;
+    client.Send(requests);
+    EXPECT_TRUE(server_.world.RunUntil([&] { return !(piece += client.ReceiveNow()).empty(); }));
+    return piece;
+  };
+  SimConnection client(server_);
+  const std::string exec = "MULTI\r\nSET a 1\r\nSET b 1\r\nEXEC\r\n";
+  const std::string queued = "+OK\r\n+QUEUED\r\n+QUEUED\r\n";
+  const std::string done = "*2\r\n+OK\r\n+OK\r\n";
+  for (int round = 0; round < 3; ++round) EXPECT_EQ(first_piece(client, exec), queued + done);
+  EXPECT_EQ(first_piece(client, "PING\r\n" + exec), "+PONG\r\n" + queued);
+  EXPECT_EQ(client.Receive(done.size()), done);
+  EXPECT_EQ(first_piece(client, "MULTI\r\nSET a 2\r\n"), "+OK\r\n+QUEUED\r\n");
+  EXPECT_EQ(first_piece(client, "SET b 2\r\nEXEC\r\n"), "+QUEUED\r\n" + done);
+  // It is over with the transaction, whatever that has come to.
+  SimConnection other(server_);
+  client.Expect("WATCH a\r\n", "+OK\r\n");
+  other.Expect("SET a 3\r\n", "+OK\r\n");
+  EXPECT_EQ(first_piece(client, exec), queued + "*-1\r\n");
+  client.Expect("GET b\r\n", "$1\r\n2\r\n");
+}
+
 // Whatever an EXEC does about each of its keys beside the transaction itself is done in pieces,
 // with passes of the core between them in which others are served.
 TEST_P(RespMultiTest, AnExecOfManyKeysLetsOthersHaveTheirTurn) {

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
+#include "runtime/base/chunked_vector.h"
 #include "runtime/base/counted.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/intrusive_list.h"
@@ -100,6 +102,37 @@ TEST(CountedTest, ItKnowsOneFromMany) {
   EXPECT_EQ(Counted(0, "segment"), "0 segments");
   EXPECT_EQ(Counted(1, "segment"), "1 segment");
   EXPECT_EQ(Counted(2, "live byte"), "2 live bytes");
+}
+
+TEST(ChunkedVectorTest, ElementsStayWhereTheyAreAndEndOnce) {
+  struct Member {
+    Member(int number_in, int& alive_in) : number(number_in), alive(alive_in) { ++alive; }
+    Member(const Member&) = delete;
+    Member& operator=(const Member&) = delete;
+    ~Member() { --alive; }
+    int number;
+    int& alive;
+  };
+  int alive = 0;
+  {
+    ChunkedVector<Member, 4> elements;
+    EXPECT_EQ(elements.memory_bytes(), 0u);
+    std::vector<Member*> places;
+    for (int i = 0; i < 10; ++i) places.push_back(&elements.EmplaceBack(i, alive));
+    EXPECT_EQ(alive, 10);
+    for (int i = 0; i < 10; ++i) {
+      EXPECT_EQ(&elements[i], places[i]);
+      EXPECT_EQ(elements[i].number, i);
+    }
+    EXPECT_EQ(elements.memory_bytes(), 12 * sizeof(Member));
+    elements.ShrinkTo(4);
+    EXPECT_EQ(alive, 4);
+    EXPECT_EQ(elements.memory_bytes(), 4 * sizeof(Member));
+    EXPECT_EQ(elements.EmplaceBack(7, alive).number, 7);
+    EXPECT_EQ(elements.size(), 5u);
+    EXPECT_EQ(elements[3].number, 3);
+  }
+  EXPECT_EQ(alive, 0);
 }
 
 }  // namespace
