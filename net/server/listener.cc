@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "net/options/limits.h"
+#include "net/session/session.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/io/file.h"
@@ -136,6 +137,8 @@ Task<IoResult> Listener::ListenOnAll(std::vector<std::string> addresses, std::st
 
 void Listener::Accept(std::vector<Target> targets) {
   PAKV_CHECK(targets_.empty() && !targets.empty());
+  PAKV_CHECK(!options_.oldest_gives_way ||
+             (targets.size() == 1 && targets[0].group->core().id() == core_.id()));
   targets_ = std::move(targets);
   connection_counts_.resize(targets_.size());
   for (auto& listening : listening_) nursery_.Spawn(AcceptAll(*listening));
@@ -159,7 +162,9 @@ Task<void> Listener::AcceptAll(Listening& listening) {
     }
     const Handle plain{result.value()};
     if (!free_places_.TryAcquire()) {
-      if (options_.overflow == OverflowPolicy::kReject) {
+      if (options_.oldest_gives_way) {
+        EndOldest();
+      } else if (options_.overflow == OverflowPolicy::kReject) {
         ++rejected_;
         LogDebug("a connection of {} was refused: there was no place", peer);
         if (const uint64_t count = rejections_.Count(core_.now_ns())) {
@@ -179,6 +184,19 @@ Task<void> Listener::AcceptAll(Listening& listening) {
     }
     HandOver(plain, std::move(peer), listening.address);
   }
+}
+
+// Its place is free when it has ended.
+void Listener::EndOldest() {
+  Session* const oldest = targets_[0].group->sessions().First();
+  if (oldest == nullptr) return;  // all are ending
+  if (const uint64_t count = rejections_.Count(core_.now_ns())) {
+    LogWarning(
+        "all {} places for connections are taken: {} ended for new ones since the last such "
+        "line ({})",
+        options_.connection_count_max, count, options_.option);
+  }
+  oldest->RequestKill();
 }
 
 void Listener::HandOver(Handle plain, std::string peer, const std::string& local) {

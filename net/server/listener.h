@@ -1,7 +1,8 @@
 // Listener: accepts connections on one core and hands each to the core that has the fewest.
 //
 // A connection takes a place, and gives it back however it ends. Without a free place it is not
-// served until there is one, or it is told so and closed. All of it runs on the accepting core.
+// served until there is one, or it is told so and closed, or takes the place of the one that is
+// there for the longest time. All of it runs on the accepting core.
 #pragma once
 
 #include <absl/status/status.h>
@@ -27,6 +28,9 @@ namespace pakv {
 struct ListenerOptions {
   size_t connection_count_max = 10240;
   OverflowPolicy overflow = OverflowPolicy::kWait;
+  // In place of either: the oldest connection is ended for a new one. For a target on the accepting
+  // core alone, whose clients may come again at any time.
+  bool oldest_gives_way = false;
   uint32_t backlog = 1024;
   std::string option = "--addr";  // that has named the addresses: for errors
 };
@@ -78,6 +82,7 @@ class Listener {
   Task<void> AcceptAll(Listening& listening);
   Task<void> Reject(Handle plain);
   Task<void> CloseUnserved(Handle plain);
+  void EndOldest();
   void HandOver(Handle plain, std::string peer, const std::string& local);
   void GiveBack(Place& place);
 

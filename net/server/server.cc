@@ -44,7 +44,9 @@ void Add(SessionCounters& sum, const SessionCounters& part) {
   sum.receives_without_buffer += part.receives_without_buffer;
 }
 
-// Of the admin port: few clients who ask little. They cannot keep others out for ever.
+// Of the admin port: few clients who ask little. Who comes when all places are taken gets the
+// oldest one's: however many connect and say nothing, whoever looks after the server finds it
+// alive.
 constexpr uint32_t kAdminConnectionsMax = 64;
 SessionLimits AdminLimits() {
   SessionLimits limits;
@@ -121,6 +123,7 @@ Task<absl::Status> Server::ListenAll() {
 Task<absl::Status> Server::ListenForAdmin() {
   ListenerOptions options;
   options.connection_count_max = kAdminConnectionsMax;
+  options.oldest_gives_way = true;
   options.option = "--admin-addr";
   auto listener = std::make_unique<Listener>(core_, options);
   absl::Status status = co_await listener->Listen(*options_.admin_endpoint);

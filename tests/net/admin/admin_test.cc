@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -163,6 +164,25 @@ TEST(AdminTest, WhatBeginsAsNoRequestCanIsAnsweredAtOnce) {
     EXPECT_LT(server.world.now_ns() - begin_ns, kNsPerSecond);
     EXPECT_EQ(client.raw.ReceiveToEnd(), "");
   }
+}
+
+// A liveness probe that waits for them would have the server killed.
+TEST(AdminTest, WhoConnectsAndIsSilentKeepsNobodyOut) {
+  SimServer server;
+  std::vector<std::unique_ptr<AdminClient>> silent;
+  for (int i = 0; i < 100; ++i) {
+    silent.push_back(std::make_unique<AdminClient>(server));
+    if (i % 2 == 0) silent.back()->raw.Send("GET /heal");
+  }
+  const uint64_t begin_ns = server.world.now_ns();
+  AdminClient client(server);
+  EXPECT_EQ(client.Get("/healthz").body, "ok\n");
+  EXPECT_EQ(client.Get("/readyz").body, "ready\n");
+  EXPECT_LT(server.world.now_ns() - begin_ns, kNsPerSecond);
+  // The newest of them still have their turn.
+  silent.back()->raw.Send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(silent.back()->Take().body, "ok\n");
+  EXPECT_EQ(silent.front()->raw.Receive(1), "");
 }
 
 TEST(AdminTest, AnIdleConnectionIsClosed) {
