@@ -20,8 +20,8 @@ struct CompactionProgress {
   uint64_t segments_left = 0;  // that are worth it
   uint64_t gain_bytes = 0;     // what these would give back, about
   uint64_t set_aside = 0;      // left alone: damaged, or with a record that fits no segment
-  // Why it has ended before its time, if it has: kReadOnly, kDiskFull, kNoDescriptors or
-  // kStopping.
+  // Why it has ended before its time, if it has: kReadOnly, kDiskFull, kNoDescriptors, kStopping,
+  // or kFileError: a segment could not be read.
   Outcome outcome = Outcome::kDone;
   std::string why;
 };

@@ -76,7 +76,9 @@ void Compactor::NoteForRequest(const SegmentInfo& victim, Passed passed) {
     why += " what lives in " + SegmentName(victim.segment);
     why += no_files ? "; the server's log says why" : "; free some space on the disk";
   }
-  EndRequest(no_files ? Outcome::kNoDescriptors : Outcome::kDiskFull, std::move(why));
+  Outcome outcome = no_files ? Outcome::kNoDescriptors : Outcome::kDiskFull;
+  if (!why_.ok() && shortage == Shortage::kNone) outcome = Outcome::kFileError;
+  EndRequest(outcome, std::move(why));
 }
 
 void Compactor::EndRequest(Outcome outcome, std::string why) {
