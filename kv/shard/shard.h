@@ -262,6 +262,10 @@ class Shard {
   // Suspends until what is over now is so for good; else why it cannot be made so (Admission).
   Task<Outcome> MakeClockDurable();
 
+  // From now on no write waits for space: those that do end as unknown.
+  void DoNotWait() {
+    if (log_ != nullptr) log_->DoNotWait();
+  }
   // All that was started is answered; the log ends with a mark. Nothing is started meanwhile.
   Task<bool> Stop();
   // Another core's log has failed: refuses writes from now on.

@@ -74,6 +74,41 @@ def delete(client, key):
 
 
 @on_disk()
+def a_stop_waits_for_no_space(pakvd, disk):
+    """Writes that were admitted before the disk was found full wait for space; a stop does not."""
+    disk.leave_free(24 << 20)
+    flags = ["--admin-addr", "none", "--segment-size", "1MiB", "--cores", "1"]
+    directory = os.path.join(disk.path, "data")
+    server = pakv.Server(pakvd, directory, *flags, "--drain-timeout", "1s")
+    try:
+        client = server.connect(timeout=60)
+        value = "x" * 60000
+        count = 500
+        for i in range(count):
+            client.send("SET", f"key{i}", value)
+        deadline = time.monotonic() + 60
+        while "cannot make a segment" not in server.log():
+            pakv.check(time.monotonic() < deadline, f"the disk is not full:\n{server.log()}")
+            time.sleep(0.05)  # polls what another process writes
+        code = server.stop()
+        pakv.check(code in (0, 1), f"exit {code}:\n{server.last_log}")
+        acknowledged = 0
+        try:
+            while acknowledged < count and client.reply() == "OK":
+                acknowledged += 1
+        except (OSError, EOFError, pakv.Failure):
+            pass
+        pakv.check(acknowledged > 20, f"only {acknowledged} writes fitted")
+        server = pakv.Server(pakvd, directory, *flags)
+        client = server.connect(timeout=60)
+        for i in range(acknowledged):
+            pakv.check(client.call("STRLEN", f"key{i}") == len(value), f"key{i} is lost")
+        pakv.check(server.stop() == 0, "no clean stop")
+    finally:
+        server.kill()
+
+
+@on_disk()
 def a_full_disk_refuses_and_resumes(pakvd, disk):
     ballast = disk.leave_free(24 << 20)
     flags = ["--admin-addr", "none", "--segment-size", "1MiB"]
@@ -294,6 +329,7 @@ if __name__ == "__main__":
         killed_under_load_loses_nothing,
         power_that_goes_with_it_loses_nothing,
         a_full_disk_refuses_and_resumes,
+        a_stop_waits_for_no_space,
         more_segments_than_open_files,
         a_killed_server_starts_on_a_full_disk,
         a_disk_for_reading_only_is_refused_with_the_remedy,

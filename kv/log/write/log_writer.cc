@@ -585,7 +585,7 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
                        .first_chain = chain_,
                        .lsn_floor = LsnFloor()});
     status = co_await context_.manifest->Append(core_, entries);
-    while (ShortageOf(status) != Shortage::kNone && !stopping_) {
+    while (ShortageOf(status) != Shortage::kNone && waits_) {
       const uint64_t retry_ns = core_.now_ns() + SegmentSupply::kRetryNs;
       co_await core_.timers().SleepUntil(retry_ns);
       status = co_await context_.manifest->Append(core_, entries);
@@ -713,9 +713,14 @@ Task<void> LogWriter::CloseLast(bool remove) {
   if (!unlinked.ok()) LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
 }
 
+void LogWriter::DoNotWait() {
+  waits_ = false;
+  supply_.DoNotWait();
+}
+
 Task<void> LogWriter::Stop() {
   stopping_ = true;
-  supply_.DoNotWait();
+  DoNotWait();
   co_await WaitUntilIdle();
   if (!failed_ && !newest_is_mark_ && MarkFits()) {
     OpenBlock(0);

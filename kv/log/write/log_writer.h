@@ -120,6 +120,9 @@ class LogWriter {
   // a footer if it is worth one; or it is removed, if nothing lies in it. After a failed write it
   // is left for the next start to judge. Nothing is appended meanwhile. Suspends.
   Task<void> Stop();
+  // Before a Stop, if somebody whom that waits for may wait for a record: from now on nothing waits
+  // for the end of a shortage. What would is settled as failed.
+  void DoNotWait();
 
   // Whether a record of `bytes` (EncodedRecordSize), or several together, may be appended now.
   // `frees_space`: a delete, an expiry or a drop, which a shortage does not refuse as long as the
@@ -313,6 +316,7 @@ class LogWriter {
   bool read_only_ = false;
   bool failed_ = false;
   bool stopping_ = false;
+  bool waits_ = true;  // for the end of a shortage
   Event idle_;
   LogWriterCounters counters_;
   SegmentSupply supply_;

@@ -472,44 +472,63 @@ TEST_F(LogFaultTest, AFileSizeLimitBelowASegmentIsAFullDisk) {
   EXPECT_EQ(values.at("later").size(), 3000u);
 }
 
+// Up to 200 namespaces, or until one is refused; how many there are.
+Task<uint32_t> AppendToManifest(TestLog& log, Core& core, std::string name, absl::Status& status) {
+  Manifest& manifest = *log.recovered.manifest;
+  for (uint32_t appended = 0; appended < 200; ++appended) {
+    const std::string numbered = name + std::to_string(appended);
+    std::vector<ManifestEntry> entries(1);
+    entries[0].type = ManifestEntry::Type::kNamespace;
+    entries[0].namespace_id = manifest.listed().next_namespace;
+    entries[0].name = numbered;
+    status = co_await manifest.Append(core, std::move(entries));
+    if (!status.ok()) co_return appended;
+  }
+  co_return 200;
+}
+
 // Zeros ahead carry MANIFEST on; once they are used up an append is refused, and that is all.
 Task<void> ManifestOnAFullDisk(TestLog& log, Core& core, FaultRing& faults) {
   co_await log.Sleep(100 * kNsPerMs);  // spare and reserve are there
   FillDisk(faults);
-  Manifest& manifest = *log.recovered.manifest;
   absl::Status status;
-  uint32_t appended = 0;
-  for (; appended < 200; ++appended) {
-    ManifestEntry entry;
-    entry.type = ManifestEntry::Type::kNamespace;
-    entry.namespace_id = manifest.listed().next_namespace;
-    const std::string name = "name" + std::to_string(appended);
-    entry.name = name;
-    std::vector<ManifestEntry> entries{entry};
-    status = co_await manifest.Append(core, std::move(entries));
-    if (!status.ok()) break;
-  }
+  const uint32_t appended = co_await AppendToManifest(log, core, "name", status);
   EXPECT_GT(appended, 30u);  // half of what is made ahead, at least
-  EXPECT_LT(appended, 200u);
   EXPECT_EQ(ShortageOf(status), Shortage::kSpace) << status;
   EXPECT_FALSE(log.writer->read_only());
   faults.after = nullptr;
-  for (uint32_t i = 0; i < 200; ++i) {
-    ManifestEntry entry;
-    entry.type = ManifestEntry::Type::kNamespace;
-    entry.namespace_id = manifest.listed().next_namespace;
-    const std::string name = "later" + std::to_string(i);
-    entry.name = name;
-    std::vector<ManifestEntry> entries{entry};
-    status = co_await manifest.Append(core, std::move(entries));
-    EXPECT_TRUE(status.ok()) << status;
-  }
+  const uint32_t later = co_await AppendToManifest(log, core, "later", status);
+  EXPECT_EQ(later, 200u) << status;
   EXPECT_TRUE(co_await log.Put("key", "value"));
 }
 
 TEST_F(LogFaultTest, AFullDiskIsNoFailureOfManifest) {
   Life(ManifestOnAFullDisk);
   EXPECT_EQ(Recovered().at("key"), "value");
+}
+
+// The next segment is there, and cannot be listed: a record waits for that, and whoever stops does
+// not wait for the record.
+Task<void> DoNotWaitForManifest(TestLog& log, Core& core, FaultRing& faults) {
+  co_await log.Sleep(100 * kNsPerMs);  // spare and reserve are there
+  FillDisk(faults);
+  absl::Status status;
+  co_await AppendToManifest(log, core, "name", status);
+  EXPECT_EQ(ShortageOf(status), Shortage::kSpace) << status;
+  const std::string value(TestLog::kSegmentBytes / 2, 'v');
+  EXPECT_TRUE(co_await log.Put("fits", value));
+  TestEntry entry(core.ready());
+  log.Append("does not", value, entry);
+  co_await log.Sleep(20 * kNsPerMs);
+  EXPECT_FALSE(entry.settled.is_set());
+  log.writer->DoNotWait();
+  co_await entry.settled.Wait();
+  EXPECT_FALSE(entry.ok);
+}
+
+TEST_F(LogFaultTest, WhoStopsDoesNotWaitForRoomInManifest) {
+  Life(DoNotWaitForManifest);
+  EXPECT_EQ(Recovered().count("fits"), 1u);
 }
 
 Task<void> NoSpaceAtStart(TestLog& log, Core& core, FaultRing& faults) {
