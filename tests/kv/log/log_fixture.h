@@ -274,4 +274,49 @@ class TestLog : private RecoverySink {
   LogContext context_;
 };
 
+// A whole life: opens the log, awaits body(log, args...), and stops it.
+template <typename Body, typename... Args>
+Task<void> RunLife(TestLog& log, Body body, Args&... args) {
+  const absl::Status opened = co_await log.Open();
+  EXPECT_TRUE(opened.ok()) << opened;
+  if (!opened.ok()) co_return;
+  co_await body(log, args...);
+  co_await log.Close();
+}
+
+// Lives of one directory's log, on the kernel's ring with faults put between. They end before the
+// log is stopped.
+class FaultyLogFixture : public ::testing::Test {
+ protected:
+  using Body = Task<void> (*)(TestLog& log, Core& core, FaultRing& faults);
+  void Life(Body body, void (*prepare)(FaultRing&) = nullptr) {
+    TestCore core;
+    if (prepare != nullptr) prepare(*core.faults);
+    TestLog log(*core.core, directory_.store(), ++run_);
+    core.Run(RunLife(log, &RunBody, body, *core.core, *core.faults));
+    values_ = log.Values();
+    records_ = std::move(log.records);
+    written_ = std::move(log.written);
+  }
+  static Task<void> DoNothing(TestLog&, Core&, FaultRing&) { co_return; }
+  std::map<std::string, std::string> Recovered() {
+    Life(DoNothing);
+    return values_;
+  }
+
+  TempDirectory directory_;
+  uint64_t run_ = 0;
+  // Of the last life: what it has found, of each key the newest value, and what it has written.
+  std::vector<CopiedRecord> records_;
+  std::map<std::string, std::string> values_;
+  std::map<std::string, Location> written_;
+
+ private:
+  static Task<void> RunBody(TestLog& log, Body& body, Core& core, FaultRing& faults) {
+    co_await body(log, core, faults);
+    faults.rule = nullptr;
+    faults.after = nullptr;
+  }
+};
+
 }  // namespace pakv

@@ -21,38 +21,7 @@
 namespace pakv {
 namespace {
 
-class LogFaultTest : public ::testing::Test {
- protected:
-  using Body = Task<void> (*)(TestLog& log, Core& core, FaultRing& faults);
-  void Life(Body body, void (*prepare)(FaultRing&) = nullptr) {
-    TestCore core;
-    if (prepare != nullptr) prepare(*core.faults);
-    TestLog log(*core.core, directory_.store(), ++run_);
-    core.Run(RunLife(log, body, *core.core, *core.faults));
-  }
-  std::map<std::string, std::string> Recovered() {
-    TestCore core;
-    TestLog log(*core.core, directory_.store(), ++run_);
-    core.Run(RunLife(
-        log, [](TestLog&, Core&, FaultRing&) { return Nothing(); }, *core.core, *core.faults));
-    return log.Values();
-  }
-
-  TempDirectory directory_;
-  uint64_t run_ = 0;
-
- private:
-  static Task<void> Nothing() { co_return; }
-  static Task<void> RunLife(TestLog& log, Body body, Core& core, FaultRing& faults) {
-    const absl::Status opened = co_await log.Open();
-    EXPECT_TRUE(opened.ok()) << opened;
-    if (!opened.ok()) co_return;
-    co_await body(log, core, faults);
-    faults.rule = nullptr;
-    faults.after = nullptr;
-    co_await log.Close();
-  }
-};
+using LogFaultTest = FaultyLogFixture;
 
 // ---- Short writes ----
 

@@ -60,35 +60,7 @@ class SlowGroup {
   std::deque<TestEntry> places;
 };
 
-class LogGroupTest : public ::testing::Test {
- protected:
-  using Body = Task<void> (*)(TestLog& log, Core& core, FaultRing& faults);
-  void Life(Body body) {
-    TestCore core;
-    TestLog log(*core.core, directory_.store(), ++run_);
-    core.Run(RunLife(log, body, *core.core, *core.faults));
-    records_ = log.records;
-    written_ = log.written;
-  }
-  static Task<void> DoNothing(TestLog&, Core&, FaultRing&) { co_return; }
-
-  // Of the last life: what it has found, and what it has written.
-  std::vector<CopiedRecord> records_;
-  std::map<std::string, Location> written_;
-
- private:
-  static Task<void> RunLife(TestLog& log, Body body, Core& core, FaultRing& faults) {
-    const absl::Status opened = co_await log.Open();
-    EXPECT_TRUE(opened.ok()) << opened;
-    if (!opened.ok()) co_return;
-    co_await body(log, core, faults);
-    faults.rule = nullptr;
-    co_await log.Close();
-  }
-
-  TempDirectory directory_;
-  uint64_t run_ = 0;
-};
+using LogGroupTest = FaultyLogFixture;
 
 Task<void> AppendAroundAGroup(TestLog& log, Core& core, FaultRing&) {
   std::vector<int> order;

@@ -41,14 +41,6 @@ class LogStopTest : public ::testing::Test {
   uint64_t read_bytes_ = 0;
 
  private:
-  template <typename Body>
-  static Task<void> RunLife(TestLog& log, Body body, FaultRing& faults) {
-    const absl::Status opened = co_await log.Open();
-    EXPECT_TRUE(opened.ok()) << opened;
-    if (!opened.ok()) co_return;
-    co_await body(log, faults);
-    co_await log.Close();
-  }
   static Task<void> Look(TestLog& log, Values& values, uint64_t& read_bytes) {
     values = log.Values();
     read_bytes = log.progress.total_bytes.load();

@@ -46,14 +46,6 @@ class LogWriterTest : public ::testing::Test {
   uint64_t run_ = 0;
 
  private:
-  template <typename Body>
-  static Task<void> RunLife(TestLog& log, Body body, Core& core) {
-    const absl::Status opened = co_await log.Open();
-    EXPECT_TRUE(opened.ok()) << opened;
-    if (!opened.ok()) co_return;
-    co_await body(log, core);
-    co_await log.Close();
-  }
   static Task<void> TakeValues(TestLog& log, std::map<std::string, std::string>& values) {
     values = log.Values();
     co_return;
