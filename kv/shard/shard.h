@@ -188,7 +188,10 @@ class Shard {
   // that is under way has written with an LSN above `newest`. Drops belong to any core. Of an entry
   // that was dropped and not swept out yet, this is the end.
   Fate FateOf(uint64_t hash, const RecordFields& fields, const Location& location, Lsn newest);
-  // The same for many, whose cache misses are waited for together.
+  // Places in that segment whose records are dead, that were noted since it was asked last: FateOf
+  // would say so, from now on.
+  RecordPlaces TakeDead(uint32_t segment) { return dead_records_.Take(segment); }
+  // FateOf for many, whose cache misses are waited for together.
   struct Asked {
     uint64_t hash = 0;
     const RecoveredRecord* record = nullptr;
@@ -448,7 +451,6 @@ class Shard {
 
   bool AnyDeviceReadOf(uint32_t segment) const;
   void PrefetchSettling(std::span<const uint64_t> hashes) const;
-  void LookUpFates(std::span<Asked* const> asked, Lsn newest);
   void TakeTurn();
   Task<void> FreeInBackground(std::unique_ptr<Table> table, std::unique_ptr<ValueCache> cache);
   Task<void> SweepDropped();

@@ -1,6 +1,5 @@
 // What compaction asks of a shard, and what it does to it.
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "kv/shard/shard.h"
@@ -76,27 +75,12 @@ void Shard::NoteDead(const Version& overtaken) {
 }
 
 void Shard::JudgeFates(std::span<Asked> asked, Lsn newest) {
-  std::array<Asked*, kPrefetchMax> others;
-  size_t count = 0;
-  for (Asked& each : asked) {
-    if (dead_records_.Has(each.record->location)) {
-      PAKV_COVERED(kKnownToBeDead);
-      PAKV_DCHECK(FateOf(each.hash, each.record->fields, each.record->location, newest) ==
-                  Fate::kDead);
-      each.fate = Fate::kDead;
-      continue;
+  for (size_t begin = 0; begin < asked.size(); begin += kPrefetchMax) {
+    const auto group = asked.subspan(begin, std::min(kPrefetchMax, asked.size() - begin));
+    table_->Prefetch(group, [](const Asked& each) { return each.hash; });
+    for (Asked& each : group) {
+      each.fate = FateOf(each.hash, each.record->fields, each.record->location, newest);
     }
-    others[count++] = &each;
-    if (count == others.size())
-      LookUpFates(std::span(others.data(), std::exchange(count, 0)), newest);
-  }
-  LookUpFates(std::span(others.data(), count), newest);
-}
-
-void Shard::LookUpFates(std::span<Asked* const> asked, Lsn newest) {
-  table_->Prefetch(asked, [](const Asked* each) { return each->hash; });
-  for (Asked* each : asked) {
-    each->fate = FateOf(each->hash, each->record->fields, each->record->location, newest);
   }
 }
 
@@ -121,7 +105,7 @@ bool Shard::AnyDeviceReadOf(uint32_t segment) const {
 // version that was found before (Request::FoundVersion::releases).
 Task<bool> Shard::ReleaseSegment(uint32_t segment) {
   ++releases_;
-  dead_records_.Forget(segment);
+  static_cast<void>(dead_records_.Take(segment));
   while (AnyDeviceReadOf(segment)) {
     PAKV_COVERED(kReaderPinsSegment);
     device_read_ended_.Reset();

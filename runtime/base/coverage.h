@@ -8,7 +8,7 @@ namespace pakv {
 
 enum class CoverageMark : uint32_t {
   kSegmentCompacted,         // and removed
-  kKnownToBeDead,            // compaction met a record that its owner had noted as dead
+  kRecordSteppedOver,        // compaction met a record that its owner had noted as dead
   kCopyOvertaken,            // a record was overwritten or deleted while its copy was written
   kReaderPinsSegment,        // a segment waited for a read that was under way
   kDeleteLeft,               // a delete was dropped, as nothing older can be anywhere

@@ -228,11 +228,29 @@ std::optional<Record> BlockRecords::Next() {
     damaged_ = true;
     return std::nullopt;
   }
+  StepOver(record->length, record->checksum);
+  return record;
+}
+
+bool BlockRecords::Skip() {
+  if (left_ == 0 || damaged_) return false;
+  const Bytes rest = block_.subspan(next_offset_);
+  const uint8_t* const record = rest.data();
+  const uint32_t length =
+      rest.size() < kRecordHeaderSize ? 0 : Get<uint32_t>(record + kRecordLength);
+  if (length < kRecordHeaderSize || length > rest.size()) {
+    damaged_ = true;
+    return false;
+  }
+  StepOver(length, ChecksumOfRecord(record));
+  return true;
+}
+
+void BlockRecords::StepOver(uint32_t length, uint32_t checksum) {
   --left_;
   record_offset_ = next_offset_;
-  next_offset_ += record->length;
-  body_checksum_ = BodyChecksum(body_checksum_, record->checksum);
-  return record;
+  next_offset_ += length;
+  body_checksum_ = BodyChecksum(body_checksum_, checksum);
 }
 
 bool BlockRecords::BodyRight(const BlockHeader& header) const {

@@ -139,13 +139,20 @@ class BlockRecords {
   // The next valid record, with `offset()` its place in the block; nothing at the end or at a
   // damaged one (then `damaged()`).
   std::optional<Record> Next();
+  // Steps over the next record, of which only the length and the checksum are looked at, as they
+  // count for BodyRight: its bytes may be damaged. False as where Next returns nothing.
+  bool Skip();
   uint32_t offset() const { return record_offset_; }
+  // Where Next or Skip will find theirs.
+  uint32_t next_offset() const { return next_offset_; }
   bool damaged() const { return damaged_; }
   // After the last record: BlockBodyRight, for those who walk over the records anyway. What they
   // have been given before is right only if this is true.
   bool BodyRight(const BlockHeader& header) const;
 
  private:
+  void StepOver(uint32_t length, uint32_t checksum);
+
   Bytes block_;
   uint32_t left_;
   uint32_t body_checksum_ = 0;

@@ -7,17 +7,19 @@
 
 #include "kv/log/files/file_io.h"
 #include "runtime/base/check.h"
+#include "runtime/base/coverage.h"
 #include "runtime/base/log.h"
 
 namespace pakv {
 
 SegmentScanner::SegmentScanner(Core& core, const StoreDirectory& directory, const SegmentInfo& info,
-                               uint64_t read_bytes)
+                               uint64_t read_bytes, const RecordPlaces* stepped_over)
     : core_(core),
       directory_(directory),
       info_(info),
       end_(info.sealed_end.value_or(0)),
       read_bytes_(read_bytes),
+      stepped_over_(stepped_over),
       path_(directory.PathOf(SegmentName(info.segment))),
       nursery_(core.ready()) {
   PAKV_CHECK(info.sealed_end.has_value());
@@ -105,7 +107,14 @@ absl::Status SegmentScanner::Fill(std::vector<RecoveredRecord>& records) {
     }
     const Bytes block = rest.first(header.length);
     BlockRecords walk(block, header.record_count);
-    while (const std::optional<Record> record = walk.Next()) {
+    while (true) {
+      if (stepped_over_ != nullptr && stepped_over_->Has(header.offset + walk.next_offset())) {
+        if (!walk.Skip()) break;
+        PAKV_COVERED(kRecordSteppedOver);
+        continue;
+      }
+      const std::optional<Record> record = walk.Next();
+      if (!record) break;
       records.push_back({.location = {.segment = info_.segment,
                                       .offset = header.offset + walk.offset(),
                                       .length = record->length},

@@ -1,6 +1,10 @@
 // SegmentScanner: reads a sealed segment from its beginning to its end, some blocks at a time, in
 // bounded memory, while the store serves. Each block and record is checked before it is handed on.
 // While a caller looks at one piece the next is read, each byte once.
+//
+// Records that a caller knows already are stepped over. That costs their first bytes instead of all
+// of them; and as a block's header holds a checksum over its records' checksums, one in order, none
+// is taken for another, or missed, because what was stepped over is damaged.
 #pragma once
 
 #include <absl/status/status.h>
@@ -12,6 +16,7 @@
 
 #include "kv/log/files/manifest.h"
 #include "kv/log/files/store_directory.h"
+#include "kv/log/read/record_places.h"
 #include "kv/log/read/recovery_sink.h"
 #include "runtime/core/core.h"
 #include "runtime/io/buffer_pool.h"
@@ -24,16 +29,17 @@ namespace pakv {
 class SegmentScanner {
  public:
   // `info` is sealed. About `read_bytes` are read at a time, and two pieces held, but at least one
-  // block each.
+  // block each. `stepped_over`, if any, outlives the scanner, and does not change meanwhile.
   SegmentScanner(Core& core, const StoreDirectory& directory, const SegmentInfo& info,
-                 uint64_t read_bytes);
+                 uint64_t read_bytes, const RecordPlaces* stepped_over = nullptr);
   SegmentScanner(const SegmentScanner&) = delete;
   SegmentScanner& operator=(const SegmentScanner&) = delete;
 
   // Errors as the system says. Suspends.
   Task<absl::Status> Open();
-  // The records of the next blocks, each checked; their views are valid until the next call. False:
-  // no blocks are left. kDataLoss: a block is not what was written, and no record counts. Suspends.
+  // The records of the next blocks, each checked, but for those that are stepped over; their views
+  // are valid until the next call. False: no blocks are left. kDataLoss: a block is not what was
+  // written, and no record counts. Suspends.
   Task<absl::StatusOr<bool>> Next(std::vector<RecoveredRecord>& records);
   // Of the blocks so far, the largest.
   uint64_t expiry_clock_ms() const { return expiry_clock_ms_; }
@@ -57,6 +63,7 @@ class SegmentScanner {
   const SegmentInfo info_;
   const uint64_t end_;
   const uint64_t read_bytes_;
+  const RecordPlaces* const stepped_over_;
   const std::string path_;
   File file_;
   Piece piece_;           // the one that is looked at

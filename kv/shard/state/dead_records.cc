@@ -1,50 +1,30 @@
 #include "kv/shard/state/dead_records.h"
 
-#include <algorithm>
-
-#include "runtime/base/prefetch.h"
+#include <utility>
 
 namespace pakv {
 
 void DeadRecords::Note(const Location& location) {
-  const uint32_t bit = location.offset / kGranule;
-  const size_t page = bit / kPageBits;
-  Pages& pages = segments_[location.segment];
-  if (page >= pages.size() || pages[page] == nullptr) [[unlikely]] {
-    if (bytes_used() + sizeof(Page) > kBytesMax) return;
-    if (page >= pages.size()) pages.resize(page + 1);
-    pages[page] = std::make_unique<Page>();
+  RecordPlaces& places = segments_[location.segment];
+  if (!places.HasPageFor(location.offset)) [[unlikely]] {
+    if (bytes_used() + RecordPlaces::kPageBytes > kBytesMax) return;
     ++pages_;
   }
-  (*pages[page])[bit % kPageBits / kWordBits] |= uint64_t{1} << (bit % kWordBits);
-}
-
-DeadRecords::Page* DeadRecords::Find(uint32_t segment, uint32_t bit) const {
-  const auto found = segments_.find(segment);
-  if (found == segments_.end()) return nullptr;
-  const size_t page = bit / kPageBits;
-  return page < found->second.size() ? found->second[page].get() : nullptr;
-}
-
-bool DeadRecords::Has(const Location& location) const {
-  const uint32_t bit = location.offset / kGranule;
-  const Page* const page = Find(location.segment, bit);
-  return page != nullptr && ((*page)[bit % kPageBits / kWordBits] >> (bit % kWordBits) & 1) != 0;
+  places.Add(location.offset);
 }
 
 void DeadRecords::Prefetch(const Location& location) const {
-  const uint32_t bit = location.offset / kGranule;
-  if (Page* const page = Find(location.segment, bit)) {
-    PrefetchLine(&(*page)[bit % kPageBits / kWordBits]);
-  }
+  const auto found = segments_.find(location.segment);
+  if (found != segments_.end()) found->second.Prefetch(location.offset);
 }
 
-void DeadRecords::Forget(uint32_t segment) {
+RecordPlaces DeadRecords::Take(uint32_t segment) {
   const auto found = segments_.find(segment);
-  if (found == segments_.end()) return;
-  pages_ -= static_cast<size_t>(std::count_if(found->second.begin(), found->second.end(),
-                                              [](const auto& page) { return page != nullptr; }));
+  if (found == segments_.end()) return {};
+  RecordPlaces places = std::move(found->second);
+  pages_ -= places.page_count();
   segments_.erase(found);
+  return places;
 }
 
 bool DeadRecords::Clear() {
@@ -55,7 +35,8 @@ bool DeadRecords::Clear() {
 }
 
 size_t DeadRecords::bytes_used() const {
-  return pages_ * sizeof(Page) + segments_.capacity() * (sizeof(Pages) + sizeof(uint32_t));
+  return pages_ * RecordPlaces::kPageBytes +
+         segments_.capacity() * (sizeof(RecordPlaces) + sizeof(uint32_t));
 }
 
 }  // namespace pakv

@@ -102,10 +102,10 @@ CompactionCounters Compactor::counters() const {
 uint64_t Compactor::memory_bytes() const {
   uint64_t asked_bytes = 0;
   for (const auto& asked_of : asked_) asked_bytes += asked_of.capacity() * sizeof(Shard::Asked);
-  return log_.memory_bytes() + books_.memory_bytes() + staged_bytes_.capacity() +
-         staged_.size() * sizeof(Staged) + records_.capacity() * sizeof(RecoveredRecord) +
-         measured_.capacity() * sizeof(uint32_t) + asked_bytes +
-         (records_.empty() ? 0 : 4 * options_.read_bytes);
+  return log_.memory_bytes() + books_.memory_bytes() + dead_.bytes_used() +
+         staged_bytes_.capacity() + staged_.size() * sizeof(Staged) +
+         records_.capacity() * sizeof(RecoveredRecord) + measured_.capacity() * sizeof(uint32_t) +
+         asked_bytes + (records_.empty() ? 0 : 4 * options_.read_bytes);
 }
 
 // ---- How much, and when ----

@@ -1,7 +1,8 @@
 // Compactor: gives back the space of what is dead. It copies what lives of one sealed segment, the
 // victim, into a log of its own, and then removes the victim:
 //
-//   read and verify ─► ask the owners what lives ─► copy, durable ─► owners move to the copies
+//   owners say what they know to be dead ─► read the rest, and verify ─► ask them what of it lives
+//     ─► copy, durable ─► owners move to the copies
 //     ─► nothing lives in it ─► `dropped` durable in MANIFEST ─► no read under way ─► unlink
 //
 // A crash at any point leaves the victim, or its copies, or both: the same LSN twice is harmless.
@@ -25,6 +26,7 @@
 #include <vector>
 
 #include "kv/log/files/manifest.h"
+#include "kv/log/read/record_places.h"
 #include "kv/log/read/recovery_sink.h"
 #include "kv/log/read/segment_scanner.h"
 #include "kv/log/write/log_writer.h"
@@ -114,6 +116,7 @@ class Compactor {
   void NoteForRequest(const SegmentInfo& victim, Passed passed);
   void EndRequest(Outcome outcome, std::string why);
   Task<Passed> Compact(SegmentInfo victim);
+  Task<void> TakeDead(uint32_t segment);
   Lsn NewestOfTransactions(const SegmentInfo& victim) const;
   uint64_t RoomForCopies() const;
   Task<Passed> Measure(const SegmentInfo& victim);
@@ -183,6 +186,10 @@ class Compactor {
 
   // Segments that the system would not read, and when each is tried again.
   std::map<uint32_t, uint64_t> unreadable_until_ns_;
+
+  // What its owners know to be dead in this segment, also for another pass if one was not finished.
+  RecordPlaces dead_;
+  uint32_t dead_of_ = 0;
 
   // The present pass.
   Lsn newest_ = kNoLsn;  // see NewestOfTransactions

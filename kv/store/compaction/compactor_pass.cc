@@ -42,13 +42,14 @@ Compactor::Staged::Staged(Compactor& compactor_in, const Shard::Asked& asked, si
 Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
   dropped_early_ = false;
   newest_ = NewestOfTransactions(victim);
+  co_await TakeDead(victim.segment);
   // What is begun can be finished: copies of what has to stay take room that nothing gives back
   // until the victim is gone.
   if (RoomForCopies() < 2 * books_.FileBytes(victim)) {
     const Passed measured = co_await Measure(victim);
     if (measured != Passed::kDone) co_return measured;
   }
-  SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes);
+  SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes, &dead_);
   const absl::Status opened = co_await scanner.Open();
   if (!opened.ok()) {
     NoteUnreadable(victim.segment, opened);
@@ -72,10 +73,20 @@ Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
   if (ended()) co_return Passed::kEnded;
   const bool dropped = co_await Drop(victim);
   if (!dropped) co_return Passed::kNotNow;
+  dead_ = {};
   ++counters_.segments;
   PAKV_COVERED(kSegmentCompacted);
   if (victim.kind == SegmentKind::kCompaction) PAKV_COVERED(kCompactedTwice);
   co_return Passed::kDone;
+}
+
+Task<void> Compactor::TakeDead(uint32_t segment) {
+  if (std::exchange(dead_of_, segment) != segment) dead_ = {};
+  for (Shard* shard : parts_.shards) {
+    RecordPlaces known = co_await core_.CallOn(
+        shard->core().id(), [shard, segment](Core&) { return shard->TakeDead(segment); });
+    dead_.Merge(std::move(known));
+  }
 }
 
 // No transaction that is under way has written in it with a larger LSN. In a commit log LSNs grow,
@@ -96,7 +107,7 @@ Lsn Compactor::NewestOfTransactions(const SegmentInfo& victim) const {
 // what it occupies.
 Task<Compactor::Passed> Compactor::Measure(const SegmentInfo& victim) {
   if (PAKV_BUG(kPassesNotMeasured)) co_return Passed::kDone;
-  SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes);
+  SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes, &dead_);
   const absl::Status opened = co_await scanner.Open();
   if (!opened.ok()) {
     NoteUnreadable(victim.segment, opened);

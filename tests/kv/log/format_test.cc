@@ -407,6 +407,50 @@ TEST(BlockTest, EveryFlippedBitIsFound) {
   }
 }
 
+// Of what is stepped over, length and checksum count, and nothing else; of the rest each bit does.
+TEST(BlockTest, DamageInASkippedRecordHidesNoOther) {
+  constexpr size_t kCounts = 8;  // bytes of a record's checksum and length
+  Buffer block = FirstBlock();
+  const auto header = DecodeBlockHeader(block);
+  ASSERT_TRUE(header);
+  BlockRecords whole(block, header->header.record_count);
+  ASSERT_TRUE(whole.Next());
+  ASSERT_TRUE(whole.Next());
+  const size_t skipped = whole.offset();
+  const size_t skipped_end = whole.next_offset();
+  const auto is_right = [&] {
+    BlockRecords records(block, header->header.record_count);
+    while (records.next_offset() == skipped ? records.Skip() : records.Next().has_value()) {
+    }
+    return records.BodyRight(header->header);
+  };
+  ASSERT_TRUE(is_right());
+  for (size_t bit = kBlockHeaderSize * 8; bit < block.size() * 8; ++bit) {
+    block[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
+    const bool counts = bit / 8 < skipped + kCounts || bit / 8 >= skipped_end;
+    EXPECT_EQ(is_right(), !counts) << bit;
+    block[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
+  }
+}
+
+TEST(BlockTest, NothingIsSkippedBehindTheLastRecordOrTheBlock) {
+  const Buffer block = FirstBlock();
+  const auto header = DecodeBlockHeader(block);
+  ASSERT_TRUE(header);
+  BlockRecords records(block, header->header.record_count);
+  for (uint32_t i = 0; i < header->header.record_count; ++i) EXPECT_TRUE(records.Skip()) << i;
+  EXPECT_FALSE(records.Skip());
+  EXPECT_TRUE(records.BodyRight(header->header));
+  // One that says it is longer than what is left, and one whose beginning is cut off.
+  BlockRecords more(block, UINT32_MAX);
+  while (more.Skip()) {
+  }
+  EXPECT_TRUE(more.damaged());
+  BlockRecords cut(Bytes(block).first(kBlockHeaderSize + kRecordHeaderSize - 1), 1);
+  EXPECT_FALSE(cut.Skip());
+  EXPECT_TRUE(cut.damaged());
+}
+
 TEST(BlockTest, HeaderCutAtEveryByteIsNotRead) {
   const Buffer block = FirstBlock();
   for (size_t length = 0; length < kBlockHeaderSize; ++length) {

@@ -9,41 +9,23 @@ namespace {
 
 constexpr uint32_t kLength = 40;  // of the shortest record
 
-TEST(DeadRecordsTest, NoNeighbourOfWhatIsNotedIsDead) {
+TEST(DeadRecordsTest, GivesWhatIsKnownOfOneSegmentAwayWithItsMemory) {
   DeadRecords records;
-  for (uint32_t number = 1; number < 4000; number += 2) {
-    records.Note({.segment = 7, .offset = 24 + number * kLength, .length = kLength});
-  }
-  for (uint32_t number = 0; number < 5000; ++number) {
-    const Location location{.segment = 7, .offset = 24 + number * kLength, .length = kLength};
-    EXPECT_EQ(records.Has(location), number % 2 == 1 && number < 4000) << number;
-    EXPECT_FALSE(records.Has({.segment = 8, .offset = location.offset, .length = kLength}));
-  }
-}
-
-TEST(DeadRecordsTest, HoldsTheEndsOfTheLargestSegment) {
-  DeadRecords records;
-  const Location first{.segment = 1, .offset = 0, .length = kLength};
-  const Location last{.segment = 1, .offset = UINT32_MAX - kLength, .length = kLength};
-  records.Note(last);
-  EXPECT_TRUE(records.Has(last));
-  EXPECT_FALSE(records.Has(first));
-  records.Note(first);
-  EXPECT_TRUE(records.Has(first));
-}
-
-TEST(DeadRecordsTest, ForgetsASegmentWithItsMemory) {
-  DeadRecords records;
-  const Location gone{.segment = 1, .offset = 4096, .length = kLength};
-  const Location stays{.segment = 2, .offset = 4096, .length = kLength};
-  records.Note(stays);
-  records.Note(gone);
+  records.Note({.segment = 2, .offset = 4096, .length = kLength});
+  records.Note({.segment = 1, .offset = 4096, .length = kLength});
   const size_t both = records.bytes_used();
-  records.Forget(1);
-  records.Forget(3);
-  EXPECT_LE(records.bytes_used(), both - (4 << 10));
-  EXPECT_FALSE(records.Has(gone));
-  EXPECT_TRUE(records.Has(stays));
+  const RecordPlaces taken = records.Take(1);
+  EXPECT_LE(records.bytes_used(), both - RecordPlaces::kPageBytes);
+  EXPECT_TRUE(taken.Has(4096));
+  EXPECT_FALSE(taken.Has(4096 + kLength));
+  EXPECT_EQ(records.Take(1).page_count(), 0u);
+  EXPECT_EQ(records.Take(3).page_count(), 0u);
+  // What comes later is there for the next who asks.
+  records.Note({.segment = 1, .offset = 8192, .length = kLength});
+  const RecordPlaces later = records.Take(1);
+  EXPECT_TRUE(later.Has(8192));
+  EXPECT_FALSE(later.Has(4096));
+  EXPECT_TRUE(records.Take(2).Has(4096));
 }
 
 TEST(DeadRecordsTest, GivesAllItsMemoryBack) {
@@ -53,9 +35,9 @@ TEST(DeadRecordsTest, GivesAllItsMemoryBack) {
   records.Note(location);
   EXPECT_TRUE(records.Clear());
   EXPECT_EQ(records.bytes_used(), 0u);
-  EXPECT_FALSE(records.Has(location));
+  EXPECT_FALSE(records.Take(1).Has(4096));
   records.Note(location);
-  EXPECT_TRUE(records.Has(location));
+  EXPECT_TRUE(records.Take(1).Has(4096));
 }
 
 TEST(DeadRecordsTest, BeyondItsMemoryItNotesNoMoreAndLosesNothing) {
@@ -68,16 +50,15 @@ TEST(DeadRecordsTest, BeyondItsMemoryItNotesNoMoreAndLosesNothing) {
     }
   }
   EXPECT_LE(records.bytes_used(), DeadRecords::kBytesMax);
-  EXPECT_TRUE(records.Has({.segment = 1, .offset = 5 << 20, .length = kLength}));
-  const Location late{.segment = kSegments, .offset = 63 << 20, .length = kLength};
-  EXPECT_FALSE(records.Has(late));
   // Where a page stands already there is room for more, and a segment that goes gives its back.
-  const Location more{.segment = 1, .offset = (5 << 20) + 64, .length = kLength};
-  records.Note(more);
-  EXPECT_TRUE(records.Has(more));
-  records.Forget(1);
+  records.Note({.segment = 1, .offset = (5 << 20) + 64, .length = kLength});
+  const RecordPlaces first = records.Take(1);
+  EXPECT_TRUE(first.Has(5 << 20));
+  EXPECT_TRUE(first.Has((5 << 20) + 64));
+  const Location late{.segment = kSegments, .offset = 63 << 20, .length = kLength};
+  EXPECT_FALSE(records.Take(kSegments).Has(late.offset));
   records.Note(late);
-  EXPECT_TRUE(records.Has(late));
+  EXPECT_TRUE(records.Take(kSegments).Has(late.offset));
 }
 
 }  // namespace

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,14 @@ class SegmentScannerTest : public ::testing::Test {
     }
     return fullest;
   }
+  static void FlipBit(const std::string& path, uint64_t offset) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(offset));
+    const int byte = file.get();
+    file.seekp(static_cast<std::streamoff>(offset));
+    file.put(static_cast<char>(byte ^ 1));
+    EXPECT_TRUE(file.good());
+  }
   // Writes values of these lengths, and scans that segment.
   Task<void> Scan(Core& core, std::vector<size_t> lengths) {
     TestLog log(core, directory_.store(), /*run=*/1);
@@ -38,8 +48,17 @@ class SegmentScannerTest : public ::testing::Test {
     co_await log.writer->Stop();
     log.writer.reset();
     info_ = Fullest(log);
+    RecordPlaces stepped_over;
+    for (const std::string& key : stepped_over_) {
+      EXPECT_EQ(log.written[key].segment, info_.segment);
+      stepped_over.Add(log.written[key].offset);
+    }
+    if (damaged_.has_value()) {
+      FlipBit(log.directory->PathOf(SegmentName(info_.segment)),
+              log.written[damaged_->key].offset + damaged_->byte);
+    }
     if (before_scan_) before_scan_();
-    SegmentScanner scanner(core, *log.directory, info_, kReadBytes);
+    SegmentScanner scanner(core, *log.directory, info_, kReadBytes, &stepped_over);
     const absl::Status scans = co_await scanner.Open();
     EXPECT_TRUE(scans.ok()) << scans;
     std::vector<RecoveredRecord> records;
@@ -59,6 +78,12 @@ class SegmentScannerTest : public ::testing::Test {
   TempDirectory directory_;
   TestCore core_;
   std::function<void()> before_scan_;
+  std::vector<std::string> stepped_over_;  // keys
+  struct Damage {
+    std::string key;
+    uint32_t byte = 0;  // of its record
+  };
+  std::optional<Damage> damaged_;
   SegmentInfo info_;
   absl::Status status_;
   std::vector<size_t> found_;  // lengths of values
@@ -81,6 +106,30 @@ TEST_F(SegmentScannerTest, ABlockThatIsLongerThanAPieceIsReadAtOnce) {
   EXPECT_EQ(found_, std::vector<size_t>{900'000});
   EXPECT_LE(reads, 3) << "its beginning, the rest, and what is behind it";
   EXPECT_LE(bytes, RoundUp(*info_.sealed_end, 4096)) << "each byte once";
+}
+
+TEST_F(SegmentScannerTest, StepsOverWhatItsCallerKnows) {
+  stepped_over_ = {"key0", "key2", "key5"};
+  core_.Run(Scan(*core_.core, {100, 101, 102, 103, 104, 105}));
+  EXPECT_TRUE(status_.ok()) << status_;
+  EXPECT_EQ(found_, (std::vector<size_t>{101, 103, 104}));
+}
+
+// Nobody wants it, so its damage is nobody's.
+TEST_F(SegmentScannerTest, DamageInWhatIsSteppedOverIsNoLoss) {
+  stepped_over_ = {"key1"};
+  damaged_ = {.key = "key1", .byte = kRecordHeaderSize + 50};
+  core_.Run(Scan(*core_.core, {100, 101, 102}));
+  EXPECT_TRUE(status_.ok()) << status_;
+  EXPECT_EQ(found_, (std::vector<size_t>{100, 102}));
+}
+
+// But it hides no other record, by a length that is not its own.
+TEST_F(SegmentScannerTest, DamageThatCouldHideAnotherRecordIsTold) {
+  stepped_over_ = {"key1"};
+  damaged_ = {.key = "key1", .byte = 4};
+  core_.Run(Scan(*core_.core, {100, 101, 102}));
+  EXPECT_TRUE(absl::IsDataLoss(status_)) << status_;
 }
 
 // What was read before is handed on first, and what is under way has ended before the file closes.
