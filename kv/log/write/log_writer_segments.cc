@@ -47,8 +47,10 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
       if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
     }
     rolling_ = false;
-    // A log that is being closed and has nothing to write does not need the segment.
-    if (!stopping_ || !queue_.empty()) Fail(status);
+    // A log that is being closed, or about to be, and has nothing to write does not need the
+    // segment.
+    const bool is_given_up = stopping_ || (!waits_ && ShortageOf(status) != Shortage::kNone);
+    if (!is_given_up || !queue_.empty()) Fail(status);
     idle_.Set();
     co_return;
   }

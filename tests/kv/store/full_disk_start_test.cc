@@ -168,6 +168,19 @@ TEST_P(FullDiskStartTest, ItOpensServesAndWritesAgainWhenThereIsRoom) {
   machine.node().Crash(CrashKind::kPowerCut);
 }
 
+TEST_P(FullDiskStartTest, ItStopsCleanlyIfNobodyHasWritten) {
+  Machine machine(GetParam(), &killed_);
+  machine.FillUp();
+  const auto opened = machine.Open(std::nullopt, CrashKind::kPowerCut);
+  ASSERT_TRUE(opened && opened->ok());
+  machine.FillUp();
+  machine.world().RunFor(3 * kNsPerSecond);
+  const auto stopped = machine.node().Run(machine.store().Stop());
+  ASSERT_TRUE(stopped) << machine.world().failure();
+  EXPECT_TRUE(stopped->ok()) << *stopped;
+  machine.node().Crash(CrashKind::kPowerCut);
+}
+
 TEST_P(FullDiskStartTest, ACrashAtAnyStepLosesNothing) {
   uint64_t crashes = 0;
   for (uint64_t step = 0; true; ++step) {

@@ -530,6 +530,17 @@ Task<void> StopOnFullDisk(TestLog& log, Core&, FaultRing&) {
 
 TEST_F(LogFaultTest, StopDoesNotWaitForSpace) { Life(StopOnFullDisk, FillDisk); }
 
+// It is told first, and stopped later.
+Task<void> DoNotWaitOnFullDisk(TestLog& log, Core&, FaultRing&) {
+  co_await log.Sleep(20 * kNsPerMs);
+  log.writer->DoNotWait();
+  co_await log.Sleep(20 * kNsPerMs);
+  EXPECT_FALSE(log.writer->read_only());
+  EXPECT_EQ(log.writer->Admit(100, false), Admission::kDiskFull);
+}
+
+TEST_F(LogFaultTest, ASegmentThatNobodyWaitsForIsNoFailure) { Life(DoNotWaitOnFullDisk, FillDisk); }
+
 // A segment's zeros meet the end of the disk halfway: the piece is removed, nobody is hurt.
 template <int kError>
 Task<void> ZeroingFindsNoSpace(TestLog& log, Core& core, FaultRing& faults) {
