@@ -186,9 +186,12 @@ Task<void> Listener::AcceptAll(Listening& listening) {
   }
 }
 
-// Its place is free when it has ended.
+// Its place is free when it has ended. Of those that end already each has somebody who waits for
+// its place.
 void Listener::EndOldest() {
-  Session* const oldest = targets_[0].group->sessions().First();
+  auto& sessions = targets_[0].group->sessions();
+  Session* oldest = sessions.First();
+  while (oldest != nullptr && oldest->broken()) oldest = sessions.Next(*oldest);
   if (oldest == nullptr) return;  // all are ending
   if (const uint64_t count = rejections_.Count(core_.now_ns())) {
     LogWarning(

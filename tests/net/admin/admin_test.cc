@@ -185,6 +185,39 @@ TEST(AdminTest, WhoConnectsAndIsSilentKeepsNobodyOut) {
   EXPECT_EQ(silent.front()->raw.Receive(1), "");
 }
 
+// Each address has an accept of its own: two that come together take two places.
+TEST(AdminTest, NorIfTwoComeAtOnceByTwoAddresses) {
+  SimServer::Options options;
+  options.admin_address = "both:7380";
+  SimServer server(options);
+  std::vector<std::unique_ptr<SimConnection>> silent;
+  for (int i = 0; i < 64; ++i) {
+    silent.push_back(std::make_unique<SimConnection>(server, "10.0.0.1:7380"));
+  }
+  const std::string get = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+  std::vector<SimNet::EndpointRef> probes;
+  SimNet& net = server.world.net();
+  for (int i = 0; i < 20; ++i) {
+    for (const char* address : {"10.0.0.1:7380", "10.0.0.2:7380"}) {
+      net.Connect(/*owner=*/0, "10.0.0.9", address, [&](int32_t, SimNet::EndpointRef near_end) {
+        EXPECT_GT(net.Send(near_end, get), 0);
+        probes.push_back(std::move(near_end));
+      });
+    }
+    server.world.RunFor(kNsPerSecond);
+    ASSERT_EQ(probes.size(), 2u);
+    for (const auto& probe : probes) {
+      EXPECT_TRUE(!probe->received.empty() && net.Take(probe, 12) == "HTTP/1.1 200") << i;
+      net.Close(probe);
+    }
+    probes.clear();
+    server.world.RunFor(kNsPerSecond);
+    for (int k = 0; k < 2; ++k) {
+      silent.push_back(std::make_unique<SimConnection>(server, "10.0.0.1:7380"));
+    }
+  }
+}
+
 TEST(AdminTest, AnIdleConnectionIsClosed) {
   SimServer server;
   AdminClient client(server);

@@ -39,6 +39,7 @@ class SimServer {
     uint32_t connection_count_max = 10240;
     OverflowPolicy overflow = OverflowPolicy::kWait;
     SessionLimits session_limits = {};
+    std::string admin_address = "10.0.0.1:7380";
     SimRingOptions ring = {};
     bool start = true;  // false: it listens, and does not serve yet
   };
@@ -50,6 +51,7 @@ class SimServer {
              {.capacity_bytes = options.disk_bytes, .has_links = options.disk_has_links}),
         options_(options) {
     world.net().faults = {.cut = 0};
+    world.net().SetName("both", {"10.0.0.1", "10.0.0.2"});
     node.disk().MakeDirectories("/pakv");
     node.Start({.core_count = options.core_count, .ring = options.ring});
     server = std::make_unique<Server>(
@@ -103,7 +105,7 @@ class SimServer {
   ServerOptions MakeServerOptions() const {
     ServerOptions options;
     options.data_endpoints.push_back(*ParseEndpoint("10.0.0.1:7379"));
-    options.admin_endpoint = *ParseEndpoint("10.0.0.1:7380");
+    options.admin_endpoint = *ParseEndpoint(options_.admin_address);
     options.core_count = options_.core_count;
     options.key_bytes_max = options_.key_bytes_max;
     options.value_bytes_max = options_.value_bytes_max;
