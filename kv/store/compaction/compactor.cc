@@ -332,8 +332,7 @@ void Compactor::PutOffUnreadable() {
 // Something that lets deletes go sooner was done: another segment's keys are known, or a log whose
 // present segment is old has gone on to the next.
 Task<bool> Compactor::HelpDeletesToLeave() {
-  const uint32_t lacking = books_.LackingSummary();
-  if (lacking != 0 && !unreadable_until_ns_.contains(lacking)) {
+  if (const uint32_t lacking = books_.LackingSummary(); lacking != 0) {
     const SegmentInfo info = manifest_.segments().at(lacking);
     const bool taken = co_await TakeFooter(info);
     if (taken) co_return true;

@@ -125,7 +125,8 @@ uint32_t SegmentBooks::LackingSummary() const {
   for (const auto& [segment, info] : *ground_.listed) {
     if (!info.sealed_end) continue;
     const State* state = Find(segment);
-    if (state != nullptr && (state->set_aside || state->summary.filter != nullptr)) continue;
+    const bool may_not = state != nullptr && (state->set_aside || state->put_off);
+    if (may_not || (state != nullptr && state->summary.filter != nullptr)) continue;
     if (Oldest(info, state) < newest) return segment;
   }
   return 0;

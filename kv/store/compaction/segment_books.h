@@ -84,7 +84,8 @@ class SegmentBooks {
   }
   // Bytes of deletes that compaction's segments had to keep.
   uint64_t grave_bytes() const;
-  // A sealed segment that may keep deletes from going for want of a summary; 0: none.
+  // A sealed segment that may keep deletes from going for want of a summary, and can be read; 0:
+  // none.
   uint32_t LackingSummary() const;
   // Sealed segments with a footer that tells what may keep a delete of `lsn` from going, at most
   // `count_max`: those without a filter, but for those whose footer was of no use.

@@ -93,6 +93,19 @@ TEST_F(SegmentBooksTest, OneThatIsPutOffIsLeftOutUntilAllAreTriedAgain) {
   EXPECT_EQ(Pick(Need::kNone), 1u);
 }
 
+TEST_F(SegmentBooksTest, OneThatCannotBeReadKeepsNoOtherFromBeingSummarized) {
+  for (const uint32_t segment : {1, 2, 3}) Add(segment, kSize);
+  books_.NoteCopy(3, {.hash = 7, .lsn = 100, .bytes = 50, .is_grave = true});
+  books_.SetAside(3);
+  EXPECT_EQ(books_.LackingSummary(), 1u);
+  books_.PutOff(1);
+  EXPECT_EQ(books_.LackingSummary(), 2u);
+  books_.PutOff(2);
+  EXPECT_EQ(books_.LackingSummary(), 0u);
+  books_.TryAllAgain();
+  EXPECT_EQ(books_.LackingSummary(), 1u);
+}
+
 TEST_F(SegmentBooksTest, ARequestTellsWhatHasNoRoom) {
   Add(1, kSize / 2);
   const SegmentBooks::Worth worth = books_.WorthCompacting(live_, 10, 1, kSize / 4);
