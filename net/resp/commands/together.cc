@@ -41,8 +41,8 @@ size_t AddKey(RespProtocol& protocol, Transaction& transaction, std::string_view
 
 // MSET, and MSETNX which looks first.
 Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
-  size_t bytes = 0;
-  for (const std::string_view arg : args) bytes += arg.size() + sizeof(TransactionKey);
+  size_t bytes = args.size() / 2 * sizeof(TransactionKey);
+  for (const std::string_view arg : args) bytes += arg.size();
   BudgetCharge charge(protocol.session().group().write_budget, bytes);
   const bool only_new = row.needs != OldState::kNothing;
   Transaction transaction(protocol.session().info().id);

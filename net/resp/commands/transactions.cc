@@ -81,7 +81,7 @@ class Execution {
       if (command.row->kind == CommandKind::kKey) {
         ++names;
       } else if (command.row->is_on_keys()) {
-        names += command.args.size() - 1;
+        names += (command.args.size() - 1) / command.row->key_step;
       }
     }
     names = std::min(names, kTransactionKeysMax + 1);
@@ -251,7 +251,7 @@ class Execution {
 
   Task<void> PrepareKeys(const QueuedCommand& command, uint32_t namespace_id, Step& step) {
     const RespArgs args = command.args;
-    const size_t key_step = command.row->kind == CommandKind::kGroup ? 2 : 1;
+    const size_t key_step = command.row->key_step;
     if (key_step == 2 && args.size() % 2 == 0) {
       step.error =
           "ERR wrong number of arguments for '" + std::string(command.row->name) + "' command";

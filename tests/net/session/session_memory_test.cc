@@ -151,6 +151,36 @@ TEST(SessionMemoryTest, ACommandThatWaitsForTheStoreIsCountedAndBoundsTheOthers)
   EXPECT_LT(server.MemoryBytes(), before + 1'500'000) << "but for the value and what is kept";
 }
 
+// What the core holds for one of many keys is not so much that all other writes wait for its end.
+TEST(SessionMemoryTest, AnMsetLeavesRoomForTheWritesOfOthers) {
+  const auto mset = [](size_t keys) {
+    std::vector<std::string> words = {"MSET"};
+    for (size_t i = 0; i < keys; ++i) {
+      words.push_back("key" + std::to_string(i));
+      words.push_back("value");
+    }
+    return RespRequest(words);
+  };
+  struct Case {
+    std::string request;
+    std::string reply;
+  };
+  for (const Case& each :
+       {Case{mset(kTransactionKeysMax), "+OK\r\n"},
+        Case{"MULTI\r\n" + mset(30'000) + "EXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"}}) {
+    SimServer::Options options;
+    options.publish_pause_ns = 10 * kNsPerMs;  // for each step
+    SimServer server(options);
+    SimConnection client(server);
+    EXPECT_TRUE(SendUntilStuck(server, client, each.request).empty());
+    SimConnection other(server);
+    other.Expect("SET other value\r\n", "+OK\r\n");
+    const std::string before = client.ReceiveNow();
+    EXPECT_LT(before.size(), each.reply.size()) << "it was waited for";
+    EXPECT_EQ(before + client.Receive(each.reply.size() - before.size()), each.reply);
+  }
+}
+
 // The words of a request that is still coming count too, and are part of what it is granted.
 TEST(SessionMemoryTest, ShortWordsCount) {
   SimServer server;
