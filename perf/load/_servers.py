@@ -5,6 +5,7 @@ The server has the first CPU that this process may use, the generator the second
 the other's time. Servers keep their data below the directory of --dir.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -214,6 +215,19 @@ class Servers:
     def pakvd(self, name, binary, cores, on_cpus, flags=()):
         self.all.append(start_pakvd(name, binary, self.parent, cores, on_cpus, flags))
         return self.all[-1]
+
+    @contextlib.contextmanager
+    def alone(self, server):
+        """The others are halted meanwhile: an idle server may still have something to do, as pakvd
+        compacts what was written in its turn."""
+        others = [other for other in self.all if other is not server]
+        try:
+            for other in others:
+                other.process.send_signal(signal.SIGSTOP)
+            yield
+        finally:
+            for other in others:
+                other.process.send_signal(signal.SIGCONT)
 
     def end(self, server):
         """Stops one before the others, and removes what it kept."""

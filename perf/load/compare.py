@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """pakvd beside Redis, in one run on one machine: `./dev bench compare`.
 
-Three servers stand side by side on the first CPU, idle but for the one whose turn it is: pakvd,
+Three servers stand side by side on the first CPU, halted but for the one whose turn it is: pakvd,
 Redis with `appendfsync always` (the same promise), and Redis without persistence (no promise). The
 generator, redis-benchmark, has the second. Per case they take turns, round after round, and the
 median of the rounds counts; a round's length is set by time, so that fast and slow servers are
@@ -85,12 +85,16 @@ def measure(server, test, case, requests, keys):
 
 def measure_case(servers, test, case, args):
     """Of each server, what each round measured; they take turns."""
-    requests = {server.name: requests_of_a_round(server, test, case, args) for server in servers}
-    rounds = {server.name: [] for server in servers}
+    requests = {}
+    for server in servers.all:
+        with servers.alone(server):
+            requests[server.name] = requests_of_a_round(server, test, case, args)
+    rounds = {server.name: [] for server in servers.all}
     for _ in range(args.rounds):
-        for server in servers:
-            rounds[server.name].append(
-                measure(server, test, case, requests[server.name], args.keys))
+        for server in servers.all:
+            with servers.alone(server):
+                rounds[server.name].append(
+                    measure(server, test, case, requests[server.name], args.keys))
     return rounds
 
 
@@ -126,7 +130,7 @@ def main():
               f"{'CPU us/req':>12}{'flush/req':>11}{'req/s x':>9}{'CPU x':>7}")
         for test in args.tests.split(","):
             for name in wanted:
-                rounds = measure_case(servers.all, test, CASES[name], args)
+                rounds = measure_case(servers, test, CASES[name], args)
                 base = median_of(rounds["redis always"])
                 for server in servers.all:
                     own = median_of(rounds[server.name])

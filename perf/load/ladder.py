@@ -50,9 +50,10 @@ def main():
             rounds = {server.name: [] for server in servers.all}
             for _ in range(args.rounds):
                 for server in servers.all:
-                    rounds[server.name].append(
-                        paced_load(args.paced_load, server, "--connections", str(step),
-                                   "--keys", "1", "--seconds", str(args.seconds)))
+                    with servers.alone(server):
+                        rounds[server.name].append(
+                            paced_load(args.paced_load, server, "--connections", str(step),
+                                       "--keys", "1", "--seconds", str(args.seconds)))
             for server in servers.all:
                 own = median_of(rounds[server.name])
                 medians[server.name][step] = own["requests_per_second"]

@@ -61,7 +61,8 @@ class Bench:
         """The load on a store without dead space; None if it compacted all the same, or if the
         window was too short for either kind."""
         server = self.start("fresh")
-        result = self.load(server, rate)
+        with self.servers.alone(server):
+            result = self.load(server, rate)
         compacted = int(info(server)["pakv_compacted_segments"])
         self.servers.end(server)
         seen = all(result[f"{kind}_p90_us"] > 0 for kind in P90_GOALS)

@@ -66,14 +66,16 @@ def main():
               f"{'p99.9 us':>10}{'CPU us/req':>12}{'CPU x':>7}")
         for mix in args.mixes.split(","):
             one = pairs["one CPU"][0]
-            peak = median_of([load(one, mix, 0) for _ in range(min(3, args.rounds))])
+            with servers.alone(one):
+                peak = median_of([load(one, mix, 0) for _ in range(min(3, args.rounds))])
             rate = peak["requests_per_second"] / 2
             print(f"{mix}: peak of one core {peak['requests_per_second']:.0f} requests/s")
             for placement, pair in pairs.items():
                 rounds = {server: [] for server in pair}
                 for _ in range(args.rounds):
                     for server in pair:
-                        rounds[server].append(load(server, mix, rate))
+                        with servers.alone(server):
+                            rounds[server].append(load(server, mix, rate))
                 base = median_of(rounds[pair[0]])["cpu_us_per_request"] or math.nan
                 for cores, server in zip((1, args.cores), pair):
                     own = median_of(rounds[server])
