@@ -139,6 +139,24 @@ TEST_F(LogWriterTest, NextBlockFillsWhileOneIsWritten) {
   EXPECT_EQ(Recovered().size(), 4u);
 }
 
+// Only what a block says counts: a crash would leave no more.
+Task<void> ShowClockWhileWriting(TestLog& log, Core& core) {
+  EXPECT_TRUE(co_await log.Put("first", "x"));  // the segment is there
+  constexpr uint64_t kLaterMs = UINT64_MAX / 4;
+  TestEntry one(core.ready());
+  log.Append("one", "1", one);
+  co_await log.Sleep(0);  // a pass later: its block is in flight
+  log.writer->ShowClock(kLaterMs);
+  co_await one.settled.Wait();
+  EXPECT_LT(log.writer->durable_clock_ms(), kLaterMs);
+  EXPECT_LT(log.writer->segment_clock_ms(), kLaterMs);
+  EXPECT_TRUE(co_await log.Put("two", "2"));
+  EXPECT_EQ(log.writer->durable_clock_ms(), kLaterMs);
+  EXPECT_EQ(log.writer->segment_clock_ms(), kLaterMs);
+}
+
+TEST_F(LogWriterTest, AClockThatIsShownIsDurableWithTheNextBlock) { Life(ShowClockWhileWriting); }
+
 Task<void> EntriesBetween(TestLog& log, Core& core) {
   std::vector<int> order;
   TestEntry nobody(core.ready());
