@@ -96,6 +96,7 @@ CompactionCounters Compactor::counters() const {
   counters.disk_bytes = books_.ListedBytes();
   counters.listed_segments = manifest_.segments().size();
   counters.slowed_permille = slow_permille_;
+  counters.damaged += unreadable_until_ns_.size();
   return counters;
 }
 

@@ -456,6 +456,7 @@ TEST_P(CompactionTest, ASegmentThatCannotBeReadHoldsUpNoOther) {
   EXPECT_GT(Stats().compacted_segments, 100u);
   EXPECT_LE(Files(), FilesAlways() + 6);
   EXPECT_EQ(Stats().slowed_permille, 0u);
+  EXPECT_EQ(Stats().damaged_segments, 1u);
   const CompactionProgress asked = AwaitCompaction(RequestCompaction(10).number);
   EXPECT_EQ(asked.outcome, Outcome::kFileError);
   EXPECT_NE(asked.why.find(*first), std::string::npos) << asked.why;
