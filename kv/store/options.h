@@ -33,8 +33,7 @@ struct StoreOptions {
   // shortest is not 0, new segments are the longer the larger the store is, up to this.
   uint64_t segment_bytes = 0;
   uint64_t segment_bytes_min = 0;
-  // Blocks of so many records are flushed by an operation of their own (LogWriterOptions).
-  uint32_t flush_apart_records = 8;
+  FlushApart flush_apart;
   // Inclusive.
   uint32_t key_bytes_max = 64 << 10;
   uint32_t value_bytes_max = 1 << 20;

@@ -246,7 +246,7 @@ Task<void> Store::RunShards(Core& here) {
     LogWriterOptions log_options;
     log_options.log = id;
     log_options.expiry_clock_ms = found.expiry_clock_ms;
-    log_options.flush_apart_records = options_.flush_apart_records;
+    log_options.flush_apart = options_.flush_apart;
     log_options.failed = LogFailed;
     log_options.owner = &shared_->per_core[id];
     const LogContext& context = shared_->context;

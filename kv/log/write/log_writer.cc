@@ -131,7 +131,7 @@ void LogWriter::SettleUnwritten() {
 void LogWriter::SubmitRest() {
   const Bytes rest = in_flight_->bytes.subspan(written_bytes_);
   const bool at_once = context_.directory->direct() &&
-                       in_flight_->builder->record_count() < options_.flush_apart_records;
+                       !options_.flush_apart.Has(in_flight_->builder->record_count());
   write_.request = {.opcode = Opcode::kWrite,
                     .sync = at_once,
                     .buffer_index = in_flight_->buffer.index(),

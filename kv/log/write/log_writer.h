@@ -61,13 +61,7 @@ struct LogWriterOptions {
   uint32_t log = 0;  // the log's number in this run: the core's
   SegmentKind kind = SegmentKind::kCommit;
   uint64_t expiry_clock_ms = 0;  // recovered: the largest that any block has held
-  // A block of so many records is written and then flushed by an operation of its own; a smaller
-  // one asks for both at once (RWF_DSYNC). At once is cheaper, by 18 us of CPU per block, but the
-  // kernel finishes such a write in a worker thread on the CPU that the device interrupts, and that
-  // one may be busy for most of a millisecond: with 50 writers, and a client that saturates that
-  // CPU, it costs a third of the throughput (docs/performance.md). A flush of its own wakes its
-  // waiter directly.
-  uint32_t flush_apart_records = 8;
+  FlushApart flush_apart;
   Lsn lsn_before = kNoLsn;  // every record of a commit log has a larger LSN
   // Called once, before anything is settled, when a write has failed: the store goes read-only.
   void (*failed)(void* owner, const absl::Status& why) = nullptr;

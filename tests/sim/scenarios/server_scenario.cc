@@ -36,7 +36,8 @@ class ServerScenario {
       : world_(seed), prng_(world_.prng()), node_(world_, "10.0.0.1", DiskOptions()) {
     node_.disk().MakeDirectories("/data");
     segment_bytes_ = uint64_t{1} << prng_.Between(12, 17);
-    flush_apart_records_ = static_cast<uint32_t>(prng_.Between(1, 6));
+    flush_apart_.records_min = static_cast<uint32_t>(prng_.Between(1, 6));
+    flush_apart_.records_max = 2 * flush_apart_.records_min;
     buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
     cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
     key_count_ = static_cast<uint32_t>(prng_.Between(2, 12));
@@ -126,7 +127,7 @@ class ServerScenario {
     StoreOptions options;
     options.directory = "/data/store";
     options.segment_bytes = segment_bytes_;
-    options.flush_apart_records = flush_apart_records_;
+    options.flush_apart = flush_apart_;
     options.cache_bytes = cache_bytes_;
     options.compaction = compaction_;
     options.publish_pause_ns = publish_pause_ns_;
@@ -404,7 +405,7 @@ class ServerScenario {
   CompactionOptions compaction_;
   uint64_t publish_pause_ns_ = 0;
   size_t part_keys_max_ = kPartKeysMax;
-  uint32_t flush_apart_records_ = 0;
+  FlushApart flush_apart_;
   size_t buffer_bytes_ = 0;
   uint64_t cache_bytes_ = 0;
   uint32_t key_count_ = 0;

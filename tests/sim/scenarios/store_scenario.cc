@@ -39,7 +39,8 @@ class StoreScenario {
         uint64_t{1} << (prng_.Chance(1, 6) ? prng_.Between(10, 12) : prng_.Between(13, 18));
     // Longer ones as the store grows.
     if (seed % 3 == 0) segment_bytes_min_ = segment_bytes_ >> (1 + seed / 3 % 4);
-    flush_apart_records_ = static_cast<uint32_t>(prng_.Between(1, 6));
+    flush_apart_.records_min = static_cast<uint32_t>(prng_.Between(1, 6));
+    flush_apart_.records_max = 2 * flush_apart_.records_min;
     buffer_bytes_ = size_t{1} << prng_.Between(12, 16);
     cache_bytes_ = prng_.Chance(1, 2) ? 0 : uint64_t{1} << prng_.Between(10, 18);
     key_count_ = static_cast<uint32_t>(prng_.Between(2, 12));
@@ -230,7 +231,7 @@ class StoreScenario {
     // A block at least.
     options.segment_bytes = std::max(segment_bytes_, Block());
     options.segment_bytes_min = segment_bytes_min_ == 0 ? 0 : std::max(segment_bytes_min_, Block());
-    options.flush_apart_records = flush_apart_records_;
+    options.flush_apart = flush_apart_;
     options.cache_bytes = cache_bytes_;
     options.footer_segment_bytes_min = footers_ ? 1 : UINT64_MAX;
     options.footers_of_any_size = footers_of_any_size_;
@@ -612,7 +613,7 @@ class StoreScenario {
   ScenarioResult result_;
   uint64_t segment_bytes_ = 0;
   uint64_t segment_bytes_min_ = 0;
-  uint32_t flush_apart_records_ = 0;
+  FlushApart flush_apart_;
   size_t buffer_bytes_ = 0;
   uint64_t cache_bytes_ = 0;
   uint32_t key_count_ = 0;

@@ -122,7 +122,8 @@ class SweepScenario {
     node_.disk().MakeDirectories("/data");
     options_.directory = kDirectory;
     options_.segment_bytes = uint64_t{1} << prng_.Between(alignment_ == 512 ? 10 : 12, 14);
-    options_.flush_apart_records = static_cast<uint32_t>(prng_.Between(1, 6));
+    options_.flush_apart.records_min = static_cast<uint32_t>(prng_.Between(1, 6));
+    options_.flush_apart.records_max = 2 * options_.flush_apart.records_min;
     options_.cache_bytes = prng_.Chance(1, 2) ? 0 : 4096;
     options_.footer_segment_bytes_min = prng_.Chance(2, 3) ? 1 : UINT64_MAX;
     options_.footers_of_any_size = true;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -572,6 +573,49 @@ TEST_F(LogFaultTest, ZeroingAheadThatFindsNoSpaceIsTriedAgain) {
 TEST_F(LogFaultTest, ZeroingAheadThatMeetsALimitOfFilesIsTriedAgain) {
   Life(ZeroingFindsNoSpace<EFBIG>);
   EXPECT_EQ(Recovered().size(), 4u);
+}
+
+// ---- One operation or two ----
+
+// A block's write asks for the flush, too, or an operation behind it does: answered is after it.
+Task<void> WriteBlocksOfAllSizes(TestLog& log, Core& core, FaultRing& faults) {
+  EXPECT_TRUE(co_await log.Put("a", "1"));
+  EXPECT_TRUE(log.directory->direct());
+  const FlushApart apart;
+  for (const uint32_t records : {1u, apart.records_min - 1, apart.records_min, apart.records_max,
+                                 apart.records_max + 1, 3 * apart.records_max}) {
+    std::vector<std::unique_ptr<TestEntry>> entries;
+    std::optional<Handle> written;
+    bool at_once = false;
+    bool flushed = false;
+    faults.rule = [&](Operation& operation) {
+      if (!IsBlockWrite(operation)) return true;
+      written = operation.request.handle;
+      at_once = operation.request.sync;
+      return true;
+    };
+    faults.after = [&](Operation& operation) {
+      if (operation.request.opcode != Opcode::kSyncData || operation.request.handle != written)
+        return;
+      EXPECT_FALSE(entries.front()->settled.is_set());
+      flushed = true;
+    };
+    for (uint32_t i = 0; i < records; ++i) {
+      entries.push_back(std::make_unique<TestEntry>(core.ready()));
+      log.Append("key" + std::to_string(i), "value", *entries.back());
+    }
+    co_await entries.back()->settled.Wait();
+    EXPECT_TRUE(written.has_value());
+    EXPECT_EQ(at_once, !apart.Has(records)) << records;
+    EXPECT_EQ(flushed, apart.Has(records)) << records;
+    faults.rule = nullptr;
+    faults.after = nullptr;
+  }
+}
+
+TEST_F(LogFaultTest, BlocksOfMiddlingSizeAreFlushedByAnOperationOfTheirOwn) {
+  Life(WriteBlocksOfAllSizes);
+  EXPECT_EQ(Recovered().size(), 1u + 3 * FlushApart().records_max);
 }
 
 // ---- No direct I/O ----
