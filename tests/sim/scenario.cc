@@ -52,7 +52,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kReplyOutOfOrder, "reply-out-of-order", "server"},
     SeededBugProof{SeededBug::kGetMissesOwnSet, "get-misses-own-set", "server"},
     SeededBugProof{SeededBug::kCompactionOverwritesNewer, "compaction-overwrites-newer", "store"},
-    SeededBugProof{SeededBug::kUnlinkUnderReader, "unlink-under-reader", "store"},
+    SeededBugProof{SeededBug::kUnlinkUnderReader, "unlink-under-reader", "server"},
     SeededBugProof{SeededBug::kUnlinkBeforeCopyDurable, "unlink-before-copy-durable", "store"},
     SeededBugProof{SeededBug::kTombstoneDroppedEarly, "tombstone-dropped-early", "store"},
     SeededBugProof{SeededBug::kLiveBytesDrift, "live-bytes-drift", "store"},
