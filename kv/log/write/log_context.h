@@ -22,13 +22,13 @@ struct ReopenedSegment {
 inline constexpr uint64_t kFooterSegmentBytesMin = uint64_t{256} << 10;
 
 // What every log of one start shares. Constant; outlives the logs.
-// Blocks of how many records are written and then flushed by an operation of its own; others ask for
-// both at once (RWF_DSYNC). At once is cheaper, by two context switches of the core and its wait for
-// a pass to ask for the flush. But the kernel finishes such a write in a worker thread on the CPU
-// that the device interrupts, which may be busy for most of a millisecond: with 50 writers, and a
-// client that saturates that CPU, it costs a third of the throughput (docs/performance.md). A flush
-// of its own wakes its waiter directly. A few records do not pay for that, and to many that wait is
-// little.
+// Blocks of how many records are written and then flushed by an operation of its own; others ask
+// for both at once (RWF_DSYNC). At once is cheaper, by two context switches of the core and its
+// wait for a pass to ask for the flush. But the kernel finishes such a write in a worker thread on
+// the CPU that the device interrupts, which may be busy for most of a millisecond: with 50 writers,
+// and a client that saturates that CPU, it costs a third of the throughput (docs/performance.md). A
+// flush of its own wakes its waiter directly. A few records do not pay for that, and to many that
+// wait is little.
 struct FlushApart {
   uint32_t records_min = 8;
   uint32_t records_max = 255;
