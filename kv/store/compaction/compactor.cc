@@ -309,7 +309,6 @@ Task<void> Compactor::Pace() {
 // It is tried again with each tick.
 void Compactor::SayOnce(const absl::Status& status) {
   const std::string message = MessageOf(status);
-  why_ = status;
   if (message == said_) return;
   said_ = message;
   LogWarning("cannot compact: {}", message);
@@ -320,6 +319,7 @@ void Compactor::NoteUnreadable(uint32_t segment, const absl::Status& status) {
   SayOnce(status);
   if (ShortageOf(status) != Shortage::kNone) return;
   unreadable_until_ns_[segment] = core_.now_ns() + kUnreadableNs;
+  books_.PutOff(segment);
 }
 
 void Compactor::PutOffUnreadable() {
@@ -364,7 +364,7 @@ Task<bool> Compactor::TakeFooter(SegmentInfo segment) {
   absl::StatusOr<std::optional<FooterSummary>> found =
       co_await ReadFooterSummary(core_, *parts_.context->directory, segment);
   if (!found.ok()) {
-    SayOnce(found.status());
+    NoteUnreadable(segment.segment, found.status());
     co_return false;
   }
   if (!found->has_value()) {

@@ -119,6 +119,7 @@ class Compactor {
   Task<void> TakeDead(uint32_t segment);
   Lsn NewestOfTransactions(const SegmentInfo& victim) const;
   uint64_t RoomForCopies() const;
+  Passed NotReadable(const SegmentInfo& victim, const absl::Status& why);
   Task<Passed> Measure(const SegmentInfo& victim);
   void NoteDoesNotFit(const SegmentInfo& victim, uint64_t need_bytes, bool fits);
   Task<Passed> CopyAll(const SegmentInfo& victim, SegmentScanner& scanner);

@@ -51,10 +51,7 @@ Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
   }
   SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes, &dead_);
   const absl::Status opened = co_await scanner.Open();
-  if (!opened.ok()) {
-    NoteUnreadable(victim.segment, opened);
-    co_return Passed::kNotNow;
-  }
+  if (!opened.ok()) co_return NotReadable(victim, opened);
   const Passed copied = co_await CopyAll(victim, scanner);
   staged_.clear();
   co_await scanner.Close();
@@ -103,16 +100,19 @@ Lsn Compactor::NewestOfTransactions(const SegmentInfo& victim) const {
   return newest;
 }
 
+Compactor::Passed Compactor::NotReadable(const SegmentInfo& victim, const absl::Status& why) {
+  why_ = why;
+  NoteUnreadable(victim.segment, why);
+  return Passed::kNotNow;
+}
+
 // Whether what has to stay of the victim fits where there is room for certain, and is less than
 // what it occupies.
 Task<Compactor::Passed> Compactor::Measure(const SegmentInfo& victim) {
   if (PAKV_BUG(kPassesNotMeasured)) co_return Passed::kDone;
   SegmentScanner scanner(core_, *parts_.context->directory, victim, options_.read_bytes, &dead_);
   const absl::Status opened = co_await scanner.Open();
-  if (!opened.ok()) {
-    NoteUnreadable(victim.segment, opened);
-    co_return Passed::kNotNow;
-  }
+  if (!opened.ok()) co_return NotReadable(victim, opened);
   measured_.clear();
   measures_ = true;
   const Passed read = co_await CopyAll(victim, scanner);
@@ -151,10 +151,9 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
         LogError("{}; the segment is not compacted", MessageOf(more.status()));
         books_.SetAside(victim.segment);
         ++counters_.damaged;
-      } else {
-        NoteUnreadable(victim.segment, more.status());
+        co_return Passed::kNotNow;
       }
-      co_return Passed::kNotNow;
+      co_return NotReadable(victim, more.status());
     }
     if (!*more) break;
     const bool staged = co_await Stage(victim);
@@ -402,6 +401,7 @@ Task<bool> Compactor::Drop(const SegmentInfo& victim) {
   if (!status.ok()) {
     // In a shortage nothing has begun: the next pass tries again.
     if (ShortageOf(status) != Shortage::kNone) {
+      why_ = status;
       SayOnce(status);
       co_return false;
     }

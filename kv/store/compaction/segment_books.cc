@@ -138,7 +138,8 @@ std::vector<uint32_t> SegmentBooks::WithUnreadFooter(Lsn lsn, size_t count_max) 
     if (found.size() == count_max) break;
     if (!info.sealed_end || info.footer_bytes == 0) continue;
     const State* state = Find(segment);
-    if (state != nullptr && (state->footer_useless || state->summary.filter != nullptr)) continue;
+    const bool may_not = state != nullptr && (state->footer_useless || state->put_off);
+    if (may_not || (state != nullptr && state->summary.filter != nullptr)) continue;
     if (Oldest(info, state) < lsn) found.push_back(segment);
   }
   return found;

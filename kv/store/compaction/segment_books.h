@@ -88,7 +88,8 @@ class SegmentBooks {
   // none.
   uint32_t LackingSummary() const;
   // Sealed segments with a footer that tells what may keep a delete of `lsn` from going, at most
-  // `count_max`: those without a filter, but for those whose footer was of no use.
+  // `count_max`: those without a filter, but for those whose footer was of no use, or cannot be
+  // read.
   std::vector<uint32_t> WithUnreadFooter(Lsn lsn, size_t count_max) const;
   void NoteUselessFooter(uint32_t segment) { states_[segment].footer_useless = true; }
   // Some sealed segment's deletes are all older than this; kNoLsn: there is none. A log whose

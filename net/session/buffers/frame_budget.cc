@@ -34,16 +34,17 @@ void FrameBudget::Enqueue(Holder& holder) {
   queue.waiting.PushBack(holder);
 }
 
-// It has still what it had when it began to wait.
-void FrameBudget::Dequeue(Holder& holder) {
+// It has still what it had when it began to wait. Who gives up has not had its host's turn.
+void FrameBudget::Dequeue(Holder& holder, bool is_granted) {
   holder.Unlink();
   --waiting_count_;
   if (holder.bytes_ > 0) return;
   const auto found = queues_.find(holder.host_);
-  found->second.Unlink();
   if (found->second.waiting.empty()) {
+    found->second.Unlink();
     queues_.erase(found);
-  } else {
+  } else if (is_granted) {
+    found->second.Unlink();
     turns_.PushBack(found->second);
   }
 }
@@ -54,7 +55,7 @@ FrameBudget::Holder* FrameBudget::FirstWaiting() {
 }
 
 void FrameBudget::Release(Holder& holder) {
-  if (holder.is_waiting()) Dequeue(holder);
+  if (holder.is_waiting()) Dequeue(holder, /*is_granted=*/false);
   holder.Unlink();
   holder.wanted_bytes_ = 0;
   PAKV_CHECK(holder.bytes_ <= used_bytes_);
@@ -70,7 +71,7 @@ void FrameBudget::GrantWaiting() {
       if (favoured_ != nullptr) return Arm();
       favoured_ = first;
     }
-    Dequeue(*first);
+    Dequeue(*first, /*is_granted=*/true);
     Grant(*first, std::exchange(first->wanted_bytes_, 0));
     first->granted_(*first);
   }

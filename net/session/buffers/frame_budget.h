@@ -94,7 +94,7 @@ class FrameBudget {
 
   void Grant(Holder& holder, size_t bytes);
   void Enqueue(Holder& holder);
-  void Dequeue(Holder& holder);
+  void Dequeue(Holder& holder, bool is_granted);
   Holder* FirstWaiting();
   void GrantWaiting();
   void Arm();

@@ -106,6 +106,21 @@ TEST_F(SegmentBooksTest, OneThatCannotBeReadKeepsNoOtherFromBeingSummarized) {
   EXPECT_EQ(books_.LackingSummary(), 1u);
 }
 
+TEST_F(SegmentBooksTest, AFooterThatCannotBeReadKeepsNoOtherFromBeingRead) {
+  for (const uint32_t segment : {1, 2, 3}) {
+    Add(segment, kSize);
+    listed_[segment].footer_bytes = 512;
+  }
+  using Segments = std::vector<uint32_t>;
+  EXPECT_EQ(books_.WithUnreadFooter(100, 2), (Segments{1, 2}));
+  books_.PutOff(1);
+  EXPECT_EQ(books_.WithUnreadFooter(100, 2), (Segments{2, 3}));
+  books_.NoteUselessFooter(2);
+  EXPECT_EQ(books_.WithUnreadFooter(100, 2), Segments{3});
+  books_.TryAllAgain();
+  EXPECT_EQ(books_.WithUnreadFooter(100, 2), (Segments{1, 3}));
+}
+
 TEST_F(SegmentBooksTest, ARequestTellsWhatHasNoRoom) {
   Add(1, kSize / 2);
   const SegmentBooks::Worth worth = books_.WorthCompacting(live_, 10, 1, kSize / 4);

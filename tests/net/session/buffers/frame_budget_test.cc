@@ -114,6 +114,25 @@ TEST_F(FrameBudgetTest, HostsTakeTurns) {
   EXPECT_EQ(many[2]->granted, 0);
 }
 
+// Else a client that comes and goes would keep all others at its host waiting.
+TEST_F(FrameBudgetTest, WhoGivesUpWaitingTakesNoTurnFromItsHost) {
+  FrameBudget budget(node_.core(0), 100);
+  Client holder(budget, 1);
+  Client favoured(budget, 1);
+  ASSERT_TRUE(holder.Take(100));
+  ASSERT_TRUE(favoured.Take(1));
+  Client stays(budget, 2);
+  Client leaves(budget, 2);
+  Client other(budget, 3);
+  EXPECT_FALSE(stays.Take(60));
+  EXPECT_FALSE(other.Take(60));
+  EXPECT_FALSE(leaves.Take(60));
+  budget.Release(leaves);
+  budget.Release(holder);
+  EXPECT_EQ(stays.granted, 1);
+  EXPECT_EQ(other.granted, 0);
+}
+
 TEST_F(FrameBudgetTest, WhoGivesUpWaitingLetsTheNextOn) {
   FrameBudget budget(node_.core(0), 100);
   Client holder(budget);
