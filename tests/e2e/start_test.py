@@ -235,8 +235,9 @@ def a_second_signal_ends_at_once_with_1(pakvd, _pakvctl, parent):
     data = os.path.join(parent, "data")
     server = pakv.Server(pakvd, data, "--admin-addr", "none", "--drain-timeout", "1h")
     client = server.connect()
-    client.send_raw(b"*2\r\n$3\r\nGET\r\n")  # half a request holds the drain
-    client.socket.settimeout(0.2)
+    # Half a request holds the drain. The answer tells that it was received, with the PING.
+    client.send_raw(b"*1\r\n$4\r\nPING\r\n" + b"*2\r\n$3\r\nGET\r\n")
+    pakv.check(client.reply() == "PONG", "PING")
     server.process.send_signal(signal.SIGTERM)
     refused = threading.Event()
     for _ in range(1000):  # the listener closes: the stop has begun
