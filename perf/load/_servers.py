@@ -95,7 +95,7 @@ class Server:
         self.process = subprocess.Popen(
             ["taskset", "-c", ",".join(str(cpu) for cpu in on_cpus), *command], stdout=self.log,
             stderr=self.log, cwd=directory)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         self.port = None
         while self.port is None or not self.answers():
             ended = self.process.poll()

@@ -16,7 +16,8 @@ SECTOR = 512
 
 
 def fill(pakvd, directory):
-    """A directory that was killed when its logs were idle; the values that it holds."""
+    """A directory that was killed when its logs were idle: the values that it holds, and the
+    segments' bytes by name."""
     server = pakv.Server(pakvd, directory, "--cores", "2", "--admin-addr", "none",
                          "--segment-size", "128KiB")
     client = server.connect()
@@ -25,17 +26,9 @@ def fill(pakvd, directory):
         key = f"key{i % 150}"
         wanted[key] = f"{key}={i}:" + "v" * (i * 7 % 900)
         pakv.check(client.call("SET", key, wanted[key]) == "OK", "SET")
-    # A mark says that all of it was durable, 1 ms after the last: a later reply tells that time
-    # has passed.
-    let_the_mark_be_written(client)
+    written = pakv.await_logs_at_rest(directory)
     server.kill()
-    return wanted
-
-
-def let_the_mark_be_written(client):
-    """Round trips for longer than a log waits before it writes its mark."""
-    for _ in range(300):
-        client.call("PING")
+    return wanted, written
 
 
 def damage(data, end, generator):
@@ -55,15 +48,9 @@ def damage(data, end, generator):
 
 def damaged_logs_are_refused_or_whole(pakvd, pakvctl, parent):
     good = os.path.join(parent, "good")
-    wanted = fill(pakvd, good)
+    wanted, written = fill(pakvd, good)
     generator = random.Random(SEED)
-    newest = []
-    for name in sorted(os.listdir(good)):
-        if name.endswith(".seg"):
-            with open(os.path.join(good, name), "rb") as file:
-                data = file.read()
-            if data.rstrip(b"\0"):
-                newest.append((name, data, len(data.rstrip(b"\0"))))
+    newest = [(name, data, len(data.rstrip(b"\0"))) for name, data in written.items()]
     started = refused = 0
     for _ in range(SAMPLES):
         name, data, end = generator.choice(newest)

@@ -3,6 +3,7 @@
 wrong half-way says how far it came, and a second run finishes it."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -301,15 +302,15 @@ def a_server_that_goes_while_stdin_is_silent_is_noticed(pakvd, pakvctl, parent):
                 for i in range(lines):
                     load.stdin.write(b'{"key":"k%d","value":"v"}\n' % i)
                 load.stdin.flush()
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 60
                 client = server.connect()
-                while client.call("DBSIZE") < lines or client.call(
-                        "INFO", "clients").count(b"connected_clients:2") == 0:
-                    pakv.check(time.monotonic() < deadline, "it does not connect")
-                    time.sleep(0.01)  # polls for the other program's connection and writes
+                pakv.await_greeted(client, 1)
+                while client.call("DBSIZE") < lines:
+                    pakv.check(time.monotonic() < deadline, "the lines do not arrive")
+                    time.sleep(0.01)  # polls for the other program's writes
                 server.kill()
                 # Its input is still open.
-                pakv.check(load.wait(30) == 3, f"{load.returncode}")
+                pakv.check(load.wait(60) == 3, f"{load.returncode}")
                 err = load.stderr.read()
             pakv.check(b"are loaded: %d keys" % lines in err and b"load again" in err and
                        b"closed the connection" in err, f"{err}")
@@ -355,7 +356,7 @@ def a_server_that_goes_is_exit_3_and_says_how_far_it_came(pakvd, pakvctl, parent
         load.stdin.write(b"".join(lines))
         load.stdin.flush()
         client = server.connect()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         # What was read goes out although the input has not ended.
         while client.call("DBSIZE") < 2000:
             pakv.check(time.monotonic() < deadline, "the lines do not arrive")
@@ -459,6 +460,11 @@ def a_source_that_goes_or_is_none_is_told(pakvd, pakvctl, parent):
             connection, _ = fake.accept()
             connection.recv(1000)
             connection.sendall(bytes_sent)
+            connection.shutdown(socket.SHUT_WR)
+            # What is left unread would reset the connection, and what was sent might be lost.
+            with contextlib.suppress(ConnectionError):
+                while connection.recv(1000):
+                    pass
             connection.close()
 
         for sent, code, said in ((script[0], 3, b"closed"), (script[1], 5, b"not RESP")):
@@ -466,7 +472,7 @@ def a_source_that_goes_or_is_none_is_told(pakvd, pakvctl, parent):
             thread.start()
             got = run(pakvctl, server.ports["data"], "load", f"redis://127.0.0.1:{port}")
             thread.join()
-            pakv.check(got[0] == code and (said in got[2] or b"reset" in got[2]), f"{got}")
+            pakv.check(got[0] == code and said in got[2], f"{got}")
             pakv.check(b"the source, 127.0.0.1" in got[2], f"{got}")
     with Servers(pakvd, os.path.join(parent, "again"), 1) as (server,):
         got = run(pakvctl, server.ports["data"], "load", f"redis://127.0.0.1:{port}")

@@ -16,15 +16,17 @@ ROUNDS = int(os.environ.get("PAKV_E2E_ROUNDS", "50"))
 CONNECTIONS = 8
 KEYS = 16
 PIPELINE = 8
+WRITES_MIN = 64  # that are acknowledged in each round before the kill
 
 
 class Writer(threading.Thread):
     """One connection's load, until the server dies."""
 
-    def __init__(self, number, state):
+    def __init__(self, number, state, acknowledged):
         super().__init__()
         self.number = number
         self.state = state
+        self.semaphore = acknowledged  # released once per acknowledged write
         self.error = None
         self.writes = 0
         self.port = None
@@ -54,6 +56,7 @@ class Writer(threading.Thread):
                         raise pakv.Failure(f"{command} was answered {reply}")
                     self.state.acknowledged(command, reply)
                     self.writes += 1
+                    self.semaphore.release()
         except (ConnectionError, OSError):
             pass  # the server was killed
         except Exception as error:  # pylint: disable=broad-except
@@ -128,12 +131,15 @@ def kill_again_and_again(pakvd, directory, rounds, after_kill=lambda: None):
                     break
             pakv.check(keys <= known, f"keys that nobody wrote: {sorted(keys - known)[:5]}")
             client.close()
-            writers = [Writer(i, state) for i, state in enumerate(states)]
+            acknowledged = threading.Semaphore(0)
+            writers = [Writer(i, state, acknowledged) for i, state in enumerate(states)]
             for writer in writers:
                 writer.connect_to(server)
                 writer.start()
-            killer = threading.Event()
-            killer.wait(0.05 + 0.013 * (number % 17))  # load for a while: the kill is the test
+            for _ in range(WRITES_MIN):
+                pakv.check(acknowledged.acquire(timeout=60), "nothing is acknowledged")
+            # Load for a while, and then in the middle of it: the kill is the test.
+            threading.Event().wait(0.02 + 0.013 * (number % 17))
         finally:
             server.kill()
         after_kill()
@@ -148,7 +154,7 @@ def kill_again_and_again(pakvd, directory, rounds, after_kill=lambda: None):
         state.verify(client)
     client.close()
     pakv.check(server.stop() == 0, f"the last stop was not clean:\n{server.last_log}")
-    pakv.check(writes > rounds * 50, f"only {writes} writes in {rounds} rounds")
+    pakv.check(writes >= rounds * WRITES_MIN, f"only {writes} writes in {rounds} rounds")
     pakv.note(f"{rounds} kills, {writes} acknowledged writes, none lost")
 
 

@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -39,10 +40,69 @@ def tree(directory):
     return found
 
 
+def socket_path(parent):
+    """Of a unix socket in `parent`. An address holds 107 bytes of it: so it is relative, or a deep
+    folder would be too long."""
+    return os.path.relpath(os.path.join(parent, "socket"))
+
+
+class Block:
+    """A block of a segment, as docs/format.md has it."""
+
+    def __init__(self, data, offset):
+        (self.run, self.log, _, self.offset, self.bytes, self.sequence, self.durable, _, _, _,
+         self.records, _) = struct.unpack_from("<QIIIIQQQIIII", data, offset + 8)
+        check(data[offset + 4:offset + 8] == b"PAKB" and self.offset == offset, "no block")
+
+
+def blocks(data):
+    """Those of a segment's file, up to where it is zero."""
+    found, offset = [], 0
+    while data[offset:offset + 512].strip(b"\0"):
+        found.append(Block(data, offset))
+        offset += found[-1].bytes
+    return found
+
+
+def await_logs_at_rest(directory):
+    """Until each log of a server that nobody writes to says on disk, by the mark behind its last
+    block, that all before the mark is durable. Returns the segments that have blocks: bytes by
+    name."""
+    deadline = time.monotonic() + 60
+    while True:
+        written, newest = {}, {}
+        for name in sorted(name for name in os.listdir(directory) if name.endswith(".seg")):
+            with open(os.path.join(directory, name), "rb") as file:
+                data = file.read()
+            found = blocks(data)
+            if found:
+                written[name] = data
+                newest[found[-1].log] = found[-1]
+        if newest and all(last.records == 0 and last.durable == last.sequence - 1
+                          for last in newest.values()):
+            return written
+        check(time.monotonic() < deadline, "a log has written no mark")
+        time.sleep(0.005)  # what another process writes is the event; there is no other
+
+
+def await_greeted(client, count):
+    """Until `count` connections of the pakv protocol (resp=0 in a list of all) have been answered
+    their greeting. One that is listed has sent it; to be listed again takes a later pass of its
+    core, and the answer left with the pass before."""
+    looks = 0
+    deadline = time.monotonic() + 60
+    while looks < 2:
+        listed = client.call("CLIENT", "LIST").count(b" resp=0 ")
+        looks = looks + 1 if listed == count else 0
+        check(time.monotonic() < deadline, f"{listed} of {count} are connected")
+
+
 class Server:
     """pakvd on ports of its own choice. `directory` is the data directory. `file_limit`: as many
     descriptors it may open, and cannot raise that (ulimit -Hn). `file_bytes_max`: so long its files
     may become (ulimit -Sf), its log among them."""
+
+    running = set()  # of those that a test has started, what main() ends behind it
 
     def __init__(self, binary, directory, *flags, wait=True, environment=None, file_limit=None,
                  file_bytes_max=None):
@@ -61,6 +121,7 @@ class Server:
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment,
                                             preexec_fn=limit_files)
+        Server.running.add(self)
         self.ports = {}
         if wait:
             self.wait_until_ready()
@@ -84,27 +145,28 @@ class Server:
     def port(self, name="data"):
         return int(self.ports[name].rpartition(":")[2])
 
-    def connect(self, timeout=30):
+    def connect(self, timeout=60):
         return Client(self.port(), timeout)
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.forget()
 
     def stop(self, seconds=60):
         """A graceful stop; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(seconds)
-        self.last_log = self.log()
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        return code
+        return self.wait(seconds)
 
     def wait(self, seconds=60):
         code = self.process.wait(seconds)
         self.last_log = self.log()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.forget()
         return code
+
+    def forget(self):
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        Server.running.discard(self)
 
 
 def memory_peak(pid):
@@ -129,7 +191,7 @@ def encode(*args):
 class Client:
     """One connection. Replies: bytes, int, None, list, str (simple), ServerError (as a value)."""
 
-    def __init__(self, port, timeout=30):
+    def __init__(self, port, timeout=60):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
@@ -229,5 +291,7 @@ def main(tests):
             text = f"{type(error).__name__}: {error}".replace("\n", "\n# ")
             print(f"# {text}", file=tap)
         finally:
+            for server in list(Server.running):
+                server.kill()  # of a test that failed; or it would have a port or a lock of others
             shutil.rmtree(parent, ignore_errors=True)
     sys.exit(1 if failed else 0)

@@ -17,7 +17,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 
 import pakv
 
@@ -32,24 +31,25 @@ class Redis:
     """redis-server on a port of its own."""
 
     def __init__(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--save", "", "--loglevel", "warning"],
-            stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
+        for _ in range(20):  # somebody may take the port in between
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+            self.process = subprocess.Popen(
+                ["redis-server", "--port", str(self.port), "--save", ""], stdout=subprocess.PIPE)
+            # What it says is the event: whoever tries to connect to a port where nobody listens yet
+            # may be given that very port, and has itself at the other end.
+            said = []
+            while self.process.poll() is None and b"Ready to accept" not in b"".join(said[-1:]):
+                said.append(self.process.stdout.readline())
+            if self.process.poll() is None:
                 return
-            except OSError:
-                pakv.check(time.monotonic() < deadline, "redis-server does not start")
-                time.sleep(0.01)  # the first connection that succeeds is the event
+            self.process.stdout.close()
+        raise pakv.Failure(f"redis-server does not start: {b''.join(said).decode()}")
 
     def stop(self):
         self.process.terminate()
-        self.process.wait()
+        self.process.communicate()
 
 
 class RawClient(pakv.Client):

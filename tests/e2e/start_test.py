@@ -143,13 +143,16 @@ def garbage_in_the_directory_is_told_by_file_and_offset(pakvd, _pakvctl, parent)
     pakv.check(server.stop() == 0, "no clean stop")
     segment = sorted(name for name in os.listdir(data) if name.endswith(".seg"))[0]
     with open(os.path.join(data, segment), "r+b") as file:
-        file.seek(512 * 3 + 90)
+        # Blocks are as long as the device's sectors, and marks lie between them where time passed.
+        block = [each for each in pakv.blocks(file.read()) if each.records > 0][3]
+        file.seek(block.offset + 90)
         file.write(b"garbage")
     damaged = pakv.tree(data)
     code, _, err = run(pakvd, "--dir", data, "--addr", "127.0.0.1:0", "--admin-addr", "none")
     line = one_line(err)
     pakv.check(code == 3, f"exit {code}: {err}")
-    pakv.check(segment in line and "1536" in line, f"file and offset are not named: {line}")
+    pakv.check(re.search(rf"{segment}\D+{block.offset}\b", line),
+               f"{segment} and {block.offset} are not named: {line}")
     pakv.check(pakv.tree(data) == damaged, "the damaged directory was changed")
 
 
@@ -199,7 +202,8 @@ def directories_above_are_made_too(pakvd, _pakvctl, parent):
 
 def sigterm_answers_and_exits_0(pakvd, _pakvctl, parent):
     data = os.path.join(parent, "data")
-    server = pakv.Server(pakvd, data, "--admin-addr", "none", "--cores", "2")
+    server = pakv.Server(pakvd, data, "--admin-addr", "none", "--cores", "2", "--drain-timeout",
+                         "1h")
     client = server.connect()
     count = 2000
     client.send_raw(b"".join(pakv.encode("SET", f"key{i}", i) for i in range(count)))
@@ -239,18 +243,17 @@ def a_second_signal_ends_at_once_with_1(pakvd, _pakvctl, parent):
     client.send_raw(b"*1\r\n$4\r\nPING\r\n" + b"*2\r\n$3\r\nGET\r\n")
     pakv.check(client.reply() == "PONG", "PING")
     server.process.send_signal(signal.SIGTERM)
-    refused = threading.Event()
-    for _ in range(1000):  # the listener closes: the stop has begun
-        try:
-            socket.create_connection(("127.0.0.1", server.port()), timeout=1).close()
-        except OSError:
-            refused.set()
-            break
-        time.sleep(0.005)
-    pakv.check(refused.is_set(), "it went on accepting")
+    deadline = time.monotonic() + 60
+    try:
+        while True:  # the listener closes: the stop has begun
+            socket.create_connection(("127.0.0.1", server.port()), timeout=60).close()
+            pakv.check(time.monotonic() < deadline, "it went on accepting")
+            time.sleep(0.005)  # polls for that
+    except ConnectionError:
+        pass
     # The same signal is a second one only after a while: see StopRequests.
     server.process.send_signal(signal.SIGINT)
-    code = server.wait(10)
+    code = server.wait()
     pakv.check(code == 1, f"exit {code}")
     pakv.check("a second Interrupt" in server.last_log, server.last_log)
 
@@ -265,7 +268,7 @@ def a_port_file_goes_when_the_server_does(pakvd, _pakvctl, parent):
         pakv.check(client.reply() == "PONG", "PING")
         pakv.check(os.path.exists(server.port_file), "there is none")
         server.process.send_signal(signal.SIGTERM)
-        code = server.process.wait(30)
+        code = server.process.wait(60)
         pakv.check(code == (1 if held else 0), f"exit {code}:\n{server.log()}")
         pakv.check(not os.path.exists(server.port_file), "it outlives the server")
         server.wait()
@@ -287,7 +290,7 @@ def standard_descriptors_that_are_closed_stay_free_of_others(pakvd, _pakvctl, pa
                 pakv.check(path == "/dev/null", f"{descriptor} is {path}")
         finally:
             process.terminate()
-        pakv.check(process.wait(30) == 0, f"exit {process.returncode}")
+        pakv.check(process.wait(60) == 0, f"exit {process.returncode}")
 
 
 def too_little_memory_is_told(pakvd, _pakvctl, parent):
@@ -306,6 +309,8 @@ def too_little_memory_is_told(pakvd, _pakvctl, parent):
                 time.sleep(0.01)  # one of both comes
             process.terminate()
             _, err = process.communicate(timeout=60)
+        if process.returncode == 127 and "shared" in err:
+            continue  # the loader's word
         pakv.check(process.returncode in (0, 1, 3, 4), f"{kibibytes} KiB: {err}")
         if process.returncode != 0:
             pakv.check("memory" in one_line(err) or "threads" in one_line(err), err)
@@ -382,13 +387,13 @@ def a_service_manager_is_told(pakvd, _pakvctl, parent):
 
 def starts_with_64_descriptors(pakvd, _pakvctl, parent):
     data = os.path.join(parent, "data")
-    command = ["bash", "-c", f"ulimit -n 64; exec {pakvd} \"$@\"", "pakvd"]
+    command = ["bash", "-c", 'ulimit -n 64; exec "$0" "$@"', pakvd]
     port_file = os.path.join(parent, "ports")
     process = subprocess.Popen(command + ["--dir", data, "--addr", "127.0.0.1:0", "--admin-addr",
                                           "none", "--port-file", port_file, "--cores", "2"],
                                stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not os.path.exists(port_file):
             if process.poll() is not None:
                 raise pakv.Failure(f"it ended: {process.stderr.read()}")
@@ -400,7 +405,7 @@ def starts_with_64_descriptors(pakvd, _pakvctl, parent):
         pakv.check(client.call("SET", "key", "value") == "OK", "no write")
     finally:
         process.terminate()
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     pakv.check(process.returncode == 0, f"exit {process.returncode}: {err}")
     pakv.check("connections" in err and "64" in err, f"no warning: {err}")
 

@@ -23,14 +23,16 @@ class Deaf:
     def __init__(self, port):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.socket.settimeout(2)
+        self.socket.settimeout(60)
         self.socket.connect(("127.0.0.1", port))
 
     def send(self, data):
+        self.socket.settimeout(2)
         try:
             self.socket.sendall(data)
         except TimeoutError:
             pass  # the server does not read from who does not read
+        self.socket.settimeout(60)
 
     def close(self):
         self.socket.close()
