@@ -117,6 +117,12 @@ std::string Arguments::TellUnexpected(const CLI::App& app, const std::string& ar
     return StandsForCommand(app, argument) ? TellUnknownCommand(word)
                                            : "unexpected: " + Shown(word);
   }
+  // Of `-q=5` CLI11 has taken the switch, and leaves `-=5`.
+  if (argument.starts_with("-=")) {
+    if (const CLI::Option* taken = SwitchBefore(app, argument.substr(1))) {
+      return taken->get_name() + " takes no value";
+    }
+  }
   const std::string option = argument.substr(0, argument.find('='));
   std::vector<std::string> known;
   size_t beside_commands = 0;  // the first so many
@@ -131,6 +137,22 @@ std::string Arguments::TellUnexpected(const CLI::App& app, const std::string& ar
   error_is_beside_commands_ = closest && std::find(known.begin(), end, *closest) != end;
   const std::string hint = DidYouMean(closest);
   return "unknown option: " + Shown(option) + (hint.empty() ? "" : " (" + hint + ")");
+}
+
+const CLI::Option* Arguments::SwitchBefore(const CLI::App& app, const std::string& value) {
+  for (const std::string& argument : originals_) {
+    if (argument.starts_with("--") || !LooksLikeOption(argument)) continue;
+    if (argument.size() < value.size() + 2 || !argument.ends_with(value)) continue;
+    const std::string letter(1, argument[argument.size() - value.size() - 1]);
+    for (const CLI::App* used : AppsInUse(app)) {
+      for (const CLI::Option* option : used->get_options()) {
+        if (!option->check_sname(letter)) continue;
+        error_is_beside_commands_ = used == &app;
+        return option;
+      }
+    }
+  }
+  return nullptr;
 }
 
 std::string Arguments::TellUnknownCommand(const std::string& word) const {

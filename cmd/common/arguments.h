@@ -39,6 +39,8 @@ class Arguments {
   // What CLI11 has found, in our words: it speaks of itself.
   std::string Tell(const CLI::App& app, const CLI::Error& error);
   std::string TellUnexpected(const CLI::App& app, const std::string& argument);
+  // The short option that `value`, "=5", stands behind in the same argument; nullptr: none.
+  const CLI::Option* SwitchBefore(const CLI::App& app, const std::string& value);
   // Whether it stands where `app` wants a command.
   bool StandsForCommand(const CLI::App& app, const std::string& argument) const;
   // `text` with every token in it put back to what the user wrote.

@@ -100,11 +100,21 @@ std::optional<ManifestDamage> DecodeManifest(Bytes file, ManifestState& state) {
   uint32_t fresh_sectors = 1;
   uint32_t chain = 0;
   uint64_t offset = 0;
+  // The first zero sector behind the last one that was read, or in front of all. Between those that
+  // were appended it is filling, between the fresh ones, which were written as a whole, none is.
+  std::optional<uint64_t> zero;
   for (; offset + kSectorSize <= file.size(); offset += kSectorSize) {
     const Bytes bytes = file.subspan(offset, kSectorSize);
-    if (AllZero(bytes)) continue;
+    if (AllZero(bytes)) {
+      if (!zero) zero = offset;
+      continue;
+    }
     const auto sector = DecodeManifestSector(bytes);
     if (!sector) return ManifestDamage{offset, "not a sector of a MANIFEST, and not zero"};
+    if (zero && sectors < fresh_sectors && sector->index > sectors) {
+      return ManifestDamage{*zero, "a zero sector among those that were written as a whole"};
+    }
+    zero.reset();
     if (sector->index != sectors || sector->chain != chain) {
       return ManifestDamage{offset, "a sector that does not continue the one before"};
     }

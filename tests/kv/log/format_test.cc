@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -598,6 +599,35 @@ TEST(ManifestTest, ANameOrAnIdGivenTwiceIsDamage) {
   EXPECT_FALSE(parsed({named(16, "a"), named(16, "b")}).ok());
   EXPECT_FALSE(parsed({named(17, "a"), named(16, "b")}).ok());
   EXPECT_FALSE(parsed({named(16, "a"), named(17, "a")}).ok());
+}
+
+// Where a sector is that is zero and must not be, not where the next one is missed.
+TEST(ManifestTest, AZeroSectorIsToldByItsOwnPlace) {
+  ManifestState state;
+  state.run = kRun;
+  state.run_counter = 1;
+  state.next_segment = 1;
+  for (; state.next_namespace < 60; ++state.next_namespace) {
+    state.namespaces.emplace(std::to_string(state.next_namespace) + std::string(60, 'n'),
+                             state.next_namespace);
+  }
+  std::vector<uint8_t> bytes = EncodeManifest(state);
+  ASSERT_GE(bytes.size(), 4 * kSectorSize);
+  const auto place = [&bytes](size_t length) -> std::optional<uint64_t> {
+    ManifestState read;
+    const auto damage = DecodeManifest(Bytes(bytes).first(length), read);
+    return damage ? std::optional(damage->offset) : std::nullopt;
+  };
+  EXPECT_EQ(place(bytes.size()), std::nullopt);
+  for (size_t at = 0; at + kSectorSize < bytes.size(); at += kSectorSize) {
+    const std::vector<uint8_t> good = bytes;
+    std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(at), kSectorSize, uint8_t{0});
+    EXPECT_EQ(place(bytes.size()), at);
+    bytes = good;
+  }
+  // Of the last one there is nothing but that it is missing.
+  const size_t last = bytes.size() - kSectorSize;
+  EXPECT_EQ(place(last), last);
 }
 
 TEST(LsnTest, TickFollowsTheClockAndNeverRepeats) {

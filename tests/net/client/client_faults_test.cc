@@ -19,11 +19,10 @@ TEST_F(ClientFaultsTest, ALateReplyIsATimeoutAndDropped) {
     peer.Greet();
     const auto set = *peer.Read();
     const auto get = *peer.Read();
-    const auto next = *peer.Read();  // is sent when both have timed out
+    auto next = peer.Read();  // is sent when both have timed out
     peer.Send(peer.Value(get.id, "late"));
     peer.Send(peer.Error(PakvType::kSet, set.id, PakvStatus::kDiskFull, "late"));
-    peer.Send(peer.Value(next.id, "in time"));
-    peer.ReadToEnd();
+    for (; next; next = peer.Read()) peer.Send(peer.Value(next->id, "in time"));
   });
   ClientOptions options = Options({server.address()});
   options.connection.request_timeout_ns = 200 * kNsPerMs;
@@ -38,7 +37,11 @@ TEST_F(ClientFaultsTest, ALateReplyIsATimeoutAndDropped) {
     auto got = co_await client.AwaitGet(get);
     EXPECT_EQ(got.error().fault, ClientFault::kTimeout);
     EXPECT_FALSE(got.error().outcome_unknown);
+    // On a busy machine this one may come late, too.
     auto next = co_await client.AwaitGet(client.StartGet("k"));
+    while (!next.ok() && next.error().fault == ClientFault::kTimeout) {
+      next = co_await client.AwaitGet(client.StartGet("k"));
+    }
     EXPECT_EQ((*next)->bytes, "in time");
     EXPECT_EQ(client.connection().request_count(), 0u);
   });

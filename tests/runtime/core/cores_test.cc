@@ -287,7 +287,7 @@ TEST(CoresTest, AStartThatFailsRunsNothingAndLeavesNoThread) {
     EXPECT_FALSE(rings->cores().Start(limited));
     EXPECT_EQ(started, given);
     EXPECT_FALSE(ran);
-    EXPECT_EQ(ThreadCountComesTo(before), before);
+    EXPECT_EQ(ThreadCount(), before);
     // The system has recovered: it starts after all.
     ASSERT_TRUE(rings->cores().Start());
     rings->cores().RequestLeave();
@@ -450,7 +450,7 @@ TEST(CoresTest, HundredStartsAndStopsLeaveNothingBehind) {
     bytes_grown = std::min(bytes_grown, after.bytes - std::min(before.bytes, after.bytes));
   }
   EXPECT_EQ(DescriptorCount(), descriptors);
-  EXPECT_LE(ThreadCountComesTo(threads), threads);
+  EXPECT_LE(ThreadCount(), threads);
   // Memory that is mapped: rings, buffers, stacks.
   EXPECT_LT(mappings_grown, kRounds);
   // Memory that is allocated: less than the smallest block per round (0 under a sanitizer, whose

@@ -1,12 +1,12 @@
 // What this process holds, as /proc has it: threads, descriptors.
 #pragma once
 
-#include <sched.h>
-
-#include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
+#include <sstream>
+#include <string>
 
 namespace pakv {
 
@@ -14,18 +14,26 @@ inline size_t EntryCount(const char* directory) {
   return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(directory),
                                            std::filesystem::directory_iterator()));
 }
-inline size_t ThreadCount() { return EntryCount("/proc/self/task"); }
 inline size_t DescriptorCount() { return EntryCount("/proc/self/fd"); }
 
-// The number of threads once no more than `expected` are left. pthread_join() returns when the
-// kernel has cleared the thread's id, which is a moment before /proc forgets it: so this looks
-// again for up to 10 s, and returns what it saw last.
-inline size_t ThreadCountComesTo(size_t expected) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  size_t count = ThreadCount();
-  while (count > expected && std::chrono::steady_clock::now() < end) {
-    sched_yield();
-    count = ThreadCount();
+// Without those that end, as pthread_join() returns when the kernel has cleared the thread's id,
+// which is a moment before /proc forgets it; and without the workers that the kernel gives to a
+// ring, and takes away, as it likes.
+inline size_t ThreadCount() {
+  constexpr unsigned long kExiting = 0x4;    // PF_EXITING
+  constexpr unsigned long kIoWorker = 0x10;  // PF_IO_WORKER
+  size_t count = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream file(thread.path() / "stat");
+    std::string stat;
+    if (!std::getline(file, stat)) continue;  // it has gone meanwhile
+    // Behind the name, which may hold anything: the state, five numbers, the flags (proc(5)).
+    std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+    std::string skipped;
+    for (int i = 0; i < 6; ++i) fields >> skipped;
+    unsigned long flags = 0;
+    fields >> flags;
+    if ((flags & (kExiting | kIoWorker)) == 0) ++count;
   }
   return count;
 }

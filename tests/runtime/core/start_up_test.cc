@@ -195,10 +195,11 @@ TEST(StartUpTest, LimitsAreNamedWithTheirRemedy) {
 
 // The limit counts what a user has locked in all processes, and does not bind who has
 // CAP_IPC_LOCK. So: a user of our own for each process, since what an ended one had locked is given
-// back a moment later. Nothing for who is a plain user already.
+// back a moment later. Nothing for who is a plain user already. A container may have users up to
+// 65535 alone.
 void BecomeNobody(const std::string& directory) {
   if (geteuid() != 0) return;
-  const auto user = static_cast<uid_t>(1'000'000 + getpid());
+  const auto user = static_cast<uid_t>(20'000 + getpid() % 40'000);
   PAKV_CHECK(chown(directory.c_str(), user, user) == 0);
   PAKV_CHECK(setgroups(0, nullptr) == 0);
   PAKV_CHECK(setresgid(user, user, user) == 0);
