@@ -52,35 +52,44 @@ class Block:
     def __init__(self, data, offset):
         (self.run, self.log, _, self.offset, self.bytes, self.sequence, self.durable, _, _, _,
          self.records, _) = struct.unpack_from("<QIIIIQQQIIII", data, offset + 8)
-        check(data[offset + 4:offset + 8] == b"PAKB" and self.offset == offset, "no block")
+        check(self.offset == offset, f"a block of {self.offset} lies at {offset}")
 
 
 def blocks(data):
-    """Those of a segment's file, up to where it is zero."""
+    """Those of a segment's file, up to where it is zero, or has its footer."""
     found, offset = [], 0
-    while data[offset:offset + 512].strip(b"\0"):
+    while data[offset + 4:offset + 8] == b"PAKB":
         found.append(Block(data, offset))
         offset += found[-1].bytes
     return found
 
 
-def await_logs_at_rest(directory):
-    """Until each log of a server that nobody writes to says on disk, by the mark behind its last
-    block, that all before the mark is durable. Returns the segments that have blocks: bytes by
-    name."""
-    deadline = time.monotonic() + 60
-    while True:
-        written, newest = {}, {}
-        for name in sorted(name for name in os.listdir(directory) if name.endswith(".seg")):
+def written_segments(directory):
+    """The bytes of those that have blocks, by name."""
+    found = {}
+    for name in sorted(name for name in os.listdir(directory) if name.endswith(".seg")):
+        try:
             with open(os.path.join(directory, name), "rb") as file:
                 data = file.read()
-            found = blocks(data)
-            if found:
-                written[name] = data
-                newest[found[-1].log] = found[-1]
+        except FileNotFoundError:
+            continue  # compaction has removed it meanwhile
+        if blocks(data):
+            found[name] = data
+    return found
+
+
+def await_logs_at_rest(directory):
+    """Until each log of a server that nobody writes to says on disk, by the mark behind its last
+    block, that all before the mark is durable."""
+    deadline = time.monotonic() + 60
+    while True:
+        newest = {}
+        for data in written_segments(directory).values():
+            last = blocks(data)[-1]
+            newest[last.log] = last
         if newest and all(last.records == 0 and last.durable == last.sequence - 1
                           for last in newest.values()):
-            return written
+            return
         check(time.monotonic() < deadline, "a log has written no mark")
         time.sleep(0.005)  # what another process writes is the event; there is no other
 
