@@ -18,6 +18,9 @@ struct SessionLimits {
   uint32_t turn_requests = 256;
   // Of one core: arguments of writes on their way, with the slots that they take.
   size_t core_write_bytes_max = 64 << 20;
+  // Of one core: what transactions hold while they run: a large one keeps others of its kind
+  // waiting, and no write of one key.
+  size_t core_transaction_bytes_max = 64 << 20;
   // Of one core: expected replies of reads that are not answered at once.
   size_t core_read_bytes_max = 64 << 20;
   // Of one core: requests that are being received or run, of more than Session::kOwnBytesMax.

@@ -211,10 +211,11 @@ Task<void> RunPakvBatch(Session& session, const PakvServer& server, const PakvFi
   Batch batch(session, server, fields);
   if (batch.Prepare()) {
     co_await session.Until(Session::Wait::kReturned);
-    if (!session.MayStartKey(batch.writes())) co_await session.KeyRoom(batch.writes());
+    co_await session.TransactionRoom(batch.writes());
     if (session.broken()) co_return;
     SessionGroup& group = session.group();
-    BudgetCharge charge(batch.writes() ? group.write_budget : group.read_budget, batch.bytes());
+    BudgetCharge charge(batch.writes() ? group.transaction_budget : group.read_budget,
+                        batch.bytes());
     co_await batch.Run();
   }
   batch.WriteReply(session.OpenReply(), id);

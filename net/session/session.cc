@@ -244,10 +244,19 @@ void Session::TakenOff(uint64_t requests_before) {
 }
 
 Task<void> Session::KeyRoom(bool is_write) {
-  ByteBudget& budget = is_write ? group_.write_budget : group_.read_budget;
+  return is_write ? RoomIn(group_.write_budget, Wait::kWriteRoom)
+                  : RoomIn(group_.read_budget, Wait::kReadRoom);
+}
+
+Task<void> Session::TransactionRoom(bool is_write) {
+  return is_write ? RoomIn(group_.transaction_budget, Wait::kTransactionRoom)
+                  : RoomIn(group_.read_budget, Wait::kReadRoom);
+}
+
+Task<void> Session::RoomIn(ByteBudget& budget, Wait what) {
   while (!broken_ && !budget.has_room()) {
     budget.Wait(taker_);
-    co_await Until(is_write ? Wait::kWriteRoom : Wait::kReadRoom);
+    co_await Until(what);
   }
   budget.Leave(taker_);
 }
@@ -358,6 +367,8 @@ bool Session::Holds(Wait what) const {
       return broken_ || group_.write_budget.has_room();
     case Wait::kReadRoom:
       return broken_ || group_.read_budget.has_room();
+    case Wait::kTransactionRoom:
+      return broken_ || group_.transaction_budget.has_room();
     case Wait::kFrameRoom:
       return broken_ || !frame_.is_waiting();
     case Wait::kReturned:

@@ -183,6 +183,7 @@ class Session : public ListHook {
     kQuiet,      // all earlier requests are answered
     kWriteRoom,  // MayStartKey
     kReadRoom,
+    kTransactionRoom,
     kFrameRoom,
     kReturned,      // the store has nothing of this session's
     kStreamed,      // ... nor has it any value in a file to send
@@ -198,6 +199,9 @@ class Session : public ListHook {
   WaitAwaiter Quiet();
   // Until MayStartKey.
   Task<void> KeyRoom(bool is_write);
+  // Until a transaction or a snapshot may be started. It charges transaction_budget or read_budget
+  // with what it holds.
+  Task<void> TransactionRoom(bool is_write);
   // The connection is gone: whatever else is done for it is in vain.
   bool broken() const { return broken_; }
 
@@ -236,7 +240,7 @@ class Session : public ListHook {
   bool Holds(Wait what) const;
   bool waits_for_memory() const {
     return waiting_ == Wait::kWriteRoom || waiting_ == Wait::kReadRoom ||
-           waiting_ == Wait::kFrameRoom;
+           waiting_ == Wait::kTransactionRoom || waiting_ == Wait::kFrameRoom;
   }
   // Wakes the coroutine if what it waits for has come.
   void Poke();
@@ -245,6 +249,7 @@ class Session : public ListHook {
   Task<void> ServeInput();
   size_t FrameRoom(size_t need) const;
   Task<void> GrantFrame(size_t bytes);
+  Task<void> RoomIn(ByteBudget& budget, Wait what);
   void ReleaseFrame() { group_.frame_budget.Release(frame_); }
   bool CutOff();
   uint64_t HostNumber() const;

@@ -14,6 +14,7 @@ Task<void> RunSession(std::unique_ptr<Session> session) { co_await session->Serv
 
 SessionGroup::SessionGroup(Core& core, Store* store, const SessionLimits& limits)
     : write_budget(limits.core_write_bytes_max),
+      transaction_budget(limits.core_transaction_bytes_max),
       read_budget(limits.core_read_bytes_max),
       frame_budget(core, limits.core_frame_bytes_max),
       unread_budget(limits.core_unread_bytes_max),
@@ -77,8 +78,8 @@ Task<void> SessionGroup::WaitUntilEmpty() {
 uint64_t SessionGroup::memory_bytes() const {
   return session_count_ * (sizeof(Session) + kBytesPerSession) +
          slots_.slots() * sizeof(ReplySlot) + slots_.kept_bytes() + write_budget.used_bytes() +
-         read_budget.used_bytes() + unread_budget.used_bytes() + queued_budget.used_bytes() +
-         buffer_bytes_ + kept_buffer_bytes_;
+         transaction_budget.used_bytes() + read_budget.used_bytes() + unread_budget.used_bytes() +
+         queued_budget.used_bytes() + buffer_bytes_ + kept_buffer_bytes_;
 }
 
 void SessionGroup::BorrowBuffer(OutputBuffer& buffer) {

@@ -83,6 +83,7 @@ class SessionGroup {
   bool VisitNext(SessionWalk& walk, absl::FunctionRef<void(Session&)> visit);
 
   ByteBudget write_budget;
+  ByteBudget transaction_budget;
   ByteBudget read_budget;
   FrameBudget frame_budget;
   ByteBudget unread_budget;  // by UnreadReply

@@ -43,7 +43,7 @@ size_t AddKey(RespProtocol& protocol, Transaction& transaction, std::string_view
 Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
   size_t bytes = args.size() / 2 * sizeof(TransactionKey);
   for (const std::string_view arg : args) bytes += arg.size();
-  BudgetCharge charge(protocol.session().group().write_budget, bytes);
+  BudgetCharge charge(protocol.session().group().transaction_budget, bytes);
   const bool only_new = row.needs != OldState::kNothing;
   Transaction transaction(protocol.session().info().id);
   std::vector<size_t> indexes;
@@ -78,7 +78,7 @@ Task<void> WriteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs
 Task<void> DeleteTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
   size_t bytes = 0;
   for (const std::string_view arg : args) bytes += arg.size() + sizeof(TransactionKey);
-  BudgetCharge charge(protocol.session().group().write_budget, bytes);
+  BudgetCharge charge(protocol.session().group().transaction_budget, bytes);
   Transaction transaction(protocol.session().info().id);
   for (size_t index = 1; index < args.size(); ++index) {
     AddKey(protocol, transaction, args[index], row.needs, true);
@@ -111,7 +111,7 @@ Task<void> Relocate(RespProtocol& protocol, const CommandRow& row, RespArgs args
     AloneReply(protocol)->Error(error);
     co_return;
   }
-  BudgetCharge charge(protocol.session().group().write_budget, 2 * kReadBytesExpected);
+  BudgetCharge charge(protocol.session().group().transaction_budget, 2 * kReadBytesExpected);
   Store& store = protocol.store();
   const auto decide = [&relocation](Transaction& decided) {
     relocation.Decide(decided);
@@ -269,7 +269,7 @@ bool MayBeLarge(RespProtocol& protocol, RespArgs keys) {
 Task<void> RunTogether(RespProtocol& protocol, const CommandRow& row, RespArgs args) {
   Session& session = protocol.session();
   co_await session.Quiet();
-  if (!session.MayStartKey(row.is_write())) co_await session.KeyRoom(row.is_write());
+  co_await session.TransactionRoom(row.is_write());
   if (session.broken()) co_return;
   if (row.kind == CommandKind::kPair) {
     co_await Relocate(protocol, row, args);

@@ -375,7 +375,7 @@ Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
     co_return;
   }
   Session& session = protocol.session();
-  if (!session.MayStartKey(true)) co_await session.KeyRoom(true);
+  co_await session.TransactionRoom(/*is_write=*/true);
   if (session.broken()) co_return;
   Execution execution(protocol, multi.commands());
   Transaction transaction(session.info().id);
@@ -385,7 +385,7 @@ Task<void> RunExec(RespProtocol& protocol, RespArgs args) {
   Outcome outcome = Outcome::kTooLarge;
   // While it runs; of what is left of it then, while the client reads, UnreadReply knows.
   std::optional<BudgetCharge> charge;
-  charge.emplace(session.group().write_budget, execution.bytes_expected());
+  charge.emplace(session.group().transaction_budget, execution.bytes_expected());
   const bool is_prepared = co_await execution.Prepare(transaction);
   if (session.broken()) co_return;
   if (is_prepared && multi.flushed()) {

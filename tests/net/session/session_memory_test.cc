@@ -152,7 +152,7 @@ TEST(SessionMemoryTest, ACommandThatWaitsForTheStoreIsCountedAndBoundsTheOthers)
 }
 
 // What the core holds for one of many keys is not so much that all other writes wait for its end.
-TEST(SessionMemoryTest, AnMsetLeavesRoomForTheWritesOfOthers) {
+TEST(SessionMemoryTest, ATransactionLeavesRoomForTheWritesOfOthers) {
   const auto mset = [](size_t keys) {
     std::vector<std::string> words = {"MSET"};
     for (size_t i = 0; i < keys; ++i) {
@@ -165,9 +165,9 @@ TEST(SessionMemoryTest, AnMsetLeavesRoomForTheWritesOfOthers) {
     std::string request;
     std::string reply;
   };
-  for (const Case& each :
-       {Case{mset(kTransactionKeysMax), "+OK\r\n"},
-        Case{"MULTI\r\n" + mset(30'000) + "EXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"}}) {
+  for (const Case& each : {Case{mset(kTransactionKeysMax), "+OK\r\n"},
+                           Case{"MULTI\r\n" + mset(kTransactionKeysMax) + "EXEC\r\n",
+                                "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"}}) {
     SimServer::Options options;
     options.publish_pause_ns = 10 * kNsPerMs;  // for each step
     SimServer server(options);
@@ -179,6 +179,29 @@ TEST(SessionMemoryTest, AnMsetLeavesRoomForTheWritesOfOthers) {
     EXPECT_LT(before.size(), each.reply.size()) << "it was waited for";
     EXPECT_EQ(before + client.Receive(each.reply.size() - before.size()), each.reply);
   }
+}
+
+// ... but others of its kind wait, so that what all hold has a bound.
+TEST(SessionMemoryTest, TransactionsWaitForTheRoomThatOthersHave) {
+  SimServer::Options options;
+  options.session_limits.core_transaction_bytes_max = 1;
+  SimServer server(options);
+  SimConnection client(server);
+  SimConnection other(server);
+  SimConnection third(server);
+  client.Expect("MULTI\r\nSET key value\r\n", "+OK\r\n+QUEUED\r\n");
+  other.Expect("MULTI\r\nGET other\r\n", "+OK\r\n+QUEUED\r\n");
+  StalledDisk disk(server);
+  for (SimConnection* sender : {&client, &other}) {
+    sender->Send("EXEC\r\n");
+    server.world.RunFor(300 * kNsPerUs);  // a stall takes a millisecond at least
+  }
+  third.Expect("GET other\r\n", "$-1\r\n");
+  EXPECT_EQ(client.ReceiveNow(), "");
+  EXPECT_EQ(other.ReceiveNow(), "") << "it did not wait";
+  disk.Go();
+  EXPECT_EQ(client.Receive(9), "*1\r\n+OK\r\n");
+  EXPECT_EQ(other.Receive(9), "*1\r\n$-1\r\n");
 }
 
 // The words of a request that is still coming count too, and are part of what it is granted.
