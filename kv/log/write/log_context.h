@@ -21,7 +21,6 @@ struct ReopenedSegment {
 
 inline constexpr uint64_t kFooterSegmentBytesMin = uint64_t{256} << 10;
 
-// What every log of one start shares. Constant; outlives the logs.
 // Blocks of how many records are written and then flushed by an operation of its own; others ask
 // for both at once (RWF_DSYNC). At once is cheaper, by two context switches of the core and its
 // wait for a pass to ask for the flush. But the kernel finishes such a write in a worker thread on
@@ -35,6 +34,7 @@ struct FlushApart {
   bool Has(uint32_t records) const { return records >= records_min && records <= records_max; }
 };
 
+// What every log of one start shares. Constant; outlives the logs.
 struct LogContext {
   const StoreDirectory* directory = nullptr;
   Manifest* manifest = nullptr;

@@ -256,6 +256,7 @@ class LogWriter {
   void AnnounceSettling(IntrusiveList<DurableEntry>& entries);
   void Fail(const absl::Status& why);
   Task<void> Roll(uint64_t bytes);
+  bool IsAwaited() const;
   Task<void> Reopen();
   Task<void> WaitUntilIdle();
   Task<bool> GiveUpLast();

@@ -1,4 +1,6 @@
 // LogWriter's way from one segment to the next, its marks, and its end.
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,10 +49,12 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
       if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
     }
     rolling_ = false;
-    // A log that is being closed, or about to be, and has nothing to write does not need the
-    // segment.
-    const bool is_given_up = stopping_ || (!waits_ && ShortageOf(status) != Shortage::kNone);
-    if (!is_given_up || !queue_.empty()) Fail(status);
+    const bool is_short = ShortageOf(status) != Shortage::kNone;
+    if (is_short && !waits_ && !IsAwaited()) {
+      queue_.clear();
+    } else if (!stopping_ || !queue_.empty()) {
+      Fail(status);
+    }
     idle_.Set();
     co_return;
   }
@@ -76,6 +80,14 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
     const IoResult closed = co_await old.Close();
     if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
   }
+}
+
+// Whether somebody waits for what is queued. A log that is being closed, or about to be, needs no
+// segment for nothing, or for a mark.
+bool LogWriter::IsAwaited() const {
+  return std::any_of(queue_.begin(), queue_.end(), [](const std::unique_ptr<Block>& block) {
+    return block->is_filling || !block->entries.empty();
+  });
 }
 
 void LogWriter::RollNow() {

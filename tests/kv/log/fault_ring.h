@@ -24,11 +24,18 @@ class FaultRing final : public Ring {
   Rule rule;
   AfterRule after;
 
+  // In a rule that returns false: the operation ends when Release is called, and not before.
+  void Hold() { holds_ = true; }
+  void Release() {
+    finished_.insert(finished_.end(), held_.begin(), held_.end());
+    held_.clear();
+  }
+
   void Start() override { inner_->Start(); }
   void Submit(Operation& operation) override {
     if (rule && !rule(operation)) {
       operation.in_flight = true;
-      finished_.push_back(&operation);
+      (std::exchange(holds_, false) ? held_ : finished_).push_back(&operation);
       return;
     }
     inner_->Submit(operation);
@@ -63,6 +70,8 @@ class FaultRing final : public Ring {
  private:
   std::unique_ptr<Ring> inner_;
   std::vector<Operation*> finished_;
+  bool holds_ = false;
+  std::vector<Operation*> held_;
 };
 
 }  // namespace pakv

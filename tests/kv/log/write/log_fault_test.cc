@@ -542,6 +542,38 @@ Task<void> DoNotWaitOnFullDisk(TestLog& log, Core&, FaultRing&) {
 
 TEST_F(LogFaultTest, ASegmentThatNobodyWaitsForIsNoFailure) { Life(DoNotWaitOnFullDisk, FillDisk); }
 
+// The first segment is made, and the next one on its way, as it turns out that there is no room.
+void OneSegmentIsAll(FaultRing& faults) {
+  faults.rule = [&faults, opened = 0](Operation& operation) mutable {
+    if (!OpensSegment(operation) || ++opened == 1) return true;
+    if (opened == 2) faults.Hold();
+    operation.result = IoResult(-ENOSPC);
+    return false;
+  };
+}
+
+// The log's last segment is full to the last byte, so that even the mark wants another one.
+Task<void> MarkOnFullDisk(TestLog& log, Core&, FaultRing& faults) {
+  const size_t room = TestLog::kSegmentBytes - kBlockHeaderSize - EncodedRecordSize("key", "");
+  EXPECT_TRUE(co_await log.Put("key", std::string(room, 'v')));
+  EXPECT_EQ(log.writer->unwritten_bytes(), 0u);
+  co_await log.Sleep(20 * kNsPerMs);
+  EXPECT_FALSE(log.writer->idle());
+  faults.Release();
+  co_await log.Sleep(20 * kNsPerMs);
+  EXPECT_EQ(log.writer->Admit(100, false), Admission::kDiskFull);
+  log.writer->DoNotWait();
+  co_await log.Sleep(20 * kNsPerMs);
+  EXPECT_TRUE(log.writer->idle());
+  EXPECT_FALSE(log.writer->read_only());
+  EXPECT_EQ(log.failures, 0);
+}
+
+TEST_F(LogFaultTest, NorIsOneThatOnlyAMarkWaitsFor) {
+  Life(MarkOnFullDisk, OneSegmentIsAll);
+  EXPECT_EQ(Recovered().count("key"), 1u);
+}
+
 // A segment's zeros meet the end of the disk halfway: the piece is removed, nobody is hurt.
 template <int kError>
 Task<void> ZeroingFindsNoSpace(TestLog& log, Core& core, FaultRing& faults) {
