@@ -46,6 +46,7 @@ class SegmentScannerTest : public ::testing::Test {
       EXPECT_TRUE(put);
     }
     co_await log.writer->Stop();
+    written_clock_ms_ = log.writer->durable_clock_ms();
     log.writer.reset();
     info_ = Fullest(log);
     RecordPlaces stepped_over;
@@ -71,6 +72,7 @@ class SegmentScannerTest : public ::testing::Test {
         EXPECT_EQ(record.fields.value, std::string(record.fields.value.size(), 'v'));
       }
     }
+    clock_ms_ = scanner.expiry_clock_ms();
     co_await scanner.Close();
     co_await log.Close();
   }
@@ -87,6 +89,8 @@ class SegmentScannerTest : public ::testing::Test {
   SegmentInfo info_;
   absl::Status status_;
   std::vector<size_t> found_;  // lengths of values
+  uint64_t written_clock_ms_ = 0;
+  uint64_t clock_ms_ = 0;  // as scanned
 };
 
 // In pieces it would be moved, and its memory made anew, as often as there are of them.
@@ -113,6 +117,15 @@ TEST_F(SegmentScannerTest, StepsOverWhatItsCallerKnows) {
   core_.Run(Scan(*core_.core, {100, 101, 102, 103, 104, 105}));
   EXPECT_TRUE(status_.ok()) << status_;
   EXPECT_EQ(found_, (std::vector<size_t>{101, 103, 104}));
+}
+
+// Compaction keeps it: what was shown as expired is so by the largest there is.
+TEST_F(SegmentScannerTest, TellsTheExpiryClockOfItsBlocks) {
+  stepped_over_ = {"key1"};
+  core_.Run(Scan(*core_.core, {100, 101}));
+  EXPECT_TRUE(status_.ok()) << status_;
+  EXPECT_GT(written_clock_ms_, 0u);
+  EXPECT_EQ(clock_ms_, written_clock_ms_);
 }
 
 // Nobody wants it, so its damage is nobody's.
