@@ -96,7 +96,10 @@ CompactionCounters Compactor::counters() const {
   counters.disk_bytes = books_.ListedBytes();
   counters.listed_segments = manifest_.segments().size();
   counters.slowed_permille = slow_permille_;
-  counters.damaged += unreadable_until_ns_.size();
+  counters.damaged = books_.DamagedCount();
+  for (const auto& [segment, until_ns] : unreadable_until_ns_) {
+    counters.damaged += books_.IsDamaged(segment) ? 0 : 1;
+  }
   return counters;
 }
 
@@ -385,8 +388,8 @@ Task<bool> Compactor::TakeFooter(SegmentInfo segment) {
 
 // Deletes up to `newest` are met: looks at footers of those that may keep them from going, some at
 // a time. Without a footer, deletes stay until there are so many that whole segments are read.
-Task<void> Compactor::LearnFromFooters(Lsn newest) {
-  for (const uint32_t segment : books_.WithUnreadFooter(newest, kFootersMax)) {
+Task<void> Compactor::LearnFromFooters(Lsn newest, uint32_t victim) {
+  for (const uint32_t segment : books_.WithUnreadFooter(newest, kFootersMax, victim)) {
     const auto listed = manifest_.segments().find(segment);
     if (listed == manifest_.segments().end() || ended()) co_return;
     const SegmentInfo info = listed->second;
@@ -411,8 +414,9 @@ Task<bool> Compactor::Summarize(SegmentInfo segment) {
     const absl::StatusOr<bool> more = co_await scanner.Next(records_);
     if (!more.ok()) {
       if (absl::IsDataLoss(more.status())) {
-        SayOnce(more.status());
-        books_.SetAside(segment.segment);
+        // Not necessarily in what compaction has to read of it.
+        LogError("{}; deletes of what it may hold stay", MessageOf(more.status()));
+        books_.NoteDamage(segment.segment);
       } else {
         NoteUnreadable(segment.segment, more.status());
       }

@@ -48,7 +48,7 @@ struct CompactionCounters {
   uint64_t disk_bytes = 0;    // of the segments that MANIFEST lists
   uint64_t listed_segments = 0;
   uint64_t slowed_permille = 0;  // of the time writes wait
-  uint64_t damaged = 0;          // segments that it leaves alone, or cannot read at present
+  uint64_t damaged = 0;          // segments that it has found damaged, or cannot read at present
 };
 
 class Compactor {
@@ -141,7 +141,7 @@ class Compactor {
   Task<void> GiveBack();
   Task<bool> Summarize(SegmentInfo segment);
   Task<bool> TakeFooter(SegmentInfo segment);
-  Task<void> LearnFromFooters(Lsn newest);
+  Task<void> LearnFromFooters(Lsn newest, uint32_t victim);
   Task<bool> HelpDeletesToLeave();
   struct TickTimer : Timer {
     explicit TickTimer(Compactor& compactor_in);

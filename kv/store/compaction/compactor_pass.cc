@@ -63,8 +63,8 @@ Task<Compactor::Passed> Compactor::Compact(SegmentInfo victim) {
   if (!empty) {
     LogError("{} cannot be removed: some of its records live and were not found in it",
              parts_.context->directory->PathOf(SegmentName(victim.segment)));
+    books_.NoteDamage(victim.segment);
     books_.SetAside(victim.segment);
-    ++counters_.damaged;
     co_return Passed::kNotNow;
   }
   if (ended()) co_return Passed::kEnded;
@@ -149,8 +149,8 @@ Task<Compactor::Passed> Compactor::CopyAll(const SegmentInfo& victim, SegmentSca
         // It stays as it is: what can still be read of it is.
         PAKV_COVERED(kCompactionOfDamage);
         LogError("{}; the segment is not compacted", MessageOf(more.status()));
+        books_.NoteDamage(victim.segment);
         books_.SetAside(victim.segment);
-        ++counters_.damaged;
         co_return Passed::kNotNow;
       }
       co_return NotReadable(victim, more.status());
@@ -230,7 +230,7 @@ Task<bool> Compactor::Stage(const SegmentInfo& victim) {
     const size_t end = std::min(begin + kAskedMax, records_.size());
     co_await AskFates(begin, end);
     if (const Lsn newest = NewestGrave(); newest != kNoLsn) {
-      co_await LearnFromFooters(newest);
+      co_await LearnFromFooters(newest, victim.segment);
       blockers_known_ = false;
     }
     for (const auto& of_owner : asked_) {
@@ -410,6 +410,7 @@ Task<bool> Compactor::Drop(const SegmentInfo& victim) {
     co_return false;
   }
   books_.Forget(victim.segment);
+  unreadable_until_ns_.erase(victim.segment);
   const uint32_t segment = victim.segment;
   if (!PAKV_BUG(kUnlinkUnderReader)) {
     for (Shard* shard : parts_.shards) {

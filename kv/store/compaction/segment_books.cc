@@ -31,6 +31,16 @@ bool SegmentBooks::IsSetAside(uint32_t segment) const {
   return state != nullptr && state->set_aside;
 }
 
+bool SegmentBooks::IsDamaged(uint32_t segment) const {
+  const State* state = Find(segment);
+  return state != nullptr && state->damaged;
+}
+
+uint64_t SegmentBooks::DamagedCount() const {
+  return static_cast<uint64_t>(std::count_if(states_.begin(), states_.end(),
+                                             [](const auto& of) { return of.second.damaged; }));
+}
+
 void SegmentBooks::NoteCopy(uint32_t segment, const Copied& copied) {
   bool is_new = false;
   if (written_ == nullptr || written_segment_ != segment) {
@@ -125,18 +135,19 @@ uint32_t SegmentBooks::LackingSummary() const {
   for (const auto& [segment, info] : *ground_.listed) {
     if (!info.sealed_end) continue;
     const State* state = Find(segment);
-    const bool may_not = state != nullptr && (state->set_aside || state->put_off);
+    const bool may_not = state != nullptr && (state->set_aside || state->put_off || state->damaged);
     if (may_not || (state != nullptr && state->summary.filter != nullptr)) continue;
     if (Oldest(info, state) < newest) return segment;
   }
   return 0;
 }
 
-std::vector<uint32_t> SegmentBooks::WithUnreadFooter(Lsn lsn, size_t count_max) const {
+std::vector<uint32_t> SegmentBooks::WithUnreadFooter(Lsn lsn, size_t count_max,
+                                                     uint32_t except) const {
   std::vector<uint32_t> found;
   for (const auto& [segment, info] : *ground_.listed) {
     if (found.size() == count_max) break;
-    if (!info.sealed_end || info.footer_bytes == 0) continue;
+    if (!info.sealed_end || info.footer_bytes == 0 || segment == except) continue;
     const State* state = Find(segment);
     const bool may_not = state != nullptr && (state->footer_useless || state->put_off);
     if (may_not || (state != nullptr && state->summary.filter != nullptr)) continue;

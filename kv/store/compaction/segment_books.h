@@ -58,6 +58,10 @@ class SegmentBooks {
   // It cannot be compacted: it is damaged, or holds a record that does not fit a segment.
   void SetAside(uint32_t segment) { states_[segment].set_aside = true; }
   bool IsSetAside(uint32_t segment) const;
+  // Something in it is damaged, so that no summary of it can be had. Compaction may do all the
+  // same: it steps over what is known to be dead.
+  void NoteDamage(uint32_t segment) { states_[segment].damaged = true; }
+  bool IsDamaged(uint32_t segment) const;
   // It cannot be compacted now, for a reason that passes by itself: until all may be tried again.
   void PutOff(uint32_t segment) { states_[segment].put_off = true; }
   void TryAllAgain();
@@ -84,13 +88,15 @@ class SegmentBooks {
   }
   // Bytes of deletes that compaction's segments had to keep.
   uint64_t grave_bytes() const;
+  // Of the segments that there are.
+  uint64_t DamagedCount() const;
   // A sealed segment that may keep deletes from going for want of a summary, and can be read; 0:
   // none.
   uint32_t LackingSummary() const;
   // Sealed segments with a footer that tells what may keep a delete of `lsn` from going, at most
-  // `count_max`: those without a filter, but for those whose footer was of no use, or cannot be
-  // read.
-  std::vector<uint32_t> WithUnreadFooter(Lsn lsn, size_t count_max) const;
+  // `count_max`: those without a filter, but for `except` and those whose footer was of no use, or
+  // cannot be read.
+  std::vector<uint32_t> WithUnreadFooter(Lsn lsn, size_t count_max, uint32_t except) const;
   void NoteUselessFooter(uint32_t segment) { states_[segment].footer_useless = true; }
   // Some sealed segment's deletes are all older than this; kNoLsn: there is none. A log whose
   // unsealed segment is older than that keeps them from going.
@@ -141,6 +147,7 @@ class SegmentBooks {
   struct State {
     SegmentSummary summary;
     bool set_aside = false;
+    bool damaged = false;
     bool put_off = false;
     bool footer_useless = false;
     // As it was read last, see NoteNeed; 0: not known.

@@ -433,6 +433,53 @@ TEST_P(CompactionTest, DamageIsLeftAlone) {
   for (const auto& [key, value] : expected_) ASSERT_EQ(Get(key), value) << key;
 }
 
+// Damage is met, too, where it is looked for deletes that have to stay. Which record has rotted
+// that does not tell; as it is dead, its segment goes when others in it have died, too.
+TEST_P(CompactionTest, DamageInWhatIsDeadKeepsNoSegment) {
+  compaction_.begin_percent = 0;
+  compaction_.space_percent = 100;
+  compaction_.segments_min = 0;
+  compaction_.grave_bytes_max = 1;
+  Start({.direct_alignment = 512});
+  // Blocks of 2 KiB, which fill a segment: one dead among them is not worth its compaction.
+  constexpr size_t kLength = 2048 - kBlockHeaderSize - kRecordHeaderSize - 6;
+  const auto key = [](uint64_t number) { return "key" + std::to_string(100 + number); };
+  for (uint64_t i = 0; i < 50; ++i) {
+    ASSERT_EQ(Set(key(i), Value(i, kLength)), Outcome::kDone);
+  }
+  ASSERT_EQ(Set(key(1), Value(1000, kLength)), Outcome::kDone);
+  std::vector<std::string> names;
+  ASSERT_GE(node_->disk().List("/data/store", names), 0);
+  std::string damaged;
+  for (const std::string& name : names) {
+    const std::string path = "/data/store/" + name;
+    const std::string bytes = node_->disk().Contents(path.c_str()).value_or("");
+    const size_t at = bytes.find(key(1) + Value(1, kLength));
+    if (!name.ends_with(".seg") || at == std::string::npos) continue;
+    node_->disk().FlipBit(path.c_str(), at + 100, 3);
+    damaged = path;
+  }
+  ASSERT_FALSE(damaged.empty());
+  // Their deletes stay, as older values of their keys may be in that segment.
+  for (uint64_t i = 0; i < 500; ++i) {
+    ASSERT_EQ(Set("gone" + std::to_string(i), Value(i, 50)), Outcome::kDone);
+    ASSERT_EQ(Delete("gone" + std::to_string(i)), Outcome::kDone);
+  }
+  Settle();
+  EXPECT_TRUE(node_->disk().Contents(damaged.c_str()));
+  EXPECT_EQ(Stats().damaged_segments, 1u);
+  for (uint64_t i = 2; i < 50; ++i) {
+    ASSERT_EQ(Set(key(i), Value(i + 1000, kLength)), Outcome::kDone);
+  }
+  Settle();
+  EXPECT_FALSE(node_->disk().Contents(damaged.c_str()));
+  EXPECT_EQ(Stats().damaged_segments, 0u);
+  ExpectBooksRight();
+  Reopen(3 - GetParam());
+  ExpectBooksRight();
+  ExpectAllThere();
+}
+
 // One that the system does not let it read is tried again now and then: space comes from the
 // others.
 TEST_P(CompactionTest, ASegmentThatCannotBeReadHoldsUpNoOther) {

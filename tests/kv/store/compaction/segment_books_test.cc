@@ -112,13 +112,37 @@ TEST_F(SegmentBooksTest, AFooterThatCannotBeReadKeepsNoOtherFromBeingRead) {
     listed_[segment].footer_bytes = 512;
   }
   using Segments = std::vector<uint32_t>;
-  EXPECT_EQ(books_.WithUnreadFooter(100, 2), (Segments{1, 2}));
+  EXPECT_EQ(books_.WithUnreadFooter(100, 2, 0), (Segments{1, 2}));
   books_.PutOff(1);
-  EXPECT_EQ(books_.WithUnreadFooter(100, 2), (Segments{2, 3}));
+  EXPECT_EQ(books_.WithUnreadFooter(100, 2, 0), (Segments{2, 3}));
   books_.NoteUselessFooter(2);
-  EXPECT_EQ(books_.WithUnreadFooter(100, 2), Segments{3});
+  EXPECT_EQ(books_.WithUnreadFooter(100, 2, 0), Segments{3});
   books_.TryAllAgain();
-  EXPECT_EQ(books_.WithUnreadFooter(100, 2), (Segments{1, 3}));
+  EXPECT_EQ(books_.WithUnreadFooter(100, 2, 0), (Segments{1, 3}));
+}
+
+TEST_F(SegmentBooksTest, NobodyReadsAVictimsOwnFooter) {
+  for (const uint32_t segment : {1, 2}) {
+    Add(segment, kSize);
+    listed_[segment].footer_bytes = 512;
+  }
+  EXPECT_EQ(books_.WithUnreadFooter(100, 8, 1), std::vector<uint32_t>{2});
+}
+
+// Which of its records is damaged is not known: it may be one that compaction steps over.
+TEST_F(SegmentBooksTest, OneThatIsDamagedHasNoSummaryAndMayBeCompacted) {
+  for (const uint32_t segment : {1, 2, 3}) Add(segment, segment == 1 ? 0 : kSize);
+  books_.NoteCopy(3, {.hash = 7, .lsn = 100, .bytes = 50, .is_grave = true});
+  books_.SetAside(3);
+  EXPECT_EQ(books_.LackingSummary(), 1u);
+  books_.NoteDamage(1);
+  EXPECT_EQ(books_.LackingSummary(), 2u);
+  EXPECT_EQ(Pick(Need::kNone), 1u);
+  EXPECT_TRUE(books_.IsDamaged(1));
+  EXPECT_FALSE(books_.IsDamaged(2));
+  EXPECT_EQ(books_.DamagedCount(), 1u);
+  books_.Forget(1);
+  EXPECT_EQ(books_.DamagedCount(), 0u);
 }
 
 TEST_F(SegmentBooksTest, ARequestTellsWhatHasNoRoom) {
