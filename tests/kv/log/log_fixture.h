@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+
 #include "kv/log/files/store_directory.h"
 #include "kv/log/read/recovery.h"
 #include "kv/log/write/log_writer.h"
@@ -229,6 +231,25 @@ class TestLog : private RecoverySink {
     co_return entry.ok;
   }
   Task<void> Sleep(uint64_t ns) { co_await core_.timers().SleepUntil(core_.now_ns() + ns); }
+  // Until `condition` holds, which something in the background brings about. Looks are counted, not
+  // time: it may pass while this process does not run.
+  Task<void> Until(absl::FunctionRef<bool()> condition) {
+    for (int looks = 0; !condition(); ++looks) {
+      EXPECT_LT(looks, 60'000) << "it does not come";
+      if (looks == 60'000) co_return;
+      co_await Sleep(kNsPerMs);
+    }
+  }
+  // Until spare and reserve are there.
+  Task<void> UntilAllIsReady() {
+    co_await Until(
+        [&] { return writer->ready_bytes() >= writer->unwritten_bytes() + 3 * segment_bytes_; });
+  }
+  // Until a mark has been written that tells of all that was written before.
+  Task<void> UntilMark() {
+    const uint64_t before = writer->counters().marks;
+    co_await Until([&] { return writer->counters().marks > before; });
+  }
 
   // The newest value of each key, as recovered.
   std::map<std::string, std::string> Values() const {

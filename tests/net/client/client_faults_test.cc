@@ -91,11 +91,14 @@ TEST_F(ClientFaultsTest, AddressesAreTriedInTurn) {
 }
 
 TEST_F(ClientFaultsTest, AServerThatSaysNothingIsATimeout) {
-  ScriptedServer server([](ScriptedPeer& peer) { peer.ReadToEnd(); });
+  ScriptedServer server([](ScriptedPeer& peer) { peer.ReadToEnd(); }, 1000);
   ClientOptions options = Options({server.address()});
   options.connect_timeout_ns = 100 * kNsPerMs;
-  const ClientError error = ConnectError(std::move(options));
-  EXPECT_EQ(error.fault, ClientFault::kConnect);
+  ClientError error;
+  do {  // on a busy machine the connection itself may take so long
+    error = ConnectError(options);
+    EXPECT_EQ(error.fault, ClientFault::kConnect);
+  } while (error.text.ends_with(": no answer in time"));
   EXPECT_THAT(error.text, HasSubstr("is it a pakvd?"));
 }
 

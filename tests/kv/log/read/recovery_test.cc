@@ -93,7 +93,10 @@ class RecoveryTest : public ::testing::Test {
       const bool ok = co_await log.Put("k" + std::to_string(i), std::string(value_bytes, 'v'));
       EXPECT_TRUE(ok);
     }
-    if (mark) co_await log.Sleep(20 * kNsPerMs);
+    if (mark) {
+      co_await log.UntilMark();
+      co_await log.UntilAllIsReady();
+    }
     CopyDirectory(directory_.Path("life"), store());
     co_await log.Close();
   }

@@ -60,7 +60,7 @@ Task<void> HoldMarks(TestLog& log, Core&) {
   co_await log.Sleep(20 * LogWriter::kMarkDelayNs);
   EXPECT_EQ(log.writer->counters().marks, 0u);
   log.writer->HoldMarks(false);
-  co_await log.Sleep(20 * LogWriter::kMarkDelayNs);
+  co_await log.UntilMark();
   EXPECT_EQ(log.writer->counters().marks, 1u);
 }
 
@@ -221,10 +221,11 @@ TEST_F(LogWriterTest, SettledEntryMayAppendAgain) { Life(AppendFromSettled); }
 Task<void> WaitForMark(TestLog& log, Core&) {
   EXPECT_TRUE(co_await log.Put("a", "1"));
   EXPECT_EQ(log.writer->counters().marks, 0u);
+  co_await log.UntilMark();
   co_await log.Sleep(20 * kNsPerMs);
   EXPECT_EQ(log.writer->counters().marks, 1u);  // and no mark for the mark
   EXPECT_TRUE(co_await log.Put("b", "2"));
-  co_await log.Sleep(20 * kNsPerMs);
+  co_await log.UntilMark();
   EXPECT_EQ(log.writer->counters().marks, 2u);
 }
 
