@@ -205,6 +205,72 @@ TEST_F(StoreOrderTest, ReadOfABlockedKeyIsNotHeldByAFlush) {
   EXPECT_GT(answered_at_once, 0);
 }
 
+// A FLUSH holds reads, too, for a moment. One that was sent before its session's next write of the
+// key is over first, and does not show that.
+TEST_F(StoreOrderTest, ReadThatAFlushHoldsIsNotPassedByItsSessionsNextWrite) {
+  int flushed = 0;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Open(seed, 2);
+    Sent set;
+    Sent get;
+    Sent later;
+    get.session = later.session = 2;
+    const auto flush = [](Store& store, Core& core) -> Task<void> {
+      const Outcome outcome = co_await store.Flush(core, kDefaultNamespace);
+      EXPECT_EQ(outcome, Outcome::kDone);
+    };
+    const auto first = [](Store& store, Core& core, Sent& write) -> Task<void> {
+      write.Start(store, core, false, SetFunction, OldState::kNothing, "base");
+      co_return;
+    };
+    node_->Spawn(0, first(*store_, node_->core(0), set));
+    ExpectAllFinish({&set});
+    const auto send = [](Store& store, Core& core, Sent& read, Sent& write,
+                         uint64_t pause_ns) -> Task<void> {
+      co_await core.timers().SleepUntil(core.now_ns() + pause_ns);
+      read.Start(store, core, true, GetFunction, OldState::kValue);
+      write.Start(store, core, false, SetFunction, OldState::kNothing, "later");
+    };
+    node_->Spawn(1, flush(*store_, node_->core(1)));
+    node_->Spawn(0, send(*store_, node_->core(0), get, later, seed * kNsPerUs));
+    ExpectAllFinish({&get, &later});
+    flushed += static_cast<int>(get.text() == "missing");
+    ASSERT_NE(get.text(), "later") << "seed " << seed;
+  }
+  EXPECT_GT(flushed, 0);
+}
+
+// A FLUSH that is over has taken what was pending: nobody is shown that any more, nor is its own
+// session, as nobody after that would be.
+TEST_F(StoreOrderTest, WhatAFlushHasTakenIsNotShownToItsOwnSession) {
+  int taken = 0;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Open(seed, 2);
+    Sent set;
+    Sent get;
+    Sent after;
+    const auto send = [](Store& store, Core& core, Sent& write, Sent& read,
+                         uint64_t pause_ns) -> Task<void> {
+      co_await core.timers().SleepUntil(core.now_ns() + pause_ns);
+      write.Start(store, core, false, SetFunction, OldState::kNothing, "taken");
+      const Outcome outcome = co_await store.Flush(core, kDefaultNamespace);
+      EXPECT_EQ(outcome, Outcome::kDone);
+      read.Start(store, core, true, GetFunction, OldState::kValue);
+    };
+    node_->Spawn(0, send(*store_, node_->core(0), set, get, seed * kNsPerUs));
+    ASSERT_TRUE(world_->RunUntil([&] { return set.finished && get.finished; }));
+    const auto look = [](Store& store, Core& core, Sent& read) -> Task<void> {
+      read.Start(store, core, true, GetFunction, OldState::kValue);
+      co_return;
+    };
+    node_->Spawn(0, look(*store_, node_->core(0), after));
+    ExpectAllFinish({&after});
+    ASSERT_EQ(get.text(), after.text()) << "seed " << seed;
+    taken += static_cast<int>(after.text() == "missing");
+  }
+  EXPECT_GT(taken, 0);
+}
+
 // One log fails while others are not there yet: the store is read-only, and the process lives.
 TEST_F(StoreOrderTest, LogThatFailsDuringTheStartMakesTheStoreReadOnly) {
   int opened_count = 0;

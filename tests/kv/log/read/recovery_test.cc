@@ -328,6 +328,35 @@ TEST_F(RecoveryTest, KilledStoreIsFoundWhole) {
   EXPECT_GT(found.report.lsn_max, 0u);
 }
 
+Task<void> DropSegment(Core& core, TestLog& log, uint32_t segment) {
+  absl::Status status = co_await log.Recover();
+  EXPECT_TRUE(status.ok()) << status;
+  std::vector<ManifestEntry> entries(1);
+  entries[0].type = ManifestEntry::Type::kDropped;
+  entries[0].segment = segment;
+  status = co_await log.recovered.manifest->Append(core, std::move(entries));
+  EXPECT_TRUE(status.ok()) << status;
+  co_await log.Close();
+}
+
+// What compaction has removed may have held the newest of both: LSNs do not begin again behind it,
+// nor does what has expired come back.
+TEST_F(RecoveryTest, ClocksDoNotGoBackWithTheSegmentThatHeldThem) {
+  WriteAndKill(3, 100, true);
+  const Found before = Recover();
+  ASSERT_TRUE(before.status.ok()) << before.status;
+  EXPECT_GT(before.report.lsn_max, 0u);
+  EXPECT_GT(before.report.expiry_clock_ms, 0u);
+  TestCore core;
+  TestLog log(*core.core, store(), ++run_);
+  core.Run(DropSegment(*core.core, log, written_.at("k0").segment));
+  const Found after = Recover();
+  ASSERT_TRUE(after.status.ok()) << after.status;
+  EXPECT_TRUE(after.values.empty());
+  EXPECT_EQ(after.report.lsn_max, before.report.lsn_max);
+  EXPECT_EQ(after.report.expiry_clock_ms, before.report.expiry_clock_ms);
+}
+
 TEST_F(RecoveryTest, SegmentsOfAnEarlierRunAreSealedTruncatedAndNeverAppendedTo) {
   WriteAndKill(3, 100, true);
   const std::string segment = SegmentOf("k0");
