@@ -197,8 +197,6 @@ class Service {
       TellStopping();
     }
     const bool drained = co_await server_->Drain(status.ok() ? options.drain_timeout_ns : 0);
-    // Who has waited for space until now would do so for ever.
-    co_await store_->DoNotWait();
     co_await server_->Stop();
     const absl::Status stopped = co_await store_->Stop();
     if (!status.ok()) co_return Fail(status, kServerExitUsage);

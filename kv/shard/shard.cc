@@ -383,7 +383,8 @@ std::optional<Outcome> Shard::AppendAsOne(std::span<Request* const> requests,
 
 // ---- Settling ----
 
-void Shard::Settled(Request& request, bool durable) {
+void Shard::Settled(Request& request, Settlement settlement) {
+  const bool durable = settlement == Settlement::kDurable;
   BlockedKey* free_for_lock = nullptr;
   switch (request.role_) {
     case Request::Role::kWrite:
@@ -394,6 +395,11 @@ void Shard::Settled(Request& request, bool durable) {
       if (durable) {
         ++counters_.writes;
         if (!PAKV_BUG(kPublishBeforeFlush)) Publish(request);
+      } else if (IsRefused(settlement)) {
+        // What is published is what there was before it.
+        request.outcome = OutcomeOf(settlement);
+        DropPin(request);
+        TakeFileBack(request);
       } else {
         ++counters_.writes_unknown;
         request.outcome = Outcome::kUnknown;
@@ -404,7 +410,10 @@ void Shard::Settled(Request& request, bool durable) {
       break;
     case Request::Role::kAnswer:
       if (!durable) {
-        request.outcome = request.is_read ? Outcome::kReadOnly : Outcome::kUnknown;
+        request.outcome = OutcomeOf(settlement);
+        if (settlement == Settlement::kUnknown && request.is_read) {
+          request.outcome = Outcome::kReadOnly;
+        }
         DropPin(request);
       }
       break;
@@ -414,8 +423,10 @@ void Shard::Settled(Request& request, bool durable) {
       if (durable) {
         ReadPending(request);
       } else {
-        // If the write failed its own reply says so; what is published can be shown all the same.
+        // If the write failed, or was refused, its own reply says so; what is published can be
+        // shown all the same.
         DropPin(request);
+        if (closed_count_ > 0 && WaitsForClose(request)) return;
         if (!ReadPublished(request)) return;
       }
       break;

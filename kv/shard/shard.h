@@ -265,10 +265,6 @@ class Shard {
   // Suspends until what is over now is so for good; else why it cannot be made so (Admission).
   Task<Outcome> MakeClockDurable();
 
-  // From now on no write waits for space: those that do end as unknown.
-  void DoNotWait() {
-    if (log_ != nullptr) log_->DoNotWait();
-  }
   // All that was started is answered; the log ends with a mark. Nothing is started meanwhile.
   Task<bool> Stop();
   // Another core's log has failed: refuses writes from now on.
@@ -325,7 +321,7 @@ class Shard {
   bool Refuse(Request& request, Outcome outcome);
   bool AppendWrite(Request& request, const Change& change, bool in_file);
   void BecomePending(Request& request, const Appended& appended, bool is_delete);
-  void Settled(Request& request, bool durable);
+  void Settled(Request& request, Settlement settlement);
   void Publish(Request& request);
   void NoteDead(const Version& overtaken);
   Found OldPublished(const Request& request, OldValue& old);
@@ -468,6 +464,7 @@ class Shard {
   void PinFile(Request& request, std::string_view reference);
   void DropPin(Request& request);
   void RemoveUnpublished(const Request& request);
+  void TakeFileBack(const Request& request);
   void RemovePublishedEarly(const Request& request);
   bool Edit(Request& request, const OldValue& old, const Change& change);
   Task<void> RunEdit(BlockedKey& blocked, Request& request, std::unique_ptr<ValueEdit> edit);

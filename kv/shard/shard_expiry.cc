@@ -67,7 +67,8 @@ Task<Outcome> Shard::MakeClockDurable() {
   const Admission admission = log_->WaitClock(entry);
   if (admission != Admission::kOk) co_return OutcomeOf(admission);
   co_await entry.settled.Wait();
-  co_return entry.durable ? Outcome::kDone : Outcome::kReadOnly;
+  if (entry.settlement == Settlement::kUnknown) co_return Outcome::kReadOnly;
+  co_return OutcomeOf(entry.settlement);
 }
 
 Shard::LiveVisit Shard::VisitLive(uint64_t hash_begin, const VisitBounds& bounds,

@@ -41,7 +41,7 @@ Task<Outcome> Shard::WriteDrop(uint32_t namespace_id, Lsn lsn) {
   AwaitedEntry entry(core_.ready());
   static_cast<void>(log_->Append(fields, entry));
   co_await entry.settled.Wait();
-  co_return entry.durable ? Outcome::kDone : Outcome::kUnknown;
+  co_return OutcomeOf(entry.settlement);
 }
 
 void Shard::Drop(uint32_t namespace_id, Lsn lsn) {

@@ -5,9 +5,9 @@
 namespace pakv {
 
 Request::Request()
-    : DurableEntry([](DurableEntry& entry, bool durable) {
+    : DurableEntry([](DurableEntry& entry, Settlement settlement) {
         auto& request = static_cast<Request&>(entry);
-        request.shard_->Settled(request, durable);
+        request.shard_->Settled(request, settlement);
       }) {}
 
 uint64_t Request::ExpiryClockMs() const { return shard_->log_->ExpiryClockMs(); }

@@ -442,15 +442,18 @@ Task<Outcome> Shard::WriteAsOne(std::span<TransactionKey* const> keys, Location&
     log_->AddToGroup(group, fields, *key);
   }
   AwaitedEntry entry(core_.ready());
-  if (log_->EndGroup(group, entry)) co_await entry.settled.Wait();
+  const std::optional<Settlement> given_up = log_->EndGroup(group, entry);
+  if (!given_up) co_await entry.settled.Wait();
+  const Settlement settlement = given_up.value_or(entry.settlement);
   block = entry.location();
-  if (!entry.durable) counters_.writes_unknown += count;
-  if (!entry.durable && PAKV_BUG(kUnknownFileRemoved)) {
+  if (settlement == Settlement::kUnknown) counters_.writes_unknown += count;
+  if (IsRefused(settlement) ||
+      (settlement == Settlement::kUnknown && PAKV_BUG(kUnknownFileRemoved))) {
     for (TransactionKey* key : keys) {
       if (key->is_written && key->pending_in_file_) *key->file_admitted = false;
     }
   }
-  co_return entry.durable ? Outcome::kDone : Outcome::kUnknown;
+  co_return OutcomeOf(settlement);
 }
 
 // ---- One owner ----

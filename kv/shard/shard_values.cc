@@ -88,6 +88,22 @@ void Shard::RemoveUnpublished(const Request& request) {
   }
 }
 
+// A write that was refused behind its admission: its file is its maker's again; or, if nobody has
+// it in hand any more, as it came of an edit, it goes. A write that has changed no more than the
+// expiry refers to the file that the key has.
+void Shard::TakeFileBack(const Request& request) {
+  if (!request.pending_in_file_ || request.pending_delete_) return;
+  PAKV_COVERED(kRefusedFileTakenBack);
+  if (request.value_in_file()) {
+    *request.file_admitted = false;
+    return;
+  }
+  const Entry entry = table_->Find(
+      {.hash = request.hash, .namespace_id = request.namespace_id, .key = request.pending_key_});
+  const uint64_t file = FileOf(request.pending_value_);
+  if (!entry || entry.file() != file) files_->Remove(file);
+}
+
 // What kValueFileRemovedEarly does: the file goes although the write that replaces it can be lost.
 void Shard::RemovePublishedEarly(const Request& request) {
   const Entry entry = table_->Find(

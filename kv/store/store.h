@@ -92,10 +92,6 @@ class Store {
   // Stop was awaited, or the cores are gone (a simulated crash).
   ~Store();
 
-  // Before a Stop: from now on nothing waits for the end of a shortage of space or descriptors. A
-  // write that was admitted before anybody knew of it, and waits for room in the log, ends as
-  // unknown, and the store is read-only. On core 0. Suspends.
-  Task<void> DoNotWait();
   // Makes everything that was accepted durable, writes the marks of a clean stop, and closes all
   // files. On core 0, once; no request is started after it.
   Task<absl::Status> Stop();

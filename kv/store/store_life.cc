@@ -327,21 +327,8 @@ void Store::StartCompactor(Core& here, uint64_t expiry_clock_ms) {
   shared_->compactor->Start();
 }
 
-Task<void> Store::DoNotWait() {
-  Core& here = shared_->cores.core(0);
-  for (uint32_t id = 0; id < here.count(); ++id) {
-    Shard* shard = shards_[id].get();
-    const bool told = co_await here.CallOn(id, [shard](Core&) {
-      shard->DoNotWait();
-      return true;
-    });
-    PAKV_CHECK(told);
-  }
-}
-
 Task<absl::Status> Store::Stop() {
   Core& here = shared_->cores.core(0);
-  co_await DoNotWait();
   co_await shared_->memory->Stop();
   co_await shared_->compactor->Stop();
   // They need all logs.

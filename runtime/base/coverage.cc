@@ -77,6 +77,9 @@ constexpr std::array<const char*, kCoverageMarks> kNames{
     "stop-sealed-segment",
     "stop-removed-segment",
     "stop-crashed",
+    "queue-refused",
+    "group-refused",
+    "refused-file-taken-back",
 };
 static_assert(kNames.back() != nullptr, "each mark has a name, in the marks' order");
 

@@ -78,6 +78,9 @@ enum class CoverageMark : uint32_t {
   kStopSealedSegment,        // a log that was closed has sealed its last segment
   kStopRemovedSegment,       // ... has removed it, as nothing lies in it
   kStopCrashed,              // a crash came while a store stopped
+  kQueueRefused,             // a log found no segment for what it had admitted
+  kGroupRefused,             // ... among it a transaction's records, not all of them there yet
+  kRefusedFileTakenBack,     // ... and a value's own file
   kCount,
 };
 inline constexpr uint32_t kCoverageMarks = static_cast<uint32_t>(CoverageMark::kCount);

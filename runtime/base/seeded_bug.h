@@ -91,6 +91,7 @@ enum class SeededBug : uint32_t {
   // compacted without a look whether what has to stay of it has room.
   kReserveForgotten,
   kPassesNotMeasured,
+  kRefusedWriteStays,  // what is refused behind its admission is written all the same, later
   kCount,
 };
 

@@ -105,6 +105,7 @@ constexpr std::array kProofs{
     SeededBugProof{SeededBug::kCopyOfWhatWasLost, "copy-of-what-was-lost", "store"},
     SeededBugProof{SeededBug::kReserveForgotten, "reserve-forgotten", "brim"},
     SeededBugProof{SeededBug::kPassesNotMeasured, "passes-not-measured", "brim"},
+    SeededBugProof{SeededBug::kRefusedWriteStays, "refused-write-stays", "store"},
 };
 
 }  // namespace

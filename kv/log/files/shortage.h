@@ -8,11 +8,14 @@
 //   ENOMEM, EINTR     kMemory       the same: the system does not get as far as opening a file
 //   all others        kNone         EIO, EROFS, ENOENT ...: the log has failed, until restart
 //
-// and only of steps that nobody relies on yet, so that they are simply done again, from their
+// What was admitted before anybody knew of it, and finds no segment, is refused the same way
+// (kv/log/write/log_writer.h). All
+// this only of steps that nobody relies on yet, so that they are simply done again, from their
 // beginning:
 //
 //   a segment made ahead of its use    any step of it: the file is removed, another one is made
-//   MANIFEST: zeros ahead              nothing has begun: the append is tried again
+//   MANIFEST: zeros ahead              nothing has begun: the append is tried again; what waits
+//                                      for it is refused
 //   MANIFEST: a fresh file, until it is renamed    whatever the error, the present one goes on
 //   MANIFEST: its new name, to last    if the directory could not even be opened (kDescriptors);
 //                                      until it is, nothing is appended

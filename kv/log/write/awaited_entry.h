@@ -6,19 +6,19 @@
 
 namespace pakv {
 
-// co_await entry.settled.Wait(); then `durable` tells. Without a record, or with one.
+// co_await entry.settled.Wait(); then `settlement` tells. Without a record, or with one.
 class AwaitedEntry : public DurableEntry {
  public:
   explicit AwaitedEntry(ReadyQueue& ready)
-      : DurableEntry([](DurableEntry& entry, bool is_durable) {
+      : DurableEntry([](DurableEntry& entry, Settlement ended) {
           auto& awaited = static_cast<AwaitedEntry&>(entry);
-          awaited.durable = is_durable;
+          awaited.settlement = ended;
           awaited.settled.Set();
         }),
         settled(ready) {}
 
   Event settled;
-  bool durable = false;
+  Settlement settlement = Settlement::kUnknown;
 };
 
 }  // namespace pakv

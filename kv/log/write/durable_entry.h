@@ -3,20 +3,34 @@
 // (kv/shard/messages/request.h), so waiting allocates nothing.
 #pragma once
 
+#include <cstdint>
+
 #include "kv/log/format/format.h"
 #include "runtime/base/intrusive_list.h"
 
 namespace pakv {
+
+// What has become of what an entry waits for. After the last two nothing of it was given to any
+// device, and nothing ever will be: it has not happened.
+enum class Settlement : uint8_t {
+  kDurable,
+  kUnknown,        // the log has failed: it may be there after a restart
+  kDiskFull,       // there was no segment for it
+  kNoDescriptors,  // the same: no further file can be opened
+};
+inline bool IsRefused(Settlement settlement) {
+  return settlement == Settlement::kDiskFull || settlement == Settlement::kNoDescriptors;
+}
 
 // Hung on a block by the LogWriter, in the order in which entries are to be settled. Its owner
 // keeps it alive until then; one that is destroyed leaves the queue (its record, if any, is written
 // all the same).
 class DurableEntry : public ListHook {
  public:
-  // Called once, from the core's loop, never from within Append. `durable` false: the log has
-  // failed and the outcome is unknown. The entry is unlinked by then and may be destroyed or used
-  // again. May append, if the log admits it.
-  using Settled = void (*)(DurableEntry&, bool durable);
+  // Called once, from the core's loop, never from within Append. The entry is unlinked by then and
+  // may be destroyed or used again. May append, if the log admits it: while it refuses what it
+  // holds it does not, so that nothing is built on what is about to be refused.
+  using Settled = void (*)(DurableEntry&, Settlement settlement);
   explicit DurableEntry(Settled settled) : settled_(settled) {}
 
   // The hash of the key that settling it will look up, 0 for none: LogWriterOptions::settling is

@@ -87,10 +87,9 @@ void LogWriter::WriteNext() {
   if (context_.discards) [[unlikely]] {
     return SettleUnwritten();
   }
-  const uint64_t length = queue_.front()->builder->padded_length();
-  if (length > segment_size_ - segment_offset_) {
+  if (!NextHasRoom()) {
     rolling_ = true;
-    nursery_.Spawn(Roll(length));
+    nursery_.Spawn(Roll(queue_.front()->builder->padded_length()));
     return;
   }
   in_flight_ = std::move(queue_.front());
@@ -218,7 +217,7 @@ void LogWriter::Settle(Block& block) {
       entry.location_.segment = segment_;
       entry.location_.offset += block.offset;
     }
-    entry.settled_(entry, true);
+    entry.settled_(entry, Settlement::kDurable);
   }
 }
 
@@ -229,7 +228,7 @@ void LogWriter::Fail(const absl::Status& why) {
     pending_bytes_ -= block->builder->used() - kBlockHeaderSize;
     while (!block->entries.empty()) {
       DurableEntry& entry = block->entries.PopFront();
-      entry.settled_(entry, false);
+      entry.settled_(entry, Settlement::kUnknown);
     }
     if (!queue_.empty()) CallKick();
     idle_.Set();
@@ -241,24 +240,46 @@ void LogWriter::Fail(const absl::Status& why) {
   mark_timer_.Disarm();
   LogError("{}; the store is read-only until it is restarted", MessageOf(why));
   if (options_.failed != nullptr) options_.failed(options_.owner, why);
-  // The blocks stay until all are told: their records are still looked at.
   const std::unique_ptr<Block> block = std::move(in_flight_);
+  if (block != nullptr) ending_.Splice(block->entries);
+  EndQueue(Settlement::kUnknown);
+  idle_.Set();
+}
+
+// Nothing of it was given to the device: it has not happened. Nothing is admitted before all are
+// told, or it could be decided by what has not happened and is not known as that yet.
+void LogWriter::RefuseQueue(Shortage why) {
+  PAKV_CHECK(in_flight_ == nullptr, "its block would be told after those that are behind it");
+  if (queue_.empty()) return;
+  PAKV_COVERED(kQueueRefused);
+  const Shortage before = std::exchange(refusing_, why);
+  EndQueue(why == Shortage::kSpace ? Settlement::kDiskFull : Settlement::kNoDescriptors);
+  refusing_ = before;
+}
+
+// The blocks stay until all are told: their records are still looked at.
+void LogWriter::EndQueue(Settlement settlement) {
   std::deque<std::unique_ptr<Block>> queue;
   queue.swap(queue_);
   pending_bytes_ = 0;
-  if (block != nullptr) failing_.Splice(block->entries);
   for (auto& queued : queue) {
-    failing_.Splice(queued->entries);
-    if (queued->is_filling) failed_groups_.push_back(std::move(queued));
+    ending_.Splice(queued->entries);
+    if (!queued->is_filling) continue;
+    if (IsRefused(settlement)) PAKV_COVERED(kGroupRefused);
+    queued->given_up = settlement;
+    given_up_groups_.push_back(std::move(queued));
   }
-  settling_failure_ = true;
-  while (!failing_.empty()) {
-    DurableEntry& entry = failing_.PopFront();
+  is_ending_ = true;
+  while (!ending_.empty()) {
+    DurableEntry& entry = ending_.PopFront();
     entry.location_ = {};
-    entry.settled_(entry, false);
+    entry.settled_(entry, settlement);
   }
-  settling_failure_ = false;
-  idle_.Set();
+  is_ending_ = false;
+  if (PAKV_BUG(kRefusedWriteStays) && IsRefused(settlement)) {
+    std::erase(queue, nullptr);
+    queue_.swap(queue);
+  }
 }
 
 }  // namespace pakv

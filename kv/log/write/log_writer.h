@@ -10,8 +10,13 @@
 //
 // With LogContext::discards nothing is written: a block is settled at the end of its pass.
 //
-// A write that fails settles everything that is pending with `ok` false, in order, and the log
-// refuses all further records. Nothing is retried as success.
+// A write that fails settles everything that is pending as unknown, in order, and the log refuses
+// all further records. Nothing is retried as success.
+//
+// Where no segment can be made for the block that is to be written next, all that is queued is
+// refused, as it would have been at its admission had that been known: the queue as a whole, as
+// what is behind may have been decided by what is before it. None of it was written. The reserve is
+// for blocks that hold something that frees space.
 #pragma once
 
 #include <absl/status/status.h>
@@ -114,10 +119,6 @@ class LogWriter {
   // a footer if it is worth one; or it is removed, if nothing lies in it. After a failed write it
   // is left for the next start to judge. Nothing is appended meanwhile. Suspends.
   Task<void> Stop();
-  // Before a Stop, if somebody whom that waits for may wait for a record: from now on nothing waits
-  // for the end of a shortage. What would is settled as failed.
-  void DoNotWait();
-
   // Whether a record of `bytes` (EncodedRecordSize), or several together, may be appended now.
   // `frees_space`: a delete, an expiry or a drop, which a shortage does not refuse as long as the
   // reserve lasts.
@@ -125,7 +126,9 @@ class LogWriter {
 
   // For compaction, whose records free space: whether one of `bytes` fits, with all that is queued,
   // where there is space for certain, so that it does not wait for the end of a shortage.
-  bool FitsForCertain(size_t bytes) const { return RoomNeeded(bytes) <= RoomForCertain(true); }
+  bool FitsForCertain(size_t bytes) const {
+    return refusing_ == Shortage::kNone && RoomNeeded(bytes) <= RoomForCertain(true);
+  }
   // No mark block is written until it is false again: further records come soon, and say as much.
   void HoldMarks(bool hold);
   // Whether records of these lengths, copied one by one as FitsForCertain says, with a flush where
@@ -175,9 +178,9 @@ class LogWriter {
   Block& BeginGroup(size_t bytes);
   // `place` is not hung: it only learns where its record lies, see DurableEntry::PlaceIn.
   void AddToGroup(Block& group, const RecordFields& fields, DurableEntry& place);
-  // All are added. `entry` is settled with them, and its location is the block's then. False: the
-  // log has failed meanwhile, and nothing is hung.
-  [[nodiscard]] bool EndGroup(Block& group, DurableEntry& entry);
+  // All are added. `entry` is settled with them, and its location is the block's then; or nothing
+  // is hung, and this is what has become of the group meanwhile.
+  [[nodiscard]] std::optional<Settlement> EndGroup(Block& group, DurableEntry& entry);
 
   // Hangs `entry`, which has no record, behind everything that is pending now. False, and nothing
   // done, if nothing is pending.
@@ -198,8 +201,10 @@ class LogWriter {
   size_t memory_bytes() const;
 
   // Of what the next segment is made of: ordinary records may be refused; see Admit.
-  Shortage shortage() const { return supply_.shortage(); }
-  bool disk_full() const { return supply_.disk_full(); }
+  Shortage shortage() const {
+    return refusing_ != Shortage::kNone ? refusing_ : supply_.shortage();
+  }
+  bool disk_full() const { return shortage() == Shortage::kSpace; }
   // Zeros written ahead since the start.
   uint64_t zeroed_bytes() const { return supply_.zeroed_bytes(); }
 
@@ -255,8 +260,13 @@ class LogWriter {
   void Settle(Block& block);
   void AnnounceSettling(IntrusiveList<DurableEntry>& entries);
   void Fail(const absl::Status& why);
+  void RefuseQueue(Shortage why);
+  void EndQueue(Settlement settlement);
+  bool MayUseReserve() const;
+  bool NextHasRoom() const;
   Task<void> Roll(uint64_t bytes);
-  bool IsAwaited() const;
+  Task<absl::Status> List(const NewSegment& next);
+  void NotRolled(const absl::Status& why);
   Task<void> Reopen();
   Task<void> WaitUntilIdle();
   Task<bool> GiveUpLast();
@@ -290,10 +300,10 @@ class LogWriter {
 
   std::deque<std::unique_ptr<Block>> queue_;  // the last one is open, those before it are full
   std::unique_ptr<Block> in_flight_;
-  std::vector<std::unique_ptr<Block>> failed_groups_;  // not ended yet, but the log has failed
+  std::vector<std::unique_ptr<Block>> given_up_groups_;  // not ended yet, see Block::given_up
   std::vector<std::unique_ptr<Block>> free_blocks_;
-  IntrusiveList<DurableEntry> failing_;  // being settled as not durable
-  bool settling_failure_ = false;
+  IntrusiveList<DurableEntry> ending_;  // being settled as not durable
+  bool is_ending_ = false;
   size_t pending_bytes_ = 0;
 
   WriteOperation write_;
@@ -311,7 +321,9 @@ class LogWriter {
   bool read_only_ = false;
   bool failed_ = false;
   bool stopping_ = false;
-  bool waits_ = true;  // for the end of a shortage
+  // What is queued is being refused, or MANIFEST cannot list the next segment for now: nothing is
+  // admitted.
+  Shortage refusing_ = Shortage::kNone;
   Event idle_;
   LogWriterCounters counters_;
   SegmentSupply supply_;

@@ -33,6 +33,7 @@ std::unique_ptr<LogWriter::Block> LogWriter::TakeBlock(size_t capacity) {
     }
   }
   block->builder.emplace(std::span(block->buffer.data(), capacity), alignment_);
+  block->frees_space = false;
   return block;
 }
 
@@ -75,6 +76,7 @@ void LogWriter::Place(Block& block, const RecordFields& fields, DurableEntry& en
   appended.data = block.builder->at(offset);
   appended.length = length;
   appended.key_length = static_cast<uint32_t>(fields.key.size());
+  block.frees_space = block.frees_space || !HoldsValue(fields.flags);
   newest_lsn_ = std::max(newest_lsn_, fields.lsn);
 }
 
@@ -92,13 +94,13 @@ void LogWriter::CountRecord(uint32_t length) {
 
 void LogWriter::AppendCopy(Bytes record, DurableEntry& entry) {
   PAKV_CHECK(options_.kind == SegmentKind::kCompaction, "a commit log's LSNs grow");
-  PAKV_CHECK(!read_only_ && !stopping_, "FitsForCertain was not asked");
+  PAKV_CHECK(!read_only_ && !stopping_ && !is_ending_, "FitsForCertain was not asked");
   Block& block = OpenBlock(record.size());
   Hang(block, entry, block.builder->AppendCopy(record), static_cast<uint32_t>(record.size()));
 }
 
 Appended LogWriter::Append(const RecordFields& fields, DurableEntry& entry) {
-  PAKV_CHECK(!read_only_ && !stopping_, "Admit was not asked");
+  PAKV_CHECK(!read_only_ && !stopping_ && !is_ending_, "Admit was not asked");
   Appended appended;
   Place(OpenBlock(EncodedRecordSize(fields.key, fields.value)), fields, entry, appended);
   return appended;
@@ -106,7 +108,7 @@ Appended LogWriter::Append(const RecordFields& fields, DurableEntry& entry) {
 
 void LogWriter::AppendGroup(std::span<const RecordFields> records,
                             std::span<DurableEntry* const> entries, std::span<Appended> appended) {
-  PAKV_CHECK(!read_only_ && !stopping_, "Admit was not asked");
+  PAKV_CHECK(!read_only_ && !stopping_ && !is_ending_, "Admit was not asked");
   PAKV_CHECK(records.size() == entries.size());
   PAKV_CHECK(appended.empty() || appended.size() == records.size());
   size_t bytes = 0;
@@ -119,7 +121,7 @@ void LogWriter::AppendGroup(std::span<const RecordFields> records,
 }
 
 LogWriter::Block& LogWriter::BeginGroup(size_t bytes) {
-  PAKV_CHECK(!read_only_ && !stopping_, "Admit was not asked");
+  PAKV_CHECK(!read_only_ && !stopping_ && !is_ending_, "Admit was not asked");
   Block& block = OpenBlock(bytes);
   block.is_filling = true;
   block.bytes_to_come = bytes;
@@ -131,22 +133,24 @@ void LogWriter::AddToGroup(Block& group, const RecordFields& fields, DurableEntr
   PAKV_CHECK(length <= group.bytes_to_come, "it was not asked for");
   group.bytes_to_come -= length;
   place.location_ = {.segment = 0, .offset = group.builder->Append(fields), .length = length};
-  if (failed_) return;  // all that was pending is not any more
+  group.frees_space = group.frees_space || !HoldsValue(fields.flags);
+  if (group.given_up) return;  // it is not pending any more
   CountRecord(length);
   newest_lsn_ = std::max(newest_lsn_, fields.lsn);
 }
 
-bool LogWriter::EndGroup(Block& group, DurableEntry& entry) {
+std::optional<Settlement> LogWriter::EndGroup(Block& group, DurableEntry& entry) {
   PAKV_CHECK(group.bytes_to_come == 0, "its records are not all there");
   group.is_filling = false;
   const auto is_it = [&group](const std::unique_ptr<Block>& block) {
     return block.get() == &group;
   };
-  if (std::erase_if(failed_groups_, is_it) > 0) return false;
+  const std::optional<Settlement> given_up = group.given_up;
+  if (std::erase_if(given_up_groups_, is_it) > 0) return given_up;
   entry.location_ = {.segment = 0, .offset = 0, .length = kBlockHeaderSize};
   group.entries.PushBack(entry);
   CallKick();
-  return true;
+  return std::nullopt;
 }
 
 size_t LogWriter::memory_bytes() const {
@@ -161,8 +165,8 @@ size_t LogWriter::memory_bytes() const {
 
 bool LogWriter::WaitNewest(DurableEntry& entry) {
   entry.location_ = {};
-  if (settling_failure_) {
-    failing_.PushBack(entry);
+  if (is_ending_) {
+    ending_.PushBack(entry);
   } else if (!queue_.empty()) {
     queue_.back()->entries.PushBack(entry);
   } else if (in_flight_ != nullptr) {
@@ -181,6 +185,7 @@ void LogWriter::InsertBehind(DurableEntry& pending, DurableEntry& entry) {
 
 Admission LogWriter::Admit(size_t bytes, bool frees_space) const {
   if (read_only_) return Admission::kReadOnly;
+  if (refusing_ != Shortage::kNone) return RefusalFor(refusing_);
   return HasSpace(bytes, frees_space) ? Admission::kOk : RefusalFor(supply_.shortage());
 }
 
@@ -208,6 +213,21 @@ uint64_t LogWriter::RoomForCertain(bool frees_space) const {
   uint64_t available = std::max(supply_.spare_bytes(), segment_is_reserve_ ? 0 : left);
   if (frees_space) available = std::max({available, left, supply_.reserve_bytes()});
   return available;
+}
+
+// A log takes its first segment from it, if there is no other: what it writes by itself needs one.
+bool LogWriter::MayUseReserve() const {
+  if (options_.kind == SegmentKind::kCompaction) return true;
+  if (queue_.empty()) return segment_ == 0;
+  return queue_.front()->frees_space || queue_.front()->builder->record_count() == 0;
+}
+
+// Whether the queue's first block goes into the segment that is written now.
+bool LogWriter::NextHasRoom() const {
+  const Block& next = *queue_.front();
+  const uint64_t length = next.builder->padded_length(next.bytes_to_come);
+  if (length > segment_size_ - segment_offset_) return false;
+  return !segment_is_reserve_ || !supply_.is_short() || MayUseReserve();
 }
 
 uint64_t LogWriter::ready_bytes() const {
@@ -276,9 +296,12 @@ void LogWriter::HoldMarks(bool hold) {
 // Another log's failure is no reason: what this one shows as expired it can still make durable.
 Admission LogWriter::WaitClock(DurableEntry& entry) {
   if (failed_) return Admission::kReadOnly;
+  if (refusing_ != Shortage::kNone) return RefusalFor(refusing_);
   if (!HasSpace(0, /*frees_space=*/true)) return RefusalFor(supply_.shortage());
   entry.location_ = {};
-  OpenBlock(0).entries.PushBack(entry);
+  Block& block = OpenBlock(0);
+  block.frees_space = true;
+  block.entries.PushBack(entry);
   return Admission::kOk;
 }
 

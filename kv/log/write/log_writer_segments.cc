@@ -1,6 +1,6 @@
 // LogWriter's way from one segment to the next, its marks, and its end.
 #include <algorithm>
-#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,44 +19,21 @@ namespace pakv {
 
 Task<void> LogWriter::Roll(uint64_t bytes) {
   absl::StatusOr<NewSegment> next = co_await supply_.Take(bytes);
-  absl::Status status = next.status();
-  if (status.ok()) {
-    std::vector<ManifestEntry> entries;
-    if (segment_ != 0) {
-      entries.push_back({.type = ManifestEntry::Type::kSealed,
-                         .segment = segment_,
-                         .end_offset = segment_offset_});
+  if (ShortageOf(next.status()) != Shortage::kNone && MayUseReserve()) {
+    // The block has grown meanwhile, perhaps.
+    if (!queue_.empty()) {
+      const Block& first = *queue_.front();
+      bytes = std::max<uint64_t>(bytes, first.builder->padded_length(first.bytes_to_come));
     }
-    entries.push_back({.type = ManifestEntry::Type::kCreated,
-                       .segment = next->segment,
-                       .log = options_.log,
-                       .run = context_.run,
-                       .kind = options_.kind,
-                       .size = next->size,
-                       .first_sequence = sequence_,
-                       .first_chain = chain_,
-                       .lsn_floor = LsnFloor()});
-    status = co_await context_.manifest->Append(core_, entries);
-    while (ShortageOf(status) != Shortage::kNone && waits_) {
-      const uint64_t retry_ns = core_.now_ns() + SegmentSupply::kRetryNs;
-      co_await core_.timers().SleepUntil(retry_ns);
-      status = co_await context_.manifest->Append(core_, entries);
-    }
+    std::optional<NewSegment> reserve = supply_.TakeReserve(bytes);
+    if (reserve) next = std::move(*reserve);
   }
-  if (!status.ok()) {
-    if (next.ok()) {
-      const IoResult closed = co_await next->file.Close();
-      if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
-    }
-    rolling_ = false;
-    const bool is_short = ShortageOf(status) != Shortage::kNone;
-    if (is_short && !waits_ && !IsAwaited()) {
-      queue_.clear();
-    } else if (!stopping_ || !queue_.empty()) {
-      Fail(status);
-    }
-    idle_.Set();
-    co_return;
+  if (!next.ok()) co_return NotRolled(next.status());
+  const absl::Status listed = co_await List(*next);
+  if (!listed.ok()) {
+    const IoResult closed = co_await next->file.Close();
+    if (!closed.ok()) LogWarning("cannot close a segment: {}", closed.text());
+    co_return NotRolled(listed);
   }
   if (segment_ != 0) {
     footers_.Add({.run = context_.run,
@@ -82,12 +59,54 @@ Task<void> LogWriter::Roll(uint64_t bytes) {
   }
 }
 
-// Whether somebody waits for what is queued. A log that is being closed, or about to be, needs no
-// segment for nothing, or for a mark.
-bool LogWriter::IsAwaited() const {
-  return std::any_of(queue_.begin(), queue_.end(), [](const std::unique_ptr<Block>& block) {
-    return block->is_filling || !block->entries.empty();
-  });
+// In MANIFEST, with the one before it as sealed. While it lacks space or descriptors for that,
+// nothing has begun, and nothing that is queued waits for the end of it.
+Task<absl::Status> LogWriter::List(const NewSegment& next) {
+  std::vector<ManifestEntry> entries;
+  if (segment_ != 0) {
+    entries.push_back(
+        {.type = ManifestEntry::Type::kSealed, .segment = segment_, .end_offset = segment_offset_});
+  }
+  entries.push_back({.type = ManifestEntry::Type::kCreated,
+                     .segment = next.segment,
+                     .log = options_.log,
+                     .run = context_.run,
+                     .kind = options_.kind,
+                     .size = next.size,
+                     .first_sequence = sequence_,
+                     .first_chain = chain_,
+                     .lsn_floor = LsnFloor()});
+  absl::Status status = co_await context_.manifest->Append(core_, entries);
+  while (ShortageOf(status) != Shortage::kNone && !stopping_) {
+    if (refusing_ == Shortage::kNone) {
+      LogWarning("{}; writes are refused until that passes, which is tried each second",
+                 MessageOf(status));
+    }
+    refusing_ = ShortageOf(status);
+    RefuseQueue(refusing_);
+    const uint64_t retry_ns = core_.now_ns() + SegmentSupply::kRetryNs;
+    co_await core_.timers().SleepUntil(retry_ns);
+    status = co_await context_.manifest->Append(core_, entries);
+  }
+  refusing_ = Shortage::kNone;
+  co_return status;
+}
+
+// The log stays where it is.
+void LogWriter::NotRolled(const absl::Status& why) {
+  rolling_ = false;
+  const Shortage shortage = ShortageOf(why);
+  if (shortage != Shortage::kNone) {
+    // It may have been asked for while nothing was queued.
+    if (!queue_.empty() && !NextHasRoom()) RefuseQueue(shortage);
+  } else if (!stopping_ || !queue_.empty()) {
+    return Fail(why);
+  }
+  if (queue_.empty()) {
+    idle_.Set();
+  } else {
+    CallKick();
+  }
 }
 
 void LogWriter::RollNow() {
@@ -177,14 +196,8 @@ Task<void> LogWriter::CloseLast(bool remove) {
   if (!unlinked.ok()) LogWarning("{}", MessageOf(IoError("remove", path, unlinked)));
 }
 
-void LogWriter::DoNotWait() {
-  waits_ = false;
-  supply_.DoNotWait();
-}
-
 Task<void> LogWriter::Stop() {
   stopping_ = true;
-  DoNotWait();
   co_await WaitUntilIdle();
   if (!failed_ && !newest_is_mark_ && MarkFits()) {
     OpenBlock(0);

@@ -131,39 +131,44 @@ Task<void> SegmentSupply::Stop() {
   changed_.Set();
 }
 
-void SegmentSupply::DoNotWait() {
-  wait_for_space_ = false;
-  changed_.Set();
+NewSegment SegmentSupply::TakeFrom(std::optional<NewSegment>& place) {
+  NewSegment taken = std::move(*place);
+  place.reset();
+  ShowClaims();
+  hurry_ = false;
+  needed_.Set();
+  return taken;
+}
+
+std::optional<NewSegment> SegmentSupply::TakeReserve(uint64_t bytes) {
+  std::optional<NewSegment>* place = nullptr;
+  for (std::optional<NewSegment>& reserve : reserves_) {
+    if (!reserve || reserve->size < bytes) continue;
+    if (place == nullptr || reserve->size < (*place)->size) place = &reserve;
+  }
+  if (place == nullptr) return std::nullopt;
+  return TakeFrom(*place);
 }
 
 Task<absl::StatusOr<NewSegment>> SegmentSupply::Take(uint64_t bytes) {
   PAKV_CHECK(!waiting_, "one call at a time");
-  bool asked = false;
   while (true) {
     if (!failure_.ok()) co_return failure_;
     if (stopped_) co_return absl::CancelledError("the log is being closed");
-    std::optional<NewSegment>* place = nullptr;
-    if (spare_ && spare_->size >= bytes) place = &spare_;
-    if (special_ && special_->size >= bytes) place = &special_;
-    if (place == nullptr && (is_short() || kind_ == SegmentKind::kCompaction)) {
-      for (std::optional<NewSegment>& reserve : reserves_) {
-        if (!reserve || reserve->size < bytes) continue;
-        if (place == nullptr || reserve->size < (*place)->size) place = &reserve;
-      }
+    if (special_ && special_->size >= bytes) co_return TakeFrom(special_);
+    if (spare_ && spare_->size >= bytes) co_return TakeFrom(spare_);
+    if (kind_ == SegmentKind::kCompaction) {
+      std::optional<NewSegment> reserve = TakeReserve(bytes);
+      if (reserve) co_return std::move(*reserve);
     }
-    if (place != nullptr) {
-      NewSegment taken = std::move(**place);
-      place->reset();
-      ShowClaims();
-      hurry_ = false;
+    if (is_short()) {
+      // It may have been one that is longer than others are.
       needed_.Set();
-      co_return std::move(taken);
+      co_return short_of_;
     }
-    if (is_short() && !wait_for_space_) co_return short_of_;
     waiting_ = true;
     wanted_bytes_ = bytes;
-    // Once: in a shortage the timer tries again, not those who wait for its end.
-    if (!std::exchange(asked, true)) needed_.Set();
+    needed_.Set();
     changed_.Reset();
     co_await changed_.Wait();
     waiting_ = false;

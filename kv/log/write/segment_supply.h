@@ -3,7 +3,8 @@
 // one spare ready, and a reserve of two that only what frees space may use while the system gives
 // no further one: the disk is full, or no file can be opened. Compaction has no spare: all that it
 // writes frees space. Nobody needs what is made ahead yet, so that its lack is no failure of the
-// log (kv/log/files/shortage.h): it is tried again, and writes go on in what is ready.
+// log (kv/log/files/shortage.h): it is tried again, and writes go on in what is ready, or are
+// refused.
 //
 // Who may take the last space says kv/log/files/space_claims.h. Where there is not enough for a
 // whole reserve segment a shorter one is made, and replaced by one of twice its length, or a whole
@@ -65,12 +66,12 @@ class SegmentSupply {
   Task<void> Stop();
 
   // A segment of at least `bytes` (a multiple of the alignment): the spare if that is enough, the
-  // shortest of the reserve that is if there is a shortage or compaction asks, else one that is
-  // made now. Waits as long as a shortage lasts. An error that is none is returned, and by every
-  // further call. One call at a time. Suspends.
+  // shortest of the reserve that is if compaction asks, else one that is made now. Where that
+  // cannot be, the shortage is returned as an error: nobody waits for its end. An error that is
+  // none is returned, and by every further call. One call at a time. Suspends.
   Task<absl::StatusOr<NewSegment>> Take(uint64_t bytes);
-  // From now on Take does not wait for the end of a shortage, but returns it as an error.
-  void DoNotWait();
+  // The shortest of the reserve that is enough, if one is.
+  std::optional<NewSegment> TakeReserve(uint64_t bytes);
 
   // Space was freed: a full disk is asked again at once.
   void Retry();
@@ -131,6 +132,7 @@ class SegmentSupply {
   Task<absl::Status> WriteZeros(NewSegment& made, const std::string& path, uint64_t& unwritten);
   Task<void> Discard(NewSegment made);
   void ShowClaims();
+  NewSegment TakeFrom(std::optional<NewSegment>& place);
 
   Core& core_;
   const LogContext& context_;
@@ -148,7 +150,6 @@ class SegmentSupply {
   bool hurry_ = false;
   bool waiting_ = false;       // a Take waits,
   uint64_t wanted_bytes_ = 0;  // for this much
-  bool wait_for_space_ = true;
   bool stopped_ = false;
   uint64_t zeroed_bytes_ = 0;
   const std::optional<NewSegment>* making_ = nullptr;  // the place of the one that is being made,

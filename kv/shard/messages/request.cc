@@ -37,6 +37,21 @@ Outcome OutcomeOf(Admission refused) {
   return Outcome::kReadOnly;
 }
 
+Outcome OutcomeOf(Settlement settlement) {
+  switch (settlement) {
+    case Settlement::kDurable:
+      return Outcome::kDone;
+    case Settlement::kUnknown:
+      return Outcome::kUnknown;
+    case Settlement::kDiskFull:
+      return Outcome::kDiskFull;
+    case Settlement::kNoDescriptors:
+      return Outcome::kNoDescriptors;
+  }
+  PAKV_CHECK(false, "it is one of these");
+  return Outcome::kUnknown;
+}
+
 Outcome OutcomeOfRead(const absl::Status& failed) {
   return absl::IsDataLoss(failed) ? Outcome::kDamaged : Outcome::kFileError;
 }

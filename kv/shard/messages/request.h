@@ -60,7 +60,9 @@ struct Change {
 // returns kKeep, always. It may run again if the first run's outcome could not be admitted.
 using KeyFunction = Change (*)(const OldValue& old, Request& request);
 
-// How it ended, before the command's own reply counts.
+// How it ended, before the command's own reply counts. What is refused for lack of space or
+// descriptors may have been admitted before that lack was known (LogWriter): it has not happened
+// all the same.
 enum class Outcome : uint8_t {
   kDone,
   kUnknown,   // the log failed after admission: the write may appear after a restart
@@ -82,6 +84,7 @@ enum class Outcome : uint8_t {
 };
 
 Outcome OutcomeOf(Admission refused);
+Outcome OutcomeOf(Settlement settlement);
 // Of a read that has failed: kDamaged if what is there is not what was written, else kFileError.
 Outcome OutcomeOfRead(const absl::Status& failed);
 // Whether the outcome comes with a text in `reply.bytes`.

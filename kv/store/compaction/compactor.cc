@@ -82,8 +82,6 @@ void Compactor::Start() {
 Task<void> Compactor::Stop() {
   nursery_.RequestStop();
   news_.Set();
-  // A pass that waits for its copies would wait for space.
-  log_.DoNotWait();
   co_await nursery_.Join();
   manifest_.OnChange(nullptr, nullptr);
   staged_.clear();

@@ -98,6 +98,7 @@ class Compactor {
     size_t bytes_begin;  // in staged_bytes_
     bool is_value;
     bool is_grave;
+    bool is_refused = false;
   };
   enum class Passed : uint8_t {
     kDone,

@@ -26,9 +26,11 @@ constexpr uint64_t kRoomRetryNs = 5 * kNsPerMs;
 }  // namespace
 
 Compactor::Staged::Staged(Compactor& compactor_in, const Shard::Asked& asked, size_t bytes_begin_in)
-    : DurableEntry([](DurableEntry& entry, bool durable) {
-        Compactor& owner = static_cast<Staged&>(entry).compactor;
-        if (!durable) owner.durable_ = false;
+    : DurableEntry([](DurableEntry& entry, Settlement settlement) {
+        auto& staged = static_cast<Staged&>(entry);
+        Compactor& owner = staged.compactor;
+        staged.is_refused = IsRefused(settlement);
+        if (settlement == Settlement::kUnknown) owner.durable_ = false;
         if (--owner.pending_ == 0) owner.settled_.Set();
       }),
       compactor(compactor_in),
@@ -306,7 +308,11 @@ Task<Compactor::Passed> Compactor::MoveStaged(const SegmentInfo& victim, bool la
       failed_ = true;
       co_return Passed::kEnded;
     }
+    // What is refused is behind all that is durable. The victim stays, and its turn comes later.
+    const size_t appended_end = next;
+    while (next > begin && staged_[next - 1].is_refused) --next;
     co_await MoveDurable(begin, next);
+    if (next < appended_end) co_return Passed::kNotNow;
   }
   staged_.clear();
   staged_bytes_.clear();
@@ -378,7 +384,8 @@ Task<Compactor::Passed> Compactor::KeepClock(const SegmentInfo& victim, uint64_t
   if (admitted != Admission::kOk) co_return Passed::kNotNow;
   PAKV_COVERED(kClockKept);
   co_await entry.settled.Wait();
-  if (entry.durable) co_return Passed::kDone;
+  if (entry.settlement == Settlement::kDurable) co_return Passed::kDone;
+  if (IsRefused(entry.settlement)) co_return Passed::kNotNow;
   failed_ = true;
   co_return Passed::kEnded;
 }

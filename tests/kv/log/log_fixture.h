@@ -115,6 +115,13 @@ class TestCore {
   }
 };
 
+// There is no space from now on.
+inline void FillDisk(FaultRing& faults) {
+  faults.after = [](Operation& operation) {
+    if (operation.request.opcode == Opcode::kSpace) operation.request.space->free_bytes = 0;
+  };
+}
+
 // From now on each write of MANIFEST is an error.
 inline void FailManifestWrites(FaultRing& faults) {
   faults.rule = [](Operation& operation) {
@@ -130,9 +137,10 @@ inline void FailManifestWrites(FaultRing& faults) {
 // Waits for its record; writes down the order in which entries are settled.
 struct TestEntry : DurableEntry {
   explicit TestEntry(ReadyQueue& ready, std::vector<int>* order_in = nullptr, int number_in = 0)
-      : DurableEntry([](DurableEntry& self, bool durable) {
+      : DurableEntry([](DurableEntry& self, Settlement ended) {
           auto& entry = static_cast<TestEntry&>(self);
-          entry.ok = durable;
+          entry.settlement = ended;
+          entry.ok = ended == Settlement::kDurable;
           if (entry.order != nullptr) entry.order->push_back(entry.number);
           entry.settled.Set();
         }),
@@ -140,6 +148,7 @@ struct TestEntry : DurableEntry {
         order(order_in),
         number(number_in) {}
   Event settled;
+  Settlement settlement = Settlement::kUnknown;
   bool ok = false;
   std::vector<int>* order;
   int number;
@@ -242,8 +251,10 @@ class TestLog : private RecoverySink {
   }
   // Until spare and reserve are there.
   Task<void> UntilAllIsReady() {
-    co_await Until(
-        [&] { return writer->ready_bytes() >= writer->unwritten_bytes() + 3 * segment_bytes_; });
+    co_await Until([this] { return IsAllReady(); });
+  }
+  bool IsAllReady() const {
+    return writer->ready_bytes() >= writer->unwritten_bytes() + 3 * segment_bytes_;
   }
   // Until a mark has been written that tells of all that was written before.
   Task<void> UntilMark() {

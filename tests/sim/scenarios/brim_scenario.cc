@@ -270,11 +270,18 @@ class BrimScenario {
     co_return call.outcome == Outcome::kDone ? std::string(call.reply.bytes) : "refused";
   }
 
+  static Task<uint64_t> Count(Store& store, Core& here) {
+    return store.CountKeys(here, kDefaultNamespace);
+  }
+
   void LookAtAll() {
     for (const auto& [key, value] : live_) {
       const auto got = node_.Run(Get(*store_, node_.core(0), key));
       if (!got || *got != value) return Fail(key + " is not what it was set to");
     }
+    // What was refused is not there.
+    const auto count = node_.Run(Count(*store_, node_.core(0)));
+    if (!count || *count != live_.size()) return Fail("there are keys that were refused");
     const auto report = node_.Run(CheckStore(*store_, node_.core(0)));
     if (!report) return Fail("the check does not end: " + world_.failure());
     if (!report->findings.empty()) Fail("the check found: " + report->findings.front().what);

@@ -123,9 +123,9 @@ class Life : private RecoverySink {
  private:
   struct Entry : DurableEntry {
     explicit Entry(ReadyQueue& ready)
-        : DurableEntry([](DurableEntry& self, bool ok) {
+        : DurableEntry([](DurableEntry& self, Settlement settlement) {
             auto& entry = static_cast<Entry&>(self);
-            entry.durable = ok;
+            entry.durable = settlement == Settlement::kDurable;
             entry.settled.Set();
           }),
           settled(ready) {}

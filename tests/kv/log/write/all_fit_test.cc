@@ -83,7 +83,7 @@ class AllFitTest : public SimLogFixture {
         if (!is_end && entries.empty()) co_return false;
         for (const auto& entry : entries) {
           co_await entry->settled.Wait();
-          EXPECT_TRUE(entry->durable);
+          EXPECT_EQ(entry->settlement, Settlement::kDurable);
         }
         entries.clear();
       }
@@ -95,7 +95,7 @@ class AllFitTest : public SimLogFixture {
     }
     for (const auto& entry : entries) {
       co_await entry->settled.Wait();
-      EXPECT_TRUE(entry->durable);
+      EXPECT_EQ(entry->settlement, Settlement::kDurable);
     }
     co_return true;
   }
@@ -111,7 +111,7 @@ class AllFitTest : public SimLogFixture {
     const Admission admitted = writer.WaitClock(entry);
     EXPECT_EQ(admitted, Admission::kOk);
     co_await entry.settled.Wait();
-    co_return entry.durable;
+    co_return entry.settlement == Settlement::kDurable;
   }
   bool KeepClock() {
     const auto kept = node_->Run(WriteClock(*writer_, node_->core(0)));

@@ -100,9 +100,9 @@ TEST_F(LogFaultTest, FailedWriteSettlesAllThatIsPendingInOrderAndTheLogRefusesMo
 // An entry that asks, while it fails, to wait for what else is pending.
 struct AskingEntry : DurableEntry {
   AskingEntry(LogWriter& writer_in, TestEntry& other_in)
-      : DurableEntry([](DurableEntry& self, bool durable) {
+      : DurableEntry([](DurableEntry& self, Settlement settlement) {
           auto& entry = static_cast<AskingEntry&>(self);
-          EXPECT_FALSE(durable);
+          EXPECT_EQ(settlement, Settlement::kUnknown);
           entry.waited = entry.writer.WaitNewest(entry.other);
         }),
         writer(writer_in),
@@ -172,7 +172,7 @@ Task<void> FailToMakeASegment(TestLog& log, Core& core, FaultRing& faults) {
     durable = co_await log.Put("at" + std::to_string(done), value);
     if (durable) ++done;
   }
-  EXPECT_FALSE(durable) << "it is no shortage, for which writes wait";
+  EXPECT_FALSE(durable) << "it is no shortage";
   EXPECT_LE(done, 1) << "there was but one to spare";
   EXPECT_EQ(refused, 1) << "it is not tried again";
   EXPECT_EQ(log.failures, 1);
@@ -273,7 +273,7 @@ TEST_F(LogDescriptorTest, AnInterruptedOpenIsTriedAgain) {
   EXPECT_EQ(Recovered().at("later").size(), 50'000u);
 }
 
-// What was admitted before it was known waits, as nobody may be told that it never happened.
+// What was admitted before it was known is refused once what is ready is full.
 Task<void> AdmittedBeforeItIsKnown(TestLog& log, Core& core, FaultRing& faults) {
   const std::string value(50'000, 'v');
   EXPECT_TRUE(co_await log.Put("before", value));
@@ -284,31 +284,32 @@ Task<void> AdmittedBeforeItIsKnown(TestLog& log, Core& core, FaultRing& faults) 
     return false;
   };
   TestEntry spare(core.ready());
-  TestEntry reserve(core.ready());
+  TestEntry refused(core.ready());
   TestEntry last(core.ready());
-  TestEntry waiting(core.ready());
   log.Append("spare", value, spare);
-  log.Append("reserve", value, reserve);
+  log.Append("refused", value, refused);
   log.Append("last", value, last);
-  log.Append("waiting", value, waiting);
   co_await last.settled.Wait();
-  EXPECT_TRUE(spare.ok && reserve.ok && last.ok);
-  co_await log.Sleep(50 * kNsPerMs);
-  EXPECT_FALSE(waiting.settled.is_set());
-  faults.rule = nullptr;
-  co_await waiting.settled.Wait();
-  EXPECT_TRUE(waiting.ok);
+  EXPECT_TRUE(spare.ok);
+  EXPECT_EQ(refused.settlement, Settlement::kNoDescriptors);
+  EXPECT_EQ(last.settlement, Settlement::kNoDescriptors);
   EXPECT_EQ(log.failures, 0);
+  faults.rule = nullptr;
+  co_await log.Until([&] { return log.writer->Admit(50'000, false) == Admission::kOk; });
+  EXPECT_TRUE(co_await log.Put("after", value));
 }
 
-TEST_F(LogDescriptorTest, WhatWasAdmittedBeforeItWasKnownIsWrittenOnceThereIsOne) {
+TEST_F(LogDescriptorTest, WhatWasAdmittedBeforeItWasKnownIsRefused) {
   Life(AdmittedBeforeItIsKnown);
-  EXPECT_EQ(Recovered().at("waiting").size(), 50'000u);
+  const auto values = Recovered();
+  EXPECT_EQ(values.count("spare"), 1u);
+  EXPECT_EQ(values.count("refused") + values.count("last"), 0u);
+  EXPECT_EQ(values.count("after"), 1u);
 }
 
 // A fresh MANIFEST has got its name, and the directory cannot be opened to make that last: a power
 // cut may bring the old file back. So nothing is appended until it could be.
-Task<void> NameOfAFreshManifestWaits(TestLog& log, Core& core, FaultRing& faults) {
+Task<void> NameOfAFreshManifestWaits(TestLog& log, Core&, FaultRing& faults) {
   log.recovered.manifest->set_appends_max(1);
   bool renamed = false;
   bool short_of = true;
@@ -327,22 +328,21 @@ Task<void> NameOfAFreshManifestWaits(TestLog& log, Core& core, FaultRing& faults
     operation.result = IoResult(-EMFILE);
     return false;
   };
-  std::vector<std::unique_ptr<TestEntry>> entries;
-  for (int i = 0; i < 10 && !renamed; ++i) {
-    entries.push_back(std::make_unique<TestEntry>(core.ready()));
-    log.Append("key" + std::to_string(i), std::string(50'000, 'v'), *entries.back());
-    co_await log.Until([&] { return entries.back()->settled.is_set() || refused > 0; });
+  const std::string value(50'000, 'v');
+  bool written = true;
+  for (int i = 0; i < 10 && written; ++i) {
+    EXPECT_EQ(log.writer->Admit(value.size(), false), Admission::kOk);
+    written = co_await log.Put("key" + std::to_string(i), value);
+    co_await log.Until([&] { return refused > 0 || log.IsAllReady(); });
   }
   EXPECT_TRUE(renamed);
+  EXPECT_FALSE(written) << "it is refused";
   EXPECT_GT(refused, 0);
   EXPECT_EQ(early, 0);
-  EXPECT_FALSE(entries.back()->settled.is_set());
+  EXPECT_EQ(log.writer->Admit(value.size(), false), Admission::kNoDescriptors);
   EXPECT_EQ(log.failures, 0);
   short_of = false;
-  for (const auto& entry : entries) {
-    co_await entry->settled.Wait();
-    EXPECT_TRUE(entry->ok);
-  }
+  co_await log.Until([&] { return log.writer->Admit(value.size(), false) == Admission::kOk; });
   EXPECT_EQ(log.failures, 0);
   EXPECT_TRUE(co_await log.Put("after", std::string(50'000, 'v')));
 }
@@ -377,12 +377,6 @@ TEST(ShortageTest, IsTheTable) {
 }
 
 // ---- No space ----
-
-void FillDisk(FaultRing& faults) {
-  faults.after = [](Operation& operation) {
-    if (operation.request.opcode == Opcode::kSpace) operation.request.space->free_bytes = 0;
-  };
-}
 
 void LimitFileSize(FaultRing& faults) {
   faults.after = [](Operation& operation) {
@@ -439,65 +433,6 @@ TEST_F(LogFaultTest, AFileSizeLimitBelowASegmentIsAFullDisk) {
   EXPECT_EQ(values.at("later").size(), 3000u);
 }
 
-// Up to 200 namespaces, or until one is refused; how many there are.
-Task<uint32_t> AppendToManifest(TestLog& log, Core& core, std::string name, absl::Status& status) {
-  Manifest& manifest = *log.recovered.manifest;
-  for (uint32_t appended = 0; appended < 200; ++appended) {
-    const std::string numbered = name + std::to_string(appended);
-    std::vector<ManifestEntry> entries(1);
-    entries[0].type = ManifestEntry::Type::kNamespace;
-    entries[0].namespace_id = manifest.listed().next_namespace;
-    entries[0].name = numbered;
-    status = co_await manifest.Append(core, std::move(entries));
-    if (!status.ok()) co_return appended;
-  }
-  co_return 200;
-}
-
-// Zeros ahead carry MANIFEST on; once they are used up an append is refused, and that is all.
-Task<void> ManifestOnAFullDisk(TestLog& log, Core& core, FaultRing& faults) {
-  co_await log.UntilAllIsReady();
-  FillDisk(faults);
-  absl::Status status;
-  const uint32_t appended = co_await AppendToManifest(log, core, "name", status);
-  EXPECT_GT(appended, 30u);  // half of what is made ahead, at least
-  EXPECT_EQ(ShortageOf(status), Shortage::kSpace) << status;
-  EXPECT_FALSE(log.writer->read_only());
-  faults.after = nullptr;
-  const uint32_t later = co_await AppendToManifest(log, core, "later", status);
-  EXPECT_EQ(later, 200u) << status;
-  EXPECT_TRUE(co_await log.Put("key", "value"));
-}
-
-TEST_F(LogFaultTest, AFullDiskIsNoFailureOfManifest) {
-  Life(ManifestOnAFullDisk);
-  EXPECT_EQ(Recovered().at("key"), "value");
-}
-
-// The next segment is there, and cannot be listed: a record waits for that, and whoever stops does
-// not wait for the record.
-Task<void> DoNotWaitForManifest(TestLog& log, Core& core, FaultRing& faults) {
-  co_await log.UntilAllIsReady();
-  FillDisk(faults);
-  absl::Status status;
-  co_await AppendToManifest(log, core, "name", status);
-  EXPECT_EQ(ShortageOf(status), Shortage::kSpace) << status;
-  const std::string value(TestLog::kSegmentBytes / 2, 'v');
-  EXPECT_TRUE(co_await log.Put("fits", value));
-  TestEntry entry(core.ready());
-  log.Append("does not", value, entry);
-  co_await log.Sleep(20 * kNsPerMs);
-  EXPECT_FALSE(entry.settled.is_set());
-  log.writer->DoNotWait();
-  co_await entry.settled.Wait();
-  EXPECT_FALSE(entry.ok);
-}
-
-TEST_F(LogFaultTest, WhoStopsDoesNotWaitForRoomInManifest) {
-  Life(DoNotWaitForManifest);
-  EXPECT_EQ(Recovered().count("fits"), 1u);
-}
-
 Task<void> NoSpaceAtStart(TestLog& log, Core& core, FaultRing& faults) {
   uint64_t asked = 0;
   faults.after = [&asked](Operation& operation) {
@@ -528,17 +463,6 @@ Task<void> StopOnFullDisk(TestLog& log, Core&, FaultRing&) {
 
 TEST_F(LogFaultTest, StopDoesNotWaitForSpace) { Life(StopOnFullDisk, FillDisk); }
 
-// It is told first, and stopped later.
-Task<void> DoNotWaitOnFullDisk(TestLog& log, Core&, FaultRing&) {
-  co_await log.Until([&] { return log.writer->disk_full(); });
-  log.writer->DoNotWait();
-  co_await log.Sleep(20 * kNsPerMs);
-  EXPECT_FALSE(log.writer->read_only());
-  EXPECT_EQ(log.writer->Admit(100, false), Admission::kDiskFull);
-}
-
-TEST_F(LogFaultTest, ASegmentThatNobodyWaitsForIsNoFailure) { Life(DoNotWaitOnFullDisk, FillDisk); }
-
 // The first segment is made, and the next one on its way, as it turns out that there is no room.
 void OneSegmentIsAll(FaultRing& faults) {
   faults.rule = [&faults, opened = 0](Operation& operation) mutable {
@@ -554,19 +478,16 @@ Task<void> MarkOnFullDisk(TestLog& log, Core&, FaultRing& faults) {
   const size_t room = TestLog::kSegmentBytes - kBlockHeaderSize - EncodedRecordSize("key", "");
   EXPECT_TRUE(co_await log.Put("key", std::string(room, 'v')));
   EXPECT_EQ(log.writer->unwritten_bytes(), 0u);
-  co_await log.Sleep(20 * kNsPerMs);
-  EXPECT_FALSE(log.writer->idle());
+  co_await log.Until([&] { return !log.writer->idle(); });
   faults.Release();
-  co_await log.Sleep(20 * kNsPerMs);
+  co_await log.Until([&] { return log.writer->idle(); });
   EXPECT_EQ(log.writer->Admit(100, false), Admission::kDiskFull);
-  log.writer->DoNotWait();
-  co_await log.Sleep(20 * kNsPerMs);
   EXPECT_TRUE(log.writer->idle());
   EXPECT_FALSE(log.writer->read_only());
   EXPECT_EQ(log.failures, 0);
 }
 
-TEST_F(LogFaultTest, NorIsOneThatOnlyAMarkWaitsFor) {
+TEST_F(LogFaultTest, ASegmentThatOnlyAMarkWaitsForIsNoFailure) {
   Life(MarkOnFullDisk, OneSegmentIsAll);
   EXPECT_EQ(Recovered().count("key"), 1u);
 }

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,8 +35,8 @@ class SlowGroup {
     group_ = &log_.writer->BeginGroup(bytes_);
     Add(0);
   }
-  // Whether it is hung.
-  Task<bool> Complete() {
+  // Nothing: it is hung; else what has become of it.
+  Task<std::optional<Settlement>> Complete() {
     for (size_t i = 1; i < kRecords; ++i) {
       co_await NextPass(core_);
       Add(i);
@@ -72,8 +73,8 @@ Task<void> AppendAroundAGroup(TestLog& log, Core& core, FaultRing&) {
   log.Append("before", "value", before);
   group.Begin();
   log.Append("behind", "value", behind);
-  const bool is_hung = co_await group.Complete();
-  EXPECT_TRUE(is_hung);
+  const std::optional<Settlement> given_up = co_await group.Complete();
+  EXPECT_FALSE(given_up.has_value());
   EXPECT_FALSE(behind.settled.is_set()) << "it was written before those that it is behind";
   co_await behind.settled.Wait();
   EXPECT_EQ(order, (std::vector<int>{0, 1, 2}));
@@ -119,8 +120,8 @@ Task<void> FailUnderAGroup(TestLog& log, Core& core, FaultRing& faults) {
   co_await waiting.settled.Wait();
   EXPECT_FALSE(failing.ok || waiting.ok);
   EXPECT_EQ(log.failures, 1);
-  const bool is_hung = co_await group.Complete();
-  EXPECT_FALSE(is_hung);
+  const std::optional<Settlement> given_up = co_await group.Complete();
+  EXPECT_EQ(given_up, Settlement::kUnknown);
   EXPECT_EQ(log.writer->pending_bytes(), 0u);
   EXPECT_TRUE(log.writer->idle());
 }
@@ -130,6 +131,48 @@ TEST_F(LogGroupTest, ALogThatFailsMeanwhileTakesNothingOfIt) {
   Life(DoNothing);
   ASSERT_EQ(records_.size(), 1u);
   EXPECT_EQ(records_[0].key, "before");
+}
+
+// What is before it finds no segment: it is refused with that, whole, although half of it is not
+// there yet.
+Task<void> RefuseUnderAGroup(TestLog& log, Core& core, FaultRing& faults) {
+  EXPECT_TRUE(co_await log.Put("before", "value"));
+  co_await log.UntilAllIsReady();
+  faults.after = [](Operation& operation) {
+    if (operation.request.opcode == Opcode::kSpace) operation.request.space->free_bytes = 0;
+  };
+  TestEntry refused(core.ready());
+  TestEntry waiting(core.ready());
+  // Longer than what is ready, and its block has no room for a record more.
+  const std::string key = "refused";
+  log.Append(key,
+             std::string(2 * TestLog::kSegmentBytes - kBlockHeaderSize -
+                             EncodedRecordSize(key, std::string_view()),
+                         'v'),
+             refused);
+  SlowGroup group(log, core);
+  group.Begin();
+  EXPECT_TRUE(log.writer->WaitNewest(waiting));
+  co_await waiting.settled.Wait();
+  EXPECT_EQ(refused.settlement, Settlement::kDiskFull);
+  EXPECT_EQ(waiting.settlement, Settlement::kDiskFull);
+  EXPECT_TRUE(log.writer->idle());
+  const std::optional<Settlement> given_up = co_await group.Complete();
+  EXPECT_EQ(given_up, Settlement::kDiskFull);
+  EXPECT_EQ(log.failures, 0);
+  EXPECT_EQ(log.writer->pending_bytes(), 0u);
+  EXPECT_TRUE(log.writer->idle());
+  faults.after = nullptr;
+  co_await log.Until([&] { return log.writer->Admit(4000, false) == Admission::kOk; });
+  EXPECT_TRUE(co_await log.Put("after", "value"));
+}
+
+TEST_F(LogGroupTest, AGroupThatIsRefusedMeanwhileIsRefusedWhole) {
+  Life(RefuseUnderAGroup);
+  Life(DoNothing);
+  ASSERT_EQ(records_.size(), 2u);
+  EXPECT_EQ(records_[0].key, "before");
+  EXPECT_EQ(records_[1].key, "after");
 }
 
 }  // namespace

@@ -188,9 +188,9 @@ TEST_F(LogWriterTest, EntriesAreSettledInTheirPlaces) { Life(EntriesBetween); }
 // Appends from within its settled function: a chain of dependent writes.
 struct ChainEntry : DurableEntry {
   ChainEntry(TestLog& log_in, Core& core, int left_in)
-      : DurableEntry([](DurableEntry& self, bool ok) {
+      : DurableEntry([](DurableEntry& self, Settlement settlement) {
           auto& entry = static_cast<ChainEntry&>(self);
-          EXPECT_TRUE(ok);
+          EXPECT_EQ(settlement, Settlement::kDurable);
           if (--entry.left == 0) {
             entry.done.Set();
             return;

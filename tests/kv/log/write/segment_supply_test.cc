@@ -152,14 +152,17 @@ TEST_F(SegmentSupplyTest, AShortageGivesTheShortestOfTheReserveThatIsEnough) {
   LeaveFreeAndSettle(kKeptByReserve + kWhole + 6 * kAlignment);
   ASSERT_EQ(Ready(supply), (Lengths{6 * kAlignment, kWhole}));
   LeaveFree(0);
-  const auto shorter = Take(supply, 6 * kAlignment);
+  const auto taken = node_->Run(supply.Take(6 * kAlignment));
+  ASSERT_TRUE(taken) << "nobody waits: " << world_.failure();
+  EXPECT_EQ(ShortageOf(taken->status()), Shortage::kSpace);
+  const auto shorter = supply.TakeReserve(6 * kAlignment);
   ASSERT_TRUE(shorter);
   EXPECT_EQ(shorter->size, 6 * kAlignment);
   EXPECT_TRUE(shorter->reserve);
   // The longer one is left; what is taken is lacked again.
   EXPECT_EQ(Ready(supply), Lengths{kWhole});
   EXPECT_EQ(claims_->Before(SpaceClaims::kRankOfOthers), kWhole);
-  const auto longer = Take(supply, kAlignment);
+  const auto longer = supply.TakeReserve(kAlignment);
   ASSERT_TRUE(longer);
   EXPECT_EQ(longer->size, kWhole);
   EXPECT_EQ(Ready(supply), Lengths{});
