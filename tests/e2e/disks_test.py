@@ -128,7 +128,7 @@ def a_stop_on_a_full_disk_is_clean(pakvd, disk):
         for i in range(count):
             client.send("SET", f"key{i}", value)
         deadline = time.monotonic() + 60
-        while "cannot make a segment" not in server.log():
+        while "No space left on device; writes are refused" not in server.log():
             pakv.check(time.monotonic() < deadline, f"the disk is not full:\n{server.log()}")
             time.sleep(0.05)  # polls what another process writes
         code = server.stop()
