@@ -205,8 +205,8 @@ TEST_F(ClientValueTest, AFullDiskIsToldAndTheClientGoesOn) {
     auto full = co_await WriteAll(client, std::move(set), ValueOf('a', 900'000), 100'000, 900'000);
     EXPECT_EQ(full.error().status, PakvStatus::kDiskFull);
     server.node.disk().SetBallast(0);
-    // The store looks for it now and then.
-    const uint64_t wake_ns = server.node.core(0).now_ns() + kNsPerSecond;
+    // The store looks for it each second, and makes its reserve first.
+    const uint64_t wake_ns = server.node.core(0).now_ns() + 2 * kNsPerSecond;
     co_await server.node.core(0).timers().SleepUntil(wake_ns);
     ClientSet again{.key = "key"};
     auto done = co_await WriteAll(client, std::move(again), ValueOf('b', 900'000), 100'000);
