@@ -25,6 +25,9 @@ struct SessionLimits {
   size_t core_read_bytes_max = 64 << 20;
   // Of one core: requests that are being received or run, of more than Session::kOwnBytesMax.
   size_t core_frame_bytes_max = 64 << 20;
+  // Of one core: what came before it could be stopped, of which each session has more than it may.
+  // Beyond it all receive one buffer at a time.
+  size_t core_ahead_bytes_max = 16 << 20;
 
   // Of one core: what is gathered for replies that are sent piece by piece, and not yet sent.
   size_t core_unread_bytes_max = 256 << 20;

@@ -58,6 +58,7 @@ Task<void> Session::Serve() {
   co_await Close();
   if (protocol_ != nullptr) co_await protocol_->End();
   group_.buffer_bytes_ -= noted_bytes_;
+  group_.NoteAhead(noted_ahead_bytes_, 0);
   group_.PassBy(*this);
   Unlink();
   if (--group_.session_count_ == 0) group_.empty_.Set();
@@ -314,6 +315,7 @@ Task<void> Session::Close() {
   EndTurns();
   input_.Discard();
   ReleaseFrame();
+  NoteMemory();
   if (protocol_ != nullptr) co_await protocol_->EndInput();
   // What is long on its way waits for the client to read what comes before.
   linger_end_ns_ = core_.now_ns() + kLingerNs;
@@ -401,6 +403,12 @@ void Session::NoteMemory() {
       input_.memory_bytes() + request_bytes_ + queue_.memory_bytes() + sending_.capacity();
   group_.buffer_bytes_ += bytes - noted_bytes_;
   noted_bytes_ = bytes;
+  const size_t received = input_.memory_bytes();
+  const size_t allowed = std::max(kOwnBytesMax, frame_.bytes());
+  const size_t ahead = received > allowed ? received - allowed : 0;
+  if (ahead == noted_ahead_bytes_) [[likely]]
+    return;
+  group_.NoteAhead(std::exchange(noted_ahead_bytes_, ahead), ahead);
 }
 
 // ---- Receiving ----
@@ -419,6 +427,7 @@ void Session::NoteReceived() {
 void Session::StartReceiving() {
   if (receiver_.in_flight || !receive_again_ || broken_ || (draining_ && !discarding_)) return;
   receive_again_ = false;
+  receiver_.once = group_.receives_once();
   core_.ring().SubmitReceive(receiver_);
 }
 
@@ -433,11 +442,12 @@ void Session::Received() {
     // Busy with something else: the ring's buffers are for those who are not.
     input_.Settle();
     if (input_.held_bytes() >= kOwnBytesMax) StopReceiving();
+    NoteMemory();
   }
   if (!receiver_.in_flight) {
     const int32_t error = receiver_.end.error();
     if (error == ENOBUFS) ++group_.counters().receives_without_buffer;
-    if (error == ENOBUFS || error == ECANCELED) {
+    if (receiver_.end.value() > 0 || error == ENOBUFS || error == ECANCELED) {
       receive_again_ = !draining_ || discarding_;
       const bool ahead = waiting_ != Wait::kInput && input_.held_bytes() >= kOwnBytesMax;
       if (!ahead && !broken_ && !receives_by_turns_ && waiting_ != Wait::kDisconnected) {

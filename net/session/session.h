@@ -36,9 +36,10 @@ class Session : public ListHook {
  public:
   // A request that is known to be longer is received into memory that grows with what has come.
   static constexpr size_t kLongRequestBytes = 16 << 10;
-  // What each session may hold of what it received; with that goes what the ring received at once,
-  // of which no part can be put off. Requests that take more share
-  // SessionLimits::core_frame_bytes_max, from before they are received until they are done with.
+  // What each session may hold of what it received. What comes beyond that before it is stopped is
+  // bounded for all of a core together (SessionLimits::core_ahead_bytes_max). Requests that take
+  // more share SessionLimits::core_frame_bytes_max, from before they are received until they are
+  // done with.
   static constexpr size_t kOwnBytesMax = 64 << 10;
 
   // Runs on its core; everything here does.
@@ -217,6 +218,7 @@ class Session : public ListHook {
   // How long a client that has ended its stream may read nothing of what is owed to it.
   static constexpr uint64_t kLingerNs = 30 * kNsPerSecond;
 
+  friend class SessionGroup;
   friend class PutOffReplies;
   friend class ReplyStream;
   size_t in_flight() const { return queue_.count() + parts_ + group_.batch.count; }
@@ -379,6 +381,7 @@ class Session : public ListHook {
   size_t sent_bytes_ = 0;  // of sending_
   uint64_t sends_begun_ = 0;
   size_t noted_bytes_ = 0;  // of buffers, that the group knows of
+  size_t noted_ahead_bytes_ = 0;
 
   bool batching_ = false;  // within Consume
   bool drops_replies_ = false;

@@ -75,6 +75,21 @@ Task<void> SessionGroup::WaitUntilEmpty() {
   while (session_count_ > 0) co_await empty_.Wait();
 }
 
+// What the kernel does for those that are armed for many buffers is bounded by the ring's: until
+// the cancellations are submitted, that is once more, and by what was received in this pass.
+void SessionGroup::NoteAhead(size_t bytes_before, size_t bytes) {
+  ahead_bytes_ += bytes - bytes_before;
+  if (receives_once_) {
+    receives_once_ = ahead_bytes_ > limits_.core_ahead_bytes_max / 2;
+    return;
+  }
+  if (ahead_bytes_ <= limits_.core_ahead_bytes_max) return;
+  receives_once_ = true;
+  for (Session* each = sessions_.First(); each != nullptr; each = sessions_.Next(*each)) {
+    each->StopReceiving();
+  }
+}
+
 uint64_t SessionGroup::memory_bytes() const {
   return session_count_ * (sizeof(Session) + kBytesPerSession) +
          slots_.slots() * sizeof(ReplySlot) + slots_.kept_bytes() + write_budget.used_bytes() +

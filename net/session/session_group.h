@@ -82,6 +82,10 @@ class SessionGroup {
   // is not under way. Each session that is there all the while is visited once.
   bool VisitNext(SessionWalk& walk, absl::FunctionRef<void(Session&)> visit);
 
+  // How sessions receive: one buffer at a time as long as they are ahead of what they may hold by
+  // too much, since who is armed for many may come to any number of them, whatever he was told.
+  bool receives_once() const { return receives_once_; }
+
   ByteBudget write_budget;
   ByteBudget transaction_budget;
   ByteBudget read_budget;
@@ -137,6 +141,9 @@ class SessionGroup {
   // that the client may give).
   static constexpr size_t kBytesPerSession = 3072;
 
+  // Of one session: it holds `bytes` more than it may, which were `bytes_before`.
+  void NoteAhead(size_t bytes_before, size_t bytes);
+
   // No walk waits at the session, which is about to end.
   void PassBy(Session& session);
 
@@ -152,6 +159,8 @@ class SessionGroup {
   size_t session_count_ = 0;
   uint64_t buffer_bytes_ = 0;  // that sessions have noted
   uint64_t kept_buffer_bytes_ = 0;
+  size_t ahead_bytes_ = 0;  // that sessions have noted
+  bool receives_once_ = false;
   bool draining_ = false;
   Event empty_;
 };

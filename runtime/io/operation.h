@@ -117,7 +117,9 @@ struct ReceivedBuffer : ListHook {
 };
 
 // Receives from one socket until it ends: many completions, each a buffer of the ring's. It is
-// cancelled, and its end awaited, before it is freed.
+// cancelled, and its end awaited, before it is freed. How much has come before a cancellation takes
+// effect is up to the system: as much as there is, and the ring has buffers for. `once` is for
+// those who may not take so much.
 struct Receiver : Completion {
   explicit Receiver(Function complete) : Completion(complete) {}
   ~Receiver() {
@@ -126,10 +128,11 @@ struct Receiver : Completion {
   }
 
   Handle handle = Handle::kNone;
+  bool once = false;       // set before it is submitted: it ends after one buffer
   bool in_flight = false;  // armed: more completions will come
   bool cancelled = false;
   // Why it is no longer armed: 0 the peer closed its end, -ENOBUFS the ring had no free buffer
-  // (submit it again), -ECANCELED, or another error.
+  // (submit it again), -ECANCELED, or another error; of one that was to receive once, the bytes.
   IoResult end;
   IntrusiveList<ReceivedBuffer> received;  // in the order of the stream
   uint64_t ring_data = 0;

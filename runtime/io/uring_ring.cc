@@ -450,7 +450,11 @@ void UringRing::SubmitReceive(Receiver& receiver) {
 void UringRing::ArmReceive(Receiver& receiver) {
   receiver.ring_data = kArmed;
   io_uring_sqe* sqe = NextSqe();
-  io_uring_prep_recv_multishot(sqe, static_cast<int>(receiver.handle), nullptr, 0, 0);
+  if (receiver.once) {
+    io_uring_prep_recv(sqe, static_cast<int>(receiver.handle), nullptr, buffer_bytes_, 0);
+  } else {
+    io_uring_prep_recv_multishot(sqe, static_cast<int>(receiver.handle), nullptr, 0, 0);
+  }
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = kBufferGroup;
   io_uring_sqe_set_data64(sqe, reinterpret_cast<uint64_t>(&receiver) | kTagReceiver);
@@ -546,7 +550,7 @@ void UringRing::ReceiverCompleted(Receiver& receiver, int32_t result, uint32_t f
     receiver.in_flight = false;
     // A multishot receive may end after data, when the kernel could not go on: armed again like
     // one that found no buffer.
-    receiver.end = IoResult(result > 0 ? -ENOBUFS : result);
+    receiver.end = IoResult(result > 0 && !receiver.once ? -ENOBUFS : result);
   }
   if (!receiver.linked()) done_.PushBack(receiver);
 }

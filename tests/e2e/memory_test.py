@@ -5,6 +5,9 @@ start that does not fit says what it needs, and touches nothing."""
 
 import os
 import re
+import resource
+import selectors
+import socket
 import subprocess
 import time
 
@@ -156,6 +159,52 @@ def new_keys_are_refused_and_nothing_else(pakvd, _pakvctl, parent):
             server.kill()
 
 
+def half_sent_long_requests_hold_what_they_may(pakvd, _pakvctl, parent):
+    """What comes before a client can be stopped is bounded for all of them together."""
+    count, core_bytes = 1200, (64 + 1 + 32) * MEBIBYTE  # docs/running.md, for one core
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < 2 * count:
+        return f"a process may open {hard} files alone"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    server = pakv.Server(pakvd, parent + "/data", "--cores", "1", "--admin-addr", "none",
+                         "--memory", "1GiB")
+    halves = []
+    try:
+        before = int(info(server.connect())["used_memory_rss"])
+        half = pakv.encode("SET", "key", b"x" * 1_000_000)[:500_000]
+        selector = selectors.DefaultSelector()
+        for _ in range(count):
+            half_sent = socket.create_connection(("127.0.0.1", server.port()))
+            half_sent.setblocking(False)
+            halves.append(half_sent)
+            selector.register(half_sent, selectors.EVENT_WRITE, [0])
+        # Until nothing more of them is taken.
+        while ready := selector.select(1):
+            for key, _ in ready:
+                try:
+                    key.data[0] += key.fileobj.send(half[key.data[0]:])
+                except BlockingIOError:
+                    continue
+                except ConnectionError:  # it was cut off: others wait
+                    key.data[0] = len(half)
+                if key.data[0] == len(half):
+                    selector.unregister(key.fileobj)
+        peak = pakv.memory_peak(server.process.pid)
+        most = before + count * (72 << 10) + core_bytes
+        pakv.check(peak < most * 1.05, f"{peak >> 20} MiB were taken, {most >> 20} allowed")
+        pakv.check(peak > before + count * (64 << 10), f"{peak >> 20} MiB: nothing was tried")
+        client = server.connect()
+        pakv.check(client.call("SET", "small", "value") == "OK", "others wait")
+        for half_sent in halves:
+            half_sent.close()
+        pakv.check(client.call("SET", "long", b"v" * 100_000) == "OK", "others wait for ever")
+        pakv.check(server.stop() == 0, "no clean stop")
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+    return None
+
+
 def a_start_after_a_clean_stop_reads_no_zeros(pakvd, _pakvctl, parent):
     flags = ["--cores", "2", "--admin-addr", "none", "--segment-size", "64MiB", "--memory", "48MiB"]
     server = pakv.Server(pakvd, parent + "/data", *flags)
@@ -210,5 +259,6 @@ def the_memory_engine_keeps_nothing_on_disk(pakvd, _pakvctl, parent):
 if __name__ == "__main__":
     pakv.main([too_little_for_a_single_key_is_refused_at_the_start,
                fewer_cores_where_nobody_has_asked_for_their_number,
-               new_keys_are_refused_and_nothing_else, a_start_after_a_clean_stop_reads_no_zeros,
-               the_memory_engine_keeps_nothing_on_disk])
+               new_keys_are_refused_and_nothing_else,
+               half_sent_long_requests_hold_what_they_may,
+               a_start_after_a_clean_stop_reads_no_zeros, the_memory_engine_keeps_nothing_on_disk])

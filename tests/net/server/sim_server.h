@@ -197,6 +197,8 @@ class SimConnection {
   void Close() { world_.net().Close(near_end_); }
   void Reset() { world_.net().Abandon(near_end_, /*reset=*/true); }
   void EndSending() { world_.net().ShutdownSend(near_end_); }
+  // So much may be on its way to the server, or not taken there.
+  void set_window_bytes(uint64_t bytes) { near_end_->window_bytes = bytes; }
   // Sends what the server takes without being read from; how much.
   size_t SendSome(std::string_view bytes) {
     const int32_t sent = world_.net().Send(near_end_, bytes);

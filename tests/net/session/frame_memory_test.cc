@@ -220,6 +220,53 @@ TEST_P(FrameMemoryTest, HalvesOfRequestsThatGoOnAreNoDeadlock) {
   EXPECT_EQ(WaitingCount(), 0u);
 }
 
+// What was on its way comes before anybody can be stopped: at first of each as much as its window
+// and the ring's buffers allow. Then all are told to receive one buffer at a time, those too who
+// were armed before and have sent nothing yet.
+TEST_P(FrameMemoryTest, WhatComesBeforeOneIsStoppedIsBoundedForAllTogether) {
+  SimServer::Options options;
+  options.session_limits.core_frame_bytes_max = 300'000;
+  options.session_limits.core_ahead_bytes_max = 1 << 20;
+  options.request_timeout_ns = 600 * kSecond;
+  Start(options);
+  Sender& slow = Begin(400'000, 150'000);
+  Sender& favoured = Begin(400'000, 150'000);
+  constexpr size_t kWaiters = 60;
+  for (size_t i = 0; i < kWaiters; ++i) {
+    Begin(400'000, 100);
+    senders_.back()->raw().set_window_bytes(1 << 20);
+  }
+  const uint64_t before = server_->MemoryBytes();
+  const auto goes_on = [&](uint64_t ms) {
+    for (uint64_t i = 0; i < ms; i += 500) {
+      slow.SendSome(2500);
+      favoured.SendSome(2500);
+      server_->world.RunFor(500 * kNsPerMs);
+    }
+  };
+  for (size_t i = 2; i < senders_.size(); ++i) {
+    senders_[i]->SendSome(390'000);
+    if (i % 4 == 0) goes_on(500);
+  }
+  goes_on(1000);
+  EXPECT_GE(WaitingCount(), kWaiters);
+  const uint64_t ring_bytes =
+      uint64_t{options.ring.receive_buffer_count} * options.ring.receive_buffer_bytes;
+  const uint64_t own_bytes = kWaiters * (kOwnBytes + options.ring.receive_buffer_bytes);
+  EXPECT_GT(server_->MemoryBytes() - before,
+            kWaiters * kOwnBytes + options.session_limits.core_ahead_bytes_max)
+      << "this tries nothing";
+  EXPECT_LT(server_->MemoryBytes() - before,
+            own_bytes + options.session_limits.core_ahead_bytes_max + 2 * ring_bytes);
+  const auto is_sent = [](const auto& sender) { return sender->is_sent(); };
+  for (int i = 0; i < 5000 && !std::all_of(senders_.begin(), senders_.end(), is_sent); ++i) {
+    for (const auto& sender : senders_) sender->SendSome();
+    server_->world.RunFor(kNsPerMs);
+  }
+  for (const auto& sender : senders_) EXPECT_TRUE(sender->IsStored());
+  EXPECT_EQ(server_->Stats().sessions.request_timeouts, 0u);
+}
+
 // To wait for memory, or to receive a long request, is not to be idle.
 TEST_P(FrameMemoryTest, NeitherWaitingForItNorUsingItIsIdle) {
   SimServer::Options options;

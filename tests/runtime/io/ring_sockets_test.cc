@@ -204,6 +204,39 @@ TEST_P(RingSocketsTest, ReceivesGoOnAfterTheRingRanOutOfBuffers) {
   ASSERT_TRUE(rings.Run(test(rings)));
 }
 
+// However much there is: who takes it decides when there is to be more.
+TEST_P(RingSocketsTest, WhoReceivesOnceIsGivenOneBuffer) {
+  RingHarness& rings = Make({.receive_buffer_count = 8, .receive_buffer_bytes = 64});
+  const auto test = [](RingHarness& harness) -> Task<void> {
+    Core& core = harness.core(0);
+    Pair pair = co_await Connect(core, "127.0.0.1:0");
+    const std::string request = Pattern(1000);
+    Inbox inbox(core);
+    inbox.once = true;
+    inbox.Arm(pair.server.handle());
+    core.ring().RequestCancel(inbox);
+    while (!inbox.ended) co_await inbox.More();
+    EXPECT_EQ(inbox.end.error(), ECANCELED);
+    inbox.Arm(pair.server.handle());
+    core.nursery().Spawn(SendAndClose(pair.client, request));
+    size_t count = 0;
+    while (true) {
+      while (!inbox.ended) co_await inbox.More();
+      if (inbox.end.value() <= 0) break;
+      EXPECT_EQ(inbox.buffer_count, ++count);
+      EXPECT_LE(inbox.end.value(), 64);
+      co_await core.timers().SleepUntil(core.now_ns() + kNsPerMs / 10);
+      EXPECT_EQ(inbox.buffer_count, count);
+      inbox.Arm(pair.server.handle());
+    }
+    EXPECT_EQ(inbox.end.value(), 0) << "the peer's end is told as ever";
+    EXPECT_TRUE(inbox.bytes == request);
+    co_await Close(pair.server);
+    while (pair.client.valid()) co_await core.ready().Yield();
+  };
+  ASSERT_TRUE(rings.Run(test(rings)));
+}
+
 // Armed while others hold all buffers, it waits for one; cancelled, it may have ended before its
 // function hears of it, and is linked until then: whoever asks whether it rests looks at both.
 TEST_P(RingSocketsTest, AReceiverWithoutABufferIsCancelled) {

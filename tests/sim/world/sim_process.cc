@@ -189,6 +189,11 @@ void SimProcess::TryReceive(Handle, Socket& socket) {
     buffer.length = static_cast<uint32_t>(bytes.size());
     ring.receiver_news_.push_back({&receiver, &buffer, 0});
     machine_.trace.Add(bytes.size());
+    if (receiver.once) {
+      socket.receiver = nullptr;
+      ring.EndReceiver(receiver, static_cast<int32_t>(bytes.size()));
+      return;
+    }
     // The kernel may end a multishot receive after any completion.
     if (prng_.Chance(1, 64)) {
       socket.receiver = nullptr;
