@@ -75,7 +75,7 @@ void AdminProtocol::SayGoodbye(ProtocolEnd end) {
       ReplyText(HttpStatus::kRequestTimeout, "the request was not complete in time");
       break;
     case ProtocolEnd::kProtocol:
-    case ProtocolEnd::kSilent:  // none is so long
+    case ProtocolEnd::kTooSlow:  // none is so long
     case ProtocolEnd::kIdleTimeout:
     case ProtocolEnd::kStopping:
       break;  // HTTP has no response without a request

@@ -106,7 +106,7 @@ void PakvProtocol::SayGoodbye(ProtocolEnd end) {
       return;
     case ProtocolEnd::kRequestTimeout:
       return say(PakvStatus::kTimeout, "the request was not complete in time");
-    case ProtocolEnd::kSilent:
+    case ProtocolEnd::kTooSlow:
       return say(PakvStatus::kTimeout,
                  "the request's rest did not come, and others waited for the memory it had");
     case ProtocolEnd::kIdleTimeout:

@@ -20,7 +20,7 @@ struct SessionState;
 enum class ProtocolEnd : uint8_t {
   kProtocol,        // the protocol wanted it (kClose, finished)
   kRequestTimeout,  // a started request was not complete in time
-  kSilent,          // ... nor did anything of it come, while others waited for its memory
+  kTooSlow,         // ... nor did enough of it come, while others waited for its memory
   kIdleTimeout,     // nothing was asked for a long time
   kStopping,        // the server is being stopped; what was received is answered
 };

@@ -122,6 +122,7 @@ Task<void> Session::ServeInput() {
           frame_open_ = false;
         }
         input_.Settle();
+        group_.frame_budget.StopListening(frame_);
         const uint64_t begin_ns = core_.now_ns();
         if (turn_left_ == 0) {
           co_await NextPass(core_);
@@ -144,6 +145,7 @@ Task<void> Session::ServeInput() {
         input_.Settle();
         // The request is the protocol's now, and what was granted for it is held until it is done.
         NoteMemory();
+        group_.frame_budget.StopListening(frame_);
         const uint64_t begin_ns = core_.now_ns();
         co_await protocol_->RunSlow();
         frame_begin_ns_ += core_.now_ns() - begin_ns;
@@ -164,8 +166,6 @@ Protocol::Progress Session::Take(std::string_view& input) {
   turn_left_ = group_.limits().turn_requests;
   group_.request_rate().Note(core_.now_ns(), group_.counters().requests);
   piece_taken_ = false;
-  if (frame_.bytes() > 0) [[unlikely]]
-    group_.frame_budget.StopListening(frame_);
   if (queue_.output().capacity() == 0) group_.BorrowBuffer(queue_.output());
   if (protocol_ == nullptr) {
     bool refused = false;
@@ -230,7 +230,7 @@ uint64_t Session::HostNumber() const {
       std::string_view(info_.peer).substr(0, info_.peer.rfind(':')));
 }
 
-// Nothing more has come of the request, whose memory others wait for. False: it is not the client
+// Too little has come of the request, whose memory others wait for. False: it is not the client
 // that is waited for.
 bool Session::CutOff() {
   if (waiting_ != Wait::kInput) return false;
@@ -276,8 +276,8 @@ void Session::CountEnd() {
     goodbye_ = ProtocolEnd::kRequestTimeout;
   } else if (cut_off_) {
     ++counters.request_timeouts;
-    LogEnd("it sent nothing of its request while others waited for the memory that it had");
-    goodbye_ = ProtocolEnd::kSilent;
+    LogEnd("it sent too little of its request while others waited for the memory that it had");
+    goodbye_ = ProtocolEnd::kTooSlow;
   } else if (idle_timed_out_) {
     ++counters.idle_timeouts;
     LogEnd("it was idle for too long (idle-timeout)");
@@ -415,13 +415,12 @@ void Session::NoteMemory() {
 
 // Before a wait for input: what has come since the last one did not make a request whole.
 void Session::NoteReceived() {
-  const bool has_sent = input_.received_bytes() != counted_bytes_;
-  if (has_sent) {
+  if (input_.received_bytes() != counted_bytes_) {
     CountReceived();
     last_active_ns_ = core_.now_ns();
   }
   if (frame_.bytes() > 0) [[unlikely]]
-    group_.frame_budget.Listen(frame_, has_sent);
+    group_.frame_budget.Listen(frame_, input_.received_bytes());
 }
 
 void Session::StartReceiving() {

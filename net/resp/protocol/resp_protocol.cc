@@ -142,7 +142,7 @@ void RespProtocol::SayGoodbye(ProtocolEnd end) {
     case ProtocolEnd::kRequestTimeout:
       ReplyError("ERR request timeout: the request was not complete in time");
       break;
-    case ProtocolEnd::kSilent:
+    case ProtocolEnd::kTooSlow:
       ReplyError(
           "ERR request given up: its rest did not come, and others waited for the memory it had");
       break;

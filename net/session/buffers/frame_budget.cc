@@ -77,30 +77,36 @@ void FrameBudget::GrantWaiting() {
   }
 }
 
-void FrameBudget::Listen(Holder& holder, bool has_sent) {
+void FrameBudget::Listen(Holder& holder, uint64_t received_bytes) {
   PAKV_DCHECK(holder.bytes_ > 0 && !holder.is_waiting());
-  if (holder.linked() && !has_sent) return;
-  holder.Unlink();
-  holder.silent_since_ns_ = core_.now_ns();
-  listening_.PushBack(holder);
+  const uint64_t sent_bytes = received_bytes - holder.received_bytes_;
+  if (holder.linked() && sent_bytes < holder.bytes_ / kProgressShare) return;
+  holder.received_bytes_ = received_bytes;
+  BeginTime(holder);
   Arm();
 }
 
-// For the first that is silent, if that is of any use; early perhaps, as others may send first.
-void FrameBudget::Arm() {
-  if (waiting_count_ == 0 || listening_.empty() || leaving_ != nullptr || timer_.armed()) return;
-  timer_.Arm(core_.timers(), listening_.front().silent_since_ns_ + kSilenceNs);
+void FrameBudget::BeginTime(Holder& holder) {
+  holder.Unlink();
+  holder.since_ns_ = core_.now_ns();
+  listening_.PushBack(holder);
 }
 
-void FrameBudget::CutOffSilent() {
+// For the first whose time is over, if that is of any use; early perhaps, as it may send before.
+void FrameBudget::Arm() {
+  if (waiting_count_ == 0 || listening_.empty() || leaving_ != nullptr || timer_.armed()) return;
+  timer_.Arm(core_.timers(), listening_.front().since_ns_ + kProgressNs);
+}
+
+void FrameBudget::CutOffSlow() {
   if (waiting_count_ == 0 || listening_.empty() || leaving_ != nullptr) return;
   Holder& first = listening_.front();
-  if (core_.now_ns() >= first.silent_since_ns_ + kSilenceNs) {
+  if (core_.now_ns() >= first.since_ns_ + kProgressNs) {
     if (first.cut_off_(first)) {
       first.Unlink();
       leaving_ = &first;
     } else {
-      Listen(first, /*has_sent=*/true);
+      BeginTime(first);
     }
   }
   Arm();

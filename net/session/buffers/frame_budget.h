@@ -9,9 +9,10 @@
 // and takes what it wants: whoever finds no room first, or waits first when there is none such;
 // until it holds nothing any more. Used are therefore at most bytes_max and one request.
 //
-// A holder says when it waits for its client. While others wait for memory, clients that have sent
-// nothing for kSilenceNs lose what they hold, who has been silent longest first, and no more of
-// them than it takes.
+// A holder says when it waits for its client. While others wait for memory, clients that in
+// kProgressNs have not sent a kProgressShare-th of what they hold lose it, whose time began first,
+// and no more of them than it takes. So memory that others wait for costs its holder as much of its
+// line, and whoever goes on has sent the rest in a time that can be told.
 #pragma once
 
 #include <cstddef>
@@ -28,15 +29,16 @@ namespace pakv {
 
 class FrameBudget {
  public:
-  static constexpr uint64_t kSilenceNs = 2 * kNsPerSecond;
+  static constexpr uint64_t kProgressNs = 2 * kNsPerSecond;
+  static constexpr uint64_t kProgressShare = 64;
 
   // One request's part. Was released when it is destroyed, unless all is torn down.
   class Holder : public ListHook {
    public:
     // Called, from within Release, when the holder has what it waited for.
     using Granted = void (*)(Holder&);
-    // Called when the client was silent for too long. False: it is not the client that is waited
-    // for; else Release follows, not at once.
+    // Called when the client has sent too little for too long. False: it is not the client that is
+    // waited for; else Release follows, not at once.
     using CutOff = bool (*)(Holder&);
     // `host`: a number that those at one host have in common.
     Holder(uint64_t host, Granted granted, CutOff cut_off)
@@ -51,8 +53,9 @@ class FrameBudget {
     const Granted granted_;
     const CutOff cut_off_;
     size_t bytes_ = 0;
-    size_t wanted_bytes_ = 0;  // it is in a queue if not 0, else perhaps in listening_
-    uint64_t silent_since_ns_ = 0;
+    size_t wanted_bytes_ = 0;      // it is in a queue if not 0, else perhaps in listening_
+    uint64_t received_bytes_ = 0;  // when it last had sent enough
+    uint64_t since_ns_ = 0;
   };
 
   // On its core, which outlives it; everything here is called there, and nothing suspends.
@@ -68,18 +71,19 @@ class FrameBudget {
   // Gives all back, and waits for nothing any more. Grants what others wait for.
   void Release(Holder& holder);
 
-  // `holder`, which has some, waits for its client from now on, or does so still; `has_sent`: bytes
-  // have come since the last call. Until Take, Release or StopListening.
-  void Listen(Holder& holder, bool has_sent);
+  // `holder`, which has some, waits for its client from now on, or does so still, of whom
+  // `received_bytes` have come since any time before. Until Take, Release or StopListening, behind
+  // which its time begins anew.
+  void Listen(Holder& holder, uint64_t received_bytes);
   void StopListening(Holder& holder) {
     PAKV_DCHECK(!holder.is_waiting());
     holder.Unlink();
   }
 
  private:
-  struct Silence : Timer {
-    explicit Silence(FrameBudget& budget)
-        : Timer([](Timer& self) { static_cast<Silence&>(self).owner.CutOffSilent(); }),
+  struct ProgressTimer : Timer {
+    explicit ProgressTimer(FrameBudget& budget)
+        : Timer([](Timer& self) { static_cast<ProgressTimer&>(self).owner.CutOffSlow(); }),
           owner(budget) {}
     FrameBudget& owner;
   };
@@ -98,7 +102,8 @@ class FrameBudget {
   Holder* FirstWaiting();
   void GrantWaiting();
   void Arm();
-  void CutOffSilent();
+  void BeginTime(Holder& holder);
+  void CutOffSlow();
 
   Core& core_;
   const size_t bytes_max_;
@@ -109,8 +114,8 @@ class FrameBudget {
   IntrusiveList<Holder> growing_;  // who waits and has some
   std::unordered_map<uint64_t, Queue> queues_;  // none is empty
   IntrusiveList<Queue> turns_;                  // all of them, whose turn is next first
-  IntrusiveList<Holder> listening_;  // to their clients, who has been silent longest first
-  Silence timer_;
+  IntrusiveList<Holder> listening_;             // to their clients, whose time began first
+  ProgressTimer timer_;
 };
 
 }  // namespace pakv

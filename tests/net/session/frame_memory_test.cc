@@ -102,6 +102,14 @@ class FrameMemoryTest : public testing::TestWithParam<Speaks> {
     senders_.back()->Send(sent);
     return *senders_.back();
   }
+  // The same, in small steps: what it is granted doubles from 64 KiB on, and is 256 KiB for
+  // 150,000.
+  Sender& BeginInSteps(size_t value_bytes, size_t sent) {
+    Sender& sender = Begin(value_bytes, 100);
+    sender.raw().set_window_bytes(8 << 10);
+    sender.Send(sent - 100);
+    return sender;
+  }
   uint64_t WaitingCount() { return server_->Stats().requests_waiting_for_memory; }
   // How long a set of so many bytes takes now, from another host.
   uint64_t TimeOf(size_t value_bytes) {
@@ -157,7 +165,7 @@ TEST_P(FrameMemoryTest, TheLongestSilentIsToldFirstAndNoMoreThanItTakes) {
   EXPECT_EQ(WaitingCount(), 0u);
   server_->world.RunFor(10 * kSecond);
   EXPECT_FALSE(senders_[0]->has_reply()) << "as long as nobody waits, nobody hurries";
-  senders_[0]->Send(1000);
+  senders_[0]->Send(8000);
   EXPECT_LT(TimeOf(100'000), 100 * kNsPerMs);
   EXPECT_TRUE(senders_[1]->WasCutOff());
   // How much each has depends on how its bytes came.
@@ -170,28 +178,75 @@ TEST_P(FrameMemoryTest, TheLongestSilentIsToldFirstAndNoMoreThanItTakes) {
 
 // It is slow, and nothing else: its time is --request-timeout, as everybody's.
 TEST_P(FrameMemoryTest, WhoGoesOnSendingIsNotCutOffButByItsTime) {
-  Start(300'000);
-  Sender& slow = Begin(1'000'000, 150'000);
-  Sender& favoured = Begin(1'000'000, 150'000);
+  SimServer::Options options;
+  options.session_limits.core_frame_bytes_max = 300'000;
+  options.request_timeout_ns = 10 * kSecond;
+  Start(options);
+  Sender& slow = BeginInSteps(1'000'000, 150'000);
+  Sender& favoured = BeginInSteps(1'000'000, 150'000);
   Sender waiter(*server_, GetParam(), "waiter", 100'000);
   const uint64_t begin_ns = server_->world.now_ns();
   const auto pass = [&](uint64_t until_ns) {
     while (server_->world.now_ns() < begin_ns + until_ns && !waiter.has_reply()) {
-      slow.SendSome(1);
-      favoured.SendSome(1);
+      slow.SendSome(800);
+      favoured.SendSome(800);
       waiter.SendSome();
-      server_->world.RunFor(kSecond);
+      server_->world.RunFor(kSecond / 4);
     }
   };
-  pass(29 * kSecond);
+  pass(9 * kSecond);
   EXPECT_EQ(WaitingCount(), 1u);
   EXPECT_FALSE(slow.has_reply() || favoured.has_reply());
-  pass(36 * kSecond);
+  pass(20 * kSecond);
   EXPECT_TRUE(waiter.IsStored());
   const std::string reply = slow.Reply();
   EXPECT_TRUE(reply == "-ERR request timeout: the request was not complete in time\r\n" ||
               reply == "none 0 timeout")
       << reply;
+}
+
+// Much was sent, and so it would have minutes. As long as nobody waits it has them.
+TEST_P(FrameMemoryTest, WhoDripsWhileOthersWaitIsCutOff) {
+  Start(1 << 20);
+  Sender& drips = Begin(1'000'000, 900'000);
+  Sender& other = Begin(1'000'000, 900'000);
+  const auto drip = [&](int seconds) {
+    for (int i = 0; i < 10 * seconds; ++i) {
+      drips.SendSome(10);
+      other.SendSome(10);
+      server_->world.RunFor(kSecond / 10);
+    }
+  };
+  drip(20);
+  EXPECT_FALSE(drips.has_reply() || other.has_reply());
+  EXPECT_LT(TimeOf(300'000), kSecond);
+  EXPECT_TRUE(drips.WasCutOff());
+}
+
+// The same of one that is sent in many small parts, each of which is a step of its parser.
+TEST(SessionFrameTest, SoIsWhoDripsSmallParts) {
+  SimServer::Options options;
+  options.session_limits.core_frame_bytes_max = 1 << 20;
+  SimServer server(options);
+  std::string half = "*100000\r\n$3\r\nDEL\r\n";
+  for (int i = 0; i < 30'000; ++i) half += "$10\r\n0123456789\r\n";
+  SimConnection drips(server);
+  drips.Send(half);
+  SimConnection favoured(server);
+  favoured.Send(half);
+  SimConnection waiter(server, server.data_address(), "10.0.0.10");
+  const std::string set = RespRequest({"SET", "k", std::string(300'000, 'v')});
+  std::string_view rest = set;
+  const uint64_t begin_ns = server.world.now_ns();
+  while (waiter.arrived_bytes() == 0 && server.world.now_ns() < begin_ns + 20 * kSecond) {
+    drips.SendSome("$10\r\n0123456789\r\n");
+    favoured.SendSome("$10\r\n0123456789\r\n");
+    rest.remove_prefix(waiter.SendSome(rest));
+    server.world.RunFor(kSecond / 10);
+  }
+  EXPECT_EQ(waiter.ReceiveNow(), "+OK\r\n");
+  EXPECT_LT(server.world.now_ns(), begin_ns + 8 * kSecond);
+  EXPECT_EQ(server.Stats().sessions.request_timeouts, 2u) << "each had all there is";
 }
 
 // Each has a part of what it needs, together they have all there is, and all of them go on.
@@ -273,13 +328,13 @@ TEST_P(FrameMemoryTest, NeitherWaitingForItNorUsingItIsIdle) {
   options.idle_timeout_ns = 5 * kSecond;
   options.session_limits.core_frame_bytes_max = 300'000;
   Start(options);
-  Sender& slow = Begin(400'000, 150'000);
-  Sender& favoured = Begin(400'000, 150'000);
+  Sender& slow = BeginInSteps(400'000, 150'000);
+  Sender& favoured = BeginInSteps(400'000, 150'000);
   Sender& waiter = Begin(400'000, 400'000);
   EXPECT_EQ(WaitingCount(), 1u);
   for (int i = 0; i < 12; ++i) {
-    slow.SendSome(100);
-    favoured.SendSome(100);
+    slow.SendSome(7000);
+    favoured.SendSome(7000);
     server_->world.RunFor(kSecond);
   }
   EXPECT_EQ(server_->Stats().sessions.idle_timeouts, 0u);

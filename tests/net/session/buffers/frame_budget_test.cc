@@ -30,18 +30,20 @@ class FrameBudgetTest : public testing::Test {
     FrameBudget& budget;
     int granted = 0;
     int cut_off = 0;
+    uint64_t received_bytes = 0;
     bool listens = true;  // is waited for, when it is cut off
   };
 
   FrameBudgetTest() { node_.Start({.core_count = 1}); }
   ~FrameBudgetTest() override { node_.Stop(); }
 
-  // At the core's present time.
-  void Listen(Client& client, bool has_sent) {
-    ASSERT_TRUE(node_.Run(ListenOnCore(client, has_sent)));
+  // At the core's present time; so much has come since the last call.
+  void Listen(Client& client, uint64_t sent_bytes) {
+    client.received_bytes += sent_bytes;
+    ASSERT_TRUE(node_.Run(ListenOnCore(client)));
   }
-  static Task<void> ListenOnCore(Client& client, bool has_sent) {
-    client.budget.Listen(client, has_sent);
+  static Task<void> ListenOnCore(Client& client) {
+    client.budget.Listen(client, client.received_bytes);
     co_return;
   }
 
@@ -187,23 +189,23 @@ TEST_F(FrameBudgetTest, ItsBoundIsExactAndNothingIsStuck) {
 }
 
 TEST_F(FrameBudgetTest, TheLongestSilentGivesWayAndNoMoreThanItTakes) {
-  FrameBudget budget(node_.core(0), 100);
+  FrameBudget budget(node_.core(0), 6400);
   Client first(budget);
   Client second(budget);
   Client third(budget);
   Client waiter(budget);
   for (Client* client : {&first, &second, &third}) {
-    ASSERT_TRUE(client->Take(40));  // the third is the favoured one
-    Listen(*client, /*has_sent=*/true);
+    ASSERT_TRUE(client->Take(2560));  // the third is the favoured one
+    Listen(*client, 0);
     world_.RunFor(kNsPerMs);
   }
-  world_.RunFor(FrameBudget::kSilenceNs);
+  world_.RunFor(FrameBudget::kProgressNs);
   EXPECT_EQ(first.cut_off + second.cut_off + third.cut_off, 0) << "nobody waits";
-  Listen(first, /*has_sent=*/true);
-  EXPECT_FALSE(waiter.Take(50));
+  Listen(first, 40);
+  EXPECT_FALSE(waiter.Take(3200));
   world_.RunFor(kNsPerMs);
   EXPECT_EQ(second.cut_off, 1);
-  world_.RunFor(FrameBudget::kSilenceNs / 2);
+  world_.RunFor(FrameBudget::kProgressNs / 2);
   EXPECT_EQ(third.cut_off, 0) << "what the second has is on its way";
   budget.Release(second);
   world_.RunFor(kNsPerMs);
@@ -211,38 +213,56 @@ TEST_F(FrameBudgetTest, TheLongestSilentGivesWayAndNoMoreThanItTakes) {
   EXPECT_EQ(third.cut_off, 1);
   budget.Release(third);
   EXPECT_EQ(waiter.granted, 1);
-  world_.RunFor(10 * FrameBudget::kSilenceNs);
+  world_.RunFor(10 * FrameBudget::kProgressNs);
   EXPECT_EQ(first.cut_off, 0);
 }
 
-TEST_F(FrameBudgetTest, WhoSendsOrIsNotWaitedForStays) {
-  FrameBudget budget(node_.core(0), 100);
+TEST_F(FrameBudgetTest, WhoSendsEnoughOrIsNotWaitedForStays) {
+  FrameBudget budget(node_.core(0), 6400);
   Client sends(budget);
   Client busy(budget);
   Client runs(budget);
   Client waiter(budget);
-  ASSERT_TRUE(sends.Take(40));
-  ASSERT_TRUE(busy.Take(40));
-  ASSERT_TRUE(runs.Take(40));
-  Listen(sends, true);
-  Listen(busy, true);
-  Listen(runs, true);
+  ASSERT_TRUE(sends.Take(2560));
+  ASSERT_TRUE(busy.Take(2560));
+  ASSERT_TRUE(runs.Take(2560));
+  Listen(sends, 0);
+  Listen(busy, 0);
+  Listen(runs, 0);
   budget.StopListening(runs);
   busy.listens = false;
-  EXPECT_FALSE(waiter.Take(40));
+  EXPECT_FALSE(waiter.Take(2560));
   for (int i = 0; i < 10; ++i) {
-    world_.RunFor(FrameBudget::kSilenceNs - kNsPerMs);
-    Listen(sends, true);
+    // A 64th of it, in two parts.
+    world_.RunFor(FrameBudget::kProgressNs / 2);
+    Listen(sends, 39);
+    world_.RunFor(FrameBudget::kProgressNs / 2 - kNsPerMs);
+    Listen(sends, 1);
   }
   EXPECT_EQ(sends.cut_off, 0);
   EXPECT_EQ(runs.cut_off, 0);
   EXPECT_GE(busy.cut_off, 8) << "it is asked again";
   EXPECT_EQ(waiter.granted, 0);
-  // To say that it still waits is not to send.
-  world_.RunFor(FrameBudget::kSilenceNs / 2);
-  Listen(sends, false);
-  world_.RunFor(FrameBudget::kSilenceNs / 2 + kNsPerMs);
-  EXPECT_EQ(sends.cut_off, 1);
+}
+
+// So much memory that others wait for is not kept with a byte now and then.
+TEST_F(FrameBudgetTest, WhoSendsTooLittleForWhatItHoldsDoesNot) {
+  FrameBudget budget(node_.core(0), 6400);
+  Client drips(budget);
+  Client favoured(budget);
+  Client waiter(budget);
+  ASSERT_TRUE(drips.Take(6400));
+  ASSERT_TRUE(favoured.Take(640));
+  Listen(drips, 0);
+  EXPECT_FALSE(waiter.Take(2560));
+  for (int i = 0; i < 99; ++i) {
+    world_.RunFor(FrameBudget::kProgressNs / 100);
+    Listen(drips, 1);
+    EXPECT_EQ(drips.cut_off, 0);
+  }
+  // 99 bytes, of 100 that are asked for.
+  world_.RunFor(FrameBudget::kProgressNs / 100 + kNsPerMs);
+  EXPECT_EQ(drips.cut_off, 1);
 }
 
 }  // namespace
