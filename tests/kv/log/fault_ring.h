@@ -26,6 +26,7 @@ class FaultRing final : public Ring {
 
   // In a rule that returns false: the operation ends when Release is called, and not before.
   void Hold() { holds_ = true; }
+  bool is_holding() const { return !held_.empty(); }
   void Release() {
     finished_.insert(finished_.end(), held_.begin(), held_.end());
     held_.clear();

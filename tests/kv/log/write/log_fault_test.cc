@@ -478,7 +478,7 @@ Task<void> MarkOnFullDisk(TestLog& log, Core&, FaultRing& faults) {
   const size_t room = TestLog::kSegmentBytes - kBlockHeaderSize - EncodedRecordSize("key", "");
   EXPECT_TRUE(co_await log.Put("key", std::string(room, 'v')));
   EXPECT_EQ(log.writer->unwritten_bytes(), 0u);
-  co_await log.Until([&] { return !log.writer->idle(); });
+  co_await log.Until([&] { return !log.writer->idle() && faults.is_holding(); });
   faults.Release();
   co_await log.Until([&] { return log.writer->idle(); });
   EXPECT_EQ(log.writer->Admit(100, false), Admission::kDiskFull);
