@@ -230,7 +230,8 @@ Task<void> RunOutOfDescriptors(TestLog& log, Core& core, FaultRing& faults) {
   EXPECT_EQ(done, 1) << "there was one to spare";
   EXPECT_GE(refused, 1u);
   const uint64_t retries = (core.now_ns() - begin_ns) / SegmentSupply::kRetryNs;
-  EXPECT_LE(refused, 1 + retries) << "it is not tried in a loop";
+  // That the spare is taken is news to whoever makes segments, and so is the log's hurry.
+  EXPECT_LE(refused, 2 + retries) << "it is not tried in a loop";
   EXPECT_EQ(log.writer->Admit(60'000, false), Admission::kNoDescriptors);
   EXPECT_EQ(log.writer->Admit(1000, false), Admission::kOk) << "there is room for it";
   // What frees space goes on from the reserve.
