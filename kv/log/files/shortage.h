@@ -9,9 +9,8 @@
 //   all others        kNone         EIO, EROFS, ENOENT ...: the log has failed, until restart
 //
 // What was admitted before anybody knew of it, and finds no segment, is refused the same way
-// (kv/log/write/log_writer.h). All
-// this only of steps that nobody relies on yet, so that they are simply done again, from their
-// beginning:
+// (kv/log/write/log_writer.h). All this only of steps that nobody relies on yet, so that they are
+// simply done again, from their beginning:
 //
 //   a segment made ahead of its use    any step of it: the file is removed, another one is made
 //   MANIFEST: zeros ahead              nothing has begun: the append is tried again; what waits

@@ -119,6 +119,7 @@ class LogWriter {
   // a footer if it is worth one; or it is removed, if nothing lies in it. After a failed write it
   // is left for the next start to judge. Nothing is appended meanwhile. Suspends.
   Task<void> Stop();
+
   // Whether a record of `bytes` (EncodedRecordSize), or several together, may be appended now.
   // `frees_space`: a delete, an expiry or a drop, which a shortage does not refuse as long as the
   // reserve lasts.
